@@ -1,0 +1,1 @@
+"""Code generation: kernels from graphs, and text from kernels."""

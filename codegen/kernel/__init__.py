@@ -1,0 +1,1 @@
+"""The loop IR shared by the back ends."""

@@ -1,0 +1,1 @@
+"""A JIT tracing compiler for Python."""

@@ -1,0 +1,66 @@
+"""The exceptions of tracejit, and the user's line that each message begins with."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+OWN_CODE = tuple(f"{folder}/" for folder in (PACKAGE, PACKAGE.parent / "codegen", PACKAGE.parent / "runtime"))
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A line of the user's program."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}:{self.line}"
+
+
+def user_location() -> Location | None:
+    """The innermost frame outside tracejit's own code, or None where there is none."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(OWN_CODE):
+            return Location(file, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+def at_user_line(message: str) -> str:
+    """`model.py:41: message`"""
+    location = user_location()
+    return f"{location}: {message}" if location else message
+
+
+class TracejitError(Exception):
+    """Base class of the errors that are tracejit's own."""
+
+
+class ShapeError(ValueError, TracejitError):
+    """Shapes or axes that do not fit the op."""
+
+
+class DTypeError(TypeError, TracejitError):
+    """Dtypes, or objects, that the op does not take."""
+
+
+class AxisError(IndexError, ShapeError):
+    """An axis outside the array's dimensions (an IndexError and a ValueError, as NumPy's is)."""
+
+
+class DeviceUnavailable(RuntimeError, TracejitError):
+    """A device that cannot be used here; the message says what mends it."""
+
+
+class AutogradError(RuntimeError, TracejitError):
+    """A backward pass that cannot be run."""
+
+
+class CompileError(RuntimeError, TracejitError):
+    """The compiler failed on a graph: a defect of tracejit, with what is needed to report it."""

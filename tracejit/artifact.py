@@ -1,0 +1,105 @@
+"""The plain records that code generation hands to the run time.
+
+A plan is data: which kernels there are, and a table of launches. Nothing in it is an address or a Python object with behaviour,
+so a plan can be cached on disk, sent to another process, and exported.
+
+Every kernel is one native function of the same type:
+
+    void kernel(ptr context, ptr buffers, ptr dims, i64 begin, i64 end, ptr scratch)
+
+`buffers` points at the launch's pointers (one per kernel argument, the byte offset already added), `dims` at its int64 extents
+and strides, `[begin, end)` is the range of tasks to do, of the launch's `tasks`, and `scratch` is `scratch_bytes` of memory that no
+other task uses meanwhile. Tasks are independent: they may run in any order, on any thread, in ranges of any size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Place(Enum):
+    """Where a launch argument lies."""
+
+    INPUT = "input"  # index: which input array of the call
+    OUTPUT = "output"  # index: which output array of the call
+    SCALAR = "scalar"  # index: which 8-byte slot of the call's scalars
+    ARENA = "arena"  # index: 0; offset: bytes into the call's scratch arena
+    CONSTANT = "constant"  # index: 0; offset: bytes into the plan's own constant bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One pointer argument of a launch; `offset` in bytes."""
+
+    place: Place
+    index: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One run of a kernel over its own arguments and sizes."""
+
+    arguments: tuple[Argument, ...]
+    dims: tuple[int, ...]
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """One launch: the segments' tasks together are one parallel loop; they do not depend on each other."""
+
+    kernel: str
+    segments: tuple[Segment, ...]
+    grain: int = 1
+    """Tasks that are worth handing to a thread: about 5 us of work."""
+    scratch_bytes: int = 0
+    note: str = ""
+    """What it computes and the user's lines, for `explain` and the profiler."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostCall:
+    """An op computed by its NumPy `eval`, for ops with no kernel; `op` is its name."""
+
+    op: str
+    params: tuple[tuple[str, object], ...]
+    arguments: tuple[Argument, ...]
+    inputs: tuple[BufferSpec, ...]
+    """How each argument but the last is to be seen; the last is the output, row-major."""
+    output: BufferSpec
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BufferSpec:
+    """An array of the call; `dtype` by name, strides in elements, None for row-major."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSource:
+    """A kernel's code. `name` is unique to `text` (it holds its hash), so equal kernels are compiled once."""
+
+    name: str
+    text: str
+    """A complete module in the back end's language that defines a function `name`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A compiled graph: `steps` in order."""
+
+    key: str
+    kernels: tuple[KernelSource, ...]
+    steps: tuple[LaunchSpec | HostCall, ...]
+    inputs: tuple[BufferSpec, ...]
+    outputs: tuple[BufferSpec, ...]
+    scalars: tuple[str, ...]
+    """The dtype, by name, of each scalar slot."""
+    arena_bytes: int = 0
+    constants: bytes = b""

@@ -1,0 +1,1 @@
+"""Every op, one record each."""

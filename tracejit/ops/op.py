@@ -1,0 +1,122 @@
+"""One op, one record; and the recipes, which tell the compiler how an op is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracejit.dispatch import bind
+from tracejit.ir.aval import Aval
+
+Params = dict[str, Any]
+"""Static arguments by name; every value is hashable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointwise:
+    """Each element of the output from the elements at the same place of the inputs (which broadcast).
+
+    `scalar(s, *elements, **params)` builds the expression: `s` has one method per scalar function, `s.const(value)`,
+    `s.cast(x, dtype)` and `s.index(axis)` (the element's int64 coordinate in the output); elements take Python's
+    operators, and Python literals beside them take their dtype.
+    """
+
+    scalar: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A fold over `params["axes"]` (ascending, adjacent, removed from the shape) by the fixed tree.
+
+    `combine` is one of sum, prod, max, min, any, all, argmax, argmin.
+    """
+
+    combine: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The same elements in another arrangement.
+
+    `layout(layout, **params) -> Layout | None`: the strided view of a strided array, or None where only a copy has it.
+    """
+
+    layout: Callable[..., "Layout | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """`out[i...] = x[.., indices[i...], ..]` along `params["axis"]`: np.take, negative indices counted from the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScatterAdd:
+    """`base` with `updates` added at `indices` along `params["axis"]`, in ascending order of the update's place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """`base` with the part that `params` select (as the View op `slice` selects) replaced by `value`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """The inputs one after another along `params["axis"]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pad:
+    """`x` surrounded by the 0-d `value`; `params["widths"]` is ((before, after), ...) per axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """`[..., m, k] @ [..., k, n]`, leading dimensions broadcast: np.matmul of operands of two dimensions or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extern:
+    """Computed by the op's own `eval` on NumPy arrays, outside generated code."""
+
+
+Recipe = Pointwise | Reduction | View | Gather | ScatterAdd | Update | Concat | Pad | Contract | Extern
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a view's elements lie in its storage; offset and strides count elements."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """All that tracejit knows of one op. Arrays are positional, static arguments keyword-only.
+
+    infer   `(*avals, **params) -> Aval`; raises ShapeError, DTypeError or AxisError
+    eval    `(*arrays, **params) -> array`: the NumPy oracle
+    vjp     `(ct, out, *args, **params) -> tuple` of one cotangent, or None, per argument
+    coerce  `(*args, **params) -> (args, params)`: normalises a call (promotion, axes) before `bind`
+    """
+
+    name: str
+    infer: Callable[..., Aval]
+    eval: Callable[..., Any]
+    recipe: Recipe
+    coerce: Callable[..., tuple[tuple[Any, ...], Params]]
+    vjp: Callable[..., tuple[Any, ...]] | None = None
+    jvp: Callable[..., Any] | None = None
+    vmap: Callable[..., Any] | None = None
+    traits: frozenset[str] = field(default_factory=frozenset)
+    doc: str = ""
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        args, params = self.coerce(*args, **params)
+        return bind(self, args, params)
+
+    def __repr__(self) -> str:
+        return self.name
+
