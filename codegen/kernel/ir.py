@@ -97,15 +97,16 @@ class Kind(Enum):
 
     PARALLEL = "parallel"  # split over tasks; outermost
     SERIAL = "serial"
-    VECTOR = "vector"  # innermost but for folds; the body is straight-line or holds ROWS and SERIAL folds
+    VECTOR = "vector"  # innermost but for folds; the body is straight-line or holds ROWS and SERIAL folds (a fold of no
+    # results is a plain loop over its body, which may store)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class For:
-    """`for index in range(extent): body`"""
+    """`for index in range(extent): body`; the extent of an inner loop may be a Var, such as min(4096, n - first)."""
 
     index: Var
-    extent: Extent
+    extent: Operand
     kind: Kind
     body: tuple[Stmt, ...]
 
