@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tracejit.codegen.kernel.fn import Fn
-from tracejit.dtypes import DType
+from tracejit.dtypes import DType, int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +28,10 @@ class Size:
     """A run-time int64: an extent or a stride, in elements."""
 
     name: str
+
+    @property
+    def dtype(self) -> DType:
+        return int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
