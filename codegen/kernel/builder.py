@@ -16,7 +16,6 @@ from tracejit.codegen.kernel.ir import (
     Buffer,
     Combine,
     Const,
-    Extent,
     Fold,
     For,
     Kind,
@@ -45,7 +44,9 @@ def constant(value: Literal, dtype: DType) -> Const:
             return Const(dtype, float(dtype.numpy.type(value)))
     modulus = 1 << 8 * dtype.itemsize
     wrapped = int(value) % modulus
-    return Const(dtype, wrapped - modulus if dtype.kind == "i" and 2 * wrapped >= modulus else wrapped)
+    return Const(
+        dtype, wrapped - modulus if dtype.kind == "i" and 2 * wrapped >= modulus else wrapped
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -292,12 +293,12 @@ class ScalarBuilder:
             self._blocks.pop()
 
     @contextmanager
-    def loop(self, extent: Extent, kind: Kind, name: str = "i") -> Iterator[Var]:
+    def loop(self, extent: Operand | int, kind: Kind, name: str = "i") -> Iterator[Var]:
         """A loop round the statements inside the `with`; yields its index."""
         index = Var(int64, name)
         with self.block() as body:
             yield index
-        self.append(For(index, extent, kind, tuple(body)))
+        self.append(For(index, _int64(extent), kind, tuple(body)))
 
     @contextmanager
     def fold(
@@ -307,8 +308,8 @@ class ScalarBuilder:
         fold = FoldBody(Var(int64, name), self)
         with self.block() as body:
             yield fold
-        ends = [constant(end, int64) if isinstance(end, int) else end for end in (start, stop)]
-        self.append(Fold(fold.index, ends[0], ends[1], tree, tuple(body), tuple(fold.results)))
+        results = tuple(fold.results)
+        self.append(Fold(fold.index, _int64(start), _int64(stop), tree, tuple(body), results))
 
     def _select(self, condition: Operand, x: Operand, y: Operand) -> Element:
         if isinstance(condition, Const):
@@ -321,6 +322,10 @@ class ScalarBuilder:
 def _key(operand: Operand | None) -> object:
     """Equal for equal operands; unlike `==` it tells -0.0 from 0.0 and NaN is itself."""
     return (operand.dtype, repr(operand.value)) if isinstance(operand, Const) else operand
+
+
+def _int64(extent: Operand | int) -> Operand:
+    return constant(extent, int64) if isinstance(extent, int) else extent
 
 
 def _operand(arg: Element | Literal, dtype: DType) -> Operand:
