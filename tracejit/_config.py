@@ -1,0 +1,146 @@
+"""The one record of settings: `tj.config`. No switch is read anywhere else.
+
+Settings hold for the whole process: every thread sees a change at once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from tracejit import dtypes
+from tracejit.dtypes import DType
+
+
+def _switch(text: str | bool) -> bool:
+    choices = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+    if (text := str(text).lower()) not in choices:
+        raise ValueError(f"expected one of {', '.join(choices)}")
+    return choices[text]
+
+
+def _eager(text: str) -> Literal["compiled", "numpy"]:
+    if text not in ("compiled", "numpy"):
+        raise ValueError("expected 'compiled' or 'numpy'")
+    return text  # type: ignore[return-value]  # narrowed by the guard
+
+
+def _float_dtype(text: str | DType) -> DType:
+    named = {dtype.name: dtype for dtype in dtypes.FLOATING}
+    name = text.name if isinstance(text, DType) else text
+    if name not in named:
+        raise ValueError(f"expected one of {', '.join(named)}")
+    return named[name]
+
+
+def _count(text: str | int) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError("expected a number that is not negative")
+    return number
+
+
+def _folder(text: str | Path | None) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def _setting(env: str, default: Any, parse: Callable[[Any], Any], help: str) -> Any:
+    return field(default=default, metadata={"env": env, "parse": parse, "help": help})
+
+
+@dataclass(slots=True)
+class Config:
+    """The settings; each can be given in the environment, assigned, or set for a block.
+
+    >>> import tracejit as tj
+    >>> with tj.config.scope(eager="numpy"):
+    ...     tj.config.eager
+    'numpy'
+    """
+
+    eager: Literal["compiled", "numpy"] = _setting(
+        "TRACEJIT_EAGER", "compiled", _eager, "how an op outside a compiled function runs"
+    )
+    default_dtype: DType = _setting(
+        "TRACEJIT_DEFAULT_DTYPE", dtypes.float32, _float_dtype, "the dtype of Python floats"
+    )
+    dump_dir: Path | None = _setting(
+        "TRACEJIT_DUMP", None, _folder, "where the compiler writes what each stage made"
+    )
+    verify_ir: bool = _setting(
+        "TRACEJIT_VERIFY_IR", False, _switch, "check the program after every stage"
+    )
+    num_threads: int = _setting(
+        "TRACEJIT_NUM_THREADS", 0, _count, "threads of the pool; 0: one per core"
+    )
+    cache_dir: Path | None = _setting(
+        "TRACEJIT_CACHE_DIR", None, _folder, "where machine code is kept; None: the user's cache"
+    )
+    cache_bytes: int = _setting(
+        "TRACEJIT_CACHE_BYTES", 1 << 30, _count, "the size to which the cache is cut; 0: no cache"
+    )
+    target: str = _setting(
+        "TRACEJIT_TARGET", "", str, "the instruction set to compile for; empty: this machine's"
+    )
+    node_budget: int = _setting(
+        "TRACEJIT_NODE_BUDGET", 20_000, _count, "ops recorded before a pending graph is run"
+    )
+    fuse: bool = _setting("TRACEJIT_FUSE", True, _switch, "make one kernel of several ops")
+    epoch: int = field(init=False)
+    """Changes with every change of a setting."""
+
+    def __post_init__(self) -> None:
+        for setting in self._settings():
+            if (text := os.environ.get(setting.metadata["env"])) is not None:
+                setattr(self, setting.name, text)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setting = _BY_NAME.get(name)
+        if setting is None:
+            raise AttributeError(f"tracejit has no setting {name!r}; it has {', '.join(_BY_NAME)}")
+        with _lock:
+            write = object.__setattr__
+            write(self, name, _checked(setting, value))
+            write(self, "epoch", getattr(self, "epoch", 0) + 1)
+
+    @contextmanager
+    def scope(self, **changes: Any) -> Iterator[Config]:
+        """Inside the block the settings have these values, in every thread."""
+        before = {name: getattr(self, name) for name in changes}
+        try:
+            for name, value in changes.items():
+                setattr(self, name, value)
+            yield self
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
+
+    @staticmethod
+    def _settings() -> list[Field[Any]]:
+        return list(_BY_NAME.values())
+
+    def __str__(self) -> str:
+        lines = [(f"{s.name} = {getattr(self, s.name)!r}", s) for s in self._settings()]
+        width = max(len(text) for text, _ in lines)
+        return "\n".join(
+            f"{text:<{width}}  # {s.metadata['help']} ({s.metadata['env']})" for text, s in lines
+        )
+
+
+def _checked(setting: Field[Any], value: Any) -> Any:
+    """`value`, which may be text from the environment, as the setting holds it."""
+    try:
+        return setting.metadata["parse"](value)
+    except (TypeError, ValueError) as error:
+        origin = f"{setting.name} ({setting.metadata['env']})"
+        raise ValueError(f"{origin} = {value!r}: {error}") from None
+
+
+_lock = threading.RLock()
+_BY_NAME = {setting.name: setting for setting in fields(Config) if setting.init}
+config = Config()
