@@ -57,7 +57,9 @@ class ScatterAdd:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """`base` with the part that `params` select (as the View op `slice` selects) replaced by `value`."""
+    """`base` with a part replaced by `value`; `layout(layout, **params)` is that part, as a View's would be."""
+
+    layout: Callable[..., "Layout | None"]
 
 
 @dataclass(frozen=True, slots=True)
