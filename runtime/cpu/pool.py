@@ -1,0 +1,99 @@
+"""The thread pool that launches share. Its threads are made at the first launch that has work for several."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+
+import numpy as np
+
+from tracejit.artifact import KernelSource
+from tracejit.runtime.cache import DiskCache
+from tracejit.runtime.cpu import runner
+from tracejit.runtime.cpu.compile import load_kernels
+from tracejit.runtime.cpu.target import host
+from tracejit.runtime.cpu.threads import available_cores
+
+
+class ThreadPool:
+    """The context that native code finds its threads by; `address` points at it, and it is never freed."""
+
+    def __init__(self) -> None:
+        size = runner.CONTEXT_BYTES
+        memory = np.zeros(2 * size, np.uint8)
+        skew = (
+            -memory.ctypes.data % size
+        )  # a worker finds the context from the address of its own flag in it
+        self._bytes = memory[skew : skew + size]
+        self.address: int = self._bytes.ctypes.data
+        self._threads = self._word(runner.THREADS)
+        self._threads[0] = min(available_cores(), runner.MAX_THREADS)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget_threads)
+
+    @property
+    def threads(self) -> int:
+        """Threads that a launch may use, the caller's own included."""
+        return int(self._threads[0])
+
+    def resize(self, threads: int) -> None:
+        """Sets `threads`, at least 1; results do not depend on it.
+
+        Raises ValueError for less than 1.
+        """
+        if threads < 1:
+            raise ValueError(f"number of threads must be at least 1, not {threads}")
+        self._threads[0] = min(threads, runner.MAX_THREADS)
+        self._word(runner.STARTED)[0] = 0
+
+    @property
+    def workers(self) -> int:
+        """Threads that now run beside the callers."""
+        return int(self._bytes[runner.ALIVE :].view(np.int32).sum())
+
+    def _word(self, offset: int) -> np.ndarray:
+        return self._bytes[offset : offset + 4].view(np.int32)
+
+    def _forget_threads(self) -> None:
+        """A forked child has the memory of its parent's threads, but not the threads."""
+        threads = self.threads
+        self._bytes[:] = 0
+        self._threads[0] = threads
+
+
+@cache
+def thread_pool() -> ThreadPool:
+    """The process's one pool."""
+    return ThreadPool()
+
+
+@cache
+def _runner_source() -> KernelSource:
+    return KernelSource(runner.RUN, runner.runner_ir(host()))
+
+
+_RUN_TYPE = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
+_run: list[ctypes._CFuncPtr] = []
+
+
+def run_function(disk: DiskCache | None) -> ctypes._CFuncPtr:
+    """`tracejit_run(context, addresses, table, pointers, scratch)`; the GIL is released while it runs."""
+    if not _run:
+        source = _runner_source()
+        _run.append(_RUN_TYPE(load_kernels([source], disk)[source.name]))
+    return _run[0]
+
+
+def set_num_threads(threads: int) -> None:
+    """How many threads a launch may use, the calling one included; results are the same bits for any number."""
+    thread_pool().resize(threads)
+
+
+def get_num_threads() -> int:
+    """How many threads a launch may use, the calling one included.
+
+    >>> get_num_threads() >= 1
+    True
+    """
+    return thread_pool().threads

@@ -1,0 +1,207 @@
+"""A plan made ready to run: its kernels loaded, its launches laid out as one table for native code to walk."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan
+from tracejit.runtime.buffer import Buffer, array_at
+from tracejit.runtime.cache import DiskCache
+from tracejit.runtime.cpu.compile import load_kernels
+from tracejit.runtime.cpu.pool import run_function, thread_pool
+from tracejit.runtime.scalars import ScalarPacker, numpy_dtype
+
+Host = Callable[[HostCall, list[np.ndarray], np.ndarray], None]
+"""Computes a host call from its input arrays into its output array."""
+
+_ALIGNMENT = 64
+_SEGMENT_WORDS = 4
+_HEADER_WORDS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class _Launches:
+    """Consecutive launches: one call of native code."""
+
+    table: np.ndarray
+    address: int
+
+
+class Program:
+    """Runs a plan. One program may be run by several threads at once.
+
+    Raises CompileError when a kernel cannot be compiled.
+    """
+
+    def __init__(self, plan: Plan, host: Host, disk: DiskCache | None = None) -> None:
+        self.plan = plan
+        self._host = host
+        self._run = run_function(disk)
+        self._pool = thread_pool()
+        kernels = _load(plan, disk)
+        self._constants = Buffer.allocate(len(plan.constants))
+        self._constants.array(np.dtype(np.uint8), (len(plan.constants),))[:] = np.frombuffer(
+            plan.constants, np.dtype(np.uint8)
+        )
+        self._output_bytes = [array_bytes(spec) for spec in plan.outputs]
+        self._slots = _Slots(plan)
+        self._steps = [
+            _lay_out(step, kernels, self._slots) if isinstance(step, list) else step
+            for step in _runs(plan.steps)
+        ]
+        self._lay_out_workspace()
+
+    def run(
+        self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()
+    ) -> list[Buffer]:
+        """The outputs, one row-major Buffer each. `inputs` are addresses, in the layouts that the plan's specs say."""
+        outputs = [Buffer.allocate(nbytes) for nbytes in self._output_bytes]
+        workers = self._pool.threads
+        workspace = Buffer.allocate(
+            self._arena_at + self._arena_bytes + workers * self._scratch_bytes
+        )
+        base = workspace.address
+        block = workspace._block
+        assert block is not None
+        arena = base + self._arena_at
+        self._pack_addresses(
+            block.memory, block.skew, *inputs, *[output.address for output in outputs],
+            base + self._scalars_at, arena, self._constants.address,
+        )  # fmt: skip
+        if self._pack_scalars:
+            self._pack_scalars(block.memory, block.skew + self._scalars_at, scalars)
+        for step in self._steps:
+            if isinstance(step, _Launches):
+                self._run(
+                    self._pool.address,
+                    base,
+                    step.address,
+                    base + self._pointers_at,
+                    arena + self._arena_bytes,
+                )
+            else:
+                self._call_host(step, base)
+        return outputs
+
+    def _lay_out_workspace(self) -> None:
+        """addresses | scalars | pointers of the launch being run | arena | scratch of each thread"""
+        launches = [step for step in self.plan.steps if isinstance(step, LaunchSpec)]
+        addresses = self._slots.count
+        pointers = max((_argument_count(launch) for launch in launches), default=0)
+        self._scalars_at = 8 * addresses
+        self._pointers_at = self._scalars_at + 8 * len(self.plan.scalars)
+        self._arena_at = _aligned(self._pointers_at + 8 * pointers)
+        self._arena_bytes = _aligned(self.plan.arena_bytes)
+        self._scratch_bytes = max(
+            (_aligned(launch.scratch_bytes) for launch in launches), default=0
+        )
+        self._pack_addresses = struct.Struct(f"={addresses}q").pack_into
+        self._pack_scalars = ScalarPacker(self.plan.scalars) if self.plan.scalars else None
+
+    def _call_host(self, call: HostCall, base: int) -> None:
+        specs = (*call.inputs, call.output)
+        arrays = [
+            _array(self._address(argument, base), spec)
+            for argument, spec in zip(call.arguments, specs, strict=True)
+        ]
+        self._host(call, arrays[:-1], arrays[-1])
+
+    def _address(self, argument: Argument, base: int) -> int:
+        slot, offset = self._slots.locate(argument)
+        return ctypes.c_int64.from_address(base + 8 * slot).value + offset
+
+
+class _Slots:
+    """Where each place's base address stands among the addresses of a call."""
+
+    def __init__(self, plan: Plan) -> None:
+        inputs, outputs = len(plan.inputs), len(plan.outputs)
+        self._first = {
+            Place.INPUT: 0,
+            Place.OUTPUT: inputs,
+            Place.SCALAR: inputs + outputs,
+            Place.ARENA: inputs + outputs + 1,
+            Place.CONSTANT: inputs + outputs + 2,
+        }
+        self.count = inputs + outputs + 3
+
+    def locate(self, argument: Argument) -> tuple[int, int]:
+        """The index of an address, and the bytes to add to it."""
+        first = self._first[argument.place]
+        if argument.place is Place.SCALAR:
+            return first, 8 * argument.index + argument.offset
+        return first + argument.index, argument.offset
+
+
+def array_bytes(spec: BufferSpec) -> int:
+    """The bytes of a row-major array of this shape and dtype."""
+    return prod(spec.shape) * numpy_dtype(spec.dtype).itemsize
+
+
+def _array(address: int, spec: BufferSpec) -> np.ndarray:
+    return array_at(address, numpy_dtype(spec.dtype), spec.shape, spec.strides)
+
+
+def _load(plan: Plan, disk: DiskCache | None) -> dict[str, int]:
+    kernels = load_kernels(plan.kernels, disk)
+    for step in plan.steps:
+        if isinstance(step, LaunchSpec) and step.kernel not in kernels:
+            raise KeyError(step.kernel)
+    return kernels
+
+
+def _runs(steps: Sequence[LaunchSpec | HostCall]) -> Iterator[list[LaunchSpec] | HostCall]:
+    """Consecutive launches together, host calls alone."""
+    launches: list[LaunchSpec] = []
+    for step in steps:
+        if isinstance(step, LaunchSpec):
+            launches.append(step)
+            continue
+        if launches:
+            yield launches
+            launches = []
+        yield step
+    if launches:
+        yield launches
+
+
+def _lay_out(launches: list[LaunchSpec], kernels: dict[str, int], slots: _Slots) -> _Launches:
+    words = [len(launches)]
+    for launch in launches:
+        words += _launch_words(launch, kernels[launch.kernel], slots)
+    table = np.array(words, np.int64)
+    return _Launches(table, table.ctypes.data)
+
+
+def _launch_words(launch: LaunchSpec, kernel: int, slots: _Slots) -> list[int]:
+    """One launch's part of the table that `tracejit.runtime.cpu.runner` describes."""
+    segments: list[int] = []
+    arguments: list[int] = []
+    dims: list[int] = []
+    count = _argument_count(launch)
+    dims_at = _HEADER_WORDS + _SEGMENT_WORDS * len(launch.segments) + 2 * count
+    tasks = 0
+    for segment in launch.segments:
+        segments += (tasks, segment.tasks, len(arguments) // 2, dims_at + len(dims))
+        for argument in segment.arguments:
+            arguments += slots.locate(argument)
+        dims += segment.dims
+        tasks += segment.tasks
+    size = dims_at + len(dims)
+    grain, scratch = max(launch.grain, 1), _aligned(launch.scratch_bytes)
+    header = [kernel, len(launch.segments), tasks, grain, scratch, count, size]
+    return header + segments + arguments + dims
+
+
+def _argument_count(launch: LaunchSpec) -> int:
+    return sum(len(segment.arguments) for segment in launch.segments)
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
