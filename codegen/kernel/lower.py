@@ -1,0 +1,248 @@
+"""From a fused step to its kernels: the shape of the loop nest.
+
+A *map* runs over its space, the last dimension in vectors. A *row* nest (folds over the last dimensions, LANES) gives each task a
+row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task 64 columns, in vectors, and folds down them.
+Where folds are few and long each is shared among tasks: a launch folds superblocks, and a second one folds their results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+
+from tracejit.codegen.kernel.access import Accesses, Axis, Place, Relabel
+from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
+from tracejit.codegen.kernel.cost import widened
+from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.ir import (
+    Address,
+    Buffer,
+    Combine,
+    Kernel,
+    Kind,
+    Operand,
+    Size,
+    Tree,
+    Var,
+)
+from tracejit.codegen.kernel.nest import Lowered, Nest
+from tracejit.codegen.kernel.stages import Stages
+from tracejit.dtypes import DType, int64
+from tracejit.ir.cluster import Fused, Store, Temporary
+from tracejit.ir.graph import Apply
+from tracejit.ops.op import Reduction
+
+CHUNK = 4096
+"""Elements of a one-dimensional map that one task does."""
+COLUMNS = 64
+"""Columns that one task folds: 256 bytes of float32 in each memory row."""
+LONGEST_SPILL = 65_536
+"""Elements of a row that may be kept in scratch between stages: what a core's own cache holds."""
+
+
+def lower(step: Fused, place: Place, relabel: Relabel) -> list[Lowered]:
+    """The launches that compute a step: one; two or more where long folds are shared among tasks; none for no elements."""
+    nest = StepNest(Accesses(step, place, relabel))
+    if not step.axes:
+        return [nest.map()] if prod(step.space) else []
+    if prod(axis.extent for axis in nest.kept) == 0:
+        return []
+    if prod(step.space) == 0:
+        return [nest.empty()]
+    if step.split and not any(combine_of(node) in ARGS for node in nest.reductions):
+        return nest.split()
+    return [nest.rows() if nest.tree is Tree.LANES else nest.columns()]
+
+
+ARGS = (Combine.ARGMAX, Combine.ARGMIN)
+
+EMPTY = {Combine.SUM: 0, Combine.PROD: 1, Combine.ANY: False, Combine.ALL: True}
+"""Of no elements."""
+
+
+def combine_of(node: Apply) -> Combine:
+    assert isinstance(node.op.recipe, Reduction)
+    return Combine(node.op.recipe.combine)
+
+
+def accumulator(node: Apply) -> DType:
+    """The dtype in which a reduction accumulates; half precision is rounded once, at the end."""
+    if combine_of(node) in (Combine.SUM, Combine.PROD):
+        return widened(node.aval.dtype)
+    return widened(node.inputs[0].aval.dtype)
+
+
+class StepNest(Nest):
+    """The kernels of a step."""
+
+    def __init__(self, accesses: Accesses) -> None:
+        super().__init__(accesses)
+        self.stage_of = Stages(accesses)
+
+    @property
+    def tree(self) -> Tree:
+        return Tree.LANES if self.step.axes[-1] == len(self.step.space) - 1 else Tree.ROWS
+
+    @property
+    def reductions(self) -> list[Apply]:
+        return [node for node in self.step.members if isinstance(node.op.recipe, Reduction)]
+
+    # shapes of nests
+
+    def map(self) -> Lowered:
+        """Every store, over the whole space."""
+        *outer, inner = self.axes or [None]
+        chunk = CHUNK if inner and (not outer or inner.extent > 4 * CHUNK) else 0
+        with self.tasks(outer, inner, chunk) as part, self.vector(inner, part):
+            for store in self.step.stores:
+                self.store(store)
+        return self.finish(chunk or (inner.extent if inner else 1))
+
+    def rows(self) -> Lowered:
+        """Folds along rows, stage after stage; a row is a task."""
+        with self.tasks(self.kept):
+            self.stages(spill=self.folded_extent <= LONGEST_SPILL)
+        return self.finish(self.folded_extent * self.stage_of.loops)
+
+    def columns(self) -> Lowered:
+        """Folds down columns; a task does 64 of them."""
+        outer, inner = self.column_axes()
+        with self.tasks(outer, inner, COLUMNS if inner else 0) as part, self.vector(inner, part):
+            self.stages(spill=False)
+        return self.finish(self.folded_extent * self.stage_of.loops * (COLUMNS if inner else 1))
+
+    def split(self) -> list[Lowered]:
+        """Folds of one superblock each, and then their results folded."""
+        outer, inner = (self.kept, None) if self.tree is Tree.LANES else self.column_axes()
+        folds = prod(axis.extent for axis in self.kept)
+        parts = -(-self.folded_extent // self.tree.superblock)
+        chunk = COLUMNS if inner else 0
+        partial = {node: Temporary(accumulator(node), folds * parts) for node in self.reductions}
+        with self.tasks(outer, inner, chunk, parts) as part, self.vector(inner, part):
+            results = self.fold(0, *self.superblock())
+            for node, result in results.items():
+                address = self.linear_address(folds)
+                self.builder.store(
+                    self.buffer(partial[node], 0, partial[node].dtype, True), address, result
+                )
+        shared = self.finish(self.tree.superblock * (COLUMNS if inner else 1))
+        joins = [join_partials(node, partial[node], folds, parts) for node in self.reductions]
+        return [shared, *joins]
+
+    def superblock(self) -> tuple[Operand, Operand]:
+        """The range of the folded axes that the task folds."""
+        length = constant(self.tree.superblock, int64)
+        if self.part is None:
+            return constant(0, int64), self.size("folded", self.folded_extent)
+        start = self.builder.let(Fn.MUL, int64, self.part, length)
+        end = self.builder.let(Fn.ADD, int64, start.operand, length)
+        extent = self.size("folded", self.folded_extent)
+        return start.operand, self.builder.let(Fn.MIN, int64, end.operand, extent).operand
+
+    def empty(self) -> Lowered:
+        """Folds of no elements."""
+        with self.tasks(self.kept):
+            for node in self.reductions:
+                value = constant(EMPTY[combine_of(node)], node.aval.dtype)
+                self.scopes[-1][node] = self.builder.element(value)
+            for store in self.step.stores:
+                if not self.is_full(store):
+                    self.store(store)
+        return self.finish(1)
+
+    def column_axes(self) -> tuple[list[Axis], Axis | None]:
+        """The kept axes: those that tasks run over, and the last one, if it lies after the folded ones."""
+        if self.kept and self.kept[-1].dims[0] > self.step.axes[-1]:
+            return self.kept[:-1], self.kept[-1]
+        return self.kept, None
+
+    # folds
+
+    def stages(self, *, spill: bool) -> None:
+        """Each fold in the loop where its values are known, then what is kept, then the stores that need them all."""
+        spilled = self.stage_of.spilled() if spill else set()
+        for node in spilled:
+            self.scratch[node] = Buffer(
+                node.aval.dtype, "t", written=True, scratch=self.size("folded", self.folded_extent)
+            )
+        for stage in range(self.stage_of.folds):
+            extent = self.size("folded", self.folded_extent)
+            results = self.fold(stage, constant(0, int64), extent)
+            for node, result in results.items():
+                self.scopes[-1][node] = self.builder.cast(result, node.aval.dtype)
+        for store in self.step.stores:
+            if not self.is_full(store):
+                self.store(store)
+        last = [
+            s
+            for s in self.step.stores
+            if self.is_full(s) and self.stage_of[s.value] == self.stage_of.folds
+        ]
+        if last:
+            with self.last_loop():
+                for store in last:
+                    self.store(store)
+
+    def fold(self, stage: int, start: Operand, stop: Operand) -> dict[Apply, Element]:
+        """The folds of one stage, and the stores whose values are known in it; the results, not yet rounded."""
+        results: dict[Apply, Element] = {}
+        with self.builder.fold(start, stop, self.tree, "k") as fold, self.along_row(fold.index):
+            for node in self.reductions:
+                if self.stage_of[node.inputs[0]] == stage:
+                    results[node] = fold.join(combine_of(node), self.joined(node))
+            for store in self.step.stores:
+                if self.is_full(store) and self.stage_of[store.value] == stage:
+                    self.store(store)
+        return results
+
+    def joined(self, node: Apply) -> Element:
+        """What a reduction folds: its input in the dtype in which it accumulates."""
+        value = self.value(node.inputs[0], self.step.labels[node])
+        if combine_of(node) in (Combine.ANY, Combine.ALL):
+            return value if value.dtype.kind == "b" else self.builder.apply(Fn.NE, value, 0)
+        return self.builder.cast(value, accumulator(node))
+
+    @contextmanager
+    def along_row(self, index: Var) -> Iterator[None]:
+        """`index` runs over the folded axes taken as one."""
+        with self.scope():
+            self.row_index = index
+            digits: list[tuple[object, int]] = [(axis, axis.extent) for axis in self.folded]
+            for axis, var in self.decode(index, digits).items():
+                assert isinstance(axis, Axis)
+                self.indices[axis] = [var]
+            yield
+
+    @contextmanager
+    def last_loop(self) -> Iterator[None]:
+        extent = self.size("folded", self.folded_extent)
+        if self.tree is Tree.LANES:
+            with self.builder.loop(extent, Kind.VECTOR, "v") as index, self.along_row(index):
+                yield
+        else:
+            zero = constant(0, int64)
+            with (
+                self.builder.fold(zero, extent, Tree.SERIAL, "k") as fold,
+                self.along_row(fold.index),
+            ):
+                yield
+
+    def is_full(self, store: Store) -> bool:
+        """The stored value runs along the folded axes."""
+        labels = self.accesses.value_labels(store.value, store.layout)
+        return any(dim in labels for axis in self.folded for dim in axis.dims)
+
+
+def join_partials(node: Apply, partial: Temporary, folds: int, parts: int) -> Lowered:
+    """The results of a fold's superblocks joined, for each fold."""
+    builder = ScalarBuilder()
+    source, target = Buffer(partial.dtype, "a"), Buffer(node.aval.dtype, "a", written=True)
+    tasks, extent = Size("tasks"), Size("parts")
+    with builder.block() as body, builder.loop(tasks, Kind.PARALLEL, "p") as task:
+        with builder.fold(constant(0, int64), extent, Tree.SERIAL, "k") as fold:
+            value = builder.load(source, Address(((fold.index, tasks), (task, 1))))
+            result = fold.join(combine_of(node), value)
+        builder.store(target, Address(((task, 1),)), builder.cast(result, node.aval.dtype))
+    kernel = Kernel((source, target), (tasks, extent), (), tuple(body))  # type: ignore[arg-type]
+    return Lowered(kernel, ((partial, 0), (node, 0)), (folds, parts), folds, grain=64)

@@ -1,0 +1,300 @@
+"""The parts of a kernel under construction: task loops, and each value where it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+
+from tracejit.codegen.kernel.access import Access, Accesses, Axis
+from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
+from tracejit.codegen.kernel.cost import profile, widened
+from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.ir import (
+    Address,
+    Buffer,
+    Extent,
+    Kernel,
+    Kind,
+    Operand,
+    Size,
+    Stmt,
+    Var,
+)
+from tracejit.dtypes import DType, int64
+from tracejit.ir.cluster import Labels, Owner, Store
+from tracejit.ir.graph import Apply, Constant, Node
+from tracejit.ops.op import Gather, Pointwise
+
+TASK_NS = 5000.0
+"""Work worth handing to a thread."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lowered:
+    """A kernel and one launch of it. Each argument is the memory of its owner from an element on.
+
+    `aligned` pairs what is read with what is written at the same places only, each element after it was last read: the
+    two may be one memory.
+    """
+
+    kernel: Kernel
+    arguments: tuple[tuple[Owner, int], ...]
+    dims: tuple[int, ...]
+    tasks: int
+    grain: int
+    scratch_bytes: int = 0
+    aligned: frozenset[tuple[Owner, Owner]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """The part of a loop that one task does: `count` elements from `first` on."""
+
+    first: Var
+    count: Operand
+
+
+class Nest:
+    """The kernel of one step under construction."""
+
+    def __init__(self, accesses: Accesses) -> None:
+        self.accesses = accesses
+        self.step = accesses.step
+        self.axes = accesses.axes()
+        self.kept = [axis for axis in self.axes if not axis.folded]
+        self.folded = [axis for axis in self.axes if axis.folded]
+        self.folded_extent = prod(axis.extent for axis in self.folded)
+        self.builder = ScalarBuilder()
+        self.body: list[Stmt] = []
+        self.count = 0
+        self.buffers: dict[tuple[Owner, int, bool], Buffer] = {}
+        self.sizes: dict[object, tuple[Size, int]] = {}
+        self.scratch: dict[Apply, Buffer] = {}
+        self.filled: set[Apply] = set()
+        self.scopes: list[dict[Apply, Element]] = [{}]  # members' values, a scope per open loop
+        self.indices: dict[Axis, list[Var]] = {}  # the variables whose sum is an axis's coordinate
+        self.row_index: Var | None = None  # along the folded axes taken as one
+        self.part: Var | None = None  # which part of a shared fold the task does
+
+    # loops
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        self.scopes.append({})
+        try:
+            yield
+        finally:
+            self.scopes.pop()
+
+    @contextmanager
+    def tasks(
+        self, outer: list[Axis], inner: Axis | None = None, chunk: int = 0, parts: int = 1
+    ) -> Iterator[Columns | None]:
+        """The parallel loop: one task per element of the outer axes, per chunk of the inner one, per part of a fold."""
+        chunks = -(-inner.extent // chunk) if inner and chunk else 1
+        self.count = prod(axis.extent for axis in outer) * chunks * parts
+        extent = self.size("tasks", self.count)
+        digits: list[tuple[object, int]] = [(axis, axis.extent) for axis in outer]
+        digits += [("chunk", chunks)] if chunk else []
+        digits += [("part", parts)] if parts > 1 else []
+        with (
+            self.builder.block() as self.body,
+            self.builder.loop(extent, Kind.PARALLEL, "p") as task,
+            self.scope(),
+        ):
+            found = self.decode(task, digits)
+            for axis in outer:
+                self.indices[axis] = [found[axis]]
+            self.part = found.get("part")
+            yield self.columns_of(found["chunk"], inner, chunk) if inner and chunk else None
+
+    def decode(self, number: Var, digits: list[tuple[object, int]]) -> dict[object, Var]:
+        """A task's number as digits, the last one running fastest."""
+        found: dict[object, Var] = {}
+        for name, extent in reversed(digits[1:]):
+            size = self.size((name, "extent"), extent)
+            found[name] = variable(self.builder.let(Fn.FLOORMOD, int64, number, size))
+            number = variable(self.builder.let(Fn.FLOORDIV, int64, number, size))
+        if digits:
+            found[digits[0][0]] = number
+        return found
+
+    def columns_of(self, number: Var, inner: Axis, chunk: int) -> Columns:
+        length = constant(chunk, int64)
+        first = self.builder.let(Fn.MUL, int64, number, length)
+        left = self.builder.let(
+            Fn.SUB, int64, self.size((inner, "extent"), inner.extent), first.operand
+        )
+        count = self.builder.let(Fn.MIN, int64, left.operand, length)
+        return Columns(variable(first), count.operand)
+
+    @contextmanager
+    def vector(self, axis: Axis | None, part: Columns | None = None) -> Iterator[None]:
+        """A loop over lanes; nothing for no axis, whose body is scalar."""
+        if axis is None:
+            yield
+            return
+        extent = part.count if part else self.size((axis, "extent"), axis.extent)
+        with self.builder.loop(extent, Kind.VECTOR, "v") as index, self.scope():
+            self.indices[axis] = [part.first, index] if part else [index]
+            yield
+
+    # values
+
+    def value(self, node: Node, labels: Labels) -> Element:
+        if isinstance(node, Constant):
+            return self.builder.element(constant(node.value, node.aval.dtype))
+        behind = self.accesses.member_behind(node, labels)
+        if behind is not None:
+            return self.member(behind[0])
+        access = self.accesses.reads[node, labels]
+        buffer = self.buffer(access.root, access.offset, node.aval.dtype)
+        return self.builder.load(buffer, self.address(access))
+
+    def member(self, node: Apply) -> Element:
+        for scope in reversed(self.scopes):
+            if node in scope:
+                return scope[node]
+        buffer = self.scratch.get(node)
+        if buffer is None:
+            element = self.compute(node)
+        elif node in self.filled:
+            assert self.row_index is not None
+            element = self.builder.load(buffer, Address(((self.row_index, 1),)))
+        else:
+            assert self.row_index is not None
+            element = self.compute(node)
+            self.builder.store(buffer, Address(((self.row_index, 1),)), element)
+            self.filled.add(node)
+        self.scopes[-1][node] = element
+        return element
+
+    def compute(self, node: Apply) -> Element:
+        """One element of a member. Half precision is widened, and rounded once after the op."""
+        if isinstance(node.op.recipe, Gather):
+            return self.gather(node)
+        assert isinstance(node.op.recipe, Pointwise)
+        operands = [self.value(source, labels) for source, labels in self.accesses.operands(node)]
+        wide = [self.builder.cast(operand, widened(operand.dtype)) for operand in operands]
+        self.builder.axis_index = lambda axis: self.coordinate(self.step.labels[node][axis])
+        result = node.op.recipe.scalar(self.builder, *wide, **node.kwargs)
+        dtype = node.aval.dtype
+        if not isinstance(result, Element):
+            return self.builder.element(constant(result, dtype))
+        return self.builder.cast(result, dtype)
+
+    def coordinate(self, label: int | None) -> Operand:
+        axis = next((axis for axis in self.axes if label in axis.dims), None)
+        if axis is None:
+            return constant(0, int64)
+        first, *rest = self.indices[axis]
+        total: Operand = first
+        for var in rest:
+            total = self.builder.let(Fn.ADD, int64, total, var).operand
+        return total
+
+    def gather(self, node: Apply) -> Element:
+        """The element that an index names, counted from the end if negative; an index outside is clamped into the array."""
+        ((indices, labels),) = self.accesses.operands(node)
+        access = self.accesses.gathered(node)
+        s, extent = self.builder, node.inputs[0].aval.sizes[node.kwargs["axis"]]
+        length = s.element(self.size((node, "gathered"), extent))
+        index = s.cast(self.value(indices, labels), int64)
+        index = s.select(index < 0, index + length, index)
+        index = s.apply(Fn.MIN, s.apply(Fn.MAX, index, 0), length - 1)
+        address = self.address(access)
+        stride = self.stride((access.root, access.offset, node, "gather"), access.gather)
+        terms = (*address.terms, (variable(index), stride))
+        buffer = self.buffer(access.root, access.offset, node.aval.dtype)
+        return s.load(buffer, Address(terms))
+
+    def store(self, store: Store) -> None:
+        labels = self.accesses.value_labels(store.value, store.layout)
+        value = self.value(store.value, labels)
+        access = self.accesses.writes[store]
+        dtype = store.target.aval.dtype
+        buffer = self.buffer(access.root, access.offset, dtype, written=True)
+        self.builder.store(buffer, self.address(access), self.builder.cast(value, dtype))
+
+    # operands of the kernel
+
+    def address(self, access: Access) -> Address:
+        terms: list[tuple[Var, Extent]] = []
+        for axis in self.axes:
+            stride = access.strides[axis.dims[-1]]
+            if stride:
+                key = (access.root, access.offset, access.strides, axis)
+                terms += [(var, self.stride(key, stride)) for var in self.indices[axis]]
+        return Address(tuple(terms))
+
+    def linear_address(self, folds: int) -> Address:
+        """Of a partial result: the superblock's number, then the kept axes, row-major."""
+        assert self.part is not None
+        terms: list[tuple[Var, Extent]] = [(self.part, self.size("folds", folds))]
+        stride = folds
+        for axis in self.kept:
+            stride //= axis.extent
+            terms += [(var, self.stride((axis, "linear"), stride)) for var in self.indices[axis]]
+        return Address(tuple(terms))
+
+    def stride(self, key: object, value: int) -> Extent:
+        """Stride 1 is known to the code; any other is a size."""
+        return 1 if value == 1 else self.size(key, value)
+
+    def size(self, key: object, value: int) -> Size:
+        if key not in self.sizes:
+            self.sizes[key] = (Size("n"), value)
+        return self.sizes[key][0]
+
+    def buffer(self, root: Owner, offset: int, dtype: DType, written: bool = False) -> Buffer:
+        key = (root, offset, written)
+        if key not in self.buffers:
+            self.buffers[key] = Buffer(dtype, "a", written)
+        return self.buffers[key]
+
+    def finish(self, elements: int) -> Lowered:
+        """The kernel; `elements` is how many evaluations of the members a task makes."""
+        cost = sum(profile(member).nanoseconds for member in self.step.members)
+        cost += 0.1 * len(self.buffers)
+        scratch = sum(
+            -(-self.folded_extent * buffer.dtype.itemsize // 64) * 64
+            for buffer in self.scratch.values()
+        )
+        return Lowered(
+            self.kernel(),
+            tuple((root, offset) for root, offset, _ in self.buffers),
+            tuple(value for _, value in self.sizes.values()),
+            self.count,
+            max(1, int(TASK_NS / (cost * max(elements, 1)))),
+            scratch,
+            self.aligned(),
+        )
+
+    def aligned(self) -> frozenset[tuple[Owner, Owner]]:
+        """None in a nest with several loops along its rows: a later one reads again what an earlier one may have replaced."""
+        if self.folded:
+            return frozenset()
+        reads: dict[Owner, set[object]] = {}
+        for access in self.accesses.every_read():
+            reads.setdefault(access.root, set()).add((access.offset, access.strides, access.gather))
+        return frozenset(
+            (root, write.root)
+            for write in self.accesses.writes.values()
+            for root, places in reads.items()
+            if places == {(write.offset, write.strides, 0)}
+        )
+
+    def kernel(self) -> Kernel:
+        return Kernel(
+            tuple(self.buffers.values()),
+            tuple(size for size, _ in self.sizes.values()),
+            tuple(self.scratch.values()),
+            tuple(self.body),  # type: ignore[arg-type]  # the one statement is the parallel loop
+        )
+
+
+def variable(element: Element) -> Var:
+    assert isinstance(element.operand, Var)
+    return element.operand

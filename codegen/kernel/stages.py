@@ -1,0 +1,69 @@
+"""When each value of a fused step can be computed: how many folds must be done before it."""
+
+from __future__ import annotations
+
+from tracejit.codegen.kernel.access import Accesses
+from tracejit.codegen.kernel.cost import profile
+from tracejit.ir.graph import Apply, Node
+from tracejit.ops.op import Reduction
+
+
+class Stages:
+    """Loop number `stage` folds the values that need `stage` folds before; what needs them all comes in the last loop."""
+
+    def __init__(self, accesses: Accesses) -> None:
+        self.accesses = accesses
+        self._stage: dict[Apply, int] = {}
+        self.folds = 0
+        for member in accesses.step.members:
+            before = max((self[source] for source, _ in accesses.operands(member)), default=0)
+            if isinstance(member.op.recipe, Reduction):
+                self.folds = max(self.folds, before + 1)
+                before += 1
+            self._stage[member] = before
+
+    def __getitem__(self, node: Node) -> int:
+        """Of any value; one from outside needs no fold."""
+        member = self.accesses.behind(node)
+        return 0 if member is None else self._stage[member]
+
+    @property
+    def loops(self) -> int:
+        """Loops along the folded axes, the last one included."""
+        stores = self.accesses.step.stores
+        return self.folds + any(self[store.value] == self.folds for store in stores)
+
+    def spilled(self) -> set[Apply]:
+        """Costly values that two loops need: kept in scratch by the first."""
+        seen: dict[Apply, int] = {}
+        spilled: set[Apply] = set()
+        for loop, roots in enumerate(self._roots()):
+            stack = [member for root in roots if (member := self.accesses.behind(root))]
+            while stack:
+                member = stack.pop()
+                if isinstance(member.op.recipe, Reduction) or seen.get(member) == loop:
+                    continue
+                if member in seen and profile(member).costly and self._runs_along(member):
+                    spilled.add(member)
+                    continue
+                seen.setdefault(member, loop)
+                inputs = (
+                    self.accesses.behind(source) for source, _ in self.accesses.operands(member)
+                )
+                stack += [source for source in inputs if source]
+        return spilled
+
+    def _roots(self) -> list[list[Node]]:
+        """What each loop computes."""
+        step = self.accesses.step
+        roots: list[list[Node]] = [[] for _ in range(self.folds + 1)]
+        for member in step.members:
+            if isinstance(member.op.recipe, Reduction):
+                roots[self[member.inputs[0]]].append(member.inputs[0])
+        for store in step.stores:
+            roots[self[store.value]].append(store.value)
+        return roots
+
+    def _runs_along(self, member: Apply) -> bool:
+        step = self.accesses.step
+        return any(axis in step.labels[member] for axis in step.axes if step.space[axis] != 1)

@@ -1,0 +1,427 @@
+"""Fusion: every op of a graph in a step, and as few steps and stored intermediates as the rules below allow.
+
+A group of ops shares one iteration space. Pointwise ops join the group that computes their inputs; a reduction turns a group over
+its input's space into a fold; what follows a fold in the same space (softmax, layer norm) becomes a further stage of it. A value
+is stored only if something outside its group reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
+from math import prod
+
+from tracejit.ir.cluster import Fused, Host, Labels, Product, Step, Store
+from tracejit.ir.graph import Apply, Graph, Node
+from tracejit.ops.op import (
+    Concat,
+    Contract,
+    Extern,
+    Gather,
+    Pad,
+    Pointwise,
+    Reduction,
+    ScatterAdd,
+    Update,
+    View,
+)
+from tracejit.passes.expand import expand
+from tracejit.passes.layouts import Layouts, relabel, row_major
+
+MOST_MEMBERS = 96
+MOST_OPERANDS = 48
+"""Beyond these a kernel's registers spill and its compile time shows."""
+
+SPLIT_LANES, SPLIT_ROWS = 262_144, 4_096
+"""The superblocks of the fold trees (codegen.kernel.ir.Tree): where one fold can be shared among tasks."""
+FEW_ROWS, FEW_COLUMNS = 4, 256
+"""Folds so few that splitting each is worth a second launch."""
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """A cluster under construction."""
+
+    order: int
+    space: tuple[int, ...]
+    axes: tuple[int, ...] = ()
+    members: list[Apply] = field(default_factory=list)
+    labels: dict[Apply, Labels] = field(default_factory=dict)
+    needs: set[Group] = field(default_factory=set)
+    """The groups that must run before, directly or not."""
+    single: bool = False
+    """A step of its own: nothing joins it."""
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        return tuple(axis for axis in range(len(self.space)) if axis not in self.axes)
+
+    @property
+    def split(self) -> bool:
+        """Few folds, each long enough to share among tasks; such a group has no later stage."""
+        if not self.axes:
+            return False
+        extent = prod(self.space[axis] for axis in self.axes)
+        folds = prod(self.space[axis] for axis in self.kept)
+        if self.axes[-1] == len(self.space) - 1:
+            return folds <= FEW_ROWS and extent > SPLIT_LANES
+        return folds <= FEW_COLUMNS and extent > SPLIT_ROWS
+
+    def result_labels(self, node: Apply) -> Labels:
+        """Labels of a member's value: of a reduction's, those of its input without the axes."""
+        labels = self.labels[node]
+        if isinstance(node.op.recipe, Reduction):
+            return tuple(label for label in labels if label not in self.axes)
+        return labels
+
+
+class Fusion:
+    """The groups of one graph; `run` makes them, node by node in the graph's order."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.layouts = Layouts(graph)
+        self.users = graph.users()
+        self.group_of: dict[Apply, Group] = {}
+        self.groups: list[Group] = []
+        self.pinned: set[Node] = {self.layouts.root(node) for node in graph.roots}
+        """Values that need memory whatever their group."""
+        for node in graph.applies:
+            self._pin_operands(node)
+
+    def run(self) -> list[Step]:
+        for node in self.graph.applies:
+            if not self.layouts.is_alias(node):
+                self._place(node)
+        return self._steps()
+
+    # which values need memory
+
+    def _pin_operands(self, node: Apply) -> None:
+        match node.op.recipe:
+            case Contract() | Extern() | ScatterAdd() | Update() | Concat() | Pad():
+                self.pinned.update(self.layouts.root(source) for source in node.inputs)
+                self.pinned.add(node)
+            case Gather():
+                self.pinned.add(self.layouts.root(node.inputs[0]))
+            case View():
+                if not self.layouts.is_alias(node):
+                    self.pinned.add(node)
+                elif relabel(node) is None:
+                    self.pinned.add(self.layouts.root(node))
+            case Pointwise() | Reduction():
+                pass
+
+    # groups
+
+    def _place(self, node: Apply) -> None:
+        match node.op.recipe:
+            case Pointwise() | Gather():
+                self._place_pointwise(node)
+            case Reduction():
+                self._place_reduction(node)
+            case View():  # a copy: it runs over its input's space, and only its memory has the new shape
+                self._new_group(node, node.inputs[0].aval.sizes, single=True)
+            case Contract() | Extern() | ScatterAdd() | Update() | Concat() | Pad():
+                self._new_group(node, node.aval.sizes, single=True)
+
+    def _new_group(
+        self,
+        node: Apply,
+        space: tuple[int, ...],
+        axes: tuple[int, ...] = (),
+        *,
+        single: bool = False,
+    ) -> Group:
+        group = Group(len(self.groups), space, axes, single=single)
+        self.groups.append(group)
+        self._join(group, node, tuple(range(len(space))))
+        return group
+
+    def _join(self, group: Group, node: Apply, labels: Labels) -> None:
+        group.members.append(node)
+        group.labels[node] = labels
+        self.group_of[node] = group
+        self._require(group, self._producers(node))
+
+    def _require(self, group: Group, others: Iterable[Group]) -> None:
+        """`others`, and what they need, run before `group` and before all that needs it."""
+        new = {need for other in others if other is not group for need in (other, *other.needs)}
+        if new <= group.needs:
+            return
+        group.needs |= new
+        for later in self.groups:
+            if group in later.needs:
+                later.needs |= new
+
+    def _producers(self, node: Apply) -> list[Group]:
+        """The groups that compute its inputs."""
+        roots = (self.layouts.root(source) for source in node.inputs)
+        return list(dict.fromkeys(self.group_of[r] for r in roots if isinstance(r, Apply)))
+
+    def _place_pointwise(self, node: Apply) -> None:
+        producers = sorted(self._producers(node), key=lambda group: -group.order)
+        group = next((group for group in producers if self._try_join(group, node)), None)
+        if group is None:
+            group = self._new_group(node, node.aval.sizes)
+        for other in producers:
+            if other is not group and self.group_of.get(other.members[0]) is other:
+                self._try_absorb(group, other, node)
+
+    def _try_join(self, group: Group, node: Apply) -> bool:
+        if group.single or len(group.members) >= MOST_MEMBERS or not self._runs_before(node, group):
+            return False
+        labels = self._labels_in(group, node)
+        if labels is None or (group.split and not self._in_first_stage(group, node, labels)):
+            return False
+        self._join(group, node, labels)
+        return True
+
+    def _runs_before(self, node: Apply, group: Group) -> bool:
+        """None of the node's other producers needs the group."""
+        return all(other is group or group not in other.needs for other in self._producers(node))
+
+    def _labels_in(self, group: Group, node: Apply) -> Labels | None:
+        """Where the node's dimensions lie in the group's space, or None where they do not."""
+        shape, space = node.aval.sizes, group.space
+        labels: list[int | None] = [None] * len(shape)
+        for source in node.inputs:
+            known = self._source_labels(group, source)
+            if known is None:
+                continue
+            shift = len(shape) - len(known)
+            for axis, label in enumerate(known):
+                if label is None or shape[axis + shift] == 1:
+                    continue
+                if labels[axis + shift] not in (None, label):
+                    return None
+                labels[axis + shift] = label
+        shift = len(space) - len(shape)
+        for axis, extent in enumerate(shape):
+            if extent != 1 and labels[axis] is None:
+                if axis + shift < 0:
+                    return None
+                labels[axis] = axis + shift
+        covered = [label for label in labels if label is not None]
+        if any(
+            space[label] != shape[axis] for axis, label in enumerate(labels) if label is not None
+        ):
+            return None
+        if any(a >= b for a, b in pairwise(covered)):
+            return None
+        wide = [axis for axis in range(len(space)) if space[axis] != 1]
+        if covered not in (wide, [axis for axis in wide if axis not in group.axes]):
+            return None
+        return tuple(labels)
+
+    def _source_labels(self, group: Group, source: Node) -> Labels | None:
+        """Labels of an operand that is a member's value, seen through relabelling views; None if it is not."""
+        chain: list[Apply] = []
+        while self.layouts.is_alias(source):
+            assert isinstance(source, Apply)
+            chain.append(source)
+            source = source.inputs[0]
+        if not isinstance(source, Apply) or self.group_of.get(source) is not group:
+            return None
+        labels = group.result_labels(source)
+        for view in reversed(chain):
+            places = relabel(view)
+            if places is None:
+                return None
+            labels = tuple(None if place is None else labels[place] for place in places)
+        return labels
+
+    def _in_first_stage(self, group: Group, node: Apply, labels: Labels) -> bool:
+        """The node spans the whole space and needs no fold of the group."""
+        wide = [axis for axis in range(len(group.space)) if group.space[axis] != 1]
+        return [label for label in labels if label is not None] == wide and not self._after_fold(
+            group, node
+        )
+
+    def _after_fold(self, group: Group, node: Apply) -> bool:
+        stack, seen = [node], {node}
+        while stack:
+            for source in stack.pop().inputs:
+                root = self.layouts.root(source)
+                if (
+                    not isinstance(root, Apply)
+                    or root in seen
+                    or self.group_of.get(root) is not group
+                ):
+                    continue
+                if isinstance(root.op.recipe, Reduction):
+                    return True
+                seen.add(root)
+                stack.append(root)
+        return False
+
+    def _place_reduction(self, node: Apply) -> None:
+        space, axes = node.inputs[0].aval.sizes, node.kwargs["axes"]
+        for group in self._producers(node):
+            if self._reduces(group, node, axes):
+                turned = Group(group.order, space, axes)
+                if turned.split and any(
+                    self._after_fold(group, member) for member in group.members
+                ):
+                    continue
+                group.axes = axes
+                self._join(group, node, tuple(range(len(space))))
+                return
+        self._new_group(node, space, axes)
+
+    def _reduces(self, group: Group, node: Apply, axes: tuple[int, ...]) -> bool:
+        """The node folds a value of the group over its whole space, as the group's other folds do."""
+        if group.single or group.space != node.inputs[0].aval.sizes or group.axes not in ((), axes):
+            return False
+        labels = self._source_labels(group, node.inputs[0])
+        if labels is None or len(group.members) >= MOST_MEMBERS:
+            return False
+        whole = all(a == b or group.space[b] == 1 for b, a in enumerate(labels))
+        return whole and not (group.split and self._after_fold(group, node))
+
+    # merging two groups that a node reads
+
+    def _try_absorb(self, group: Group, other: Group, node: Apply) -> None:
+        if other.single or other in self._between(group, other):
+            return
+        if len(group.members) + len(other.members) > MOST_MEMBERS:
+            return
+        if other.space == group.space and self._compatible_axes(group, other):
+            self._absorb(group, other, dict(enumerate(range(len(group.space)))))
+            return
+        spread = self._spread(group, other, node)
+        if spread is not None:
+            self._absorb(group, other, spread)
+
+    def _compatible_axes(self, group: Group, other: Group) -> bool:
+        axes = group.axes or other.axes
+        if other.axes not in ((), axes):
+            return False
+        merged = Group(0, group.space, axes)
+        if not merged.split:
+            return True
+        members = (*group.members, *other.members)
+        home = {id(group), id(other)}
+        return not any(self._reads_fold(member, home) for member in members)
+
+    def _reads_fold(self, member: Apply, home: set[int]) -> bool:
+        for source in member.inputs:
+            root = self.layouts.root(source)
+            if isinstance(root, Apply) and isinstance(root.op.recipe, Reduction):
+                owner = self.group_of.get(root)
+                if owner is not None and id(owner) in home:
+                    return True
+        return False
+
+    def _between(self, group: Group, other: Group) -> set[Group]:
+        """`other` itself if merging it into `group` would make a cycle of steps."""
+        if group in other.needs:
+            return {other}
+        through = any(other in need.needs for need in group.needs if need is not other)
+        return {other} if through else set()
+
+    def _spread(self, group: Group, other: Group, node: Apply) -> dict[int, int] | None:
+        """How the dimensions of a smaller, cheap group that only `group` reads lie in the space of `group`."""
+        if other.axes or node not in group.labels:
+            return None
+        inside = {*other.members, *group.members}
+        for member in other.members:
+            if member in self.pinned or "costly" in member.op.traits:
+                return None
+            if any(user not in inside for user in self._compute_users(member)):
+                return None
+        spread: dict[int, int] = {}
+        node_labels = group.labels[node]
+        for source in node.inputs:
+            labels = self._source_labels(other, source)
+            if labels is None:
+                continue
+            shift = len(node_labels) - len(labels)
+            for axis, label in enumerate(labels):
+                place = node_labels[axis + shift]
+                if label is None:
+                    continue
+                if place is None or spread.setdefault(label, place) != place:
+                    return None
+        wide = [axis for axis in range(len(other.space)) if other.space[axis] != 1]
+        places = [spread.get(axis) for axis in wide]
+        if None in places or any(group.space[spread[axis]] != other.space[axis] for axis in wide):
+            return None
+        if any(spread[a] >= spread[b] for a, b in pairwise(wide)):
+            return None
+        return spread
+
+    def _compute_users(self, node: Apply) -> list[Apply]:
+        """The users of a value, and of its views, that compute something."""
+        found: list[Apply] = []
+        for user in self.users[node]:
+            found += self._compute_users(user) if self.layouts.is_alias(user) else [user]
+        return found
+
+    def _absorb(self, group: Group, other: Group, places: dict[int, int]) -> None:
+        group.axes = group.axes or other.axes
+        for member in other.members:
+            labels = other.labels[member]
+            group.labels[member] = tuple(
+                None if label is None or label not in places else places[label] for label in labels
+            )
+            self.group_of[member] = group
+        group.members = sorted({*group.members, *other.members}, key=self._position)
+        self.groups.remove(other)
+        for later in self.groups:
+            if other in later.needs:
+                later.needs.discard(other)
+                later.needs |= {group, *group.needs} if later is not group else set()
+        group.needs.discard(other)
+        self._require(group, other.needs)
+
+    def _position(self, node: Apply) -> int:
+        return self.layouts.position[node]
+
+    # steps
+
+    def _steps(self) -> list[Step]:
+        """Groups after what they need; among those that could run next, the one recorded first."""
+        last = {group: max(map(self._position, group.members)) for group in self.groups}
+        waiting = {group: len(group.needs) for group in self.groups}
+        ready = [(last[group], group.order, group) for group in self.groups if not group.needs]
+        heapify(ready)
+        steps: list[Step] = []
+        while ready:
+            _, _, group = heappop(ready)
+            steps += self._steps_of(group)
+            for later in self.groups:
+                if group in later.needs:
+                    waiting[later] -= 1
+                    if waiting[later] == 0:
+                        heappush(ready, (last[later], later.order, later))
+        return steps
+
+    def _steps_of(self, group: Group) -> list[Step]:
+        if not group.single:
+            return [self._fused(group)]
+        node = group.members[0]
+        match node.op.recipe:
+            case Contract():
+                return [Product(node)]
+            case Extern():
+                return [Host(node)]
+            case _:
+                return expand(node)
+
+    def _fused(self, group: Group) -> Fused:
+        members = tuple(sorted(group.members, key=self._position))
+        inside = set(members)
+        stores = tuple(
+            Store(member, member, row_major(member.aval.sizes))
+            for member in members
+            if member in self.pinned or any(u not in inside for u in self._compute_users(member))
+        )
+        return Fused(group.space, group.axes, members, group.labels, stores, group.split)
+
+
+def fuse(graph: Graph) -> list[Step]:
+    """Every op of the graph is computed by a step, and each step comes after those that it needs."""
+    return Fusion(graph).run()
