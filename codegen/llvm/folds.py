@@ -1,0 +1,210 @@
+"""Folds by their trees: 64 accumulators in vectors along the fold, or one per kept lane across it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+
+from tracejit.codegen.kernel.ir import Fold, Tree
+from tracejit.codegen.llvm import memory
+from tracejit.codegen.llvm.builder import Builder, Value
+from tracejit.codegen.llvm.flow import Values, loop, when
+from tracejit.codegen.llvm.frame import Frame
+from tracejit.codegen.llvm.joins import Joins
+
+ACCUMULATORS = 64
+
+Body = Callable[[], None]
+
+
+def fold_lanes(frame: Frame, fold: Fold, body: Body) -> None:
+    """The fold of Tree.LANES."""
+    joins = Joins.of(frame.b, fold.results)
+    lanes = _LanesBlock(frame, fold, joins, body)
+    total = _by_blocks(frame, fold, joins.nothing(0), joins.join, lanes.block)
+    for result, value in zip(fold.results, joins.outcomes(total), strict=True):
+        frame.define(result.var, value)
+
+
+def fold_chain(frame: Frame, fold: Fold, body: Body) -> None:
+    """A fold of Tree.ROWS or Tree.SERIAL: each kept lane has its own accumulator."""
+    states = _Chain(frame, fold, body)
+    if fold.tree is Tree.SERIAL or not fold.results:
+        total = states.block(frame.scalar(fold.start), frame.scalar(fold.stop))
+    else:
+        total = _by_blocks(frame, fold, states.nothing(), states.join, states.block)
+    states.define(total)
+
+
+def _by_blocks(
+    frame: Frame,
+    fold: Fold,
+    nothing: Values,
+    join: Callable[[Values, Values], Values],
+    block: Callable[[Value, Value], Values],
+) -> Values:
+    """Blocks joined into superblocks, and those into the total; `block(first, end)` is the state of one block."""
+    b, tree, size = frame.b, fold.tree, len(nothing)
+    start, stop = frame.scalar(fold.start), frame.scalar(fold.stop)
+
+    def one_block(first: Value, carried: Values) -> Values:
+        total, superblock = carried[:size], carried[size:]
+        following = first + tree.block
+        superblock = join(superblock, block(first, b.intrinsic("smin", following, stop)))
+        is_full = (following & (tree.superblock - 1)).eq(0)
+        closed = join(total, superblock)
+        total = _select(b, is_full, closed, total)
+        return total + _select(b, is_full, nothing, superblock)
+
+    carried = loop(b, start, stop, tree.block, nothing + nothing, one_block)
+    return join(carried[:size], carried[size:])
+
+
+def _select(b: Builder, condition: Value, yes: Values, no: Values) -> Values:
+    return tuple(b.select(condition, x, y) for x, y in zip(yes, no, strict=True))
+
+
+class _LanesBlock:
+    """One block of Tree.LANES: value i joins accumulator i mod 64, and these are joined in halves."""
+
+    def __init__(self, frame: Frame, fold: Fold, joins: Joins, body: Body) -> None:
+        self.frame = frame
+        self.b = frame.b
+        self.fold = fold
+        self.joins = joins
+        self.body = body
+        self.count = ACCUMULATORS // frame.b.width
+        self.spilled = [
+            frame.alloca(f"[{ACCUMULATORS} x {memory.memory_type(dtype)}]")
+            for dtype in joins.dtypes
+        ]
+
+    def block(self, first: Value, end: Value) -> Values:
+        full = first + ((end - first) & -ACCUMULATORS)
+        nothing = self.joins.nothing(self.b.width) * self.count
+        states = loop(self.b, first, full, ACCUMULATORS, nothing, self.whole)
+        states = when(self.b, full < end, states, lambda: self.rest(full, end, states))
+        return self.in_halves(self.split(states))
+
+    def split(self, states: Values) -> list[Values]:
+        """The state of each vector of accumulators."""
+        size = len(self.joins.dtypes)
+        return [states[size * n : size * (n + 1)] for n in range(self.count)]
+
+    def whole(self, start: Value, carried: Values) -> Values:
+        with self.frame.in_strip(self.fold.index, start, self.count):
+            self.body()
+            joined = [
+                self.joins.join(state, self.values(number))
+                for number, state in enumerate(self.split(carried))
+            ]
+        return tuple(chain.from_iterable(joined))
+
+    def rest(self, full: Value, end: Value, states: Values) -> Values:
+        """Less than 64 values: their accumulators are found by a run-time number, so in memory."""
+        for number, state in enumerate(self.split(states)):
+            self.spill(self.frame.integer(number * self.b.width), state)
+
+        def some(start: Value, _: Values) -> Values:
+            with self.frame.in_strip(self.fold.index, start, 1, stop=end) as strip:
+                self.body()
+                nothing = self.joins.nothing(self.b.width)
+                assert strip.mask is not None
+                values = _select(self.b, strip.mask, self.values(0), nothing)
+                place = start - full
+                self.spill(place, self.joins.join(self.reload(place), values))
+            return ()
+
+        loop(self.b, full, end, self.b.width, (), some)
+        numbers = range(0, ACCUMULATORS, self.b.width)
+        return tuple(value for n in numbers for value in self.reload(self.frame.integer(n)))
+
+    def values(self, number: int) -> Values:
+        operands = self.joins.operands(self.fold.index)
+        return tuple(self.frame.vector(operand, number) for operand in operands)
+
+    def spill(self, place: Value, state: Values) -> None:
+        for pointer, dtype, value in zip(self.spilled, self.joins.dtypes, state, strict=True):
+            memory.store(
+                self.b, memory.element_pointer(self.b, pointer, dtype, place), value, dtype
+            )
+
+    def reload(self, place: Value) -> Values:
+        return tuple(
+            memory.load(
+                self.b, memory.element_pointer(self.b, pointer, dtype, place), dtype, self.b.width
+            )
+            for pointer, dtype in zip(self.spilled, self.joins.dtypes, strict=True)
+        )
+
+    def in_halves(self, states: list[Values]) -> Values:
+        while len(states) > 1:
+            half = len(states) // 2
+            states = [self.joins.join(states[k], states[k + half]) for k in range(half)]
+        state, width = states[0], self.b.width
+        while width > 1:
+            width //= 2
+            low, high = (self.part(state, first, width) for first in (0, width))
+            state = self.joins.join(low, high)
+        return state
+
+    def part(self, state: Values, first: int, width: int) -> Values:
+        if width == 1:
+            return tuple(self.b.extract(value, first) for value in state)
+        lanes = tuple(range(first, first + width))
+        return tuple(self.b.shuffle(value, None, lanes) for value in state)
+
+
+class _Chain:
+    """Values in ascending order. A result that differs from lane to lane has a state per vector of the strip round the fold;
+    one that does not has a scalar state."""
+
+    def __init__(self, frame: Frame, fold: Fold, body: Body) -> None:
+        self.frame = frame
+        self.fold = fold
+        self.body = body
+        varying = [result for result in fold.results if frame.lanes.varies(result.var)]
+        uniform = [result for result in fold.results if not frame.lanes.varies(result.var)]
+        self.varying = Joins.of(frame.b, varying)
+        self.uniform = Joins.of(frame.b, uniform)
+        self.numbers = frame.numbers() if varying else range(0)
+
+    def nothing(self) -> Values:
+        vectors = self.varying.nothing(self.frame.b.width) * len(self.numbers)
+        return vectors + self.uniform.nothing(0)
+
+    def split(self, states: Values) -> tuple[list[Values], Values]:
+        """The states of the vectors, and the scalar ones."""
+        size = len(self.varying.dtypes)
+        vectors = [states[size * n : size * (n + 1)] for n in self.numbers]
+        return vectors, states[size * len(self.numbers) :]
+
+    def join(self, first: Values, second: Values) -> Values:
+        (old, old_scalars), (new, new_scalars) = self.split(first), self.split(second)
+        joined = [self.varying.join(a, b) for a, b in zip(old, new, strict=True)]
+        return (*chain.from_iterable(joined), *self.uniform.join(old_scalars, new_scalars))
+
+    def block(self, first: Value, end: Value) -> Values:
+        def one(index: Value, carried: Values) -> Values:
+            self.frame.define(self.fold.index, index)
+            self.body()
+            return self.join(carried, self.values())
+
+        return loop(self.frame.b, first, end, 1, self.nothing(), one)
+
+    def values(self) -> Values:
+        frame, index = self.frame, self.fold.index
+        vectors = [
+            frame.vector(operand, number)
+            for number in self.numbers
+            for operand in self.varying.operands(index)
+        ]
+        return (*vectors, *map(frame.scalar, self.uniform.operands(index)))
+
+    def define(self, states: Values) -> None:
+        vectors, scalars = self.split(states)
+        outcomes = [self.varying.outcomes(state) for state in vectors]
+        for number, join in enumerate(self.varying.joins):
+            self.frame.vectors[join.result.var] = tuple(values[number] for values in outcomes)
+        for join, value in zip(self.uniform.joins, self.uniform.outcomes(scalars), strict=True):
+            self.frame.define(join.result.var, value)

@@ -1,0 +1,107 @@
+"""Which scalars of a kernel differ from lane to lane of the vector loop round them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from tracejit.codegen.kernel.folds import SEARCHES
+from tracejit.codegen.kernel.hoist import address_operands
+from tracejit.codegen.kernel.ir import (
+    Const,
+    Fold,
+    For,
+    Kernel,
+    Kind,
+    Let,
+    Load,
+    Operand,
+    Size,
+    Stmt,
+    Store,
+    Tree,
+    Var,
+)
+
+
+@dataclass(slots=True)
+class Lanes:
+    """`varying` scalars are vectors; `wide` ones are uniform but used beside vectors, so they are also kept as a splat."""
+
+    varying: set[Var] = field(default_factory=set)
+    wide: set[Var | Size] = field(default_factory=set)
+    indices: set[Var] = field(default_factory=set)
+    """Indices of vector loops that are used as values, so that a vector of them is needed."""
+
+    def varies(self, operand: Operand | None) -> bool:
+        return operand in self.varying
+
+    def is_vector_access(self, access: Load | Store) -> bool:
+        operands = (*address_operands(access.address), access.where)
+        return any(self.varies(operand) for operand in operands)
+
+
+def find_lanes(kernel: Kernel) -> Lanes:
+    """The kernel's scalars by what becomes of them in vector code."""
+    finder = _Finder()
+    for loop in kernel.body:
+        finder.block(loop.body)
+    return finder.lanes
+
+
+class _Finder:
+    def __init__(self) -> None:
+        self.lanes = Lanes()
+        self.loop_indices: set[Var] = set()
+
+    def block(self, body: tuple[Stmt, ...]) -> None:
+        for stmt in body:
+            self.stmt(stmt)
+
+    def stmt(self, stmt: Stmt) -> None:
+        match stmt:
+            case Let(var=var, args=args):
+                if any(map(self.lanes.varies, args)):
+                    self.lanes.varying.add(var)
+                    self.use(*args)
+            case Load():
+                if self.lanes.is_vector_access(stmt):
+                    self.lanes.varying.add(stmt.var)
+                    self.use(stmt.where, stmt.other)
+            case Store():
+                if self.lanes.is_vector_access(stmt):
+                    self.use(stmt.where, stmt.value)
+            case For(kind=kind):
+                if kind is Kind.VECTOR:
+                    self.vectorise(stmt.index)
+                self.block(stmt.body)
+            case Fold():
+                self.fold(stmt)
+            case _:
+                assert_never(stmt)
+
+    def fold(self, fold: Fold) -> None:
+        if fold.tree is Tree.LANES:
+            self.vectorise(fold.index)
+        self.block(fold.body)
+        for result in fold.results:
+            if fold.tree is Tree.LANES:
+                self.use(result.value)
+                self.use(fold.index if result.combine in SEARCHES else None)
+            elif self.lanes.varies(result.value):
+                self.lanes.varying.add(result.var)
+                self.use(fold.index if result.combine in SEARCHES else None)
+
+    def vectorise(self, index: Var) -> None:
+        self.lanes.varying.add(index)
+        self.loop_indices.add(index)
+
+    def use(self, *operands: Operand | None) -> None:
+        """As values beside vectors."""
+        for operand in operands:
+            if operand is None or isinstance(operand, Const):
+                continue
+            if operand in self.loop_indices:
+                self.lanes.indices.add(operand)
+            elif operand not in self.lanes.varying:
+                self.lanes.wide.add(operand)

@@ -1,0 +1,59 @@
+"""What is chosen for speed alone: lanes per vector and vectors per iteration. No bit of a result depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, assert_never
+
+from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.ir import Fold, For, Kernel, Let, Load, Stmt, Store
+from tracejit.codegen.llvm.functions import TABLES
+from tracejit.codegen.llvm.target import Target
+from tracejit.dtypes import DType
+
+HEAVY: Final = 12
+"""Instructions, roughly, of a function that is a polynomial."""
+
+_PLAIN: Final = frozenset().union(*TABLES.values()) | {Fn.SELECT, Fn.CAST}
+
+
+def width_of(kernel: Kernel, target: Target) -> int:
+    """Lanes of every vector: as many of the kernel's largest float as a register holds."""
+    dtypes = {buffer.dtype for buffer in (*kernel.buffers, *kernel.scratch)} | set(
+        computed(kernel.body)
+    )
+    return target.lanes(max((dtype.itemsize for dtype in dtypes if dtype.is_float), default=4))
+
+
+def computed(body: tuple[Stmt, ...]) -> Iterator[DType]:
+    """The dtypes of all values in the statements."""
+    for stmt in body:
+        match stmt:
+            case Let(var=var) | Load(var=var):
+                yield var.dtype
+            case For(body=inner) | Fold(body=inner):
+                yield from computed(inner)
+            case Store():
+                pass
+            case _:
+                assert_never(stmt)
+
+
+def unrolled(body: tuple[Stmt, ...]) -> int:
+    """Vectors in an iteration of a vector loop: several where the body is light, for latency and for memory in long runs."""
+    weight = sum(map(_weight, body))
+    if weight <= 12:
+        return 4
+    return 2 if weight <= 24 else 1
+
+
+def _weight(stmt: Stmt) -> int:
+    match stmt:
+        case Let(fn=fn):
+            return 1 if fn in _PLAIN else HEAVY
+        case Load() | Store():
+            return 1
+        case For(body=body) | Fold(body=body):
+            return sum(map(_weight, body))
+        case _:
+            assert_never(stmt)
