@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tracejit.ir.aval import Aval
 
@@ -24,12 +24,22 @@ class Scalar:
 
     value: bool | int | float
     aval: Aval
+    # What interpreters ask of any argument: a number is no view, and no gradient flows to it.
+    origin: ClassVar[None] = None
+    autograd: ClassVar[None] = None
 
 
 class Interpreter(Protocol):
-    """`bind(op, args, params)` gives the op's one result; args are values or Scalars that `op.coerce` has normalised."""
+    """Gives ops and writes their meaning.
+
+    `bind(op, args, params)` gives the op's one result; args are values or Scalars that `op.coerce` has normalised.
+    `assign(target, value)` writes a value, already of the target's shape and dtype, to the memory that the target views;
+    the value is read completely before the first write.
+    """
 
     def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Any: ...
+
+    def assign(self, target: Any, value: Any) -> None: ...
 
 
 class _Stack(threading.local):
@@ -42,16 +52,21 @@ _stack = _Stack()
 _lift: list[Callable[[Any], Any]] = []
 
 
-def install(base: Interpreter, lift: Callable[[Any], Any]) -> None:
-    """Sets the bottom interpreter of every thread, and how an array from outside becomes a value."""
-    _base[:] = [base]
+def install(base: tuple[Interpreter, ...], lift: Callable[[Any], Any]) -> None:
+    """Sets the interpreters with which every thread begins, the bottom first, and how an array from outside becomes a value."""
+    _stack.interpreters[: len(_base)] = base
+    _base[:] = base
     _lift[:] = [lift]
-    _stack.interpreters[:1] = [base]
 
 
 def bind(op: Op, args: tuple[Any, ...], params: Params) -> Any:
     """Applies `op` by the interpreter in charge."""
     return _stack.interpreters[-1].bind(op, args, params)
+
+
+def assign(target: Any, value: Any) -> None:
+    """Writes `value` to the memory of `target` by the interpreter in charge."""
+    _stack.interpreters[-1].assign(target, value)
 
 
 def lift(value: Any) -> Any:
@@ -70,10 +85,12 @@ def current() -> Interpreter:
 
 
 @contextmanager
-def pushed(interpreter: Interpreter) -> Iterator[Interpreter]:
-    """`interpreter` is in charge inside the block, on this thread."""
-    _stack.interpreters.append(interpreter)
+def pushed(interpreter: Interpreter, under: Interpreter | None = None) -> Iterator[Interpreter]:
+    """Inside the block `interpreter` is in charge on this thread, or has its place just under another one."""
+    interpreters = _stack.interpreters
+    place = len(interpreters) if under is None else interpreters.index(under)
+    interpreters.insert(place, interpreter)
     try:
         yield interpreter
     finally:
-        _stack.interpreters.pop()
+        interpreters.remove(interpreter)

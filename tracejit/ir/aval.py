@@ -62,7 +62,9 @@ class Aval:
         return aval, (self.dtype, self.shape, self.device)
 
 
-@lru_cache(maxsize=None)
 def aval(dtype: DType, shape: Shape = (), device: str = "cpu") -> Aval:
     """The one `Aval` of these."""
-    return Aval(dtype, shape, device)
+    return _interned(dtype, shape, device)
+
+
+_interned = lru_cache(maxsize=None)(Aval)

@@ -1,0 +1,98 @@
+"""The interpreter at the bottom: runs every op at once, as a one-op graph through the compiler or by its NumPy `eval`."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from tracejit import dispatch
+from tracejit._config import config
+from tracejit.autograd.tape import tape
+from tracejit.dispatch import Scalar
+from tracejit.ir.aval import Aval
+from tracejit.ir.graph import Apply, Graph, Input, ScalarInput, params_key
+from tracejit.ops.op import Op, Params, View
+from tracejit.runtime.buffer import Buffer
+from tracejit.tensor import Tensor, as_array, fresh, from_array, row_major, view_of
+
+
+class Eager:
+    """Computes at once. Its executables are kept for the life of the process."""
+
+    def __init__(self) -> None:
+        self._executables: dict[tuple[object, ...], Any] = {}
+
+    def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
+        if type(op.recipe) is View and (view := view_of(args[0], op, params)) is not None:
+            return view
+        if config.eager == "numpy":
+            return _evaluate(op, args, params)
+        return self._execute(op, args, params)
+
+    def assign(self, target: Tensor, value: Tensor) -> None:
+        # NumPy sees where the two overlap, and then reads the value completely first.
+        as_array(target)[...] = as_array(value)
+        target.storage.note_write()
+
+    def _execute(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
+        key = (op, *[arg.aval if type(arg) is Scalar else (arg.aval, arg.layout.strides) for arg in args], *params.items())
+        found = self._executables.get(key)
+        if found is None:
+            found = self._executables[key] = _compile(op, args, params)
+        executable, aval = found
+        addresses = []
+        scalars = []
+        for arg in args:
+            if type(arg) is Scalar:
+                scalars.append(arg.value)
+            else:
+                offset = arg.layout.offset * arg.aval.dtype.itemsize
+                addresses.append(arg.storage.realize().address + offset)
+        (buffer,) = executable.run(addresses, scalars)
+        return fresh(aval, buffer)
+
+
+@cache
+def _compiler() -> Any:
+    """Loaded at the first use: it brings LLVM, which takes longer to load than everything else."""
+    return importlib.import_module("tracejit.compiler")
+
+
+def _compile(op: Op, args: tuple[Any, ...], params: Params) -> tuple[Any, Aval]:
+    inputs = tuple(_input(arg) for arg in args)
+    aval = op.infer(*(arg.aval for arg in args), **params)
+    graph = Graph(inputs, (Apply(op, inputs, params_key(params), aval),))
+    return _compiler().compile_graph(graph), aval
+
+
+def _input(arg: Any) -> Input | ScalarInput:
+    if type(arg) is Scalar:
+        return ScalarInput(arg.aval)
+    strides = arg.layout.strides
+    return Input(arg.aval, None if strides == row_major(arg.aval.shape).strides else strides)
+
+
+def _evaluate(op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
+    """The op by its NumPy `eval`."""
+    aval = op.infer(*(arg.aval for arg in args), **params)
+    result = np.asarray(op.eval(*map(_operand, args), **params))
+    assert result.shape == aval.shape, f"{op}: eval gives shape {result.shape}, infer {aval}"
+    assert result.dtype == aval.dtype.numpy, f"{op}: eval gives {result.dtype}, infer {aval}"
+    buffer = Buffer.allocate(aval.nbytes)
+    buffer.array(aval.dtype.numpy, aval.sizes)[...] = result
+    return fresh(aval, buffer)
+
+
+def _operand(arg: Any) -> Any:
+    return arg.aval.dtype.numpy.type(arg.value) if type(arg) is Scalar else as_array(arg)
+
+
+def lift(value: Any) -> Tensor:
+    """An operand from outside, as it is now: a copy, because its owner may write to it while a gradient or a recorder needs it."""
+    return from_array(value, copy=True)
+
+
+dispatch.install((Eager(), tape), lift)

@@ -1,0 +1,61 @@
+"""The memory behind tensors: shared by a tensor and its views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tracejit._errors import Location, user_location
+from tracejit.dtypes import DType
+
+if TYPE_CHECKING:
+    from tracejit.runtime.buffer import Buffer
+
+
+class Recorder(Protocol):
+    """Holds values that have not been computed yet."""
+
+    def realize(self, storage: Storage) -> None:
+        """Gives `storage` its memory, and clears its `pending`."""
+        ...
+
+
+class Storage:
+    """Elements of one dtype, in memory or still to be computed.
+
+    buffer    the memory; None until the first value has been computed
+    pending   (recorder, graph node) of the value to come, which supersedes what `buffer` holds
+    version   how many writes there have been
+    written   the user's line that made the last one
+    escaped   others can read and write the memory without notice: `numpy()`, DLPack, a wrapped array
+    """
+
+    __slots__ = (
+        "__weakref__", "buffer", "dtype", "escaped", "pending", "size", "version", "written",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        dtype: DType,
+        size: int,
+        buffer: Buffer | None = None,
+        pending: tuple[Recorder, Any] | None = None,
+    ) -> None:
+        self.dtype = dtype
+        self.size = size
+        self.buffer = buffer
+        self.pending = pending
+        self.version = 0
+        self.written: Location | None = None
+        self.escaped = False
+
+    def realize(self) -> Buffer:
+        """The memory, computed first where a recorder still holds the value."""
+        if self.pending is not None:
+            self.pending[0].realize(self)
+        assert self.buffer is not None, "a storage has memory or a pending value"
+        return self.buffer
+
+    def note_write(self) -> None:
+        """Tells the tape, which compares versions, that the content is another."""
+        self.version += 1
+        self.written = user_location()

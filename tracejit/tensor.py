@@ -1,0 +1,408 @@
+"""Tensor: a strided view of a storage, with the methods that need memory, NumPy or the tape; the others are `Operators`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tracejit import dispatch, dtypes, indexing
+from tracejit._config import config
+from tracejit._errors import AutogradError, DeviceUnavailable, DTypeError, at_user_line
+from tracejit.autograd import engine
+from tracejit.autograd.node import Handle, Hook, Node
+from tracejit.autograd.tape import handle_of
+from tracejit.dtypes import DType
+from tracejit.inplace import InPlace
+from tracejit.interop import NumPyProtocols
+from tracejit.ir.aval import Aval, Shape, aval
+from tracejit.methods import Operators
+from tracejit.ops.op import Layout, Op, Params
+from tracejit.ops.registry import REGISTRY
+from tracejit.runtime.buffer import Buffer
+from tracejit.storage import Storage
+
+Origin = tuple["Tensor", Op, Params]
+
+
+class Tensor(Operators, InPlace, NumPyProtocols):
+    """An array of numbers of one dtype. Slices, transposes and reshapes are views: they share memory, as NumPy's do.
+
+    storage    the memory, shared with views
+    layout     where in it the elements lie
+    aval       dtype, shape, device
+    origin     (parent, op, params) where the tensor is a view of another
+    autograd   its handle on the tape; None where it has never had to do with gradients
+
+    >>> t = Tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> t.T[0] += 10
+    >>> t
+    tensor([[11.,  2.],
+            [13.,  4.]])
+    """
+
+    __slots__ = ("__weakref__", "autograd", "aval", "layout", "origin", "storage")
+
+    storage: Storage
+    layout: Layout
+    aval: Aval
+    origin: Origin | None
+    autograd: Handle | None
+
+    def __init__(
+        self,
+        data: Any,
+        dtype: DType | None = None,
+        device: str | None = None,
+        requires_grad: bool = False,
+    ) -> None:
+        made = from_data(data, dtype, device)
+        self.storage, self.layout, self.aval = made.storage, made.layout, made.aval
+        self.origin = self.autograd = None
+        self.requires_grad_(requires_grad)
+
+    # What it is
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Distances in memory between neighbours along each axis, in elements."""
+        return self.layout.strides
+
+    @property
+    def base(self) -> Tensor | None:
+        """The tensor that this one is a view of."""
+        return self.origin[0] if self.origin else None
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
+        return self.layout.strides == row_major(self.layout.shape).strides
+
+    def __repr__(self) -> str:
+        return _shown(self)
+
+    # Values for Python
+
+    def item(self) -> bool | int | float:
+        """The one element as a Python number. Waits for pending work."""
+        if self.size != 1:
+            raise ValueError(at_user_line(f"only a tensor with one element is a number; this one is {self.aval}"))
+        return as_array(self).item()  # type: ignore[no-any-return]
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return as_array(self).tolist()
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            message = f"the truth value of {self.aval} is ambiguous; use a.any() or a.all()"
+            raise ValueError(at_user_line(message))
+        return bool(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.aval.dtype.is_float or self.aval.shape:
+            raise TypeError(at_user_line(f"only a 0-d integer tensor is an index; this one is {self.aval}"))
+        return int(self.item())
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.aval.shape:
+            raise TypeError(at_user_line("iteration over a 0-d tensor"))
+        return (self[place] for place in range(len(self)))
+
+    def __contains__(self, value: object) -> bool:
+        return bool((self == value).any())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    # Memory
+
+    def numpy(self) -> np.ndarray:
+        """The same memory as a NumPy array.
+
+        Raises AutogradError for a tensor that requires grad: `t.detach().numpy()` says that gradients end there.
+        """
+        if self.requires_grad:
+            raise AutogradError(
+                at_user_line("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+            )
+        array = as_array(self)
+        self.storage.escaped = True
+        return array
+
+    def copy(self) -> Tensor:
+        """The same elements in memory of their own."""
+        return dispatch.bind(REGISTRY["astype"], (self,), {"dtype": self.aval.dtype})  # type: ignore[no-any-return]
+
+    clone = copy
+
+    def to(self, target: DType | str, *, copy: bool = False) -> Tensor:
+        """In another dtype, or on another device."""
+        if isinstance(target, DType):
+            moved: Tensor = self.astype(target)
+        else:
+            check_device(target)
+            moved = self
+        return moved.copy() if copy and moved is self else moved
+
+    def __reduce__(self) -> tuple[object, ...]:
+        array = as_array(self.detach())
+        return _restore, (np.array(array).view(f"V{self.aval.dtype.itemsize}"), self.aval.dtype, self.requires_grad)
+
+    def __copy__(self) -> Tensor:
+        return self.detach().copy().requires_grad_(self.requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self.grad_fn is not None:
+            raise AutogradError(at_user_line("only leaves can be copied deeply: detach() the tensor first"))
+        twin = memo[id(self)] = self.__copy__()
+        if self.grad is not None:
+            twin.grad = self.grad.__deepcopy__(memo)
+        return twin
+
+    # Parts
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return indexing.get(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        indexing.put(self, index, value)
+
+    # Gradients
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor."""
+        handle = handle_of(self)
+        return handle is not None and handle.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Makes a leaf whose gradient `backward()` accumulates, or ends that; returns the tensor."""
+        if requires_grad and not self.aval.dtype.is_float:
+            raise DTypeError(at_user_line(f"only floating-point tensors can require gradients; this one is {self.aval}"))
+        if requires_grad == self.requires_grad:
+            return self
+        if self.grad_fn is not None:
+            raise AutogradError(at_user_line("you can only change requires_grad flags of leaf variables."))
+        if self.autograd is None:
+            self.autograd = Handle(None, self.storage.version)
+        self.autograd.requires_grad = requires_grad
+        return self
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node of the tape that made the value; None for a leaf."""
+        handle = handle_of(self)
+        return handle.node if handle else None
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.grad_fn is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward()` has accumulated."""
+        return self.autograd.grad if self.autograd else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and value.aval is not self.aval:
+            raise ValueError(at_user_line(f"the gradient of {self.aval} cannot be {value.aval}"))
+        if self.autograd is None:
+            if value is None:
+                return
+            self.autograd = Handle(None, self.storage.version, requires_grad=False)
+        self.autograd.grad = value
+
+    def detach(self) -> Tensor:
+        """The same memory, through which no gradient flows."""
+        if self.origin is None:
+            return make(self.storage, self.layout, self.aval)
+        parent, op, params = self.origin
+        return make(self.storage, self.layout, self.aval, (parent.detach(), op, params))
+
+    def backward(
+        self,
+        gradient: Any = None,
+        *,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+    ) -> None:
+        """Adds this tensor's gradient with respect to each leaf to that leaf's `.grad`.
+
+        `gradient` is the gradient of something with respect to this tensor, 1 by default for a single element. What was saved
+        for the backward pass is freed unless `retain_graph` (by default `create_graph`, which makes the gradients differentiable).
+
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        tensor([2., 4.])
+        """
+        engine.backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
+
+    def register_hook(self, hook: Hook) -> Callable[[], None]:
+        """Calls `hook(gradient)` in each backward pass; what it returns, unless None, takes its place. Gives its remover."""
+        return engine.register_hook(self, hook)
+
+    def retain_grad(self) -> None:
+        """Lets `backward()` set `.grad` of this tensor also where it is no leaf."""
+        engine.retain_grad(self)
+
+
+_new = Tensor.__new__
+
+
+def make(storage: Storage, layout: Layout, aval: Aval, origin: Origin | None = None) -> Tensor:
+    """A tensor of these parts."""
+    tensor = _new(Tensor)
+    tensor.storage = storage
+    tensor.layout = layout
+    tensor.aval = aval
+    tensor.origin = origin
+    tensor.autograd = None
+    return tensor
+
+
+def fresh(aval: Aval, buffer: Buffer | None = None, pending: Any = None) -> Tensor:
+    """A row-major tensor with a storage of its own, in memory or pending."""
+    layout = row_major(aval.shape)
+    return make(Storage(aval.dtype, aval.size, buffer, pending), layout, aval)
+
+
+def view_of(parent: Tensor, op: Op, params: Params) -> Tensor | None:
+    """The result of a View op as a view of the parent's storage; None where its elements do not lie in strides."""
+    layout = op.recipe.layout(parent.layout, **params)  # type: ignore[union-attr]  # a View
+    if layout is None:
+        return None
+    return make(parent.storage, layout, op.infer(parent.aval, **params), (parent, op, params))
+
+
+@lru_cache(maxsize=65536)
+def row_major(shape: Shape) -> Layout:
+    """The layout of a storage of its own."""
+    strides = []
+    step = 1
+    for extent in reversed(shape):
+        strides.append(step)
+        step *= extent  # type: ignore[operator]  # the shapes of tensors are known
+    return Layout(shape, tuple(reversed(strides)))  # type: ignore[arg-type]
+
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """NumPy's view of the memory, for use at once: unlike `numpy()` it does not let the memory escape."""
+    layout = tensor.layout
+    dtype = tensor.aval.dtype.numpy
+    buffer = tensor.storage.realize()
+    return buffer.array(dtype, layout.shape, layout.strides, layout.offset * dtype.itemsize)
+
+
+def _shown(tensor: Tensor) -> str:
+    """`tensor([1., 2.], dtype=float64, requires_grad=True)`; the dtype where it is not what the text alone would give."""
+    parts = [np.array2string(as_array(tensor), separator=", ", prefix="tensor(")]
+    implied = {"b": dtypes.bool_, "i": dtypes.int64, "u": dtypes.int64, "f": config.default_dtype}
+    if implied[tensor.dtype.kind] is not tensor.dtype or not tensor.size:
+        parts.append(f"dtype={tensor.dtype.name}")
+    if tensor.requires_grad:
+        parts.append("requires_grad=True")
+    return f"tensor({', '.join(parts)})"
+
+
+# Tensors from data
+
+
+def check_device(device: str | None) -> str:
+    """The device by its full name; DeviceUnavailable where it cannot be used."""
+    if device in (None, "cpu", "cpu:0"):
+        return "cpu"
+    if not isinstance(device, str):
+        raise TypeError(at_user_line(f"a device is named by a string, got {device!r}"))
+    if device.split(":")[0] == "cuda":
+        raise DeviceUnavailable(at_user_line(f"{device}: this version of tracejit computes on the CPU only"))
+    raise DeviceUnavailable(at_user_line(f"{device}: there is no such device; tj.devices() lists them"))
+
+
+def from_array(array: Any, *, copy: bool, dtype: DType | None = None) -> Tensor:
+    """A tensor over the memory of a NumPy array, or a copy of it. Read-only memory is always copied.
+
+    Nested sequences are made an array first, of the default dtype where they hold Python floats.
+    """
+    array = array if isinstance(array, np.ndarray) else _gathered(array, dtype)
+    found = _dtype_of(array)
+    if dtype is not None and dtype is not found:
+        with np.errstate(all="ignore"):  # an overflow in a cast is a value, as for every op
+            array, found, copy = array.astype(dtype.numpy), dtype, False
+        return fresh(aval(found, array.shape), _owned(array, found))
+    flags = array.flags
+    whole_strides = not any(stride % array.itemsize for stride in array.strides)
+    if copy or not (flags.writeable and flags.aligned and whole_strides and array.dtype == found.numpy):
+        return fresh(aval(found, array.shape), _owned(array, found))
+    strides = tuple(stride // array.itemsize for stride in array.strides)
+    storage = Storage(found, array.size, Buffer.wrap(array))
+    storage.escaped = True
+    layout = row_major(array.shape)
+    return make(storage, layout if strides == layout.strides else Layout(array.shape, strides), aval(found, array.shape))
+
+
+def _owned(array: np.ndarray, dtype: DType) -> Buffer:
+    buffer = Buffer.allocate(array.nbytes)
+    buffer.array(dtype.numpy, array.shape)[...] = array
+    return buffer
+
+
+def _dtype_of(array: np.ndarray) -> DType:
+    try:
+        return dtypes.from_numpy(array.dtype)
+    except TypeError:
+        message = f"tensors hold numbers; NumPy dtype {array.dtype} is none of tracejit's"
+        raise DTypeError(at_user_line(message)) from None
+
+
+def _gathered(data: Any, dtype: DType | None) -> np.ndarray:
+    """Numbers, tensors and sequences of them as an array."""
+    if isinstance(data, Tensor):
+        return as_array(data)
+    is_number = isinstance(data, (bool, int, float, np.generic))
+    array = np.asarray(data if is_number else _plain(data))
+    if array.dtype == np.float64 and dtype is None and not _holds_float64(data):
+        return array.astype(config.default_dtype.numpy)
+    return array
+
+
+def _plain(data: Any) -> Any:
+    """Sequences with the tensors inside made arrays."""
+    if isinstance(data, (list, tuple)):
+        return [_plain(part) for part in data]
+    return as_array(data.detach()) if isinstance(data, Tensor) else data
+
+
+def _holds_float64(data: Any) -> bool:
+    """Whether float64 is the dtype of an array inside, rather than of Python floats."""
+    if isinstance(data, (list, tuple)):
+        return any(map(_holds_float64, data))
+    return not isinstance(data, (bool, int, float)) or isinstance(data, np.generic)
+
+
+def from_data(data: Any, dtype: DType | None = None, device: str | None = None) -> Tensor:
+    """A copy of `data`: numbers, nested sequences, arrays or tensors."""
+    check_device(device)
+    return from_array(data, copy=True, dtype=dtype)
+
+
+def _restore(raw: np.ndarray, dtype: DType, requires_grad: bool) -> Tensor:
+    """What `pickle` calls."""
+    return from_array(raw.view(dtype.numpy), copy=True).requires_grad_(requires_grad)
