@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import lru_cache, reduce
+from typing import Any, Final, Literal
 
 import ml_dtypes
 import numpy as np
+
+from tracejit._errors import DTypeError, at_user_line
 
 Kind = Literal["b", "i", "u", "f"]
 
@@ -66,3 +69,132 @@ UNSIGNED: Final = (uint8, uint16, uint32, uint64)
 INTEGERS: Final = SIGNED + UNSIGNED
 FLOATING: Final = (float16, bfloat16, float32, float64)
 NUMERIC: Final = INTEGERS + FLOATING
+HALF: Final = (float16, bfloat16)
+
+_NAMES: Final = {dtype.name: dtype for dtype in ALL}
+_BY_NUMPY: Final = {dtype.numpy: dtype for dtype in ALL}
+_BY_PYTHON: Final = {bool: bool_, int: int64, float: float64}
+_INTO_BFLOAT16: Final = (bool_, int8, uint8)
+
+
+def from_numpy(dtype: np.dtype) -> DType:
+    """The DType of a NumPy dtype, whatever its byte order.
+
+    >>> import numpy as np
+    >>> from_numpy(np.dtype("float32"))
+    tracejit.float32
+    """
+    found = _BY_NUMPY.get(dtype)
+    if found is None:
+        found = _BY_NUMPY.get(dtype.newbyteorder("="))
+    if found is not None:
+        return found
+    if dtype.kind == "c":
+        raise DTypeError(at_user_line(f"complex numbers are not supported yet: got dtype {dtype}"))
+    raise DTypeError(at_user_line(f"arrays of dtype {dtype} cannot be computed with"))
+
+
+def as_dtype(spec: Any) -> DType:
+    """The DType that `spec` names: a DType, a NumPy dtype or scalar type, a name, or bool, int or float.
+
+    >>> as_dtype("bfloat16"), as_dtype(float)
+    (tracejit.bfloat16, tracejit.float64)
+    """
+    if isinstance(spec, DType):
+        return spec
+    if isinstance(spec, type) and spec in _BY_PYTHON:
+        return _BY_PYTHON[spec]
+    if isinstance(spec, str) and spec in _NAMES:
+        return _NAMES[spec]
+    try:
+        dtype = np.dtype(spec)
+    except TypeError as error:
+        raise DTypeError(at_user_line(f"{spec!r} is not a dtype")) from error
+    return from_numpy(dtype)
+
+
+def _promoted(a: DType, b: DType) -> DType:
+    if a is b:
+        return a
+    if a is not bfloat16 and b is not bfloat16:
+        return _BY_NUMPY[np.promote_types(a.numpy, b.numpy)]
+    other = b if a is bfloat16 else a
+    if other is float16:
+        return float32
+    if other.is_float:
+        return other
+    if other in _INTO_BFLOAT16:
+        return bfloat16
+    return float32 if other.itemsize == 2 else float64
+
+
+_PROMOTED: Final = {(a, b): _promoted(a, b) for a in ALL for b in ALL}
+
+
+def promote(a: DType, b: DType) -> DType:
+    """The dtype that holds the values of both, by NumPy 2's rule; float16 and bfloat16 meet in float32.
+
+    >>> promote(int64, float32)
+    tracejit.float64
+    """
+    return _PROMOTED[a, b]
+
+
+def result_type(*values: Any) -> DType:
+    """The dtype of an op on `values`: dtypes, values that have one, and Python numbers, which are weak.
+
+    >>> result_type(float32, 1.5), result_type(int8, 1), result_type(int8, 1.5)
+    (tracejit.float32, tracejit.int8, tracejit.float64)
+    """
+    if not values:
+        raise DTypeError(at_user_line("result_type needs at least one value"))
+    return promote_all(*(weak_or_dtype(value) for value in values))
+
+
+def weak_or_dtype(value: Any) -> DType | type:
+    """bool, int or float for a Python number (weak), else the DType of `value`."""
+    if type(value) in _BY_PYTHON:
+        return type(value)
+    if isinstance(value, DType):
+        return value
+    if hasattr(value, "aval"):
+        return value.aval.dtype  # type: ignore[no-any-return]  # values are duck-typed
+    return as_dtype(getattr(value, "dtype", value))
+
+
+@lru_cache(maxsize=None)
+def promote_all(*dtypes: DType | type) -> DType:
+    """`promote` over any number of dtypes; bool, int and float stand for weak Python numbers."""
+    strong = [dtype for dtype in dtypes if isinstance(dtype, DType)]
+    weak = max((_BY_PYTHON[d] for d in dtypes if not isinstance(d, DType)), key=_rank, default=None)
+    if not strong:
+        assert weak is not None
+        return weak
+    dtype = reduce(promote, strong)
+    return dtype if weak is None or _rank(weak) <= _rank(dtype) else weak
+
+
+def _rank(dtype: DType) -> int:
+    """bool, integer, floating point: a weak number changes the dtype only where it is of a higher rank."""
+    return {"b": 0, "i": 1, "u": 1, "f": 2}[dtype.kind]
+
+
+def can_cast(source: Any, target: Any) -> bool:
+    """Whether every value of `source` is a value of `target` (NumPy's "safe" casting)."""
+    return _PROMOTED[as_dtype(source), as_dtype(target)] is as_dtype(target)
+
+
+def finfo(dtype: Any) -> Any:
+    """Limits of a floating-point dtype: bits, eps, max, min, smallest_normal, dtype."""
+    found = as_dtype(dtype)
+    if not found.is_float:
+        raise DTypeError(at_user_line(f"finfo: {found.name} is not a floating-point dtype"))
+    return ml_dtypes.finfo(found.numpy)
+
+
+def iinfo(dtype: Any) -> Any:
+    """Limits of an integer dtype: bits, max, min, dtype."""
+    found = as_dtype(dtype)
+    if not found.is_integer:
+        raise DTypeError(at_user_line(f"iinfo: {found.name} is not an integer dtype"))
+    return np.iinfo(found.numpy)

@@ -1,0 +1,144 @@
+"""From what a user passes to what `bind` takes: values, and Python numbers as `Scalar`s of the computing dtype."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Sequence
+from operator import index as as_index
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit._errors import AxisError, DTypeError, ShapeError, at_user_line
+from tracejit.dispatch import Scalar, bind, lift
+from tracejit.dtypes import DType
+from tracejit.ir.aval import Aval, Shape, aval
+from tracejit.ops.registry import REGISTRY
+
+NUMBERS = frozenset({bool, int, float})
+_RANGES = {dtype: (int(np.iinfo(dtype.numpy).min), int(np.iinfo(dtype.numpy).max)) for dtype in dtypes.INTEGERS}
+
+
+def refuse(error: type[Exception], name: str, avals: Iterable[object], why: str) -> NoReturn:
+    """Raises `model.py:41: matmul: f32[8,3], f32[4,2]: why`."""
+    shown = ", ".join(map(str, avals))
+    raise error(at_user_line(f"{name}: {shown}: {why}" if shown else f"{name}: {why}"))
+
+
+def value_or_number(arg: Any) -> Any:
+    """A Python number as it is, a NumPy number as a `Scalar` of its dtype, anything else as a value."""
+    if type(arg) in NUMBERS or hasattr(arg, "aval"):
+        return arg
+    if isinstance(arg, np.generic):
+        return Scalar(_python(arg), aval(dtypes.from_numpy(arg.dtype)))
+    if isinstance(arg, bool | int | float):  # an IntEnum, a subclass of float
+        return next(kind(arg) for kind in (bool, int, float) if isinstance(arg, kind))
+    if isinstance(arg, complex):
+        raise DTypeError(at_user_line(f"complex numbers are not supported yet: got {arg}"))
+    return lift(arg)
+
+
+def _python(number: np.generic) -> bool | int | float:
+    dtype = dtypes.from_numpy(number.dtype)
+    return {"b": bool, "i": int, "u": int, "f": float}[dtype.kind](number)  # type: ignore[no-any-return]
+
+
+def weak_dtype(arg: Any) -> DType | type:
+    """The dtype of an argument, or the Python type of a weak number."""
+    return type(arg) if type(arg) in NUMBERS else arg.aval.dtype
+
+
+def cast(arg: Any, dtype: DType) -> Any:
+    """`arg` in `dtype`: numbers as Scalars, values by an explicit `astype` where their dtype is another."""
+    if type(arg) in NUMBERS:
+        return Scalar(number_as(arg, dtype), aval(dtype))
+    if arg.aval.dtype is dtype:
+        return arg
+    if isinstance(arg, Scalar):
+        return Scalar(number_as(arg.value, dtype), aval(dtype))
+    return bind(REGISTRY["astype"], (arg,), {"dtype": dtype})
+
+
+def number_as(number: bool | int | float, dtype: DType) -> bool | int | float:
+    """A Python number of `dtype`'s values; OverflowError where an integer dtype does not hold it, as in NumPy."""
+    if dtype is dtypes.float64:
+        return float(number)
+    if dtype is dtypes.float32:
+        return ctypes.c_float(number).value
+    if dtype is dtypes.bool_:
+        return bool(number)
+    if dtype.is_float:
+        with np.errstate(over="ignore"):
+            return float(dtype.numpy.type(number))
+    least, most = _RANGES[dtype]
+    if not least <= number <= most:
+        raise OverflowError(at_user_line(f"Python integer {number} out of bounds for {dtype.name}"))
+    return int(number)
+
+
+def in_range(number: bool | int | float, dtype: DType) -> bool:
+    """Whether an integer dtype holds `number`; other dtypes hold every number."""
+    if dtype not in _RANGES:
+        return True
+    least, most = _RANGES[dtype]
+    return least <= number <= most
+
+
+def value(arg: Any) -> Any:
+    """`arg` as a value, Python numbers included."""
+    if type(arg) not in NUMBERS and hasattr(arg, "aval") and not isinstance(arg, Scalar):
+        return arg
+    if isinstance(arg, Scalar):
+        return lift(np.asarray(arg.value, arg.aval.dtype.numpy))
+    return lift(arg)
+
+
+def normal_axis(axis: int, ndim: int, name: str) -> int:
+    """`axis` counted from the front."""
+    axis = as_index(axis)
+    if not -ndim <= axis < ndim:
+        raise AxisError(at_user_line(f"{name}: axis {axis} is out of bounds for an array of {ndim} dimensions"))
+    return axis % ndim
+
+
+def normal_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> tuple[int, ...]:
+    """Axes as ascending numbers from the front; None means all."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = [normal_axis(a, ndim, name) for a in (axis if isinstance(axis, tuple | list) else (axis,))]
+    if len(set(axes)) != len(axes):
+        raise ShapeError(at_user_line(f"{name}: an axis is named twice in {axis}"))
+    return tuple(sorted(axes))
+
+
+def normal_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """A shape given as an int or a sequence."""
+    if isinstance(shape, tuple | list):
+        return tuple(as_index(extent) for extent in shape)
+    return (as_index(shape),)
+
+
+def broadcast_shapes(name: str, avals: Sequence[Aval], *shapes: Shape) -> Shape:
+    """The shape that `shapes` (by default the avals') broadcast to; ShapeError, naming the avals, where there is none."""
+    shapes = shapes or tuple(a.shape for a in avals)
+    first = shapes[0]
+    if all(shape == first for shape in shapes):
+        return first
+    ndim = max(map(len, shapes))
+    result = []
+    for axis in range(-ndim, 0):
+        extents = {shape[axis] for shape in shapes if -axis <= len(shape)} - {1}
+        if len(extents) > 1:
+            clash = " != ".join(str(e) for e in sorted(extents, key=str))
+            refuse(ShapeError, name, avals, f"the shapes do not broadcast (axis {axis}: {clash})")
+        result.append(extents.pop() if extents else 1)
+    return tuple(result)
+
+
+def one_device(name: str, avals: Sequence[Aval]) -> str:
+    """The device of an op's arguments; 0-d ones go along with the others."""
+    devices = {a.device for a in avals if a.shape} or {a.device for a in avals}
+    if len(devices) > 1:
+        refuse(ShapeError, name, avals, "the arguments are on different devices: move one by .to(device)")
+    return devices.pop() if devices else "cpu"

@@ -1,0 +1,426 @@
+"""Arithmetic, rounding, comparison, logic and bits, element by element."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit._errors import DTypeError
+from tracejit.dispatch import Scalar
+from tracejit.dtypes import ALL, FLOATING, INTEGERS, NUMERIC, DType, bool_
+from tracejit.ir.aval import Aval, aval
+from tracejit.ops.arguments import (
+    NUMBERS,
+    broadcast_shapes,
+    cast,
+    in_range,
+    one_device,
+    refuse,
+    value,
+    value_or_number,
+    weak_dtype,
+)
+from tracejit.ops.families import comparison, logical, pointwise, record
+from tracejit.ops.op import Op, Params, Pointwise
+
+BITS = (bool_, *INTEGERS)
+
+
+def _zero_gradient(ct: Any, out: Any, *args: Any) -> Any:
+    return zeros_like(ct)
+
+
+def zeros_like(x: Any) -> Any:
+    """Zeros of `x`'s shape and dtype that depend on nothing."""
+    return constant(shape=x.aval.shape, dtype=x.aval.dtype, value=0)
+
+
+def _constant_aval(*, shape: tuple[int, ...], dtype: DType, value: float) -> Aval:
+    return aval(dtype, shape)
+
+
+constant = record(
+    "constant",
+    infer=_constant_aval,
+    eval=lambda *, shape, dtype, value: np.full(shape, value, dtype.numpy),
+    recipe=Pointwise(lambda s, *, shape, dtype, value: s.const(value, dtype)),
+    traits=("constant",),
+    doc="An array of `shape` and `dtype` whose elements are all the number `value`, which is part of the program.",
+    vjp=(),
+)
+
+
+# conversion
+
+
+def _astype_scalar(s: Any, x: Any, *, dtype: DType) -> Any:
+    # NumPy converts to bfloat16, and integers to float16, by way of float32.
+    if dtype is dtypes.bfloat16 or (dtype is dtypes.float16 and not x.dtype.is_float):
+        x = s.cast(x, dtypes.float32)
+    return s.cast(x, dtype)
+
+
+def _astype_eval(x: Any, *, dtype: DType) -> Any:
+    with np.errstate(all="ignore"):
+        return x.astype(np.float32).astype(dtype.numpy) if dtype is dtypes.bfloat16 else x.astype(dtype.numpy)
+
+
+_cast_to = record(
+    "astype",
+    infer=lambda x, *, dtype: aval(dtype, x.shape, x.device),
+    eval=_astype_eval,
+    recipe=Pointwise(_astype_scalar),
+    vjp=(lambda ct, out, x, dtype: cast(ct, x.aval.dtype) if ct.aval.dtype.is_float else None,),
+    doc="The elements converted to `dtype`.",
+)
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """`x` converted to `dtype`, by NumPy's rules; `x` itself where it has that dtype.
+
+    Floats become integers by truncation; bools are true where the element is not zero.
+    """
+    return cast(value(x), dtypes.as_dtype(dtype))
+
+
+# arithmetic
+
+add = pointwise(
+    "add",
+    dtypes=ALL,
+    eval=np.add,
+    scalar=lambda s, x, y: x | y if x.dtype is bool_ else x + y,
+    vjp=(lambda ct, out, x, y: ct, lambda ct, out, x, y: ct),
+    doc="x + y; of bools, or.",
+)
+subtract = pointwise(
+    "subtract",
+    dtypes=NUMERIC,
+    refuses=(bool_,),
+    eval=np.subtract,
+    scalar=lambda s, x, y: x - y,
+    vjp=(lambda ct, out, x, y: ct, lambda ct, out, x, y: negative(ct)),
+    doc="x - y; not of bools.",
+)
+multiply = pointwise(
+    "multiply",
+    dtypes=ALL,
+    eval=np.multiply,
+    scalar=lambda s, x, y: x & y if x.dtype is bool_ else x * y,
+    vjp=(lambda ct, out, x, y: multiply(ct, y), lambda ct, out, x, y: multiply(ct, x)),
+    doc="x * y; of bools, and.",
+)
+divide = pointwise(
+    "divide",
+    dtypes=FLOATING,
+    integers=dtypes.float64,
+    eval=np.divide,
+    scalar=lambda s, x, y: x / y,
+    vjp=(lambda ct, out, x, y: divide(ct, y), lambda ct, out, x, y: negative(divide(multiply(ct, out), y))),
+    doc="x / y; integers are divided in float64.",
+)
+
+
+def _floor_divide(s: Any, x: Any, y: Any) -> Any:
+    if not x.dtype.is_float:
+        return s.floordiv(x, y)
+    rest = s.fmod(x, y)
+    quotient = (x - rest) / y
+    quotient = s.select((rest != 0) & ((y < 0) ^ (rest < 0)), quotient - 1, quotient)
+    whole = s.floor(quotient)
+    whole = s.select(quotient - whole > 0.5, whole + 1, whole)
+    whole = s.select(quotient == 0, s.copysign(s.const(0.0, x.dtype), x / y), whole)
+    return s.select(y == 0, x / y, whole)
+
+
+floor_divide = pointwise(
+    "floor_divide",
+    dtypes=NUMERIC,
+    eval=np.floor_divide,
+    scalar=_floor_divide,
+    vjp=(_zero_gradient, _zero_gradient),
+    doc="x / y rounded to minus infinity, as NumPy's; an integer divided by 0 is 0.",
+)
+remainder = pointwise(
+    "remainder",
+    dtypes=NUMERIC,
+    eval=np.remainder,
+    scalar=lambda s, x, y: s.floormod(x, y),
+    vjp=(lambda ct, out, x, y: ct, lambda ct, out, x, y: negative(multiply(ct, floor_divide(x, y)))),
+    doc="x - y * floor(x / y), with the sign of y; an integer modulo 0 is 0.",
+)
+negative = pointwise(
+    "negative",
+    dtypes=NUMERIC,
+    refuses=(bool_,),
+    eval=np.negative,
+    scalar=lambda s, x: -x,
+    vjp=(lambda ct, out, x: negative(ct),),
+    doc="-x; not of bools.",
+)
+positive = pointwise(
+    "positive",
+    dtypes=NUMERIC,
+    refuses=(bool_,),
+    eval=np.positive,
+    scalar=lambda s, x: x,
+    vjp=(lambda ct, out, x: ct,),
+    doc="x; not of bools.",
+)
+abs = pointwise(
+    "abs",
+    dtypes=ALL,
+    eval=np.abs,
+    scalar=lambda s, x: x if x.dtype.kind in "bu" else s.abs(x),
+    vjp=(lambda ct, out, x: multiply(ct, sign(x)),),
+    doc="|x|; its gradient at 0 is 0.",
+)
+
+
+def _sign(s: Any, x: Any) -> Any:
+    below = 0 if x.dtype.kind == "u" else s.select(x < 0, s.const(-1, x.dtype), 0)
+    known = s.select(x > 0, s.const(1, x.dtype), below)
+    return s.select(x != x, x, known) if x.dtype.is_float else known
+
+
+sign = pointwise(
+    "sign",
+    dtypes=NUMERIC,
+    refuses=(bool_,),
+    eval=np.sign,
+    scalar=_sign,
+    vjp=(_zero_gradient,),
+    doc="-1, 0 or 1; NaN of NaN.",
+)
+square = pointwise(
+    "square",
+    dtypes=NUMERIC,
+    eval=np.square,
+    scalar=lambda s, x: x * x,
+    vjp=(lambda ct, out, x: multiply(ct, add(x, x)),),
+    doc="x * x.",
+)
+sqrt = pointwise(
+    "sqrt",
+    dtypes=FLOATING,
+    eval=np.sqrt,
+    scalar=lambda s, x: s.sqrt(x),
+    vjp=(lambda ct, out, x: divide(ct, add(out, out)),),
+    doc="The square root; NaN below 0.",
+)
+
+
+def _reciprocal(s: Any, x: Any) -> Any:
+    if x.dtype.is_float:
+        return 1 / x
+    unit = x == 1 if x.dtype.kind == "u" else (x == 1) | (x == -1)
+    return s.select(unit, x, 0)
+
+
+def _reciprocal_eval(x: Any) -> Any:
+    return np.reciprocal(x) if x.dtype.kind not in "iu" else np.where(np.isin(x, (1, -1)), x, 0).astype(x.dtype)
+
+
+reciprocal = pointwise(
+    "reciprocal",
+    dtypes=NUMERIC,
+    eval=_reciprocal_eval,
+    scalar=_reciprocal,
+    vjp=(lambda ct, out, x: negative(multiply(ct, multiply(out, out))),),
+    doc="1 / x; of integers truncated, as NumPy's, and 0 of 0.",
+)
+
+
+# rounding
+
+
+def _rounding(name: str, eval: Any, doc: str) -> Op:
+    return pointwise(
+        name,
+        dtypes=ALL,
+        eval=lambda x: x if x.dtype.kind in "biu" else eval(x),
+        scalar=lambda s, x: getattr(s, name)(x) if x.dtype.is_float else x,
+        vjp=(_zero_gradient,),
+        doc=doc,
+    )
+
+
+floor = _rounding("floor", np.floor, "The largest whole number at most x; integers as they are.")
+ceil = _rounding("ceil", np.ceil, "The least whole number at least x; integers as they are.")
+trunc = _rounding("trunc", np.trunc, "The whole part of x; integers as they are.")
+round = _rounding("round", np.rint, "The nearest whole number, halves to even; integers as they are.")
+
+
+# the larger, the smaller, and choice
+
+
+def _share(ct: Any, first: Any, second: Any) -> Any:
+    """`ct` where `first` beats `second`, half of it where they are equal."""
+    return where(first, ct, where(second, multiply(ct, 0.5), 0.0))
+
+
+maximum = pointwise(
+    "maximum",
+    dtypes=ALL,
+    eval=np.maximum,
+    scalar=lambda s, x, y: x | y if x.dtype is bool_ else s.max(x, y),
+    vjp=(
+        lambda ct, out, x, y: _share(ct, greater(x, y), equal(x, y)),
+        lambda ct, out, x, y: _share(ct, greater(y, x), equal(x, y)),
+    ),
+    doc="The larger element; NaN if either is NaN. Equal elements share the gradient equally.",
+)
+minimum = pointwise(
+    "minimum",
+    dtypes=ALL,
+    eval=np.minimum,
+    scalar=lambda s, x, y: x & y if x.dtype is bool_ else s.min(x, y),
+    vjp=(
+        lambda ct, out, x, y: _share(ct, less(x, y), equal(x, y)),
+        lambda ct, out, x, y: _share(ct, less(y, x), equal(x, y)),
+    ),
+    doc="The smaller element; NaN if either is NaN. Equal elements share the gradient equally.",
+)
+_clip = pointwise(
+    "clip",
+    dtypes=NUMERIC,
+    eval=lambda x, least, most: np.minimum(np.maximum(x, least), most),
+    scalar=lambda s, x, least, most: s.min(s.max(x, least), most),
+    vjp=(
+        lambda ct, out, x, least, most: where(equal(x, out), ct, 0.0),
+        lambda ct, out, x, least, most: where(logical_and(less(x, least), equal(out, least)), ct, 0.0),
+        lambda ct, out, x, least, most: where(logical_or(greater(x, most), greater(least, most)), ct, 0.0),
+    ),
+    doc="x limited to between `least` and `most`.",
+)
+
+
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """`x` limited to between `min` and `max`, either of which may be None; `max` wins where they cross.
+
+    Python bounds beyond an integer dtype's range limit nothing. The gradient passes where x is within the bounds, ends
+    included.
+    """
+    x = value(x)
+    dtype = dtypes.promote_all(*(weak_dtype(value_or_number(arg)) for arg in (x, min, max) if arg is not None))
+    return _clip(x, _bound(min, dtype, -1), _bound(max, dtype, 1))
+
+
+def _bound(bound: Any, dtype: DType, side: int) -> Any:
+    """`bound`, or the dtype's own limit on that side."""
+    if bound is not None and not (type(bound) in NUMBERS and not in_range(bound, dtype)):
+        return bound
+    if dtype.is_float:
+        return side * float("inf")
+    limits = dtypes.iinfo(dtype)
+    side = side if bound is None else (1 if bound > 0 else -1)
+    return int(limits.max if side > 0 else limits.min)
+
+
+def _where_infer(condition: Aval, x: Aval, y: Aval) -> Aval:
+    avals = (condition, x, y)
+    if condition.dtype is not bool_ or x.dtype is not y.dtype:
+        refuse(DTypeError, "where", avals, "takes a bool and two values of one dtype")
+    return aval(x.dtype, broadcast_shapes("where", avals), one_device("where", avals))
+
+
+def _where_coerce(condition: Any, x: Any, y: Any) -> tuple[tuple[Any, ...], Params]:
+    condition, x, y = map(value_or_number, (condition, x, y))
+    dtype = dtypes.promote_all(weak_dtype(x), weak_dtype(y))
+    return (cast(condition, bool_), cast(x, dtype), cast(y, dtype)), {}
+
+
+where = record(
+    "where",
+    infer=_where_infer,
+    eval=np.where,
+    recipe=Pointwise(lambda s, condition, x, y: s.select(condition, x, y)),
+    coerce=_where_coerce,
+    vjp=(
+        None,
+        lambda ct, out, condition, x, y: where(condition, ct, 0.0),
+        lambda ct, out, condition, x, y: where(condition, 0.0, ct),
+    ),
+    doc="x where the condition holds (is not zero), else y.",
+)
+
+
+# comparison
+
+equal = comparison("equal", eval=np.equal, scalar=lambda s, x, y: x == y, doc="x == y.")
+not_equal = comparison("not_equal", eval=np.not_equal, scalar=lambda s, x, y: x != y, doc="x != y; true of NaN.")
+less = comparison("less", eval=np.less, scalar=lambda s, x, y: s.lt(x, y), doc="x < y.")
+less_equal = comparison("less_equal", eval=np.less_equal, scalar=lambda s, x, y: s.le(x, y), doc="x <= y.")
+greater = comparison("greater", eval=np.greater, scalar=lambda s, x, y: s.lt(y, x), doc="x > y.")
+greater_equal = comparison("greater_equal", eval=np.greater_equal, scalar=lambda s, x, y: s.le(y, x), doc="x >= y.")
+
+
+def _predicate(name: str, eval: Any, scalar: Any, doc: str) -> Op:
+    return pointwise(name, dtypes=FLOATING, result=bool_, eval=eval, scalar=scalar, doc=doc)
+
+
+isnan = _predicate("isnan", np.isnan, lambda s, x: x != x, "Whether x is NaN.")
+isinf = _predicate("isinf", np.isinf, lambda s, x: s.abs(x) == float("inf"), "Whether x is an infinity.")
+isfinite = _predicate("isfinite", np.isfinite, lambda s, x: s.abs(x) < float("inf"), "Whether x is neither NaN nor inf.")
+signbit = _predicate("signbit", np.signbit, lambda s, x: s.signbit(x), "Whether x's sign is minus; true of -0.0.")
+
+
+# logic and bits
+
+logical_and = logical("logical_and", eval=np.logical_and, scalar=lambda s, x, y: x & y, doc="Both are true.")
+logical_or = logical("logical_or", eval=np.logical_or, scalar=lambda s, x, y: x | y, doc="At least one is true.")
+logical_xor = logical("logical_xor", eval=np.logical_xor, scalar=lambda s, x, y: x ^ y, doc="Exactly one is true.")
+logical_not = logical("logical_not", eval=np.logical_not, scalar=lambda s, x: ~x, doc="x is false.")
+
+
+def _bits(name: str, eval: Any, scalar: Any, doc: str) -> Op:
+    return pointwise(name, dtypes=BITS, eval=eval, scalar=scalar, doc=doc)
+
+
+bitwise_and = _bits("bitwise_and", np.bitwise_and, lambda s, x, y: x & y, "x & y, of integers or bools.")
+bitwise_or = _bits("bitwise_or", np.bitwise_or, lambda s, x, y: x | y, "x | y, of integers or bools.")
+bitwise_xor = _bits("bitwise_xor", np.bitwise_xor, lambda s, x, y: x ^ y, "x ^ y, of integers or bools.")
+bitwise_invert = _bits("bitwise_invert", np.invert, lambda s, x: ~x, "~x, of integers or bools.")
+bitwise_left_shift = pointwise(
+    "bitwise_left_shift",
+    dtypes=INTEGERS,
+    eval=np.left_shift,
+    scalar=lambda s, x, y: x << y,
+    doc="x << y; 0 where y is the width or more.",
+)
+bitwise_right_shift = pointwise(
+    "bitwise_right_shift",
+    dtypes=INTEGERS,
+    eval=np.right_shift,
+    scalar=lambda s, x, y: x >> y,
+    doc="x >> y, of signed integers arithmetic; 0 or -1 where y is the width or more.",
+)
+
+
+# signs and neighbours of floats
+
+copysign = pointwise(
+    "copysign",
+    dtypes=FLOATING,
+    integers=dtypes.float64,
+    eval=np.copysign,
+    scalar=lambda s, x, y: s.copysign(x, y),
+    vjp=(lambda ct, out, x, y: where(equal(signbit(x), signbit(y)), ct, negative(ct)), _zero_gradient),
+    doc="|x| with the sign of y.",
+)
+_nextafter_single = pointwise(
+    "nextafter",
+    dtypes=(dtypes.float32, dtypes.float64),
+    eval=np.nextafter,
+    scalar=lambda s, x, y: s.nextafter(x, y),
+    not_differentiable="a step of one unit in the last place has no derivative",
+    doc="The next number after x towards y.",
+)
+
+
+def is_number(x: Any, number: float) -> bool:
+    """Whether `x` is a Python number, given or wrapped, of that value."""
+    given = x.value if isinstance(x, Scalar) else x
+    return type(given) in NUMBERS and given == number

@@ -1,0 +1,355 @@
+"""Constructors of ops: what a family of ops shares, so that a record holds only what is its own.
+
+A family supplies `infer` (broadcasting, dtype checks), `coerce` (promotion), the rounding of float16 and bfloat16 in `eval`,
+and the summing of cotangents over axes that an argument was broadcast along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit._errors import DTypeError, ShapeError
+from tracejit.dispatch import Scalar, bind
+from tracejit.dtypes import DType
+from tracejit.ir.aval import Aval, Shape, aval
+from tracejit.ops.arguments import (
+    NUMBERS,
+    broadcast_shapes,
+    cast,
+    in_range,
+    number_as,
+    one_device,
+    refuse,
+    value_or_number,
+    weak_dtype,
+)
+from tracejit.ops.op import Extern, Op, Params, Pointwise, Recipe, Reduction, View
+from tracejit.ops.registry import REGISTRY, register
+
+Rule = Callable[..., Any]
+NARROW_REDUCTION = 256
+"""Adjacent reduced axes become one op while the inner ones have fewer elements than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vjp:
+    """`(ct, out, *args, **params) -> cotangents` from one rule per argument; a rule that is None has no cotangent.
+
+    `of(needed, ...)` computes only the cotangents of the arguments that `needed` marks.
+    """
+
+    rules: tuple[Rule | None, ...]
+
+    def __call__(self, ct: Any, out: Any, *args: Any, **params: Any) -> tuple[Any, ...]:
+        return self.of((True,) * len(args), ct, out, *args, **params)
+
+    def of(self, needed: Sequence[bool], ct: Any, out: Any, *args: Any, **params: Any) -> tuple[Any, ...]:
+        """One cotangent per argument, of its shape; None for those not needed, numbers and integers."""
+        return tuple(
+            unbroadcast(rule(ct, out, *args, **params), arg.aval)
+            if rule is not None and wanted and carries_gradient(arg)
+            else None
+            for rule, wanted, arg in zip(self.rules, needed, args)
+        )
+
+
+def carries_gradient(arg: Any) -> bool:
+    """Numbers are not differentiated; nor are integers and bools."""
+    return not isinstance(arg, Scalar) and arg.aval.dtype.is_float
+
+
+def unbroadcast(ct: Any, target: Aval) -> Any:
+    """`ct` summed over the axes along which a value of `target` was broadcast."""
+    shape: Shape = ct.aval.shape
+    if shape == target.shape:
+        return ct
+    lead = len(shape) - len(target.shape)
+    stretched = (axis for axis in range(lead, len(shape)) if target.shape[axis - lead] == 1 != shape[axis])
+    return reshape_to(add_up(ct, (*range(lead), *stretched)), target.shape)
+
+
+def add_up(x: Any, axes: Sequence[int]) -> Any:
+    """The sum over ascending axes, which it removes; float16 and bfloat16 are added in float32 and rounded once."""
+    dtype = x.aval.dtype
+    x = cast(x, dtypes.float32) if dtype in dtypes.HALF and axes else x
+    for group in reduction_groups(x.aval.shape, axes):
+        x = bind(REGISTRY["sum"], (x,), {"axes": group})
+    return cast(x, dtype)
+
+
+def reduction_groups(shape: Shape, axes: Sequence[int]) -> list[tuple[int, ...]]:
+    """Ascending axes as groups of adjacent ones, in the order in which to reduce them: the innermost first.
+
+    It looks at the shape alone, so that the order of additions does not depend on how an array lies in memory.
+
+    >>> reduction_groups((4096, 1024), (0, 1)), reduction_groups((1000, 10), (0, 1))
+    ([(1,), (0,)], [(0, 1)])
+    """
+    groups: list[tuple[int, ...]] = []
+    extent = 1
+    for axis in reversed(axes):
+        if groups and groups[-1][0] == axis + 1 and extent < NARROW_REDUCTION:
+            groups[-1] = (axis, *groups[-1])
+        else:
+            groups.append((axis,))
+            extent = 1
+        size = shape[axis]
+        extent *= size if isinstance(size, int) else NARROW_REDUCTION
+    return groups
+
+
+def reshape_to(x: Any, shape: Shape) -> Any:
+    """`x` in another shape of the same size."""
+    return x if x.aval.shape == shape else bind(REGISTRY["reshape"], (x,), {"shape": shape})
+
+
+def _vjp(rules: Sequence[Rule | None] | None) -> Vjp | None:
+    return None if rules is None else Vjp(tuple(rules))
+
+
+def in_single(eval: Rule) -> Rule:
+    """`eval` with float16 and bfloat16 arguments computed in float32 and the result rounded once."""
+
+    def evaluate(*arrays: Any, **params: Any) -> Any:
+        half = next((a.dtype for a in arrays if a.dtype.itemsize == 2 and a.dtype.kind not in "iu"), None)
+        with np.errstate(all="ignore"):
+            if half is None:
+                return np.asarray(eval(*arrays, **params))
+            result = np.asarray(eval(*(_widened(a) for a in arrays), **params))
+            return result.astype(half) if result.dtype == np.float32 else result
+
+    return evaluate
+
+
+def _widened(array: Any) -> Any:
+    return array.astype(np.float32) if array.dtype.itemsize == 2 and array.dtype.kind not in "iu" else array
+
+
+def computing_dtype(dtype: DType, accepted: Sequence[DType]) -> DType | None:
+    """The dtype that an op on `accepted` computes in: `dtype` itself, or the first that holds its values."""
+    if dtype in accepted:
+        return dtype
+    wider = (other for other in accepted if other is not dtypes.bfloat16 and dtypes.can_cast(dtype, other))
+    return next(wider, None)
+
+
+def pointwise(
+    name: str,
+    *,
+    dtypes: Sequence[DType],
+    eval: Rule,
+    scalar: Rule,
+    vjp: Sequence[Rule | None] | None = None,
+    result: DType | None = None,
+    integers: DType | None = None,
+    refuses: Sequence[DType] = (),
+    not_differentiable: str | None = None,
+    traits: Sequence[str] = (),
+    doc: str = "",
+) -> Op:
+    """An op on elements that broadcast and promote to one dtype of `dtypes`.
+
+    `result` is the result's dtype where it is another; `integers` is what bools and integers are computed in; `refuses` are
+    dtypes not to widen. `vjp` has one rule `(ct, out, *args) -> cotangent` per argument.
+    """
+    return register(
+        Op(
+            name=name,
+            infer=_broadcasting_infer(name, result),
+            eval=in_single(eval),
+            recipe=Pointwise(scalar),
+            coerce=_promoting_coerce(name, tuple(dtypes), integers, tuple(refuses)),
+            vjp=_vjp(vjp),
+            traits=frozenset(traits),
+            doc=doc,
+        ),
+        not_differentiable=not_differentiable,
+    )
+
+
+def _broadcasting_infer(name: str, result: DType | None) -> Callable[..., Aval]:
+    @lru_cache(maxsize=4096)
+    def infer(*avals: Aval) -> Aval:
+        given = [a.dtype for a in avals]
+        if any(dtype is not given[0] for dtype in given):
+            refuse(DTypeError, name, avals, "the arguments differ in dtype")
+        return aval(result or given[0], broadcast_shapes(name, avals), one_device(name, avals))
+
+    return infer
+
+
+def _promoting_coerce(
+    name: str, accepted: tuple[DType, ...], integers: DType | None, refuses: tuple[DType, ...]
+) -> Callable[..., tuple[tuple[Any, ...], Params]]:
+    @lru_cache(maxsize=4096)
+    def resolve(*given: DType | type) -> DType:
+        dtype = dtypes.promote_all(*given)
+        if integers is not None and not dtype.is_float:
+            return integers
+        found = None if dtype in refuses else computing_dtype(dtype, accepted)
+        if found is None:
+            refuse(DTypeError, name, (), f"takes no {dtype.name}")
+        return found
+
+    def coerce(*args: Any) -> tuple[tuple[Any, ...], Params]:
+        args = tuple(map(value_or_number, args))
+        dtype = resolve(*map(weak_dtype, args))
+        return tuple(cast(arg, dtype) for arg in args), {}
+
+    return coerce
+
+
+def comparison(name: str, *, eval: Rule, scalar: Rule, doc: str = "") -> Op:
+    """An op from two elements of one dtype to a bool. Integers compare with any Python integer, in range or not."""
+    promote = _promoting_coerce(name, dtypes.ALL, None, ())
+
+    def coerce(*args: Any) -> tuple[tuple[Any, ...], Params]:
+        return promote(*_beyond_as_infinity(tuple(map(value_or_number, args))))
+
+    return register(
+        Op(
+            name=name,
+            infer=_broadcasting_infer(name, dtypes.bool_),
+            eval=in_single(eval),
+            recipe=Pointwise(scalar),
+            coerce=coerce,
+            doc=doc,
+        )
+    )
+
+
+def _beyond_as_infinity(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A Python integer that the other argument's dtype cannot hold compares as an infinity does."""
+    strong = [arg.aval.dtype for arg in args if type(arg) not in NUMBERS]
+    if len(strong) != 1:
+        return args
+    return tuple(
+        float("inf" if arg > 0 else "-inf") if type(arg) is int and not in_range(arg, strong[0]) else arg
+        for arg in args
+    )
+
+
+def logical(name: str, *, eval: Rule, scalar: Rule, doc: str = "") -> Op:
+    """An op on truth values: arguments of any dtype are true where they are not zero."""
+
+    def coerce(*args: Any) -> tuple[tuple[Any, ...], Params]:
+        return tuple(cast(value_or_number(arg), dtypes.bool_) for arg in args), {}
+
+    return register(
+        Op(
+            name=name,
+            infer=_broadcasting_infer(name, dtypes.bool_),
+            eval=eval,
+            recipe=Pointwise(scalar),
+            coerce=coerce,
+            doc=doc,
+        )
+    )
+
+
+def reduction(
+    name: str,
+    *,
+    dtypes: Sequence[DType],
+    eval: Rule,
+    vjp: Rule | None = None,
+    result: DType | None = None,
+    needs_elements: bool = False,
+    not_differentiable: str | None = None,
+    doc: str = "",
+) -> Op:
+    """A fold over `axes`, which are ascending, adjacent, and removed; `needs_elements` where no elements have no result."""
+
+    @lru_cache(maxsize=4096)
+    def infer(x: Aval, *, axes: tuple[int, ...]) -> Aval:
+        if x.dtype not in dtypes:
+            refuse(DTypeError, name, (x,), f"takes no {x.dtype.name}")
+        if not axes or axes != tuple(range(axes[0], axes[-1] + 1)) or not 0 <= axes[0] <= axes[-1] < x.ndim:
+            refuse(ShapeError, name, (x,), f"axes must be ascending and adjacent, got {axes}")
+        if needs_elements and any(x.shape[axis] == 0 for axis in axes):
+            refuse(ShapeError, name, (x,), f"the reduced axes {axes} hold no elements, which have no {name}")
+        return aval(result or x.dtype, x.shape[: axes[0]] + x.shape[axes[-1] + 1 :], x.device)
+
+    return register(
+        Op(
+            name=name,
+            infer=infer,
+            eval=in_single(eval),
+            recipe=Reduction(name),
+            coerce=as_given,
+            vjp=_vjp(None if vjp is None else (vjp,)),
+            doc=doc,
+        ),
+        not_differentiable=not_differentiable,
+    )
+
+
+def as_given(*args: Any, **params: Any) -> tuple[tuple[Any, ...], Params]:
+    """The coerce of records whose user-level function has normalised the call."""
+    return tuple(map(value_or_number, args)), params
+
+
+def view(name: str, *, infer: Rule, eval: Rule, layout: Rule, vjp: Rule, doc: str = "") -> Op:
+    """The same elements in another arrangement, of any dtype; `infer` gives the shape."""
+
+    @lru_cache(maxsize=4096)
+    def infer_aval(x: Aval, **params: Any) -> Aval:
+        return aval(x.dtype, infer(x, **params), x.device)
+
+    return register(
+        Op(
+            name=name,
+            infer=infer_aval,
+            eval=eval,
+            recipe=View(layout),
+            coerce=as_given,
+            vjp=Vjp((vjp,)),
+            doc=doc,
+        )
+    )
+
+
+def record(
+    name: str,
+    *,
+    infer: Callable[..., Aval],
+    eval: Rule,
+    recipe: Recipe,
+    vjp: Sequence[Rule | None] | Rule | None = None,
+    coerce: Callable[..., tuple[tuple[Any, ...], Params]] = as_given,
+    not_differentiable: str | None = None,
+    traits: Sequence[str] = (),
+    doc: str = "",
+) -> Op:
+    """An op of no larger family; `vjp` is one rule per argument, or a function that gives all cotangents."""
+    return register(
+        Op(
+            name=name,
+            infer=lru_cache(maxsize=4096)(infer),
+            eval=eval,
+            recipe=recipe,
+            coerce=coerce,
+            vjp=vjp if vjp is None or callable(vjp) else Vjp(tuple(vjp)),
+            traits=frozenset(traits),
+            doc=doc,
+        ),
+        not_differentiable=not_differentiable,
+    )
+
+
+def extern(name: str, **fields: Any) -> Op:
+    """An op with no kernel: its `eval` computes it."""
+    return record(name, recipe=Extern(), **fields)
+
+
+__all__ = [
+    "NARROW_REDUCTION", "Vjp", "add_up", "as_given", "carries_gradient", "comparison", "computing_dtype", "extern",
+    "in_single", "logical", "number_as", "pointwise", "record", "reduction", "reduction_groups", "reshape_to",
+    "unbroadcast", "view",
+]  # fmt: skip

@@ -1,0 +1,340 @@
+"""Reductions. The records fold one group of adjacent axes; the functions take NumPy's `axis` and `keepdims`.
+
+The order of additions is fixed by the shape alone (`families.reduction_groups`, and the fold's tree inside a group).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod as product
+from typing import Any
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit._errors import DTypeError, ShapeError
+from tracejit.dtypes import NUMERIC, DType
+from tracejit.ir.aval import Aval, Shape, aval
+from tracejit.ops.arguments import cast, normal_axes, normal_axis, refuse, value
+from tracejit.ops.elementwise import constant, divide, equal, multiply, not_equal, square, sqrt, subtract, where
+from tracejit.ops.families import add_up, extern, reduction, reduction_groups, reshape_to
+from tracejit.ops.op import Op
+from tracejit.ops.shape import broadcast_to, expand_dims, flatten
+from tracejit.ops.slicing import concat, flip, slice_axis
+
+Axes = int | Sequence[int] | None
+
+
+def _spread(ct: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """`ct` of a reduction, repeated to the shape of what was reduced."""
+    return broadcast_to(expand_dims(ct, axes), x.aval.shape)
+
+
+def _to_the_chosen(ct: Any, out: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """Elements equal to the result share its cotangent equally."""
+    chosen = equal(x, _spread(out, x, axes))
+    count = add_up(cast(chosen, ct.aval.dtype), axes)
+    return where(chosen, _spread(divide(ct, count), x, axes), 0.0)
+
+
+def _to_the_others(ct: Any, out: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """ct times the product of all other elements, which no division gives where one is 0."""
+    shape = x.aval.shape
+    row = (*shape[: axes[0]], product(shape[axis] for axis in axes), *shape[axes[-1] + 1 :])
+    factors = reshape_to(x, row)
+    before = _product_before(factors, axes[0])
+    after = flip(_product_before(flip(factors, axes[0]), axes[0]), axes[0])
+    return multiply(_spread(ct, x, axes), reshape_to(multiply(before, after), shape))
+
+
+def _product_before(x: Any, axis: int) -> Any:
+    """At each place the product of the elements before it."""
+    if x.aval.shape[axis] == 0:
+        return x
+    rest = slice_axis(x, axis, 0, x.aval.shape[axis] - 1)
+    return _cumulative_prod(concat((_edge(x, axis, 1), rest), axis=axis), axis=axis)
+
+
+def _edge(x: Any, axis: int, fill: int) -> Any:
+    """`fill`s in the shape of one place of `x` along `axis`."""
+    shape = tuple(1 if at == axis else extent for at, extent in enumerate(x.aval.shape))
+    return constant(shape=shape, dtype=x.aval.dtype, value=fill)
+
+
+def _over(fold: Callable[..., Any]) -> Callable[..., Any]:
+    """NumPy's fold over a group of axes, in the array's own dtype."""
+    return lambda x, *, axes: fold(x, axis=axes)
+
+
+def _over_index(fold: Callable[..., Any]) -> Callable[..., Any]:
+    def evaluate(x: Any, *, axes: tuple[int, ...]) -> Any:
+        row = (*x.shape[: axes[0]], -1, *x.shape[axes[-1] + 1 :])
+        return fold(x.reshape(row), axis=axes[0])
+
+    return evaluate
+
+
+reduce_sum = reduction(
+    "sum",
+    dtypes=NUMERIC,
+    eval=lambda x, *, axes: np.sum(x, axis=axes, dtype=x.dtype),
+    vjp=lambda ct, out, x, axes: _spread(ct, x, axes),
+)
+reduce_prod = reduction(
+    "prod",
+    dtypes=NUMERIC,
+    eval=lambda x, *, axes: np.prod(x, axis=axes, dtype=x.dtype),
+    vjp=_to_the_others,
+)
+reduce_max = reduction("max", dtypes=NUMERIC, eval=_over(np.max), vjp=_to_the_chosen, needs_elements=True)
+reduce_min = reduction("min", dtypes=NUMERIC, eval=_over(np.min), vjp=_to_the_chosen, needs_elements=True)
+reduce_any = reduction("any", dtypes=(dtypes.bool_,), eval=_over(np.any))
+reduce_all = reduction("all", dtypes=(dtypes.bool_,), eval=_over(np.all))
+reduce_argmax = reduction(
+    "argmax", dtypes=NUMERIC, eval=_over_index(np.argmax), result=dtypes.int64, needs_elements=True
+)
+reduce_argmin = reduction(
+    "argmin", dtypes=NUMERIC, eval=_over_index(np.argmin), result=dtypes.int64, needs_elements=True
+)
+
+
+def _fold(op: Op, x: Any, axes: tuple[int, ...]) -> Any:
+    for group in reduction_groups(x.aval.shape, axes):
+        x = op(x, axes=group)
+    return x
+
+
+def kept(result: Any, shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """`result`, with the reduced axes kept as extents of 1 if `keepdims`."""
+    if not keepdims:
+        return result
+    return reshape_to(result, tuple(1 if axis in axes else extent for axis, extent in enumerate(shape)))
+
+
+def accumulator(dtype: DType) -> DType:
+    """What sums and products of `dtype` are computed and returned in: bools and small integers in 64 bits, as in NumPy."""
+    if dtype.is_float:
+        return dtype
+    return dtypes.uint64 if dtype.kind == "u" else dtypes.int64
+
+
+def sum(x: Any, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The sum over `axis` (None: all axes; an int or a tuple).
+
+    Bools and integers are added in int64 or uint64; float16 and bfloat16 in float32, rounded once. No elements sum to 0.
+    """
+    x = value(x)
+    axes = normal_axes(axis, x.aval.ndim, "sum")
+    total = accumulator(x.aval.dtype) if dtype is None else dtypes.as_dtype(dtype)
+    return kept(add_up(cast(x, total), axes), x.aval.shape, axes, keepdims)
+
+
+def prod(x: Any, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The product over `axis`, in the dtype that `sum` uses. No elements have the product 1."""
+    x = value(x)
+    axes = normal_axes(axis, x.aval.ndim, "prod")
+    total = accumulator(x.aval.dtype) if dtype is None else dtypes.as_dtype(dtype)
+    factors = cast(x, dtypes.float32 if total in dtypes.HALF and axes else total)
+    return kept(cast(_fold(reduce_prod, factors, axes), total), x.aval.shape, axes, keepdims)
+
+
+def max(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The largest element over `axis`; NaN if there is one. ValueError where there is no element.
+
+    Elements that tie share the gradient equally.
+    """
+    return _extreme(x, axis, keepdims, reduce_max, reduce_any)
+
+
+def min(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The smallest element over `axis`; NaN if there is one. ValueError where there is no element."""
+    return _extreme(x, axis, keepdims, reduce_min, reduce_all)
+
+
+def _extreme(x: Any, axis: Axes, keepdims: bool, numeric: Op, of_bools: Op) -> Any:
+    x = value(x)
+    axes = normal_axes(axis, x.aval.ndim, numeric.name)
+    if 0 in [x.aval.shape[a] for a in axes]:
+        refuse(ShapeError, numeric.name, (x.aval,), f"the reduced axes {axes} hold no elements")
+    op = of_bools if x.aval.dtype is dtypes.bool_ else numeric
+    return kept(_fold(op, x, axes), x.aval.shape, axes, keepdims)
+
+
+def any(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """Whether an element over `axis` is not zero."""
+    return _truth(x, axis, keepdims, reduce_any)
+
+
+def all(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """Whether no element over `axis` is zero."""
+    return _truth(x, axis, keepdims, reduce_all)
+
+
+def _truth(x: Any, axis: Axes, keepdims: bool, op: Op) -> Any:
+    x = value(x)
+    axes = normal_axes(axis, x.aval.ndim, op.name)
+    return kept(_fold(op, cast(x, dtypes.bool_), axes), x.aval.shape, axes, keepdims)
+
+
+def count_nonzero(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """How many elements over `axis` are not zero, in int64."""
+    return sum(not_equal(x, 0), axis=axis, keepdims=keepdims)
+
+
+def argmax(x: Any, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The index (int64) of the first largest element along `axis`, or in row-major order; a NaN counts as largest."""
+    return _place(x, axis, keepdims, reduce_argmax)
+
+
+def argmin(x: Any, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The index (int64) of the first smallest element along `axis`, or in row-major order; a NaN counts as smallest."""
+    return _place(x, axis, keepdims, reduce_argmin)
+
+
+def _place(x: Any, axis: int | None, keepdims: bool, op: Op) -> Any:
+    x = value(x)
+    source = cast(x, dtypes.uint8) if x.aval.dtype is dtypes.bool_ else x
+    if axis is None:
+        axes: tuple[int, ...] = tuple(range(x.aval.ndim))
+        found = op(flatten(source), axes=(0,))
+    else:
+        axes = (normal_axis(axis, x.aval.ndim, op.name),)
+        found = op(source, axes=axes)
+    return kept(found, x.aval.shape, axes, keepdims)
+
+
+# statistics
+
+
+def _floating(x: Any) -> Any:
+    return x if x.aval.dtype.is_float else cast(x, dtypes.float64)
+
+
+def _in_single(x: Any) -> Any:
+    return cast(x, dtypes.float32) if x.aval.dtype in dtypes.HALF else x
+
+
+def _count(shape: Shape, axes: tuple[int, ...]) -> int:
+    return product(shape[axis] for axis in axes)  # type: ignore[misc]  # known extents
+
+
+def mean(x: Any, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The mean over `axis`: of integers in float64, of float16 and bfloat16 computed in float32. NaN of no elements."""
+    x = value(x) if dtype is None else cast(value(x), dtypes.as_dtype(dtype))
+    x = _floating(x)
+    axes = normal_axes(axis, x.aval.ndim, "mean")
+    total = add_up(_in_single(x), axes)
+    average = cast(divide(total, float(_count(x.aval.shape, axes))), x.aval.dtype)
+    return kept(average, x.aval.shape, axes, keepdims)
+
+
+def var(x: Any, *, axis: Axes = None, correction: float = 0, keepdims: bool = False) -> Any:
+    """The mean squared distance from the mean over `axis`, divided by n - `correction`."""
+    x = _floating(value(x))
+    return cast(_variance(_in_single(x), axis, correction, keepdims, "var"), x.aval.dtype)
+
+
+def std(x: Any, *, axis: Axes = None, correction: float = 0, keepdims: bool = False) -> Any:
+    """The square root of `var`."""
+    x = _floating(value(x))
+    return cast(sqrt(_variance(_in_single(x), axis, correction, keepdims, "std")), x.aval.dtype)
+
+
+def _variance(x: Any, axis: Axes, correction: float, keepdims: bool, name: str) -> Any:
+    axes = normal_axes(axis, x.aval.ndim, name)
+    apart = subtract(x, mean(x, axis=axes, keepdims=True))
+    count = _count(x.aval.shape, axes) - correction
+    spread = divide(add_up(square(apart), axes), float(count if count > 0 else 0))
+    return kept(spread, x.aval.shape, axes, keepdims)
+
+
+# running sums and products
+
+
+def _along_infer(name: str) -> Callable[..., Aval]:
+    def infer(*avals: Aval, axis: int) -> Aval:
+        x = avals[0]
+        if x.dtype not in NUMERIC:
+            refuse(DTypeError, name, avals, f"takes no {x.dtype.name}")
+        if len({a.shape for a in avals}) != 1:
+            refuse(ShapeError, name, avals, "the arguments differ in shape")
+        return aval(x.dtype, x.shape, x.device)
+
+    return infer
+
+
+def _linear_scan_eval(x: Any, decay: Any, *, axis: int) -> Any:
+    out = np.array(np.moveaxis(x, axis, 0))
+    factor = np.moveaxis(decay, axis, 0)
+    for place in range(1, len(out)):
+        out[place] += factor[place] * out[place - 1]
+    return np.moveaxis(out, 0, axis)
+
+
+def _shifted(x: Any, axis: int, step: int) -> Any:
+    """`x` moved by one place along `axis`, zero where nothing moved in."""
+    extent = x.aval.shape[axis]
+    if extent == 0:
+        return x
+    zeros = _edge(x, axis, 0)
+    if step > 0:
+        return concat((zeros, slice_axis(x, axis, 0, extent - 1)), axis=axis)
+    return concat((slice_axis(x, axis, 1, extent), zeros), axis=axis)
+
+
+def _scan_backwards(ct: Any, decay: Any, axis: int) -> Any:
+    """s[i] = ct[i] + decay[i + 1] * s[i + 1]"""
+    reverse = linear_scan(flip(ct, axis), flip(_shifted(decay, axis, -1), axis), axis=axis)
+    return flip(reverse, axis)
+
+
+linear_scan = extern(
+    "linear_scan",
+    infer=_along_infer("linear_scan"),
+    eval=_linear_scan_eval,
+    vjp=(
+        lambda ct, out, x, decay, axis: _scan_backwards(ct, decay, axis),
+        lambda ct, out, x, decay, axis: multiply(_scan_backwards(ct, decay, axis), _shifted(out, axis, 1)),
+    ),
+    doc="y[0] = x[0], y[i] = x[i] + decay[i] * y[i - 1] along `axis`.",
+)
+_cumulative_sum = extern(
+    "cumulative_sum",
+    infer=_along_infer("cumulative_sum"),
+    eval=lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
+    vjp=(lambda ct, out, x, axis: flip(_cumulative_sum(flip(ct, axis), axis=axis), axis),),
+    doc="Running sums along `axis`.",
+)
+_cumulative_prod = extern(
+    "cumulative_prod",
+    infer=_along_infer("cumulative_prod"),
+    eval=lambda x, *, axis: np.cumprod(x, axis=axis, dtype=x.dtype),
+    vjp=(
+        lambda ct, out, x, axis: multiply(_scan_backwards(ct, x, axis), _product_before(x, axis)),
+    ),
+    doc="Running products along `axis`.",
+)
+
+
+def cumulative_sum(x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+    """Running sums along `axis` (None only for at most one dimension), in the dtype that `sum` uses.
+
+    With `include_initial` a 0 stands before them.
+    """
+    return _running(x, axis, dtype, include_initial, _cumulative_sum, 0)
+
+
+def cumulative_prod(x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+    """Running products along `axis`, as `cumulative_sum`; with `include_initial` a 1 stands before them."""
+    return _running(x, axis, dtype, include_initial, _cumulative_prod, 1)
+
+
+def _running(x: Any, axis: int | None, dtype: Any, include_initial: bool, op: Op, initial: int) -> Any:
+    x = value(x)
+    if axis is None and x.aval.ndim > 1:
+        refuse(ShapeError, op.name, (x.aval,), "needs an axis for more than one dimension")
+    x = x if x.aval.ndim else reshape_to(x, (1,))
+    place = normal_axis(0 if axis is None else axis, x.aval.ndim, op.name)
+    x = cast(x, accumulator(x.aval.dtype) if dtype is None else dtypes.as_dtype(dtype))
+    running = op(x, axis=place)
+    return concat((_edge(x, place, initial), running), axis=place) if include_initial else running

@@ -1,0 +1,224 @@
+"""Views: the same elements in another shape, order of axes or repetition. All take values of any dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from operator import index as as_index
+from typing import Any
+
+import numpy as np
+
+from tracejit._errors import ShapeError
+from tracejit.ir.aval import Aval, Extent, Shape
+from tracejit.ops.arguments import broadcast_shapes, normal_axes, normal_axis, normal_shape, refuse, value
+from tracejit.ops.families import reshape_to, unbroadcast, view
+from tracejit.ops.op import Layout
+
+# reshape
+
+
+def _reshape_infer(x: Aval, *, shape: Shape) -> Shape:
+    if x.shape != shape and x.size != prod(shape):  # type: ignore[arg-type]  # a Dim in another place is refused by size
+        refuse(ShapeError, "reshape", (x,), f"cannot become {_shown(shape)}: {x.size} elements, not {prod(shape)}")
+    return shape
+
+
+def _shown(shape: Sequence[Extent]) -> str:
+    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+
+
+def _reshape_layout(layout: Layout, *, shape: tuple[int, ...]) -> Layout | None:
+    """Splits and merges axes where the strides allow it; a merge needs each stride to span the axis inside it."""
+    if prod(shape) == 0:
+        return Layout(shape, row_major(shape), layout.offset)
+    old = [(n, stride) for n, stride in zip(layout.shape, layout.strides) if n != 1]
+    strides: list[int] = []
+    for extent in reversed(shape):
+        if extent == 1:
+            strides.append(strides[-1] if strides else 1)
+            continue
+        n, stride = old.pop()
+        while n % extent or n < extent:
+            if not old or old[-1][1] != n * stride:
+                return None
+            n *= old.pop()[0]
+        strides.append(stride)
+        if n != extent:
+            old.append((n // extent, stride * extent))
+    return Layout(shape, tuple(reversed(strides)), layout.offset)
+
+
+def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides, in elements, of an array whose last axis varies fastest.
+
+    >>> row_major((2, 3, 4))
+    (12, 4, 1)
+    """
+    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+_reshape = view(
+    "reshape",
+    infer=_reshape_infer,
+    eval=lambda x, *, shape: x.reshape(shape),
+    layout=_reshape_layout,
+    vjp=lambda ct, out, x, shape: reshape_to(ct, x.aval.shape),
+    doc="The elements in row-major order in another shape.",
+)
+
+
+def reshape(x: Any, shape: int | Sequence[int]) -> Any:
+    """`x` in another shape of the same size; one extent may be -1 and is then computed."""
+    x = value(x)
+    wanted = normal_shape(shape)
+    return reshape_to(x, _without_minus_one(x.aval, wanted))
+
+
+def _without_minus_one(x: Aval, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if -1 not in shape:
+        return shape
+    place = shape.index(-1)
+    known = prod(shape[:place] + shape[place + 1 :])
+    if shape.count(-1) > 1 or known <= 0 or x.size % known:
+        refuse(ShapeError, "reshape", (x,), f"cannot become {_shown(shape)}")
+    return (*shape[:place], x.size // known, *shape[place + 1 :])
+
+
+# the order of axes
+
+_permute = view(
+    "permute",
+    infer=lambda x, *, axes: tuple(x.shape[axis] for axis in axes),
+    eval=lambda x, *, axes: x.transpose(axes),
+    layout=lambda layout, *, axes: Layout(
+        tuple(layout.shape[axis] for axis in axes), tuple(layout.strides[axis] for axis in axes), layout.offset
+    ),
+    vjp=lambda ct, out, x, axes: _permute(ct, axes=tuple(int(axis) for axis in np.argsort(axes))),
+    doc="Axis k of the result is axis `axes[k]` of x.",
+)
+
+
+def permute_dims(x: Any, axes: Sequence[int]) -> Any:
+    """`x` with axis `axes[k]` at place k. ShapeError unless `axes` names each axis once."""
+    x = value(x)
+    order = tuple(normal_axis(axis, x.aval.ndim, "permute_dims") for axis in axes)
+    if sorted(order) != list(range(x.aval.ndim)):
+        refuse(ShapeError, "permute_dims", (x.aval,), f"axes must name each axis once, got {_shown(axes)}")
+    return x if list(order) == sorted(order) else _permute(x, axes=order)
+
+
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
+    """`x` with its axes in the order `axes`, by default reversed."""
+    x = value(x)
+    return permute_dims(x, tuple(reversed(range(x.aval.ndim))) if axes is None else axes)
+
+
+def matrix_transpose(x: Any) -> Any:
+    """`x` with its last two axes exchanged."""
+    x = value(x)
+    if x.aval.ndim < 2:
+        refuse(ShapeError, "matrix_transpose", (x.aval,), "needs two dimensions or more")
+    return swapaxes(x, -1, -2)
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    """`x` with two axes exchanged."""
+    x = value(x)
+    order = list(range(x.aval.ndim))
+    a, b = (normal_axis(axis, x.aval.ndim, "swapaxes") for axis in (axis1, axis2))
+    order[a], order[b] = order[b], order[a]
+    return permute_dims(x, order)
+
+
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """`x` with the axes `source` at the places `destination`; the others keep their order."""
+    x = value(x)
+    ndim = x.aval.ndim
+    moved = [normal_axis(axis, ndim, "moveaxis") for axis in _as_list(source)]
+    places = [normal_axis(axis, ndim, "moveaxis") for axis in _as_list(destination)]
+    if len(moved) != len(places) or len(set(moved)) != len(moved) or len(set(places)) != len(places):
+        refuse(ShapeError, "moveaxis", (x.aval,), f"source {source} and destination {destination} do not match")
+    order = [axis for axis in range(ndim) if axis not in moved]
+    for place, axis in sorted(zip(places, moved)):
+        order.insert(place, axis)
+    return permute_dims(x, order)
+
+
+def _as_list(axes: int | Sequence[int]) -> list[int]:
+    return list(axes) if isinstance(axes, tuple | list) else [as_index(axes)]  # type: ignore[arg-type]  # an int is left
+
+
+# broadcasting
+
+
+def _broadcast_infer(x: Aval, *, shape: Shape) -> Shape:
+    if len(shape) < x.ndim or any(n not in (1, m) for n, m in zip(reversed(x.shape), reversed(shape))):
+        refuse(ShapeError, "broadcast_to", (x,), f"does not broadcast to {_shown(shape)}")
+    return shape
+
+
+def _broadcast_layout(layout: Layout, *, shape: tuple[int, ...]) -> Layout:
+    lead = len(shape) - len(layout.shape)
+    kept = (
+        stride if extent == wanted else 0
+        for extent, wanted, stride in zip(layout.shape, shape[lead:], layout.strides)
+    )
+    return Layout(shape, ((0,) * lead + tuple(kept)), layout.offset)
+
+
+_broadcast = view(
+    "broadcast_to",
+    infer=_broadcast_infer,
+    eval=lambda x, *, shape: np.broadcast_to(x, shape),
+    layout=_broadcast_layout,
+    vjp=lambda ct, out, x, shape: unbroadcast(ct, x.aval),
+    doc="x repeated along new leading axes and axes of extent 1.",
+)
+
+
+def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
+    """`x` repeated to `shape`, by NumPy's rule of broadcasting; a view whose repeated strides are 0."""
+    x = value(x)
+    wanted = normal_shape(shape)
+    return x if x.aval.shape == wanted else _broadcast(x, shape=wanted)
+
+
+def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
+    """All arrays repeated to their common shape."""
+    arrays = tuple(map(value, arrays))
+    if not arrays:
+        return ()
+    shape = broadcast_shapes("broadcast_arrays", [x.aval for x in arrays])
+    return tuple(broadcast_to(x, shape) for x in arrays)  # type: ignore[arg-type]  # known extents
+
+
+# axes of extent 1
+
+
+def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
+    """`x` with new axes of extent 1 at the places `axis` of the result."""
+    x = value(x)
+    given = _as_list(axis)
+    places = normal_axes(given, x.aval.ndim + len(given), "expand_dims")
+    extents = iter(x.aval.shape)
+    ndim = x.aval.ndim + len(places)
+    return reshape_to(x, tuple(1 if place in places else next(extents) for place in range(ndim)))
+
+
+def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
+    """`x` without the axes `axis`, which must have extent 1; by default without all that do."""
+    x = value(x)
+    shape = x.aval.shape
+    if axis is None:
+        return reshape_to(x, tuple(extent for extent in shape if extent != 1))
+    axes = normal_axes(axis, x.aval.ndim, "squeeze")
+    for place in axes:
+        if shape[place] != 1:
+            refuse(ShapeError, "squeeze", (x.aval,), f"axis {place} has extent {shape[place]}, not 1")
+    return reshape_to(x, tuple(extent for place, extent in enumerate(shape) if place not in axes))
+
+
+def flatten(x: Any) -> Any:
+    """`x` as one axis, in row-major order."""
+    return reshape(x, (-1,)) if value(x).aval.size else reshape(x, (0,))

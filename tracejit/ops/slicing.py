@@ -1,0 +1,334 @@
+"""Parts of arrays and arrays from parts: slice, update, pad, concat, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from operator import index as as_index
+from typing import Any
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit._errors import DTypeError, ShapeError, at_user_line
+from tracejit.ir.aval import Aval, Shape, aval
+from tracejit.ops.arguments import (
+    broadcast_shapes,
+    cast,
+    normal_axes,
+    normal_axis,
+    one_device,
+    refuse,
+    value,
+    value_or_number,
+    weak_dtype,
+)
+from tracejit.ops.elementwise import constant, zeros_like
+from tracejit.ops.families import add_up, record, reshape_to, unbroadcast, view
+from tracejit.ops.op import Concat, Layout, Pad, Params, Update
+from tracejit.ops.shape import broadcast_to, expand_dims, flatten, reshape
+
+Starts = tuple[int, ...]
+
+
+# slice: per axis the elements range(start, stop, step)
+
+
+def slice_shape(x: Aval, *, start: Starts, stop: Starts, step: Starts) -> Shape:
+    """The extents of a slice: along each axis it holds the elements range(start, stop, step), all of which exist."""
+    ranges = [range(*bounds) for bounds in zip(start, stop, step)]
+    inside = all(not r or (0 <= r[0] < n and 0 <= r[-1] < n) for r, n in zip(ranges, x.sizes))
+    if not len(start) == len(stop) == len(step) == x.ndim or not inside:
+        refuse(ShapeError, "slice", (x,), f"bounds {start}, {stop}, {step} are outside")
+    return tuple(map(len, ranges))
+
+
+def slice_layout(layout: Layout, *, start: Starts, stop: Starts, step: Starts) -> Layout:
+    """Where a slice's elements lie."""
+    shape = tuple(len(range(*bounds)) for bounds in zip(start, stop, step))
+    strides = tuple(stride * by for stride, by in zip(layout.strides, step))
+    first = sum(begin * stride for begin, stride in zip(start, layout.strides)) if prod(shape) else 0
+    return Layout(shape, strides, layout.offset + first)
+
+
+def as_slices(start: Starts, stop: Starts, step: Starts) -> tuple[slice, ...]:
+    """The same bounds as Python slices (a stop of -1 is before the first element)."""
+    return tuple(slice(b, None if e < 0 else e, by) for b, e, by in zip(start, stop, step))
+
+
+def _slice_vjp(ct: Any, out: Any, x: Any, start: Starts, stop: Starts, step: Starts) -> Any:
+    if all(by == 1 for by in step):
+        widths = tuple((b, n - b - m) for b, n, m in zip(start, x.aval.shape, ct.aval.shape))
+        return _pad(ct, 0, widths=widths) if ct.aval.size else zeros_like(x)
+    return update_slice(zeros_like(x), ct, start=start, stop=stop, step=step)
+
+
+slice_ = view(
+    "slice",
+    infer=slice_shape,
+    eval=lambda x, *, start, stop, step: x[as_slices(start, stop, step)],
+    layout=slice_layout,
+    vjp=_slice_vjp,
+    doc="Per axis the elements range(start, stop, step).",
+)
+
+
+def slice_axis(x: Any, axis: int, start: int, stop: int, step: int = 1) -> Any:
+    """The elements range(start, stop, step) along one axis, all of the others."""
+    shape = x.aval.shape
+    bounds = [(0, extent, 1) for extent in shape]
+    bounds[axis] = (start, stop, step)
+    if bounds[axis] == (0, shape[axis], 1):
+        return x
+    begin, end, by = zip(*bounds)
+    return slice_(x, start=begin, stop=end, step=by)
+
+
+def flip(x: Any, axis: int | Sequence[int] | None = None) -> Any:
+    """`x` in reverse order along `axis`, by default along all."""
+    x = value(x)
+    axes = normal_axes(axis, x.aval.ndim, "flip")
+    if not axes:
+        return x
+    bounds = [(n - 1, -1, -1) if at in axes else (0, n, 1) for at, n in enumerate(x.aval.shape)]
+    start, stop, step = zip(*bounds)
+    return slice_(x, start=start, stop=stop, step=step)
+
+
+# update: a part replaced
+
+
+def _update_infer(base: Aval, part: Aval, *, start: Starts, stop: Starts, step: Starts) -> Aval:
+    shape = slice_shape(base, start=start, stop=stop, step=step)
+    if base.dtype is not part.dtype:
+        refuse(DTypeError, "update", (base, part), "the dtypes differ")
+    if broadcast_shapes("update", (base, part), shape, part.shape) != shape:
+        refuse(ShapeError, "update", (base, part), f"the new values do not broadcast to {shape}")
+    return base
+
+
+def _update_eval(base: Any, part: Any, *, start: Starts, stop: Starts, step: Starts) -> Any:
+    out = base.copy()
+    out[as_slices(start, stop, step)] = part
+    return out
+
+
+def _update_coerce(base: Any, part: Any, **params: Any) -> tuple[tuple[Any, ...], Params]:
+    base = value(base)
+    return (base, cast(value_or_number(part), base.aval.dtype)), params
+
+
+update_slice = record(
+    "update",
+    infer=_update_infer,
+    eval=_update_eval,
+    recipe=Update(slice_layout),
+    coerce=_update_coerce,
+    vjp=(
+        lambda ct, out, base, part, **bounds: update_slice(ct, 0, **bounds),
+        lambda ct, out, base, part, **bounds: unbroadcast(slice_(ct, **bounds), part.aval),
+    ),
+    doc="`base` with the part that `slice` of the same bounds gives replaced by `part`, which broadcasts to it.",
+)
+
+
+# pad and concat
+
+
+def _pad_infer(x: Aval, fill: Aval, *, widths: tuple[tuple[int, int], ...]) -> Aval:
+    if len(widths) != x.ndim or min((w for pair in widths for w in pair), default=0) < 0:
+        refuse(ShapeError, "pad", (x,), f"needs a pair of widths of 0 or more for each axis, got {widths}")
+    if fill.shape or fill.dtype is not x.dtype:
+        refuse(DTypeError, "pad", (x, fill), "needs a fill value of no dimensions and the same dtype")
+    return aval(x.dtype, tuple(before + n + after for n, (before, after) in zip(x.sizes, widths)), x.device)
+
+
+def _inside(ct: Any, widths: tuple[tuple[int, int], ...]) -> Any:
+    bounds = [(before, n - after, 1) for n, (before, after) in zip(ct.aval.shape, widths)]
+    start, stop, step = zip(*bounds)
+    return slice_(ct, start=start, stop=stop, step=step)
+
+
+def _pad_coerce(x: Any, fill: Any, **params: Any) -> tuple[tuple[Any, ...], Params]:
+    x = value(x)
+    return (x, cast(value_or_number(fill), x.aval.dtype)), params
+
+
+_pad = record(
+    "pad",
+    infer=_pad_infer,
+    eval=lambda x, fill, *, widths: np.pad(x, widths, constant_values=fill) if widths else x,
+    recipe=Pad(),
+    coerce=_pad_coerce,
+    vjp=(
+        lambda ct, out, x, fill, widths: _inside(ct, widths) if widths else ct,
+        lambda ct, out, x, fill, widths: add_up(
+            update_slice(ct, 0, **_bounds_of(x.aval, widths)), tuple(range(ct.aval.ndim))
+        ),
+    ),
+    doc="x surrounded by `fill`: widths[k] elements before and after along axis k.",
+)
+
+
+def _bounds_of(x: Aval, widths: tuple[tuple[int, int], ...]) -> Params:
+    start = tuple(before for before, _ in widths)
+    stop = tuple(before + n for n, (before, _) in zip(x.sizes, widths))
+    return {"start": start, "stop": stop, "step": (1,) * x.ndim}
+
+
+def pad(x: Any, widths: int | Sequence[Any], value: Any = 0) -> Any:
+    """`x` surrounded by `value`. `widths` as in np.pad: n, (before, after), or one pair for each axis."""
+    x = _value(x)
+    pairs = np.broadcast_to(np.asarray(widths, np.int64), (x.aval.ndim, 2)).tolist()
+    return _pad(x, value, widths=tuple(map(tuple, pairs)))
+
+
+_value = value
+
+
+def _concat_infer(*avals: Aval, axis: int) -> Aval:
+    first = avals[0]
+    others = {(*a.shape[:axis], *a.shape[axis + 1 :]) for a in avals}
+    if any(a.ndim != first.ndim for a in avals) or len(others) != 1:
+        refuse(ShapeError, "concat", avals, f"the shapes differ in other places than axis {axis}")
+    if any(a.dtype is not first.dtype for a in avals):
+        refuse(DTypeError, "concat", avals, "the arguments differ in dtype")
+    extent = sum(a.sizes[axis] for a in avals)
+    shape = (*first.shape[:axis], extent, *first.shape[axis + 1 :])
+    return aval(first.dtype, shape, one_device("concat", avals))
+
+
+def _concat_vjp(ct: Any, out: Any, *arrays: Any, axis: int) -> tuple[Any, ...]:
+    begin, cotangents = 0, []
+    for x in arrays:
+        end = begin + x.aval.shape[axis]
+        cotangents.append(slice_axis(ct, axis, begin, end) if x.aval.dtype.is_float else None)
+        begin = end
+    return tuple(cotangents)
+
+
+_concat = record(
+    "concat",
+    infer=_concat_infer,
+    eval=lambda *arrays, axis: np.concatenate(arrays, axis=axis),
+    recipe=Concat(),
+    vjp=_concat_vjp,
+    doc="The arrays one after another along `axis`.",
+)
+
+
+def concat(arrays: Sequence[Any], *, axis: int | None = 0) -> Any:
+    """The arrays one after another along `axis` (None: flattened first), promoted to one dtype."""
+    values = [value(x) for x in arrays]
+    if not values:
+        raise ShapeError(at_user_line("concat: needs at least one array"))
+    if axis is None:
+        values, axis = [flatten(x) for x in values], 0
+    first = values[0].aval
+    if first.ndim == 0:
+        refuse(ShapeError, "concat", [x.aval for x in values], "arrays of no dimensions cannot be joined; use stack")
+    place = normal_axis(axis, first.ndim, "concat")
+    dtype = dtypes.promote_all(*(weak_dtype(x) for x in values))
+    return values[0] if len(values) == 1 else _concat(*(cast(x, dtype) for x in values), axis=place)
+
+
+def stack(arrays: Sequence[Any], *, axis: int = 0) -> Any:
+    """Arrays of one shape joined along a new axis at the place `axis` of the result."""
+    values = [value(x) for x in arrays]
+    if len({x.aval.shape for x in values}) != 1:
+        refuse(ShapeError, "stack", [x.aval for x in values], "needs arrays, all of one shape")
+    place = normal_axis(axis, values[0].aval.ndim + 1, "stack")
+    return concat([expand_dims(x, place) for x in values], axis=place)
+
+
+def unstack(x: Any, *, axis: int = 0) -> tuple[Any, ...]:
+    """The parts of `x` along `axis`, which they lose."""
+    x = value(x)
+    place = normal_axis(axis, x.aval.ndim, "unstack")
+    rest = (*x.aval.shape[:place], *x.aval.shape[place + 1 :])
+    return tuple(reshape_to(slice_axis(x, place, at, at + 1), rest) for at in range(x.aval.shape[place]))
+
+
+def split(x: Any, sections: int | Sequence[int], *, axis: int = 0) -> list[Any]:
+    """`x` cut along `axis` into `sections` equal parts, or at the given places, as np.split."""
+    x = value(x)
+    place = normal_axis(axis, x.aval.ndim, "split")
+    extent = x.aval.shape[place]
+    if isinstance(sections, tuple | list):
+        cuts = [slice(None, as_index(cut)).indices(extent)[1] for cut in sections]
+    else:
+        if sections < 1 or extent % sections:
+            refuse(ShapeError, "split", (x.aval,), f"axis {place} does not divide into {sections} equal parts")
+        cuts = [extent // sections * part for part in range(1, sections)]
+    ends = [*cuts, extent]
+    return [slice_axis(x, place, begin, max(begin, end)) for begin, end in zip([0, *cuts], ends)]
+
+
+# repetition
+
+
+def roll(x: Any, shift: int | Sequence[int], *, axis: int | Sequence[int] | None = None) -> Any:
+    """`x` moved by `shift` places along `axis`, what falls off the end coming in at the front; None: of the flat array."""
+    x = value(x)
+    if axis is None:
+        return reshape_to(roll(flatten(x), shift, axis=0), x.aval.shape)
+    shifts = list(shift) if isinstance(shift, tuple | list) else [shift]
+    axes = list(axis) if isinstance(axis, tuple | list) else [axis]
+    for by, at in zip(shifts * (len(axes) if len(shifts) == 1 else 1), axes, strict=True):
+        x = _rolled(x, as_index(by), normal_axis(at, x.aval.ndim, "roll"))
+    return x
+
+
+def _rolled(x: Any, by: int, axis: int) -> Any:
+    extent = x.aval.shape[axis]
+    cut = -by % extent if extent else 0
+    return concat((slice_axis(x, axis, cut, extent), slice_axis(x, axis, 0, cut)), axis=axis) if cut else x
+
+
+def repeat(x: Any, repeats: int, *, axis: int | None = None) -> Any:
+    """Each element `repeats` times in a row along `axis`; None: of the flat array."""
+    x = value(x)
+    if axis is None:
+        return repeat(flatten(x), repeats, axis=0)
+    place = normal_axis(axis, x.aval.ndim, "repeat")
+    times = as_index(repeats)
+    shape = x.aval.shape
+    spread = broadcast_to(expand_dims(x, place + 1), (*shape[: place + 1], times, *shape[place + 1 :]))
+    return reshape_to(spread, (*shape[:place], shape[place] * times, *shape[place + 1 :]))
+
+
+def tile(x: Any, repetitions: int | Sequence[int]) -> Any:
+    """`x` laid side by side `repetitions` times along each axis, as np.tile."""
+    x = value(x)
+    times = tuple(repetitions) if isinstance(repetitions, tuple | list) else (repetitions,)
+    ndim = max(len(times), x.aval.ndim)
+    times = (1,) * (ndim - len(times)) + times
+    shape = (1,) * (ndim - x.aval.ndim) + x.aval.shape
+    spread = broadcast_to(
+        reshape(x, tuple(part for extent in shape for part in (1, extent))),
+        tuple(part for pair in zip(times, shape) for part in pair),
+    )
+    return reshape_to(spread, tuple(n * extent for n, extent in zip(times, shape)))
+
+
+def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
+    """Coordinate arrays of a grid from one-dimensional ones, as np.meshgrid ("xy" or "ij")."""
+    if indexing not in ("xy", "ij"):
+        raise ValueError(at_user_line(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}"))
+    values = [flatten(x) for x in arrays]
+    places = list(range(len(values)))
+    if indexing == "xy" and len(values) > 1:
+        places[:2] = [1, 0]
+    shape = [0] * len(values)
+    for at, x in zip(places, values):
+        shape[at] = x.aval.size
+    return [
+        broadcast_to(reshape(x, tuple(-1 if k == at else 1 for k in range(len(shape)))), shape)
+        for at, x in zip(places, values)
+    ]
+
+
+__all__ = [
+    "as_slices", "concat", "constant", "flip", "meshgrid", "pad", "repeat", "roll", "slice_", "slice_axis", "slice_layout",
+    "split", "stack", "tile", "unstack", "update_slice",
+]  # fmt: skip
