@@ -30,10 +30,18 @@ def print_kernel(kernel: Kernel) -> str:
     return "\n".join(_Printer(kernel).lines(kernel)) + "\n"
 
 
+def print_statement(kernel: Kernel, stmt: Stmt) -> str:
+    """The first line of a statement, named as in the kernel's text."""
+    printer = _Printer(kernel)
+    list(printer.lines(kernel))
+    return printer.first_lines.get(stmt, "a statement that is not in the kernel")
+
+
 class _Printer:
     def __init__(self, kernel: Kernel) -> None:
         self.names: dict[Buffer | Size | Var, str] = {}
         self.counts: dict[str, int] = {}
+        self.first_lines: dict[Stmt, str] = {}
         for buffer in kernel.buffers:
             self.name(buffer, "a")
         for size in kernel.sizes:
@@ -61,7 +69,9 @@ class _Printer:
 
     def block(self, body: tuple[Stmt, ...], indent: str) -> Iterator[str]:
         for stmt in body:
-            yield from (indent + line for line in self.stmt(stmt))
+            for line in self.stmt(stmt):
+                self.first_lines.setdefault(stmt, line)
+                yield indent + line
 
     def stmt(self, stmt: Stmt) -> Iterator[str]:
         match stmt:

@@ -1,4 +1,4 @@
-"""Conversions between dtypes, lane by lane. Half-precision values are carried as their bits, i16: they are only cast and moved."""
+"""Conversions between dtypes, lane by lane. Half-precision values are carried as their bits, i16, and only cast or moved."""
 
 from __future__ import annotations
 

@@ -19,12 +19,12 @@ from tracejit.codegen.kernel.ir import (
     Store,
     Var,
 )
+from tracejit.codegen.kernel.lanes import find_lanes
 from tracejit.codegen.llvm import memory
 from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.casts import register
 from tracejit.codegen.llvm.flow import I64, Values, when
 from tracejit.codegen.llvm.functions import apply
-from tracejit.codegen.llvm.lanes import find_lanes
 from tracejit.dtypes import int64
 
 ALIGNMENT = 64

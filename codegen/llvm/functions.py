@@ -28,25 +28,7 @@ def maximum(b: Builder, x: Value, y: Value) -> Value:
     return b.select(b.compare("uno", x, x), x, b.select(x > y, x, y))
 
 
-def remainder(b: Builder, x: Value, y: Value) -> Value:
-    """C's fmod moved to the sign of the divisor; a zero has that sign too."""
-    rest = b.binary("frem", x, y)
-    other_side = (rest < 0.0) ^ (y < 0.0)
-    moved = b.select(other_side, rest + y, rest)
-    return b.select(rest.eq(0.0), b.copysign(rest, y), moved)
-
-
-def next_after(b: Builder, x: Value, y: Value) -> Value:
-    bits = b.bits(x)
-    outward = (x < y) ^ (bits < 0)
-    moved = b.from_bits(bits + b.select(outward, b.constant(bits.type, 1), -1))
-    least = b.copysign(b.from_bits(b.constant(bits.type, 1)), y)
-    step = b.select(x.eq(0.0), least, moved)
-    settled = b.select(x.eq(y), y, step)
-    return b.select(b.compare("uno", x, y), x + y, settled)
-
-
-FLOAT: Final[Mapping[Fn, Row]] = {
+FLOAT: Final[dict[Fn, Row]] = {
     Fn.ADD: lambda b, x, y: x + y,
     Fn.SUB: lambda b, x, y: x - y,
     Fn.MUL: lambda b, x, y: x * y,
@@ -54,8 +36,6 @@ FLOAT: Final[Mapping[Fn, Row]] = {
     Fn.FMA: lambda b, x, y, z: b.fma(x, y, z),
     Fn.NEG: lambda b, x: -x,
     Fn.ABS: lambda b, x: b.abs(x),
-    Fn.FLOORMOD: remainder,
-    Fn.FMOD: lambda b, x, y: b.binary("frem", x, y),
     Fn.MIN: minimum,
     Fn.MAX: maximum,
     Fn.FLOOR: lambda b, x: b.intrinsic("floor", x),
@@ -64,14 +44,12 @@ FLOAT: Final[Mapping[Fn, Row]] = {
     Fn.ROUND: lambda b, x: b.intrinsic("roundeven", x),
     Fn.SQRT: lambda b, x: b.sqrt(x),
     Fn.COPYSIGN: lambda b, x, y: b.copysign(x, y),
-    Fn.NEXTAFTER: next_after,
     Fn.SIGNBIT: lambda b, x: b.bits(x) < 0,
     Fn.EQ: lambda b, x, y: x.eq(y),
     Fn.NE: lambda b, x, y: x.ne(y),
     Fn.LT: lambda b, x, y: x < y,
     Fn.LE: lambda b, x, y: x <= y,
-}
-"""The rest is `MATH`."""
+} | MATH
 
 
 # integers
@@ -198,12 +176,4 @@ def apply(b: Builder, fn: Fn, source: DType, to: DType, args: Sequence[Value]) -
         return b.select(*args)
     if fn is Fn.CAST:
         return cast(b, args[0], source, to)
-    row = TABLES[source.kind].get(fn)
-    return row(b, *args) if row is not None else _by_math(b, fn, args)
-
-
-def _by_math(b: Builder, fn: Fn, args: Sequence[Value]) -> Value:
-    """The math library is written for vectors; a scalar goes through one."""
-    if args[0].type.width:
-        return MATH[fn](b, *args)
-    return b.extract(MATH[fn](b, *map(b.splat, args)), 0)
+    return TABLES[source.kind][fn](b, *args)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, assert_never
 
-from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import Fold, For, Kernel, Let, Load, Stmt, Store
-from tracejit.codegen.llvm.functions import TABLES
+from tracejit.codegen.llvm.math import MATH
 from tracejit.codegen.llvm.target import Target
 from tracejit.dtypes import DType
 
 HEAVY: Final = 12
 """Instructions, roughly, of a function that is a polynomial."""
-
-_PLAIN: Final = frozenset().union(*TABLES.values()) | {Fn.SELECT, Fn.CAST}
 
 
 def width_of(kernel: Kernel, target: Target) -> int:
@@ -50,7 +47,7 @@ def unrolled(body: tuple[Stmt, ...]) -> int:
 def _weight(stmt: Stmt) -> int:
     match stmt:
         case Let(fn=fn):
-            return 1 if fn in _PLAIN else HEAVY
+            return HEAVY if fn in MATH else 1
         case Load() | Store():
             return 1
         case For(body=body) | Fold(body=body):
