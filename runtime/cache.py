@@ -13,23 +13,28 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+from tracejit._config import config
 from tracejit._errors import PACKAGE
 
-DEFAULT_LIMIT = 512 << 20
 _CHECKSUM_BYTES = 16
 _TOUCH_AFTER = 3600
 """Seconds: an entry read again within this time is not marked as used again."""
 
 
 def default_directory() -> Path:
-    """$TRACEJIT_CACHE_DIR, else the platform's place for caches."""
-    if chosen := os.environ.get("TRACEJIT_CACHE_DIR"):
-        return Path(chosen)
+    """The platform's place for what can be made anew."""
     if sys.platform == "darwin":
         return Path.home() / "Library/Caches/tracejit"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "tracejit"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracejit"
+
+
+def disk_cache() -> DiskCache | None:
+    """The cache that the settings ask for; None where they allow it no bytes."""
+    if not config.cache_bytes:
+        return None
+    return _opened(config.cache_dir or default_directory(), config.cache_bytes)
 
 
 class DiskCache:
@@ -40,8 +45,8 @@ class DiskCache:
     The entries unused for longest go first once there are more than `limit` bytes.
     """
 
-    def __init__(self, directory: Path | None = None, limit: int = DEFAULT_LIMIT) -> None:
-        self.directory = (directory or default_directory()) / "objects"
+    def __init__(self, directory: Path, limit: int) -> None:
+        self.directory = directory / "objects"
         self.limit = limit
         self._written = limit  # so that the first write looks how full the directory is
         self._usable = _is_private(self.directory)
@@ -103,6 +108,11 @@ class DiskCache:
             excess -= size
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
+
+
+@cache
+def _opened(directory: Path, limit: int) -> DiskCache:
+    return DiskCache(directory, limit)
 
 
 @cache

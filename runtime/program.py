@@ -10,11 +10,15 @@ from math import prod
 
 import numpy as np
 
+from tracejit._config import config
 from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan
 from tracejit.runtime.buffer import Buffer, array_at
-from tracejit.runtime.cache import DiskCache
+from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
+from tracejit.runtime.cpu.gemm import gemm_source
 from tracejit.runtime.cpu.pool import run_function, thread_pool
+from tracejit.runtime.cpu.target import target_level
+from tracejit.runtime.gemm import KERNELS
 from tracejit.runtime.scalars import ScalarPacker, numpy_dtype
 
 Host = Callable[[HostCall, list[np.ndarray], np.ndarray], None]
@@ -39,7 +43,8 @@ class Program:
     Raises CompileError when a kernel cannot be compiled.
     """
 
-    def __init__(self, plan: Plan, host: Host, disk: DiskCache | None = None) -> None:
+    def __init__(self, plan: Plan, host: Host) -> None:
+        disk = disk_cache()
         self.plan = plan
         self._host = host
         self._run = run_function(disk)
@@ -149,11 +154,14 @@ def _array(address: int, spec: BufferSpec) -> np.ndarray:
 
 
 def _load(plan: Plan, disk: DiskCache | None) -> dict[str, int]:
-    kernels = load_kernels(plan.kernels, disk)
-    for step in plan.steps:
-        if isinstance(step, LaunchSpec) and step.kernel not in kernels:
-            raise KeyError(step.kernel)
-    return kernels
+    """The addresses of the plan's kernels, and of the run time's own that it uses."""
+    launched = {step.kernel for step in plan.steps if isinstance(step, LaunchSpec)}
+    level = target_level(config.target or None)
+    products = {
+        kernel: gemm_source(dtype, level) for dtype, kernel in KERNELS.items() if kernel in launched
+    }
+    addresses = load_kernels((*plan.kernels, *products.values()), disk)
+    return addresses | {kernel: addresses[source.name] for kernel, source in products.items()}
 
 
 def _runs(steps: Sequence[LaunchSpec | HostCall]) -> Iterator[list[LaunchSpec] | HostCall]:

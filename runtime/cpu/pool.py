@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 
+from tracejit._config import config
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu import runner
@@ -27,39 +28,37 @@ class ThreadPool:
         )  # a worker finds the context from the address of its own flag in it
         self._bytes = memory[skew : skew + size]
         self.address: int = self._bytes.ctypes.data
-        self._threads = self._word(runner.THREADS)
-        self._threads[0] = min(available_cores(), runner.MAX_THREADS)
+        self._epoch = -1
+        self._count = 1
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget_threads)
 
     @property
     def threads(self) -> int:
-        """Threads that a launch may use, the caller's own included."""
-        return int(self._threads[0])
-
-    def resize(self, threads: int) -> None:
-        """Sets `threads`, at least 1; results do not depend on it.
-
-        Raises ValueError for less than 1.
-        """
-        if threads < 1:
-            raise ValueError(f"number of threads must be at least 1, not {threads}")
-        self._threads[0] = min(threads, runner.MAX_THREADS)
-        self._word(runner.STARTED)[0] = 0
+        """Threads that a launch may use, the caller's own included; as the settings now say."""
+        if self._epoch != config.epoch:
+            self._epoch = config.epoch
+            self._resize(get_num_threads())
+        return self._count
 
     @property
     def workers(self) -> int:
         """Threads that now run beside the callers."""
         return int(self._bytes[runner.ALIVE :].view(np.int32).sum())
 
+    def _resize(self, threads: int) -> None:
+        """Missing workers are made, and surplus ones end, when next there is work for several."""
+        self._count = min(threads, runner.MAX_THREADS)
+        self._word(runner.THREADS)[0] = self._count
+        self._word(runner.STARTED)[0] = 0
+
     def _word(self, offset: int) -> np.ndarray:
         return self._bytes[offset : offset + 4].view(np.int32)
 
     def _forget_threads(self) -> None:
         """A forked child has the memory of its parent's threads, but not the threads."""
-        threads = self.threads
         self._bytes[:] = 0
-        self._threads[0] = threads
+        self._resize(self._count)
 
 
 @cache
@@ -86,8 +85,13 @@ def run_function(disk: DiskCache | None) -> ctypes._CFuncPtr:
 
 
 def set_num_threads(threads: int) -> None:
-    """How many threads a launch may use, the calling one included; results are the same bits for any number."""
-    thread_pool().resize(threads)
+    """Sets how many threads a launch may use, the calling one included; results are the same bits for any number.
+
+    Raises ValueError for less than 1.
+    """
+    if threads < 1:
+        raise ValueError(f"number of threads must be at least 1, not {threads}")
+    config.num_threads = threads
 
 
 def get_num_threads() -> int:
@@ -96,4 +100,4 @@ def get_num_threads() -> int:
     >>> get_num_threads() >= 1
     True
     """
-    return thread_pool().threads
+    return config.num_threads or available_cores()
