@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Input:
-    """An array from outside; `strides` (in elements) where they are not row-major."""
+    """An array from outside; `strides` (in elements) where they are not row-major.
+
+    Inputs of one `memory` number may overlap: views of one storage.
+    """
 
     aval: Aval
     strides: tuple[int, ...] | None = None
     loc: Location | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +56,9 @@ class Apply:
     @property
     def kwargs(self) -> dict[str, Any]:
         return dict(self.params)
+
+    def __repr__(self) -> str:  # the inputs are left out: a shared graph written as a tree grows exponentially
+        return f"<{self.op.name}: {self.aval}>"
 
 
 Node = Input | ScalarInput | Constant | Apply

@@ -80,9 +80,10 @@ class Group:
 class Fusion:
     """The groups of one graph; `run` makes them, node by node in the graph's order."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, layouts: Layouts, *, join: bool) -> None:
         self.graph = graph
-        self.layouts = Layouts(graph)
+        self.layouts = layouts
+        self.join = join
         self.users = graph.users()
         self.group_of: dict[Apply, Group] = {}
         self.groups: list[Group] = []
@@ -162,7 +163,9 @@ class Fusion:
         return list(dict.fromkeys(self.group_of[r] for r in roots if isinstance(r, Apply)))
 
     def _place_pointwise(self, node: Apply) -> None:
-        producers = sorted(self._producers(node), key=lambda group: -group.order)
+        producers = (
+            sorted(self._producers(node), key=lambda group: -group.order) if self.join else []
+        )
         group = next((group for group in producers if self._try_join(group, node)), None)
         if group is None:
             group = self._new_group(node, node.aval.sizes)
@@ -259,7 +262,7 @@ class Fusion:
 
     def _place_reduction(self, node: Apply) -> None:
         space, axes = node.inputs[0].aval.sizes, node.kwargs["axes"]
-        for group in self._producers(node):
+        for group in self._producers(node) if self.join else ():
             if self._reduces(group, node, axes):
                 turned = Group(group.order, space, axes)
                 if turned.split and any(
@@ -422,6 +425,9 @@ class Fusion:
         return Fused(group.space, group.axes, members, group.labels, stores, group.split)
 
 
-def fuse(graph: Graph) -> list[Step]:
-    """Every op of the graph is computed by a step, and each step comes after those that it needs."""
-    return Fusion(graph).run()
+def fuse(graph: Graph, layouts: Layouts, *, join: bool = True) -> list[Step]:
+    """Every op of the graph is computed by a step, and each step comes after those that it needs.
+
+    Without `join` each op is a step of its own.
+    """
+    return Fusion(graph, layouts, join=join).run()

@@ -22,7 +22,7 @@ class Layouts:
         self._root: dict[Node, Node] = {}
         self._layout: dict[Node, Layout] = {}
         for node in graph.nodes:
-            self._add(node)
+            self.add(node)
 
     def root(self, node: Node) -> Node:
         return self._root[node]
@@ -34,7 +34,8 @@ class Layouts:
         """A view that costs nothing: another layout of its input's memory."""
         return self._root[node] is not node
 
-    def _add(self, node: Node) -> None:
+    def add(self, node: Node) -> None:
+        """Takes in a node whose inputs are known."""
         self._root[node] = node
         if isinstance(node, Apply) and isinstance(node.op.recipe, View):
             source = node.inputs[0]

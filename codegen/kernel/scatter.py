@@ -1,0 +1,108 @@
+"""The kernel of a scatter-add: each task adds its columns of every update, in ascending order, so that sums have one order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+from tracejit.codegen.kernel.access import Place
+from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
+from tracejit.codegen.kernel.cost import widened
+from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.ir import Address, Buffer, Extent, Kernel, Kind, Size, Var
+from tracejit.codegen.kernel.nest import Lowered, variable
+from tracejit.dtypes import int64
+from tracejit.ir.graph import Apply
+
+Terms = Callable[[list[Var], tuple[int, ...]], tuple[tuple[Var, Extent], ...]]
+
+COLUMNS = 256
+"""Elements of each update's row that one task adds."""
+
+
+def lower_scatter(node: Apply, place: Place) -> Lowered:
+    """Adds the updates to the node's memory, which holds the base. An index outside is clamped into the array."""
+    _, indices, updates = node.inputs
+    axis, rank = node.kwargs["axis"], indices.aval.ndim
+    shape = node.aval.sizes
+    before, after = shape[:axis], shape[axis + 1 :]
+    count = prod(indices.aval.sizes)
+    *outer, inner = (*before, *after) if after else (*before, 1)
+    chunks = -(-inner // COLUMNS)
+    s = ScalarBuilder()
+    sizes: list[tuple[Size, int]] = []
+
+    def size(value: int) -> Size:
+        sizes.append((Size("n"), value))
+        return sizes[-1][0]
+
+    def digits(number: Var, extents: list[int]) -> list[Var]:
+        """A row-major number's digits, the first running slowest."""
+        found: list[Var] = []
+        for extent in reversed(extents[1:]):
+            length = size(extent)
+            found.append(variable(s.let(Fn.FLOORMOD, int64, number, length)))
+            number = variable(s.let(Fn.FLOORDIV, int64, number, length))
+        return [number, *reversed(found)] if extents else []
+
+    def terms(variables: list[Var], strides: tuple[int, ...]) -> tuple[tuple[Var, Extent], ...]:
+        pairs = zip(variables, strides, strict=True)
+        return tuple((var, 1 if stride == 1 else size(stride)) for var, stride in pairs if stride)
+
+    owners = [place(indices), place(updates), place(node)]
+    index_buffer = Buffer(indices.aval.dtype, "a")
+    update_buffer = Buffer(updates.aval.dtype, "a")
+    target = Buffer(node.aval.dtype, "a", written=True)
+    (_, index_layout), (_, update_layout), (_, layout) = owners
+    tasks = prod(outer) * chunks
+    with s.block() as body, s.loop(size(tasks), Kind.PARALLEL, "p") as task:
+        *places, chunk = digits(task, [*outer, chunks])
+        first = variable(s.let(Fn.MUL, int64, chunk, constant(COLUMNS, int64)))
+        left = s.let(Fn.SUB, int64, size(inner), first)
+        width = s.let(Fn.MIN, int64, left.operand, constant(COLUMNS, int64)).operand
+        with s.loop(size(count), Kind.SERIAL, "k") as number:
+            rows = digits(number, list(indices.aval.sizes))
+            index = s.load(index_buffer, Address(terms(rows, index_layout.strides)))
+            row = _wrapped(s, s.cast(index, int64), size(shape[axis]))
+            with s.loop(width, Kind.VECTOR, "v") as lane:
+                column = [first, lane]
+                lead, trail = places[: len(before)], places[len(before) :]
+                source = _address(
+                    lead, rows, trail, column, update_layout.strides, bool(after), terms
+                )
+                destination = _address(
+                    lead, [row], trail, column, layout.strides, bool(after), terms
+                )
+                old = s.load(target, destination)
+                dtype = widened(old.dtype)
+                new = s.cast(old, dtype) + s.cast(s.load(update_buffer, source), dtype)
+                s.store(target, destination, s.cast(new, old.dtype))
+    kernel = Kernel(
+        (index_buffer, update_buffer, target), tuple(size for size, _ in sizes), (), tuple(body)
+    )
+    arguments = tuple((root, layout.offset) for root, layout in owners)
+    return Lowered(kernel, arguments, tuple(value for _, value in sizes), tasks, grain=1)
+
+
+def _wrapped(s: ScalarBuilder, index: Element, length: Size) -> Var:
+    """An index counted from the end if negative, clamped into the array."""
+    n = s.element(length)
+    index = s.select(index < 0, index + n, index)
+    return variable(s.apply(Fn.MIN, s.apply(Fn.MAX, index, 0), n - 1))
+
+
+def _address(
+    lead: list[Var],
+    middle: list[Var],
+    trail: list[Var],
+    column: list[Var],
+    strides: tuple[int, ...],
+    has_columns: bool,
+    terms: Terms,
+) -> Address:
+    """Of an element: its dimensions before the axis, along it, after it, and the column as the sum of two."""
+    variables = [*lead, *middle, *trail]
+    if not has_columns:
+        return Address(terms(variables, strides))
+    whole = terms(variables, strides[:-1])
+    return Address((*whole, *terms(column, (strides[-1],) * 2)))

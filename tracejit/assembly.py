@@ -1,0 +1,288 @@
+"""The steps of a graph put together as a plan: launches, their memory, and what they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from tracejit.artifact import (
+    Argument,
+    BufferSpec,
+    HostCall,
+    KernelSource,
+    LaunchSpec,
+    Place,
+    Plan,
+    Segment,
+)
+from tracejit.codegen.kernel.ir import Kernel
+from tracejit.codegen.kernel.lower import lower
+from tracejit.codegen.kernel.nest import Lowered
+from tracejit.codegen.kernel.scatter import lower_scatter
+from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step, Temporary
+from tracejit.ir.graph import Apply, Graph, Input, Node, ScalarInput
+from tracejit.ops.op import Layout
+from tracejit.passes.expand import store
+from tracejit.passes.layouts import Layouts, relabel, row_major
+from tracejit.passes.plan_memory import Memory, Unit, plan_memory
+from tracejit.products import product_segments
+from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES
+
+Emit = Callable[[Kernel], KernelSource]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Launch:
+    """A launch before its memory is known: each segment's arguments are owners with offsets in elements."""
+
+    kernel: str
+    segments: tuple[tuple[tuple[tuple[Owner, int], ...], tuple[int, ...], int], ...]
+    grain: int
+    scratch_bytes: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A host call before its memory is known."""
+
+    node: Apply
+    note: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """A launch or call, and what it does to memory."""
+
+    work: Launch | Call
+    unit: Unit
+
+
+@dataclass(slots=True)
+class Assembly:
+    """Collects the tasks of a plan, then lays out its memory."""
+
+    graph: Graph
+    layouts: Layouts
+    emit: Emit
+    tasks: list[Task] = field(default_factory=list)
+    kernels: dict[str, KernelSource] = field(default_factory=dict)
+    fixed: dict[Owner, Argument] = field(default_factory=dict)
+
+    def plan(self, steps: list[Step]) -> Plan:
+        """The plan that runs the steps, returns the graph's outputs and makes its writes."""
+        self._fix_inputs()
+        last = self._fix_outputs()
+        for step in (*steps, *last, *self._effects()):
+            self._add(step)
+        self.tasks = merge_alike(self.tasks)
+        memory = plan_memory([task.unit for task in self.tasks], self.fixed)
+        kept = [task for n, task in enumerate(self.tasks) if n not in memory.dropped]
+        arrays = [node for node in self.graph.inputs if isinstance(node, Input)]
+        scalars = [node for node in self.graph.inputs if isinstance(node, ScalarInput)]
+        return Plan(
+            key="",
+            kernels=tuple(self.kernels.values()),
+            steps=tuple(self._placed(task.work, memory) for task in kept),
+            inputs=tuple(self._spec(node) for node in arrays),
+            outputs=tuple(
+                BufferSpec(node.aval.dtype.name, node.aval.sizes) for node in self.graph.outputs
+            ),
+            scalars=tuple(node.aval.dtype.name for node in scalars),
+            arena_bytes=memory.arena_bytes,
+        )
+
+    # places known before planning
+
+    def _fix_inputs(self) -> None:
+        arrays = [node for node in self.graph.inputs if isinstance(node, Input)]
+        scalars = [node for node in self.graph.inputs if isinstance(node, ScalarInput)]
+        self.fixed |= {node: Argument(Place.INPUT, n) for n, node in enumerate(arrays)}
+        self.fixed |= {node: Argument(Place.SCALAR, n) for n, node in enumerate(scalars)}
+
+    def _fix_outputs(self) -> list[Step]:
+        """Computed values are put in the outputs' own memory; inputs, views and repeated outputs are copied there."""
+        copies: list[Step] = []
+        for number, node in enumerate(self.graph.outputs):
+            place = Argument(Place.OUTPUT, number)
+            if (
+                isinstance(node, Apply)
+                and not self.layouts.is_alias(node)
+                and node not in self.fixed
+            ):
+                self.fixed[node] = place
+                continue
+            target = Input(node.aval)
+            self.fixed[target] = place
+            copies.append(store(node, target, row_major(node.aval.sizes)))
+        return copies
+
+    def _effects(self) -> list[Step]:
+        """The writes to inputs, after everything else. A value that is itself written over is first saved."""
+        targets = {effect.target for effect in self.graph.effects}
+        saves: list[Step] = []
+        writes: list[Step] = []
+        for effect in self.graph.effects:
+            value: Node = effect.value
+            root = self.layouts.root(value)
+            if root in targets and value is not effect.target:
+                saved = Input(value.aval)
+                saves.append(store(value, saved, row_major(value.aval.sizes)))
+                self.layouts.add(saved)
+                value = saved
+            if value is not effect.target:
+                writes.append(store(value, effect.target, self.layouts.layout(effect.target)))
+        return [*saves, *writes]
+
+    # tasks
+
+    def _add(self, step: Step) -> None:
+        match step:
+            case Fused():
+                whole = self._whole_copy(step)
+                for lowered in lower(step, self._place, relabel):
+                    self._launch(lowered, note_of(step.members or _targets(step)), whole)
+            case Scatter(node=node):
+                self._launch(lower_scatter(node, self._place), note_of((node,)))
+            case Product(node=node):
+                self._product(node)
+            case Host(node=node):
+                reads = tuple(dict.fromkeys(map(self.layouts.root, node.inputs)))
+                self.tasks.append(Task(Call(node, note_of((node,))), Unit(reads, (node,))))
+
+    def _place(self, node: Node) -> tuple[Node, Layout]:
+        return self.layouts.root(node), self.layouts.layout(node)
+
+    def _whole_copy(self, step: Fused) -> tuple[Owner, Owner] | None:
+        """(from, to) where the step only copies one whole memory to another."""
+        if step.members:
+            return None
+        (only,) = step.stores
+        root = self.layouts.root(only.value)
+        same = self.layouts.layout(only.value) == only.layout == row_major(root.aval.sizes)
+        return (root, only.target) if same and root.aval is only.target.aval else None
+
+    def _launch(
+        self, lowered: Lowered, note: str, copies: tuple[Owner, Owner] | None = None
+    ) -> None:
+        source = self.emit(lowered.kernel)
+        self.kernels.setdefault(source.name, source)
+        segment = (lowered.arguments, lowered.dims, lowered.tasks)
+        launch = Launch(source.name, (segment,), lowered.grain, lowered.scratch_bytes, note)
+        pairs = list(zip(lowered.kernel.buffers, lowered.arguments, strict=True))
+        reads = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if not buffer.written))
+        writes = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if buffer.written))
+        self.tasks.append(Task(launch, Unit(reads, writes, lowered.aligned, copies)))
+
+    def _product(self, node: Apply) -> None:
+        left, right = (self.layouts.layout(source) for source in node.inputs)
+        roots = [self.layouts.root(source) for source in node.inputs]
+        parts = list(product_segments(left, right, node.aval.sizes))
+        if not parts:
+            return
+        segments = tuple(
+            (((roots[0], left.offset + a), (roots[1], right.offset + b), (node, c)), dims, tasks)
+            for (a, b, c), dims, tasks, _ in parts
+        )
+        grain = parts[0][3]
+        kernel = KERNELS[node.aval.dtype.name]
+        launch = Launch(kernel, segments, grain, SCRATCH_BYTES, note_of((node,)))
+        self.tasks.append(Task(launch, Unit(tuple(dict.fromkeys(roots)), (node,))))
+
+    # the plan's own records
+
+    def _placed(self, work: Launch | Call, memory: Memory) -> LaunchSpec | HostCall:
+        if isinstance(work, Call):
+            node = work.node
+            return HostCall(
+                node.op.name,
+                node.params,
+                tuple(self._argument(source, memory) for source in (*node.inputs, node)),
+                tuple(self._spec(source) for source in node.inputs),
+                self._spec(node),
+                work.note,
+            )
+        segments = tuple(
+            Segment(
+                tuple(at(owner, offset, memory.places) for owner, offset in arguments), dims, tasks
+            )
+            for arguments, dims, tasks in work.segments
+        )
+        return LaunchSpec(work.kernel, segments, work.grain, work.scratch_bytes, work.note)
+
+    def _argument(self, node: Node, memory: Memory) -> Argument:
+        return at(self.layouts.root(node), self.layouts.layout(node).offset, memory.places)
+
+    def _spec(self, node: Node) -> BufferSpec:
+        layout = self.layouts.layout(node)
+        plain = layout.strides == row_major(layout.shape).strides
+        return BufferSpec(node.aval.dtype.name, layout.shape, None if plain else layout.strides)
+
+
+def at(owner: Owner, offset: int, places: Mapping[Owner, Argument]) -> Argument:
+    """The argument that points at an element of an owner's memory."""
+    place = places[owner]
+    dtype = owner.dtype if isinstance(owner, Temporary) else owner.aval.dtype
+    return replace(place, offset=place.offset + offset * dtype.itemsize)
+
+
+def merge_alike(tasks: list[Task]) -> list[Task]:
+    """Launches of one kernel that can wait for the last of them run together: an optimizer's updates are one launch."""
+    merged: list[Task | None] = list(tasks)
+    for late in range(len(tasks) - 1, -1, -1):
+        task = merged[late]
+        if task is None or not isinstance(task.work, Launch) or task.unit.copies:
+            continue
+        for early in range(late - 1, -1, -1):
+            other = merged[early]
+            if other is None or not isinstance(other.work, Launch):
+                continue
+            between = [t.unit for t in merged[early + 1 : late + 1] if t]
+            if other.work.kernel == task.work.kernel and _can_wait(other.unit, between):
+                task = merged[late] = _together(other, task)
+                merged[early] = None
+    return [task for task in merged if task]
+
+
+def _can_wait(unit: Unit, later: list[Unit]) -> bool:
+    """None of the later units reads what this one writes, or writes what it reads or writes."""
+    written, used = set(unit.writes), {*unit.writes, *unit.reads}
+    return unit.copies is None and all(
+        written.isdisjoint(other.reads) and used.isdisjoint(other.writes) for other in later
+    )
+
+
+def _together(first: Task, second: Task) -> Task:
+    assert isinstance(first.work, Launch)
+    assert isinstance(second.work, Launch)
+    work = replace(
+        second.work,
+        segments=first.work.segments + second.work.segments,
+        grain=min(first.work.grain, second.work.grain),
+        scratch_bytes=max(first.work.scratch_bytes, second.work.scratch_bytes),
+        note=second.work.note
+        if first.work.note in second.work.note
+        else f"{first.work.note}; {second.work.note}",
+    )
+    unit = Unit(
+        tuple(dict.fromkeys(first.unit.reads + second.unit.reads)),
+        tuple(dict.fromkeys(first.unit.writes + second.unit.writes)),
+        _alone(first.unit, second.unit) | _alone(second.unit, first.unit),
+    )
+    return Task(work, unit)
+
+
+def _alone(unit: Unit, beside: Unit) -> frozenset[tuple[Owner, Owner]]:
+    """The aligned pairs of a unit of which the other, running at the same time, reads nothing."""
+    return frozenset(pair for pair in unit.aligned if pair[0] not in beside.reads)
+
+
+def note_of(nodes: tuple[Apply, ...]) -> str:
+    """`add, relu  model.py:12, model.py:13`"""
+    names = ", ".join(dict.fromkeys(node.op.name for node in nodes)) or "copy"
+    lines = ", ".join(dict.fromkeys(str(node.loc) for node in nodes if node.loc))
+    return f"{names}  {lines}".rstrip()
+
+
+def _targets(step: Fused) -> tuple[Apply, ...]:
+    return tuple(store.target for store in step.stores if isinstance(store.target, Apply))
