@@ -1,0 +1,95 @@
+"""The command line: `tracejit demo | bench | cache | doctor`. A command loads what it needs only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from tracejit._config import config
+from tracejit.runtime.cache import DiskCache
+
+Command = Callable[[argparse.Namespace], int]
+
+DEMO_NEEDS = {"rich": "rich", "sklearn": "scikit-learn"}
+"""Module -> the package of the extra `demo` that has it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status: 0 if all is well, 1 if it found a fault, 2 if it could not run."""
+    arguments, rest = parser().parse_known_args(argv)
+    if rest and arguments.command is not bench:
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
+    command: Command = arguments.command
+    return command(arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tracejit", description="A tracing JIT compiler for Python.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    about = "train a network on handwritten digits, eager and compiled"
+    command = commands.add_parser("demo", help=about, description=about)
+    command.add_argument("--epochs", type=int, default=20, help="passes over the images (20)")
+    command.add_argument("--seed", type=int, default=0, help="of weights and batches (0)")
+    command.set_defaults(command=demo)
+
+    about = "time workloads against NumPy, PyTorch, JAX and Numba; in a source checkout"
+    command = commands.add_parser("bench", help=about, add_help=False)
+    command.set_defaults(command=bench)
+
+    about = "show the cache of compiled code on disk, or empty it"
+    command = commands.add_parser("cache", help=about, description=about)
+    command.add_argument("--clear", action="store_true", help="remove every entry")
+    command.set_defaults(command=cache)
+
+    about = "check that programs can be compiled and run here"
+    command = commands.add_parser("doctor", help=about, description=about)
+    command.set_defaults(command=doctor)
+    return parser
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    missing = [package for module, package in DEMO_NEEDS.items() if find_spec(module) is None]
+    if missing:
+        return refuse(f"the demo needs {' and '.join(missing)}: pip install 'tracejit[demo]'")
+    run: Callable[..., int] = importlib.import_module("tracejit.demo").run
+    return run(epochs=arguments.epochs, seed=arguments.seed)
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    if not Path("benchmarks", "__main__.py").is_file():
+        return refuse("the benchmarks are not part of the package: run this in a source checkout")
+    if find_spec("scipy") is None:
+        return refuse("the benchmarks need scipy: pip install 'tracejit[bench]'")
+    return subprocess.run([sys.executable, "-m", "benchmarks", *arguments.rest]).returncode
+
+
+def cache(arguments: argparse.Namespace) -> int:
+    disk = DiskCache(config.cache_dir)
+    entries = disk.entries()
+    size = sum(entry.stat().st_size for entry in entries)
+    print(f"{disk.directory}: {len(entries)} entries, {size / 2**20:.1f} MiB")
+    if arguments.clear:
+        disk.clear()
+        print(f"removed {len(entries)} entries")
+    return 0
+
+
+def doctor(_: argparse.Namespace) -> int:
+    report: Callable[[], bool] = importlib.import_module("tracejit.doctor").report
+    return 0 if report() else 1
+
+
+def refuse(why: str) -> int:
+    print(f"tracejit: {why}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

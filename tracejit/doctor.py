@@ -1,0 +1,51 @@
+"""`tracejit doctor`: what tracejit found on this machine, and whether it computes what NumPy does."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator
+
+import numpy as np
+
+from tracejit._config import config
+from tracejit.ops.functions import exp
+from tracejit.runtime.cache import DiskCache
+from tracejit.runtime.cpu.pool import get_num_threads
+from tracejit.runtime.cpu.target import host, target_level
+from tracejit.tensor import Tensor
+
+REQUIRED = ["numpy", "ml_dtypes", "llvmlite", "sympy"]
+
+
+def report() -> bool:
+    """Prints what was found; whether everything works."""
+    for name, finding in findings():
+        print(f"{name:<10} {finding}")
+    fault = computation_fault()
+    print(f"{'compiler':<10} {fault or 'compiles, and agrees with NumPy'}")
+    return fault is None
+
+
+def findings() -> Iterator[tuple[str, str]]:
+    yield "tracejit", importlib.metadata.version("tracejit")
+    yield "python", f"{platform.python_version()} on {platform.platform()}"
+    for package in REQUIRED:
+        yield package, importlib.metadata.version(package)
+    yield "processor", f"{host().cpu}, compiled for {target_level(config.target or None).name}"
+    yield "threads", str(get_num_threads())
+    disk = DiskCache(config.cache_dir)
+    yield "cache", f"{disk.directory}: {len(disk.entries())} entries"
+
+
+def computation_fault() -> str | None:
+    """What goes wrong when a small program is compiled and run."""
+    x = np.linspace(-3, 3, 1000, dtype=np.float32)
+    try:
+        with config.scope(eager="compiled"):
+            y = (exp(Tensor(x)) * 2 + 1).numpy()
+    except Exception as error:  # whatever it is, it is the finding
+        return f"fails: {type(error).__name__}: {error}"
+    expected = np.exp(x.astype(np.float64)) * 2 + 1
+    worst = float(np.max(np.abs(y - expected) / expected))
+    return None if worst < 1e-6 else f"is wrong: exp is off by {worst:.1e}"
