@@ -85,7 +85,8 @@ class _Parser:
         params = tuple((str(keyword.arg), _literal(keyword.value)) for keyword in call.keywords)
         match call.func.id:
             case "input":
-                return Input(aval, dict(params).get("strides"), loc)
+                known = dict(params)
+                return Input(aval, known.get("strides"), loc, known.get("memory"))
             case "scalar":
                 return ScalarInput(aval, loc)
             case "number":

@@ -33,10 +33,9 @@ def print_node(node: Node, names: dict[Node, str], *, locations: bool = True) ->
 
 def _expression(node: Node, names: dict[Node, str]) -> str:
     match node:
-        case Input(strides=None):
-            return "input()"
-        case Input(strides=strides):
-            return f"input(strides={strides})"
+        case Input(strides=strides, memory=memory):
+            known = {"strides": strides, "memory": memory}
+            return f"input({', '.join(f'{k}={v}' for k, v in known.items() if v is not None)})"
         case ScalarInput():
             return "scalar()"
         case Constant(value=value):
