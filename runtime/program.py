@@ -67,9 +67,9 @@ class Program:
     ) -> list[Buffer]:
         """The outputs, one row-major Buffer each. `inputs` are addresses, in the layouts that the plan's specs say."""
         outputs = [Buffer.allocate(nbytes) for nbytes in self._output_bytes]
-        workers = self._pool.threads
+        threads = self._pool.threads
         workspace = Buffer.allocate(
-            self._arena_at + self._arena_bytes + workers * self._scratch_bytes
+            self._arena_at + self._arena_bytes + threads * self._scratch_bytes
         )
         base = workspace.address
         block = workspace._block
@@ -85,6 +85,7 @@ class Program:
             if isinstance(step, _Launches):
                 self._run(
                     self._pool.address,
+                    threads,
                     base,
                     step.address,
                     base + self._pointers_at,
@@ -106,7 +107,7 @@ class Program:
         self._scratch_bytes = max(
             (_aligned(launch.scratch_bytes) for launch in launches), default=0
         )
-        self._pack_addresses = struct.Struct(f"={addresses}q").pack_into
+        self._pack_addresses: Callable[..., None] = struct.Struct(f"={addresses}q").pack_into
         self._pack_scalars = ScalarPacker(self.plan.scalars) if self.plan.scalars else None
 
     def _call_host(self, call: HostCall, base: int) -> None:

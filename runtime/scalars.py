@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -39,7 +39,8 @@ class ScalarPacker:
 
     def __init__(self, dtypes: Sequence[str]) -> None:
         self._dtypes = tuple(map(numpy_dtype, dtypes))
-        self._pack = struct.Struct("=" + "".join(_FORMATS[name] for name in dtypes)).pack_into
+        layout = struct.Struct("=" + "".join(_FORMATS[name] for name in dtypes))
+        self._pack: Callable[..., None] = layout.pack_into
         self._direct = _BFLOAT16 not in self._dtypes
 
     def __call__(self, buffer: np.ndarray, offset: int, scalars: Sequence[Number]) -> None:

@@ -7,13 +7,12 @@ multiply-adds in ascending order of K, so no tile shape, stride or block changes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cpu.target import Level
+from tracejit.runtime.cpu.writer import Writer
 from tracejit.runtime.gemm import DIMS, KERNELS
 
 DEPTH = 256
@@ -44,92 +43,7 @@ def gemm_source(dtype: str, level: Level) -> KernelSource:
     return KernelSource(name, _Gemm(dtype, level).module(name))
 
 
-class _Writer:
-    """Text of one function at a time: fresh names, and loops with carried values."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self._count = 0
-        self._block = "entry"
-
-    def let(self, expression: str) -> str:
-        name = self._fresh("%v")
-        self.lines.append(f"  {name} = {expression}")
-        return name
-
-    def do(self, instruction: str) -> None:
-        self.lines.append(f"  {instruction}")
-
-    def at(self, pointer: str, *offsets: str) -> str:
-        """`pointer` moved by bytes."""
-        for offset in offsets:
-            pointer = self.let(f"getelementptr i8, ptr {pointer}, i64 {offset}")
-        return pointer
-
-    @contextmanager
-    def function(self, signature: str) -> Iterator[None]:
-        self.lines.append(f"define {signature} {{\nentry:")
-        self._block = "entry"
-        yield
-        self.lines.append("  ret void\n}\n")
-
-    @contextmanager
-    def finish_when(self, condition: str) -> Iterator[None]:
-        """What is in the block is all that the function does where `condition` holds."""
-        then, after = self._fresh("then"), self._fresh("after")
-        self.do(f"br i1 {condition}, label %{then}, label %{after}")
-        self._enter(then)
-        yield
-        self.do("ret void")
-        self._enter(after)
-
-    @contextmanager
-    def loop(self, start: str, stop: str, step: str) -> Iterator[str]:
-        """`for index in range(start, stop, step)`"""
-        with self.carrying(start, stop, step, ()) as (index, _, _):
-            yield index
-
-    @contextmanager
-    def carrying(
-        self, start: str, stop: str, step: str, initial: Sequence[tuple[str, str]]
-    ) -> Iterator[tuple[str, list[str], list[str]]]:
-        """A loop with carried values of (type, initial value): yields the index, the values, and the list of the next ones.
-
-        After the loop `values` still name what was carried last.
-        """
-        head, body, latch, done = (self._fresh(name) for name in ("head", "body", "latch", "done"))
-        before = self._block
-        index, following = self._fresh("%i"), self._fresh("%n")
-        values = [self._fresh("%c") for _ in initial]
-        nexts: list[str] = []
-        self.do(f"br label %{head}")
-        self._enter(head)
-        self.do(f"{index} = phi i64 [ {start}, %{before} ], [ {following}, %{latch} ]")
-        at_phis = len(self.lines)
-        inside = self.let(f"icmp slt i64 {index}, {stop}")
-        self.do(f"br i1 {inside}, label %{body}, label %{done}")
-        self._enter(body)
-        yield index, values, nexts
-        self.do(f"br label %{latch}")
-        self._enter(latch)
-        self.do(f"{following} = add i64 {index}, {step}")
-        self.do(f"br label %{head}")
-        self.lines[at_phis:at_phis] = [
-            f"  {value} = phi {kind} [ {first}, %{before} ], [ {after}, %{latch} ]"
-            for value, (kind, first), after in zip(values, initial, nexts, strict=True)
-        ]
-        self._enter(done)
-
-    def _enter(self, block: str) -> None:
-        self.lines.append(f"{block}:")
-        self._block = block
-
-    def _fresh(self, stem: str) -> str:
-        self._count += 1
-        return f"{stem}{self._count}"
-
-
-class _Gemm(_Writer):
+class _Gemm(Writer):
     """Writes the module of one dtype and level."""
 
     def __init__(self, dtype: str, level: Level) -> None:
@@ -142,7 +56,8 @@ class _Gemm(_Writer):
         self.suffix = f"v{self.lanes}{suffix}"
         self.has_fma = level.has_fma
         self.wide, self.narrow = _SHAPES.get(level.name, _SIXTEEN_REGISTERS)
-        self.attributes = f'nounwind "prefer-vector-width"="{8 * level.vector_bytes}" "min-legal-vector-width"="{8 * level.vector_bytes}"'
+        width = f'"prefer-vector-width"="{8 * level.vector_bytes}"'
+        self.attributes = f"nounwind {width} {width.replace('prefer', 'min-legal')}"
 
     def module(self, name: str) -> str:
         self.lines.append(self._declarations())
@@ -440,7 +355,8 @@ declare void @llvm.masked.store.{s}.p0({v}, ptr, <{n} x i1>)
         """Zero, and no access to memory, in the lanes where `mask` is not set."""
         v, n = self.vector, self.lanes
         return self.let(
-            f"call {v} @llvm.masked.load.{self.suffix}.p0(ptr align {self.size} {pointer}, <{n} x i1> {mask}, {v} zeroinitializer)"
+            f"call {v} @llvm.masked.load.{self.suffix}.p0(ptr align {self.size} {pointer}, "
+            f"<{n} x i1> {mask}, {v} zeroinitializer)"
         )
 
     def _put(self, pointer: str, value: str) -> None:

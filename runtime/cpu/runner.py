@@ -52,7 +52,11 @@ look:
   %fn = load atomic ptr, ptr %job monotonic, align 8
   %argument = load atomic ptr, ptr %argument.p monotonic, align 8
   %chunks = load atomic i64, ptr %chunks.p monotonic, align 8
-  %left = icmp ult i64 %chunk, %chunks
+  %limit.p = getelementptr i8, ptr %job, i64 24
+  %limit = load atomic i64, ptr %limit.p monotonic, align 8
+  %more = icmp ult i64 %chunk, %chunks
+  %invited = icmp ult i64 %worker, %limit
+  %left = and i1 %more, %invited
   br i1 %left, label %claim, label %none
 claim:
   %bumped = add i64 %ticket, 1
@@ -180,8 +184,8 @@ end:
 _PARALLEL_FOR = r"""
 declare i32 @sched_yield()
 
-; fn(argument, chunk, worker) for each chunk; false, and nothing done, if another thread is using the pool.
-define internal i1 @parallel_for(ptr %context, ptr %fn, ptr %argument, i64 %chunks) {
+; fn(argument, chunk, worker) for each chunk, worker < threads; false, and nothing done, if another thread is using the pool.
+define internal i1 @parallel_for(ptr %context, ptr %fn, ptr %argument, i64 %chunks, i64 %threads) {
 entry:
   %busy.p = getelementptr i8, ptr %context, i64 {BUSY}
   %take = cmpxchg ptr %busy.p, i32 0, i32 1 acq_rel monotonic, align 4
@@ -210,7 +214,9 @@ publish:
   %done.p = getelementptr i8, ptr %job, i64 64
   store atomic ptr %fn, ptr %job monotonic, align 8
   store atomic ptr %argument, ptr %argument.p monotonic, align 8
+  %limit.p = getelementptr i8, ptr %job, i64 24
   store atomic i64 %chunks, ptr %chunks.p monotonic, align 8
+  store atomic i64 %threads, ptr %limit.p monotonic, align 8
   store atomic i64 0, ptr %done.p monotonic, align 64
   %ticket = shl i64 %generation, 32
   atomicrmw xchg ptr %context, i64 %ticket seq_cst
@@ -251,7 +257,7 @@ end:
 """
 
 _NO_THREADS = r"""
-define internal i1 @parallel_for(ptr %context, ptr %fn, ptr %argument, i64 %chunks) {
+define internal i1 @parallel_for(ptr %context, ptr %fn, ptr %argument, i64 %chunks, i64 %threads) {
   ret i1 false
 }
 """
@@ -332,8 +338,9 @@ done:
   ret void
 }
 
-; Runs the launches of `table` in order.
-define void @tracejit_run(ptr %context, ptr %addresses, ptr %table, ptr %pointers, ptr %scratch) {
+; Runs the launches of `table` in order. `scratch` has room for `threads` threads, and no more take part.
+define void @tracejit_run(
+    ptr %context, i64 %threads, ptr %addresses, ptr %table, ptr %pointers, ptr %scratch) {
 entry:
   %job = alloca %job
   %launches = load i64, ptr %table
@@ -342,9 +349,6 @@ entry:
   %job.pointers = getelementptr %job, ptr %job, i64 0, i32 2
   %job.scratch = getelementptr %job, ptr %job, i64 0, i32 3
   %job.size = getelementptr %job, ptr %job, i64 0, i32 4
-  %threads.p = getelementptr i8, ptr %context, i64 {THREADS}
-  %threads.32 = load atomic i32, ptr %threads.p monotonic, align 4
-  %threads = zext i32 %threads.32 to i64
   %wanted.chunks = mul i64 %threads, {CHUNKS_PER_THREAD}
   store ptr %context, ptr %job
   store ptr %pointers, ptr %job.pointers
@@ -401,7 +405,7 @@ split:
   %parallel = and i1 %several, %threaded
   br i1 %parallel, label %together, label %alone
 together:
-  %ran = call i1 @parallel_for(ptr %context, ptr @chunk, ptr %job, i64 %chunks)
+  %ran = call i1 @parallel_for(ptr %context, ptr @chunk, ptr %job, i64 %chunks, i64 %threads)
   br i1 %ran, label %next, label %alone
 alone:
   call void @tasks(ptr %job, i64 0, i64 %tasks, i64 0)
