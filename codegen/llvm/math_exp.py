@@ -44,9 +44,11 @@ SINH_TAIL: Final = {
     ),
 }  # fmt: skip
 
-HIGHEST: Final = {"float": 88.8, "double": 709.9}
-LOWEST: Final = {"float": -110.0, "double": -760.0}
-"""Beyond these e^x is infinite, or less than half the smallest subnormal."""
+OVERFLOW: Final = {"float": 88.8, "double": 709.9}
+"""From a little below on, e^x is infinite."""
+
+UNDERFLOW: Final = {"float": -110.0, "double": -760.0}
+"""From well above on, e^x is less than half the smallest subnormal."""
 
 
 class Reduced(NamedTuple):
@@ -76,7 +78,8 @@ def exp(b: Builder, x: Value) -> Value:
 def exp_times_power_of_two(b: Builder, x: Value, power: int) -> Value:
     """e^x * 2^power, finite where that is."""
     element = x.type.element
-    n, integer, r = reduce(b, at_least(b, at_most(b, x, HIGHEST[element]), LOWEST[element]))
+    bounded = at_least(b, at_most(b, x, OVERFLOW[element] - power), UNDERFLOW[element])
+    n, integer, r = reduce(b, bounded)
     tail = horner(b, r, EXPM1_TAIL[element])
     e_r = b.fma(b.fma(tail, r, 1.0), r, 1.0)
     if power:
@@ -88,7 +91,7 @@ def expm1(b: Builder, x: Value) -> Value:
     """2^n (e^r - 1) + (2^n - 1), at half scale: 2^128 would be infinite before the result is."""
     element = x.type.element
     precision = {"float": 24, "double": 53}[element]
-    clamped = at_least(b, at_most(b, x, HIGHEST[element]), -0.75 * precision)
+    clamped = at_least(b, at_most(b, x, OVERFLOW[element]), -0.75 * precision)
     _, integer, r = reduce(b, clamped)
     half_scale = power_of_two(b, integer - 1)
     half = b.fma(half_scale, expm1_reduced(b, r), half_scale - 0.5)

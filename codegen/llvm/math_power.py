@@ -77,17 +77,15 @@ def _with_sign_and_edges(b: Builder, x: Value, y: Value, power: Value) -> Value:
 
 def hypot(b: Builder, x: Value, y: Value) -> Value:
     """sqrt(x^2 + y^2) at a scale where neither square overflows, nor both underflow."""
-    half_range = {"float": 60, "double": 500}[x.type.element]
+    limit, shift = {"float": (2.0**60, 90), "double": (2.0**500, 600)}[x.type.element]
     a, c = b.abs(x), b.abs(y)
     largest = b.select(a > c, a, c)
-    one = b.constant(x.type, 1.0)
-    is_huge, is_tiny = largest > 2.0**half_range, largest < 2.0**-half_range
-    down = b.select(
-        is_huge, 2.0 ** -(half_range + 10), b.select(is_tiny, 2.0 ** (half_range + 30), one)
-    )
-    up = b.select(
-        is_huge, 2.0 ** (half_range + 10), b.select(is_tiny, 2.0 ** -(half_range + 30), one)
-    )
-    a, c = a * down, c * down
-    result = b.sqrt(b.fma(a, a, c * c)) * up
+    is_huge, is_tiny = largest > limit, largest < 1 / limit
+
+    def scale(power: int) -> Value:
+        modest = b.constant(x.type, 1.0)
+        return b.select(is_huge, 2.0**-power, b.select(is_tiny, 2.0**power, modest))
+
+    a, c = a * scale(shift), c * scale(shift)
+    result = b.sqrt(b.fma(a, a, c * c)) * scale(-shift)
     return b.select(a.eq(INFINITY) | c.eq(INFINITY), INFINITY, result)

@@ -9,6 +9,8 @@ from tracejit.codegen.llvm.cold import libm_where
 from tracejit.codegen.llvm.math_core import (
     PI,
     Digits,
+    at_least,
+    at_most,
     fast_two_sum,
     horner,
     nearest,
@@ -110,5 +112,6 @@ def _sin_of_half_turn(b: Builder, r: Value, half_turns: Value) -> Value:
     """sin(r + half_turns * pi), |r| <= pi / 2"""
     z = r * r
     y = b.fma(z * horner(b, z, SIN_TAIL[r.type.element]), r, r)
+    y = at_least(b, at_most(b, y, 1.0), -1.0)
     sign = half_turns << (r.type.bits - 1)
     return b.from_bits(b.bits(y) ^ sign)
