@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from tracejit._config import config
-from tracejit.runtime.cache import DiskCache
+from tracejit.runtime.cache import disk_cache
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -30,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tracejit", description="A tracing JIT compiler for Python.")
+    parser = argparse.ArgumentParser(
+        prog="tracejit", description="A tracing JIT compiler for Python."
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
 
     about = "train a network on handwritten digits, eager and compiled"
@@ -71,7 +72,10 @@ def bench(arguments: argparse.Namespace) -> int:
 
 
 def cache(arguments: argparse.Namespace) -> int:
-    disk = DiskCache(config.cache_dir)
+    disk = disk_cache()
+    if disk is None:
+        print("off: cache_bytes (TRACEJIT_CACHE_BYTES) is 0")
+        return 0
     entries = disk.entries()
     size = sum(entry.stat().st_size for entry in entries)
     print(f"{disk.directory}: {len(entries)} entries, {size / 2**20:.1f} MiB")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 
 from tracejit._config import config
 from tracejit.ops.functions import exp
-from tracejit.runtime.cache import DiskCache
+from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.pool import get_num_threads
 from tracejit.runtime.cpu.target import host, target_level
 from tracejit.tensor import Tensor
@@ -28,14 +29,21 @@ def report() -> bool:
 
 
 def findings() -> Iterator[tuple[str, str]]:
-    yield "tracejit", importlib.metadata.version("tracejit")
+    yield "tracejit", version("tracejit")
     yield "python", f"{platform.python_version()} on {platform.platform()}"
     for package in REQUIRED:
-        yield package, importlib.metadata.version(package)
+        yield package, version(package)
     yield "processor", f"{host().cpu}, compiled for {target_level(config.target or None).name}"
     yield "threads", str(get_num_threads())
-    disk = DiskCache(config.cache_dir)
-    yield "cache", f"{disk.directory}: {len(disk.entries())} entries"
+    disk = disk_cache()
+    yield "cache", f"{disk.directory}: {len(disk.entries())} entries" if disk else "off"
+
+
+def version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def computation_fault() -> str | None:
