@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracejit.codegen.llvm.builder import Builder, Value
+from tracejit.codegen.llvm.target import Target
 from tracejit.codegen.llvm.types import ELEMENTS, Type
 from tracejit.dtypes import DType, bfloat16, bool_, float16, float32, float64
 
@@ -59,18 +60,55 @@ def widen(b: Builder, x: Value, source: DType) -> Value:
     """Half precision to float32: exact."""
     if source is bfloat16:
         return b.from_bits(b.convert("zext", x, "i32") << 16)
-    return b.convert("fpext", b.convert("bitcast", x, "half"), "float")
+    if converts_halves(b.target):
+        return b.convert("fpext", b.convert("bitcast", x, "half"), "float")
+    return _widen_by_bits(b, b.convert("zext", x, "i32"))
 
 
 def narrow(b: Builder, x: Value, to: DType) -> Value:
     """Float32 to half precision, rounded to nearest even; a NaN stays one."""
-    if to is float16:
+    if to is bfloat16:
+        return b.convert("trunc", _round_to_bfloat(b, x), "i16")
+    if converts_halves(b.target):
         return b.convert("bitcast", b.convert("fptrunc", x, "half"), "i16")
+    return b.convert("trunc", _narrow_by_bits(b, x), "i16")
+
+
+def converts_halves(target: Target) -> bool:
+    """Whether there are instructions for float16: x86 got them with FMA. Without them LLVM would call a library."""
+    return target.has_fma
+
+
+def _round_to_bfloat(b: Builder, x: Value) -> Value:
     bits = b.bits(x)
     odd = b.shift_right(bits, 16, signed=False) & 1
     rounded = b.shift_right(bits + odd + 0x7FFF, 16, signed=False)
     quiet = b.shift_right(bits, 16, signed=False) | 0x40
-    return b.convert("trunc", b.select(b.compare("uno", x, x), quiet, rounded), "i16")
+    return b.select(b.compare("uno", x, x), quiet, rounded)
+
+
+def _widen_by_bits(b: Builder, bits: Value) -> Value:
+    sign = (bits & 0x8000) << 16
+    shifted = (bits & 0x7FFF) << 13
+    # The exponent is read with the bias of float32: off by 2 ** 112, for subnormals too.
+    scaled = b.bits(b.from_bits(shifted) * 2.0**112)
+    is_special = shifted >= (0x7C00 << 13)
+    return b.from_bits(b.select(is_special, shifted | 0x7F800000, scaled) | sign)
+
+
+def _narrow_by_bits(b: Builder, x: Value) -> Value:
+    bits = b.bits(x)
+    magnitude = bits & 0x7FFFFFFF
+    sign = b.shift_right(bits, 16, signed=False) & 0x8000
+    odd = b.shift_right(magnitude, 13, signed=False) & 1
+    rebiased = magnitude + odd + (0xFFF - (112 << 23))
+    normal = b.shift_right(rebiased, 13, signed=False)
+    # Added to 0.5 a number below 2 ** -14 is rounded at the last place of a float16's subnormals.
+    half = b.constant(bits.type, 126 << 23)
+    subnormal = b.bits(b.from_bits(magnitude) + 0.5) - half
+    rounded = b.select(magnitude < (113 << 23), subnormal, normal)
+    rounded = b.select(magnitude < (143 << 23), rounded, 0x7C00)
+    return b.select(b.compare("uno", x, x), 0x7E00, rounded) | sign
 
 
 def to_odd(b: Builder, x: Value) -> Value:
