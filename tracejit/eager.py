@@ -10,13 +10,15 @@ import numpy as np
 
 from tracejit import dispatch
 from tracejit._config import config
+from tracejit._errors import at_user_line
 from tracejit.autograd.tape import tape
 from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Apply, Graph, Input, ScalarInput, params_key
-from tracejit.ops.op import Op, Params, View
+from tracejit.ops.op import Gather, Op, Params, ScatterAdd, View
 from tracejit.runtime.buffer import Buffer
-from tracejit.tensor import Tensor, as_array, fresh, from_array, row_major, view_of
+from tracejit.storage import as_array, is_row_major
+from tracejit.tensor import Tensor, fresh, from_array, view_of
 
 
 class Eager:
@@ -38,7 +40,13 @@ class Eager:
         target.storage.note_write()
 
     def _execute(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
-        key = (op, *[arg.aval if type(arg) is Scalar else (arg.aval, arg.layout.strides) for arg in args], *params.items())
+        if type(op.recipe) in (Gather, ScatterAdd):
+            check_indices(op, args[0], args[1], params["axis"])
+        key = (
+            op,
+            *[arg.aval if type(arg) is Scalar else (arg.aval, arg.layout.strides) for arg in args],
+            *map(_distinct, params.items()),
+        )
         found = self._executables.get(key)
         if found is None:
             found = self._executables[key] = _compile(op, args, params)
@@ -53,6 +61,21 @@ class Eager:
                 addresses.append(arg.storage.realize().address + offset)
         (buffer,) = executable.run(addresses, scalars)
         return fresh(aval, buffer)
+
+
+def _distinct(param: tuple[str, Any]) -> tuple[Any, ...]:
+    """A key in which 0.0, -0.0, 0 and False differ."""
+    name, value = param
+    return (name, str(value), type(value)) if type(value) in (float, bool) else param
+
+
+def check_indices(op: Op, x: Tensor, indices: Tensor, axis: int) -> None:
+    """Raises IndexError where an index is outside the axis: generated code reads and writes what it is told."""
+    places, extent = as_array(indices), x.aval.sizes[axis]
+    if places.size and not -extent <= places.min() <= places.max() < extent:
+        outside = places[(places < -extent) | (places >= extent)].flat[0]
+        message = f"{op}: index {outside} is out of bounds for axis {axis} with size {extent}"
+        raise IndexError(at_user_line(message))
 
 
 @cache
@@ -71,8 +94,7 @@ def _compile(op: Op, args: tuple[Any, ...], params: Params) -> tuple[Any, Aval]:
 def _input(arg: Any) -> Input | ScalarInput:
     if type(arg) is Scalar:
         return ScalarInput(arg.aval)
-    strides = arg.layout.strides
-    return Input(arg.aval, None if strides == row_major(arg.aval.shape).strides else strides)
+    return Input(arg.aval, None if is_row_major(arg.layout) else arg.layout.strides)
 
 
 def _evaluate(op: Op, args: tuple[Any, ...], params: Params) -> Tensor:

@@ -10,6 +10,7 @@ from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.autograd.tape import is_broadcast
 from tracejit.ops import elementwise, functions
 from tracejit.ops.arguments import value
+from tracejit.ops.registry import REGISTRY
 
 
 def check_writable(target: Any) -> None:
@@ -22,7 +23,8 @@ def write(target: Any, source: Any) -> Any:
     """Overwrites `target` with `source`, cast and broadcast, as `target[...] = source` does."""
     check_writable(target)
     source = value(source).astype(target.dtype)
-    dispatch.assign(target, source.broadcast_to(target.shape))
+    # Bound even where the shape is the same: what is assigned has a place of its own on the tape.
+    dispatch.assign(target, dispatch.bind(REGISTRY["broadcast_to"], (source,), {"shape": target.shape}))
     return target
 
 

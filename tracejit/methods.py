@@ -10,7 +10,8 @@ import numpy as np
 from tracejit._errors import at_user_line
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval
-from tracejit.ops import elementwise, functions
+from tracejit.ops import elementwise, functions, reduce, slicing
+from tracejit.ops import shape as shapes
 
 Method = Callable[..., Any]
 
@@ -42,6 +43,32 @@ def _method(function: Method) -> Method:
 
     method.__doc__ = getattr(function, "doc", None) or function.__doc__
     return method
+
+
+def _fold(function: Method) -> Method:
+    """A reduction, whose axis may be given by place: `t.sum(0)`."""
+
+    def method(self: Any, axis: Any = None, **options: Any) -> Any:
+        return function(self, axis=axis, **options)
+
+    method.__doc__ = function.__doc__
+    return method
+
+
+def _of_sizes(function: Method) -> Method:
+    """A method of a shape or axes, given as one sequence or one by one: `t.reshape(2, 3)`."""
+
+    def method(self: Any, *sizes: Any) -> Any:
+        one_sequence = len(sizes) == 1 and isinstance(sizes[0], (tuple, list))
+        return function(self, sizes[0] if one_sequence else sizes)
+
+    method.__doc__ = function.__doc__
+    return method
+
+
+def _transpose(self: Any, *axes: Any) -> Any:
+    """The axes in another order, by default reversed; a view."""
+    return _of_sizes(shapes.transpose)(self, *axes) if axes else shapes.transpose(self)
 
 
 class Operators:
@@ -120,6 +147,8 @@ class Operators:
     __abs__ = _method(elementwise.abs)
     __invert__ = _method(elementwise.bitwise_invert)
 
+    # Elements
+
     astype = elementwise.astype
     clip = elementwise.clip
     abs = _method(elementwise.abs)
@@ -148,3 +177,46 @@ class Operators:
     tan = _method(functions.tan)
     tanh = _method(functions.tanh)
     trunc = _method(elementwise.trunc)
+
+    # Folds
+
+    all = _fold(reduce.all)
+    any = _fold(reduce.any)
+    argmax = _fold(reduce.argmax)
+    argmin = _fold(reduce.argmin)
+    cumprod = _fold(reduce.cumulative_prod)
+    cumsum = _fold(reduce.cumulative_sum)
+    max = _fold(reduce.max)
+    mean = _fold(reduce.mean)
+    min = _fold(reduce.min)
+    prod = _fold(reduce.prod)
+    std = _fold(reduce.std)
+    sum = _fold(reduce.sum)
+    var = _fold(reduce.var)
+
+    # Arrangement
+
+    broadcast_to = _of_sizes(shapes.broadcast_to)
+    expand_dims = shapes.expand_dims
+    flatten = shapes.flatten
+    flip = slicing.flip
+    moveaxis = shapes.moveaxis
+    permute = _of_sizes(shapes.permute_dims)
+    repeat = slicing.repeat
+    reshape = _of_sizes(shapes.reshape)
+    roll = slicing.roll
+    split = slicing.split
+    squeeze = shapes.squeeze
+    swapaxes = shapes.swapaxes
+    transpose = _transpose
+    unstack = slicing.unstack
+
+    @property
+    def T(self) -> Any:
+        """The axes in reverse order; a view."""
+        return shapes.transpose(self)
+
+    @property
+    def mT(self) -> Any:
+        """The last two axes exchanged; a view."""
+        return shapes.matrix_transpose(self)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from tracejit._errors import Location, user_location
 from tracejit.dtypes import DType
+from tracejit.ir.aval import Shape
+from tracejit.ops.op import Layout
 
 if TYPE_CHECKING:
     from tracejit.runtime.buffer import Buffer
+    from tracejit.tensor import Tensor
 
 
 class Recorder(Protocol):
@@ -59,3 +65,30 @@ class Storage:
         """Tells the tape, which compares versions, that the content is another."""
         self.version += 1
         self.written = user_location()
+
+
+@lru_cache(maxsize=65536)
+def row_major(shape: Shape) -> Layout:
+    """The layout of a storage of its own."""
+    strides = []
+    step = 1
+    for extent in reversed(shape):
+        strides.append(step)
+        step *= extent  # type: ignore[operator]  # the shapes of tensors are known
+    return Layout(shape, tuple(reversed(strides)))  # type: ignore[arg-type]
+
+
+def is_row_major(layout: Layout) -> bool:
+    """Whether the elements lie in row-major order without gaps; the strides of axes of one element do not count."""
+    own = row_major(layout.shape).strides
+    return layout.strides == own or all(
+        extent == 1 or stride == step for extent, stride, step in zip(layout.shape, layout.strides, own)
+    )
+
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """NumPy's view of the memory, for use at once: unlike `numpy()` it does not let the memory escape."""
+    layout = tensor.layout
+    dtype = tensor.aval.dtype.numpy
+    buffer = tensor.storage.realize()
+    return buffer.array(dtype, layout.shape, layout.strides, layout.offset * dtype.itemsize)

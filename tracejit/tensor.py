@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,12 @@ from tracejit.autograd.tape import handle_of
 from tracejit.dtypes import DType
 from tracejit.inplace import InPlace
 from tracejit.interop import NumPyProtocols
-from tracejit.ir.aval import Aval, Shape, aval
+from tracejit.ir.aval import Aval, aval
 from tracejit.methods import Operators
 from tracejit.ops.op import Layout, Op, Params
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
-from tracejit.storage import Storage
+from tracejit.storage import Storage, as_array, is_row_major, row_major
 
 Origin = tuple["Tensor", Op, Params]
 
@@ -78,7 +77,7 @@ class Tensor(Operators, InPlace, NumPyProtocols):
     @property
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order without gaps."""
-        return self.layout.strides == row_major(self.layout.shape).strides
+        return is_row_major(self.layout)
 
     def __repr__(self) -> str:
         return _shown(self)
@@ -290,25 +289,6 @@ def view_of(parent: Tensor, op: Op, params: Params) -> Tensor | None:
     if layout is None:
         return None
     return make(parent.storage, layout, op.infer(parent.aval, **params), (parent, op, params))
-
-
-@lru_cache(maxsize=65536)
-def row_major(shape: Shape) -> Layout:
-    """The layout of a storage of its own."""
-    strides = []
-    step = 1
-    for extent in reversed(shape):
-        strides.append(step)
-        step *= extent  # type: ignore[operator]  # the shapes of tensors are known
-    return Layout(shape, tuple(reversed(strides)))  # type: ignore[arg-type]
-
-
-def as_array(tensor: Tensor) -> np.ndarray:
-    """NumPy's view of the memory, for use at once: unlike `numpy()` it does not let the memory escape."""
-    layout = tensor.layout
-    dtype = tensor.aval.dtype.numpy
-    buffer = tensor.storage.realize()
-    return buffer.array(dtype, layout.shape, layout.strides, layout.offset * dtype.itemsize)
 
 
 def _shown(tensor: Tensor) -> str:

@@ -11,7 +11,8 @@ from tracejit._errors import AutogradError, DTypeError, at_user_line
 from tracejit.autograd import engine
 from tracejit.autograd.node import Edge, Handle, Node
 from tracejit.autograd.tape import edge_of, enable_grad, is_grad_enabled
-from tracejit.ops.shape import reshape
+from tracejit.ops.elementwise import zeros_like
+from tracejit.ops.registry import REGISTRY
 
 Function = Callable[..., Any]
 
@@ -92,10 +93,10 @@ def _gradients(value: Any, variables: list[Any], ct: Any) -> list[Any]:
         message = f"grad needs a function with a scalar result; this one gave {value.aval}"
         raise AutogradError(at_user_line(message))
     if edge_of(value) is None:
-        return [variable.detach().new_full(0) for variable in variables]
+        return [zeros_like(variable) for variable in variables]
     create = is_grad_enabled() and _depends_on_more(value, variables)
     found = engine.grad(value, variables, ct, create_graph=create, retain_graph=True, allow_unused=True)
-    return [variable.detach().new_full(0) if g is None else g for g, variable in zip(found, variables)]
+    return [zeros_like(variable) if g is None else g for g, variable in zip(found, variables)]
 
 
 def _variable(arg: Any) -> Any:
@@ -104,7 +105,9 @@ def _variable(arg: Any) -> Any:
     if not arg.aval.dtype.is_float:
         message = f"gradients exist for floating-point arguments only; this one is {arg.aval}"
         raise DTypeError(at_user_line(message))
-    return reshape(arg, arg.aval.shape) if edge_of(arg) else arg.detach().requires_grad_()
+    if edge_of(arg) is None:
+        return arg.detach().requires_grad_()
+    return dispatch.bind(REGISTRY["reshape"], (arg,), {"shape": arg.aval.shape})
 
 
 def _as_outside(value: Any, variables: list[Any]) -> Any:
