@@ -373,12 +373,15 @@ class Fusion:
             self.group_of[member] = group
         group.members = sorted({*group.members, *other.members}, key=self._position)
         self.groups.remove(other)
+        group.needs.discard(other)
         for later in self.groups:
             if other in later.needs:
                 later.needs.discard(other)
-                later.needs |= {group, *group.needs} if later is not group else set()
-        group.needs.discard(other)
-        self._require(group, other.needs)
+                later.needs.add(group)
+        group.needs |= other.needs
+        for later in self.groups:
+            if group in later.needs:
+                later.needs |= group.needs
 
     def _position(self, node: Apply) -> int:
         return self.layouts.position[node]

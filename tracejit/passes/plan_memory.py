@@ -57,12 +57,13 @@ class Planner:
                     self.last[owner] = number
         self.home: dict[Owner, Owner] = {}
         self.tenants: dict[Owner, list[Owner]] = {}
-        self.replaced = {
-            unit.copies[0]: unit.copies[1]
-            for unit in units
-            if unit.copies and self._is_input(unit.copies[1])
-        }
+        self.replaced: dict[Owner, Owner] = {}
         """Values that the plan ends by writing over an input, and that input."""
+        self.replaced_at: dict[Owner, int] = {}
+        for number, unit in enumerate(units):
+            if unit.copies and self._is_input(unit.copies[1]):
+                self.replaced[unit.copies[0]] = unit.copies[1]
+                self.replaced_at[unit.copies[1]] = number
 
     def run(self) -> Memory:
         for owner in self.fixed:
@@ -103,7 +104,8 @@ class Planner:
             candidates.append(self.replaced[owner])
         if unit.copies and unit.copies[1] is owner:
             candidates.append(self.home[unit.copies[0]])
-        candidates += [self.home[source] for source, written in unit.aligned if written is owner]
+        beside = [self.home[source] for source, written in unit.aligned if written is owner]
+        candidates += [home for home in beside if home not in self.fixed]
         for home in candidates:
             if nbytes(home) == nbytes(owner) and self._is_free(home, number, unit, owner):
                 return home
@@ -111,7 +113,7 @@ class Planner:
 
     def _is_free(self, home: Owner, number: int, unit: Unit, owner: Owner) -> bool:
         """No tenant is needed after this unit, nor in it out of step with the writing of `owner`."""
-        if home in self.fixed and home not in self.replaced.values():
+        if home in self.fixed and self.replaced_at.get(home, -1) < self.last.get(owner, number):
             return False
         for tenant in self.tenants[home]:
             last = self.last.get(tenant, -1)
