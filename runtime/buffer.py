@@ -40,11 +40,10 @@ class Buffer:
     @classmethod
     def allocate(cls, nbytes: int) -> Buffer:
         """Uninitialised memory; `nbytes` may be 0."""
-        buffer = cls.__new__(cls)
-        buffer._block = None  # `take` may raise, and then `__del__` still runs
-        buffer._array = None
         block = MEMORY.take(nbytes)
+        buffer = cls.__new__(cls)
         buffer._block = block
+        buffer._array = None
         buffer.address = block.address
         buffer.nbytes = nbytes
         return buffer
@@ -63,6 +62,12 @@ class Buffer:
     def foreign(self) -> bool:
         """Whether others may write to the memory with no notice."""
         return self._array is not None
+
+    @property
+    def memory(self) -> tuple[np.ndarray, int]:
+        """The bytes that hold memory of tracejit's own, and where in them it begins."""
+        assert self._block is not None, "foreign memory has no block"
+        return self._block.memory, self._block.skew
 
     def array(
         self,

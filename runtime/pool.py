@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -38,65 +38,80 @@ class MemoryStats:
 
 
 class MemoryPool:
-    """Free blocks by size, at most `limit` bytes of them; the sizes unused for longest are given up first.
+    """Free blocks by size, at most `limit` bytes of them; when there are more, those of sizes not just used go first.
 
-    Safe under threads, under fork, and under a garbage collection that frees a block while another is being taken.
+    Safe under threads, under fork, and under a garbage collection that frees a block while another is being taken: lists are
+    popped and appended to, which is atomic, and only giving up memory takes a lock.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._free: OrderedDict[int, list[Block]] = OrderedDict()
+        self._free: dict[int, list[Block]] = {}
         self._lock = threading.RLock()
         self._in_use = self._cached = self._allocations = self._reuses = 0
 
     def take(self, nbytes: int) -> Block:
         """A block of at least `nbytes`, uninitialised."""
         size = size_class(nbytes)
+        try:
+            block = self._free[size].pop()
+        except (KeyError, IndexError):
+            block = self._allocate(size)
+        else:
+            self._cached -= size
+            self._reuses += 1
+        self._in_use += size
+        return block
+
+    def give(self, block: Block) -> None:
+        """Takes `block` back; nothing may be able to see it any more."""
+        size = block.nbytes
+        self._in_use -= size
+        if size > self.limit:
+            return
+        try:
+            self._free[size].append(block)
+        except KeyError:
+            self._free.setdefault(size, []).append(block)
+        self._cached += size
+        if self._cached > self.limit:
+            self._trim(size)
+
+    def empty(self) -> None:
+        """Frees all cached blocks."""
         with self._lock:
-            self._in_use += size
-            if blocks := self._free.get(size):
-                self._cached -= size
-                self._reuses += 1
-                self._free.move_to_end(size)
-                return blocks.pop()
-            self._allocations += 1
+            for size in list(self._free):
+                self._give_up(size, self._cached)
+
+    def stats(self) -> MemoryStats:
+        return MemoryStats(self._in_use, self._cached, self._allocations, self._reuses)
+
+    def _allocate(self, size: int) -> Block:
+        self._allocations += 1
         try:
             return _new_block(size)
         except MemoryError:
             self.empty()
             return _new_block(size)
 
-    def give(self, block: Block) -> None:
-        """Takes `block` back; nothing may be able to see it any more."""
+    def _trim(self, used: int) -> None:
+        """Gives blocks up, those of the size `used` last, until the rest is within the limit."""
         with self._lock:
-            self._in_use -= block.nbytes
-            if block.nbytes > self.limit:
+            for size in [*(size for size in list(self._free) if size != used), used]:
+                self._give_up(size, self._cached - self.limit)
+
+    def _give_up(self, size: int, nbytes: int) -> None:
+        blocks = self._free[size]
+        while nbytes > 0:
+            try:
+                blocks.pop()
+            except IndexError:
                 return
-            self._free.setdefault(block.nbytes, []).append(block)
-            self._free.move_to_end(block.nbytes)
-            self._cached += block.nbytes
-            while self._cached > self.limit:
-                self._give_up_one()
-
-    def empty(self) -> None:
-        """Frees all cached blocks."""
-        with self._lock:
-            self._free.clear()
-            self._cached = 0
-
-    def stats(self) -> MemoryStats:
-        with self._lock:
-            return MemoryStats(self._in_use, self._cached, self._allocations, self._reuses)
-
-    def _give_up_one(self) -> None:
-        size, blocks = next(iter(self._free.items()))
-        if blocks:
-            blocks.pop()
             self._cached -= size
-        if not blocks:
-            del self._free[size]
+            nbytes -= size
 
 
+@lru_cache(maxsize=4096)
 def size_class(nbytes: int) -> int:
     """The size that a request is rounded up to: four classes to each doubling, so at most a quarter is wasted."""
     step = max(ALIGNMENT, 1 << max(nbytes - 1, 1).bit_length() >> 3)

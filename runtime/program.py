@@ -19,7 +19,7 @@ from tracejit.runtime.cpu.gemm import gemm_source
 from tracejit.runtime.cpu.pool import run_function, thread_pool
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.gemm import KERNELS
-from tracejit.runtime.scalars import ScalarPacker, numpy_dtype
+from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
 
 Host = Callable[[HostCall, list[np.ndarray], np.ndarray], None]
 """Computes a host call from its input arrays into its output array."""
@@ -56,11 +56,11 @@ class Program:
         )
         self._output_bytes = [array_bytes(spec) for spec in plan.outputs]
         self._slots = _Slots(plan)
+        self._lay_out_workspace()
         self._steps = [
-            _lay_out(step, kernels, self._slots) if isinstance(step, list) else step
+            self._lay_out(step, kernels) if isinstance(step, list) else step
             for step in _runs(plan.steps)
         ]
-        self._lay_out_workspace()
 
     def run(
         self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()
@@ -68,47 +68,59 @@ class Program:
         """The outputs, one row-major Buffer each. `inputs` are addresses, in the layouts that the plan's specs say."""
         outputs = [Buffer.allocate(nbytes) for nbytes in self._output_bytes]
         threads = self._pool.threads
-        workspace = Buffer.allocate(
-            self._arena_at + self._arena_bytes + threads * self._scratch_bytes
-        )
+        workspace = Buffer.allocate(self._scratch_at + threads * self._scratch_bytes)
         base = workspace.address
-        block = workspace._block
-        assert block is not None
-        arena = base + self._arena_at
-        self._pack_addresses(
-            block.memory, block.skew, *inputs, *[output.address for output in outputs],
-            base + self._scalars_at, arena, self._constants.address,
-        )  # fmt: skip
-        if self._pack_scalars:
-            self._pack_scalars(block.memory, block.skew + self._scalars_at, scalars)
+        addresses = (
+            threads,
+            *inputs,
+            *[output.address for output in outputs],
+            base + self._scalars_at,
+            base + self._arena_at,
+            self._constants.address,
+        )
+        memory, skew = workspace.memory
+        try:
+            self._pack(memory, skew, *addresses, *scalars)
+        except (OverflowError, struct.error):
+            self._pack_slowly(memory, skew, addresses, scalars)
         for step in self._steps:
             if isinstance(step, _Launches):
-                self._run(
-                    self._pool.address,
-                    threads,
-                    base,
-                    step.address,
-                    base + self._pointers_at,
-                    arena + self._arena_bytes,
-                )
+                self._run(step.address, base)
             else:
                 self._call_host(step, base)
         return outputs
 
+    def _pack_slowly(
+        self,
+        memory: np.ndarray,
+        skew: int,
+        addresses: Sequence[int],
+        scalars: Sequence[bool | int | float],
+    ) -> None:
+        memory[skew : skew + 8 * len(addresses)].view(np.int64)[:] = addresses
+        write_slots(memory, skew + self._scalars_at, self.plan.scalars, scalars)
+
     def _lay_out_workspace(self) -> None:
         """addresses | scalars | pointers of the launch being run | arena | scratch of each thread"""
         launches = [step for step in self.plan.steps if isinstance(step, LaunchSpec)]
-        addresses = self._slots.count
+        words = self._slots.words
         pointers = max((_argument_count(launch) for launch in launches), default=0)
-        self._scalars_at = 8 * addresses
+        self._scalars_at = 8 * words
         self._pointers_at = self._scalars_at + 8 * len(self.plan.scalars)
         self._arena_at = _aligned(self._pointers_at + 8 * pointers)
-        self._arena_bytes = _aligned(self.plan.arena_bytes)
+        self._scratch_at = self._arena_at + _aligned(self.plan.arena_bytes)
         self._scratch_bytes = max(
             (_aligned(launch.scratch_bytes) for launch in launches), default=0
         )
-        self._pack_addresses: Callable[..., None] = struct.Struct(f"={addresses}q").pack_into
-        self._pack_scalars = ScalarPacker(self.plan.scalars) if self.plan.scalars else None
+        scalars = struct_format(self.plan.scalars)
+        self._pack: Callable[..., None] = struct.Struct(f"={words}q{scalars or ''}").pack_into
+
+    def _lay_out(self, launches: list[LaunchSpec], kernels: dict[str, int]) -> _Launches:
+        words = [self._pool.address, len(launches), self._pointers_at, self._scratch_at]
+        for launch in launches:
+            words += _launch_words(launch, kernels[launch.kernel], self._slots)
+        table = np.array(words, np.int64)
+        return _Launches(table, table.ctypes.data)
 
     def _call_host(self, call: HostCall, base: int) -> None:
         specs = (*call.inputs, call.output)
@@ -119,26 +131,27 @@ class Program:
         self._host(call, arrays[:-1], arrays[-1])
 
     def _address(self, argument: Argument, base: int) -> int:
-        slot, offset = self._slots.locate(argument)
-        return ctypes.c_int64.from_address(base + 8 * slot).value + offset
+        word, offset = self._slots.locate(argument)
+        return ctypes.c_int64.from_address(base + 8 * word).value + offset
 
 
 class _Slots:
-    """Where each place's base address stands among the addresses of a call."""
+    """Which word of the workspace holds each place's base address; the first word is the number of threads."""
 
     def __init__(self, plan: Plan) -> None:
-        inputs, outputs = len(plan.inputs), len(plan.outputs)
+        output = 1 + len(plan.inputs)
+        scalar = output + len(plan.outputs)
         self._first = {
-            Place.INPUT: 0,
-            Place.OUTPUT: inputs,
-            Place.SCALAR: inputs + outputs,
-            Place.ARENA: inputs + outputs + 1,
-            Place.CONSTANT: inputs + outputs + 2,
+            Place.INPUT: 1,
+            Place.OUTPUT: output,
+            Place.SCALAR: scalar,
+            Place.ARENA: scalar + 1,
+            Place.CONSTANT: scalar + 2,
         }
-        self.count = inputs + outputs + 3
+        self.words = scalar + 3
 
     def locate(self, argument: Argument) -> tuple[int, int]:
-        """The index of an address, and the bytes to add to it."""
+        """The word that holds an address, and the bytes to add to it."""
         first = self._first[argument.place]
         if argument.place is Place.SCALAR:
             return first, 8 * argument.index + argument.offset
@@ -178,14 +191,6 @@ def _runs(steps: Sequence[LaunchSpec | HostCall]) -> Iterator[list[LaunchSpec] |
         yield step
     if launches:
         yield launches
-
-
-def _lay_out(launches: list[LaunchSpec], kernels: dict[str, int], slots: _Slots) -> _Launches:
-    words = [len(launches)]
-    for launch in launches:
-        words += _launch_words(launch, kernels[launch.kernel], slots)
-    table = np.array(words, np.int64)
-    return _Launches(table, table.ctypes.data)
 
 
 def _launch_words(launch: LaunchSpec, kernel: int, slots: _Slots) -> list[int]:

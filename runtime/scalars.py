@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import ml_dtypes
 import numpy as np
@@ -21,7 +20,6 @@ _FORMATS = {
     "uint32": "I4x",
     "uint64": "Q",
     "float16": "e6x",
-    "bfloat16": "H6x",
     "float32": "f4x",
     "float64": "d",
 }
@@ -34,23 +32,23 @@ def numpy_dtype(name: str) -> np.dtype:
     return _BFLOAT16 if name == "bfloat16" else np.dtype(name)
 
 
-class ScalarPacker:
-    """Writes the scalars of a call, of the given dtypes, into consecutive slots: `packer(buffer, offset, scalars)`."""
+def struct_format(dtypes: Sequence[str]) -> str | None:
+    """The slots in the words of `struct`; None where it has none for a dtype.
 
-    def __init__(self, dtypes: Sequence[str]) -> None:
-        self._dtypes = tuple(map(numpy_dtype, dtypes))
-        layout = struct.Struct("=" + "".join(_FORMATS[name] for name in dtypes))
-        self._pack: Callable[..., None] = layout.pack_into
-        self._direct = _BFLOAT16 not in self._dtypes
+    >>> struct_format(["float32", "bool"])
+    'f4x?7x'
+    """
+    if "bfloat16" in dtypes:
+        return None
+    return "".join(_FORMATS[name] for name in dtypes)
 
-    def __call__(self, buffer: np.ndarray, offset: int, scalars: Sequence[Number]) -> None:
-        if self._direct:
-            try:
-                self._pack(buffer, offset, *scalars)
-                return
-            except OverflowError:
-                pass  # a float that becomes infinite in its dtype
-        for index, (dtype, value) in enumerate(zip(self._dtypes, scalars, strict=True)):
-            start = offset + 8 * index
-            with np.errstate(over="ignore"):
-                buffer[start : start + dtype.itemsize].view(dtype)[...] = value
+
+def write_slots(
+    memory: np.ndarray, offset: int, dtypes: Sequence[str], scalars: Sequence[Number]
+) -> None:
+    """Writes the slots as NumPy converts numbers: a float too large for its dtype becomes infinite."""
+    for index, (name, value) in enumerate(zip(dtypes, scalars, strict=True)):
+        dtype = numpy_dtype(name)
+        start = offset + 8 * index
+        with np.errstate(over="ignore"):
+            memory[start : start + dtype.itemsize].view(dtype)[...] = value

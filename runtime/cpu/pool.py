@@ -73,13 +73,13 @@ def _runner_source() -> KernelSource:
     return KernelSource(runner.RUN, runner.runner_ir(host()))
 
 
-_RUN_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4)
-RunFunction = Callable[[int, int, int, int, int, int], None]
+_RUN_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+RunFunction = Callable[[int, int], None]
 _run: list[RunFunction] = []
 
 
 def run_function(disk: DiskCache | None) -> RunFunction:
-    """`tracejit_run(context, threads, addresses, table, pointers, scratch)`; the GIL is released while it runs."""
+    """`tracejit_run(launches, workspace)`, two addresses; the GIL is released while it runs."""
     if not _run:
         source = _runner_source()
         _run.append(_RUN_TYPE(load_kernels([source], disk)[source.name]))

@@ -5,13 +5,16 @@ job into the slot of the next generation and then publishes that generation; thr
 ticket, so one that looked at an old job cannot claim a chunk of a new one, and a caller waits only for chunks that were claimed.
 The caller works too. Idle workers spin for a while and then sleep on the generation (a futex).
 
-Runner. The launch table is int64 words (`tracejit.runtime.program` writes it):
+Runner. Both its arguments are int64 words (`tracejit.runtime.program` writes them). The launches, the same in every call:
 
-    launches, then for each launch
+    0 context  1 launches  2 bytes from the workspace to the pointers  3 bytes to the scratch, then for each launch
       0 kernel  1 segments  2 tasks  3 grain  4 scratch bytes  5 arguments  6 words of this launch
       segments * (first task, tasks, first argument, words from the launch's start to the dims)
-      arguments * (index of an address, bytes to add)
+      arguments * (word of the workspace that holds an address, bytes to add)
       the segments' dims
+
+The workspace of one call: 0 threads that may take part (there is scratch for so many), then addresses, and whatever the two
+offsets and the addresses lead to.
 """
 
 from __future__ import annotations
@@ -338,13 +341,21 @@ done:
   ret void
 }
 
-; Runs the launches of `table` in order. `scratch` has room for `threads` threads, and no more take part.
-define void @tracejit_run(
-    ptr %context, i64 %threads, ptr %addresses, ptr %table, ptr %pointers, ptr %scratch) {
+; Runs the launches in order.
+define void @tracejit_run(ptr %table, ptr %workspace) {
 entry:
   %job = alloca %job
-  %launches = load i64, ptr %table
-  %start = getelementptr i64, ptr %table, i64 1
+  %launches.p = getelementptr i64, ptr %table, i64 1
+  %pointers.at.p = getelementptr i64, ptr %table, i64 2
+  %scratch.at.p = getelementptr i64, ptr %table, i64 3
+  %start = getelementptr i64, ptr %table, i64 4
+  %context = load ptr, ptr %table
+  %launches = load i64, ptr %launches.p
+  %pointers.at = load i64, ptr %pointers.at.p
+  %scratch.at = load i64, ptr %scratch.at.p
+  %threads = load i64, ptr %workspace
+  %pointers = getelementptr i8, ptr %workspace, i64 %pointers.at
+  %scratch = getelementptr i8, ptr %workspace, i64 %scratch.at
   %job.launch = getelementptr %job, ptr %job, i64 0, i32 1
   %job.pointers = getelementptr %job, ptr %job, i64 0, i32 2
   %job.scratch = getelementptr %job, ptr %job, i64 0, i32 3
@@ -385,7 +396,7 @@ store:
   %offset.p = getelementptr i64, ptr %which.p, i64 1
   %which = load i64, ptr %which.p
   %offset = load i64, ptr %offset.p
-  %address.p = getelementptr i64, ptr %addresses, i64 %which
+  %address.p = getelementptr i64, ptr %workspace, i64 %which
   %base = load i64, ptr %address.p
   %address = add i64 %base, %offset
   %pointer.p = getelementptr i64, ptr %pointers, i64 %index
