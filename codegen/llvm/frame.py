@@ -224,18 +224,23 @@ class Frame:
         return self.b.select(where, value, self.scalar(stmt.other))
 
     def vector_load(self, stmt: Load, base: Value, number: int) -> Value:
-        dtype, mask = stmt.buffer.dtype, self.mask(stmt, number)
-        if not self.is_run(stmt.address):
-            pointers = self.lane_pointers(stmt, base, number)
-            value = memory.gather(self.b, pointers, dtype, self.full(mask))
-        elif mask is None:
-            value = memory.load(self.b, self.run_pointer(stmt, base, number), dtype, self.b.width)
-        else:
-            value = memory.load_masked(self.b, self.run_pointer(stmt, base, number), dtype, mask)
+        value = self.read(stmt, base, number)
         if stmt.where is None or stmt.other is None:
             return value
         where = self.vector(stmt.where, number)
         return self.b.select(where, value, self.vector(stmt.other, number))
+
+    def read(self, access: Load | Store, base: Value, number: int) -> Value:
+        """Vector `number` of what lies there; zero where it is masked off."""
+        dtype, mask = access.buffer.dtype, self.mask(access, number)
+        if not self.is_run(access.address):
+            return memory.gather(
+                self.b, self.lane_pointers(access, base, number), dtype, self.full(mask)
+            )
+        pointer = self.run_pointer(access, base, number)
+        if mask is None:
+            return memory.load(self.b, pointer, dtype, self.b.width)
+        return memory.load_masked(self.b, pointer, dtype, mask)
 
     def full(self, mask: Value | None) -> Value:
         return self.b.constant(self.b.vector("i1"), True) if mask is None else mask
@@ -249,15 +254,11 @@ class Frame:
             self.vector_store(stmt, base, number)
 
     def scalar_store(self, stmt: Store, pointer: Value) -> None:
-        dtype = stmt.buffer.dtype
-
         def write() -> Values:
             value = self.scalar(stmt.value)
             if stmt.add:
-                value = apply(
-                    self.b, Fn.ADD, dtype, dtype, [memory.load(self.b, pointer, dtype), value]
-                )
-            memory.store(self.b, pointer, value, dtype)
+                value = self.added(stmt, memory.load(self.b, pointer, stmt.buffer.dtype), value)
+            memory.store(self.b, pointer, value, stmt.buffer.dtype)
             return ()
 
         if stmt.where is None:
@@ -267,6 +268,8 @@ class Frame:
 
     def vector_store(self, stmt: Store, base: Value, number: int) -> None:
         value, mask = self.vector(stmt.value, number), self.mask(stmt, number)
+        if stmt.add:
+            value = self.added(stmt, self.read(stmt, base, number), value)
         if not self.is_run(stmt.address):
             memory.scatter(self.b, self.lane_pointers(stmt, base, number), value, self.full(mask))
             return
@@ -275,3 +278,7 @@ class Frame:
             memory.store(self.b, pointer, value, stmt.buffer.dtype)
         else:
             memory.store_masked(self.b, pointer, value, mask)
+
+    def added(self, stmt: Store, old: Value, new: Value) -> Value:
+        dtype = stmt.buffer.dtype
+        return apply(self.b, Fn.ADD, dtype, dtype, [old, new])

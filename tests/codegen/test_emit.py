@@ -1,0 +1,403 @@
+"""Emitted loops, folds and accesses against the interpreter, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tests.codegen.harness import RUNNABLE, WIDEST, Machine
+from tests.codegen.kernels import assert_emitted_as_interpreted, run, samples
+from tracejit.codegen.kernel.builder import Element, ScalarBuilder
+from tracejit.codegen.kernel.ir import (
+    Address,
+    Buffer,
+    Combine,
+    Kernel,
+    Kind,
+    Size,
+    Tree,
+    Var,
+)
+from tracejit.dtypes import (
+    DType,
+    bfloat16,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int8,
+    int32,
+    int64,
+    uint8,
+    uint64,
+)
+
+EXTENTS = (0, 1, 15, 16, 17, 63, 64, 65, 200, 1000)
+NUMBERS = (Combine.SUM, Combine.PROD, Combine.MAX, Combine.MIN, Combine.ARGMAX, Combine.ARGMIN)
+TRUTHS = (Combine.ANY, Combine.ALL, Combine.MAX, Combine.ARGMIN)
+
+machines = pytest.mark.parametrize("machine", RUNNABLE, ids=lambda machine: machine.target.name)
+
+
+def at(index: Var, stride: Size | int = 1, offset: Size | int = 0) -> Address:
+    return Address(((index, stride),), offset)
+
+
+def result_dtype(combine: Combine, dtype: DType) -> DType:
+    return int64 if combine in (Combine.ARGMAX, Combine.ARGMIN) else dtype
+
+
+def combines(dtype: DType) -> tuple[Combine, ...]:
+    return TRUTHS if dtype is bool_ else NUMBERS
+
+
+def chain(
+    dtypes: list[DType], compute: Callable[..., Element], *, kind: Kind = Kind.VECTOR
+) -> Kernel:
+    """`out[i] = compute(s, x[i], y[i] ...)`; the last dtype is the output's."""
+    s, size = ScalarBuilder(), Size("n")
+    *inputs, out = (
+        Buffer(dtype, "x", written=k == len(dtypes) - 1) for k, dtype in enumerate(dtypes)
+    )
+    with s.block() as body, s.loop(1, Kind.PARALLEL), s.loop(size, kind) as i:
+        s.store(out, at(i), compute(s, *(s.load(buffer, at(i)) for buffer in inputs)))
+    return Kernel((*inputs, out), (size,), (), tuple(body))
+
+
+@machines
+@pytest.mark.parametrize("count", EXTENTS)
+def test_tails_of_vector_loops_touch_nothing_beyond(machine: Machine, count: int) -> None:
+    kernel = chain([float32, float32, float32], lambda s, x, y: x * y - s.select(x < y, x, 0.5))
+    arrays = [
+        samples(float32, count, 1),
+        samples(float32, count, 2),
+        np.full(count + 9, 7, np.float32),
+    ]
+    *_, out = assert_emitted_as_interpreted(kernel, machine, arrays, [count])
+    assert (out[count:] == 7).all()
+
+
+@machines
+@pytest.mark.parametrize("dtype", [float16, bfloat16, int8, uint8, bool_], ids=str)
+def test_narrow_dtypes_are_loaded_and_stored_in_masked_tails(
+    machine: Machine, dtype: DType
+) -> None:
+    kernel = chain([dtype, dtype], lambda s, x: s.cast(s.cast(x, float32) * 1.25, dtype))
+    for count in (3, 100):
+        assert_emitted_as_interpreted(
+            kernel, machine, [samples(dtype, count), np.zeros(count, dtype.numpy)], [count]
+        )
+
+
+@machines
+def test_a_kernel_with_a_double_has_lanes_for_doubles(machine: Machine) -> None:
+    kernel = chain(
+        [float32, int64, float64], lambda s, x, k: s.cast(x, float64) + s.cast(k, float64)
+    )
+    arrays = [samples(float32, 77), samples(int64, 77), np.zeros(77)]
+    assert_emitted_as_interpreted(kernel, machine, arrays, [77])
+
+
+def row_folds(dtype: DType, tree: Tree) -> Kernel:
+    """Each task folds one row of x[tasks, n] by every combine."""
+    s, size = ScalarBuilder(), Size("n")
+    x = Buffer(dtype, "x")
+    outs = [
+        Buffer(result_dtype(combine, dtype), "out", written=True) for combine in combines(dtype)
+    ]
+    with s.block() as body, s.loop(2, Kind.PARALLEL) as row:
+        with s.fold(0, size, tree) as fold:
+            value = s.load(x, Address(((row, size), (fold.index, 1))))
+            results = [fold.join(combine, value) for combine in combines(dtype)]
+        for out, result in zip(outs, results, strict=True):
+            s.store(out, at(row), result)
+    return Kernel((x, *outs), (size,), (), tuple(body))
+
+
+@machines
+@pytest.mark.parametrize("tree", Tree, ids=lambda tree: tree.value)
+@pytest.mark.parametrize("dtype", [float32, float64, int32, uint64, bool_], ids=str)
+def test_folds_along_rows_follow_their_tree(machine: Machine, dtype: DType, tree: Tree) -> None:
+    kernel = row_folds(dtype, tree)
+    for count in (0, 1, 15, 17, 63, 64, 65, 150):
+        outs = [np.zeros(2, result_dtype(combine, dtype).numpy) for combine in combines(dtype)]
+        arrays = [samples(dtype, 2 * count, count), *outs]
+        assert_emitted_as_interpreted(kernel, machine, arrays, [count], tasks=2)
+
+
+@pytest.mark.parametrize("tree", [Tree.LANES, Tree.ROWS], ids=lambda tree: tree.value)
+@pytest.mark.parametrize("count", [1000, 4096, 4097, 4161])
+def test_blocks_are_joined_in_order(count: int, tree: Tree) -> None:
+    outs = [np.zeros(2, result_dtype(combine, float32).numpy) for combine in NUMBERS]
+    arrays = [samples(float32, 2 * count, count), *outs]
+    assert_emitted_as_interpreted(row_folds(float32, tree), WIDEST, arrays, [count], tasks=2)
+
+
+@pytest.mark.parametrize("tree", [Tree.LANES, Tree.ROWS], ids=lambda tree: tree.value)
+def test_a_long_fold_joins_superblocks_in_order(tree: Tree) -> None:
+    s, size = ScalarBuilder(), Size("n")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(1, Kind.PARALLEL):
+        with s.fold(0, size, tree) as fold:
+            total = fold.join(Combine.SUM, s.load(x, at(fold.index)))
+        s.store(out, Address(), total)
+    kernel = Kernel((x, out), (size,), (), tuple(body))
+    count = 262_144 + 5
+    values = np.random.default_rng(0).standard_normal(count).astype(np.float32)
+    got = np.zeros(1, np.float32)
+    run(kernel, WIDEST, [values, got], [count], tasks=1)
+    assert got[0] == sum_by_tree(values, tree)
+
+
+def sum_by_tree(values: np.ndarray, tree: Tree) -> np.float32:
+    """The tree of a sum written with array operations."""
+    lanes = 64 if tree is Tree.LANES else 1
+    nothing = np.float32(-0.0)
+    total = nothing
+    for first in range(0, values.size, tree.superblock):
+        superblock = nothing
+        for start in range(first, min(first + tree.superblock, values.size), tree.block):
+            block = values[start : min(start + tree.block, values.size)]
+            padded = np.full(-(-block.size // lanes) * lanes, nothing)
+            padded[: block.size] = block
+            accumulators = np.full(lanes, nothing)
+            for row in padded.reshape(-1, lanes):
+                accumulators = accumulators + row
+            while accumulators.size > 1:
+                half = accumulators.size // 2
+                accumulators = accumulators[:half] + accumulators[half:]
+            superblock = superblock + accumulators[0]
+        total = total + superblock
+    return total
+
+
+@machines
+def test_part_of_a_fold_starts_at_a_superblock(machine: Machine) -> None:
+    s = ScalarBuilder()
+    start, stop = Size("start"), Size("stop")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(1, Kind.PARALLEL):
+        with s.fold(start, stop, Tree.ROWS) as fold:
+            total = fold.join(Combine.SUM, s.load(x, at(fold.index)))
+        s.store(out, Address(), total)
+    kernel = Kernel((x, out), (start, stop), (), tuple(body))
+    arrays = [samples(float32, 5000), np.zeros(1, np.float32)]
+    assert_emitted_as_interpreted(kernel, machine, arrays, [4096, 4999])
+
+
+def column_folds(dtype: DType, tree: Tree) -> Kernel:
+    """x[rows, n] folded down its columns by every combine, columns in vectors; and a result that all columns share."""
+    s, rows, size = ScalarBuilder(), Size("rows"), Size("n")
+    x = Buffer(dtype, "x")
+    outs = [
+        Buffer(result_dtype(combine, dtype), "out", written=True) for combine in combines(dtype)
+    ]
+    shared = Buffer(int64, "shared", written=True)
+    with s.block() as body, s.loop(1, Kind.PARALLEL), s.loop(size, Kind.VECTOR) as column:
+        with s.fold(0, rows, tree) as fold:
+            value = s.load(x, Address(((fold.index, size), (column, 1))))
+            results = [fold.join(combine, value) for combine in combines(dtype)]
+            last = fold.join(Combine.MAX, s.element(fold.index))
+        for out, result in zip(outs, results, strict=True):
+            s.store(out, at(column), result)
+        s.store(shared, at(column), last + 1)
+    return Kernel((x, *outs, shared), (rows, size), (), tuple(body))
+
+
+@machines
+@pytest.mark.parametrize("tree", [Tree.ROWS, Tree.SERIAL], ids=lambda tree: tree.value)
+@pytest.mark.parametrize("dtype", [float32, float64, int8, bool_], ids=str)
+def test_folds_down_columns_keep_lanes_apart(machine: Machine, dtype: DType, tree: Tree) -> None:
+    kernel = column_folds(dtype, tree)
+    for rows, count in ((0, 5), (1, 64), (3, 83), (65, 17)):
+        outs = [np.zeros(count, result_dtype(combine, dtype).numpy) for combine in combines(dtype)]
+        arrays = [samples(dtype, rows * count, count), *outs, np.zeros(count, np.int64)]
+        assert_emitted_as_interpreted(kernel, machine, arrays, [rows, count])
+
+
+@machines
+def test_strided_and_reversed_accesses_are_gathers_and_scatters(machine: Machine) -> None:
+    s, size, stride = ScalarBuilder(), Size("n"), Size("stride")
+    x, y, out = Buffer(float32, "x"), Buffer(int8, "y"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(2, Kind.PARALLEL) as task, s.loop(size, Kind.VECTOR) as i:
+        value = s.load(x, Address(((task, 1), (i, stride)), offset=1))
+        other = s.cast(s.load(y, at(i, -1)), float32)
+        s.store(out, Address(((i, 2), (task, 1))), value + other)
+    kernel = Kernel((x, y, out), (size, stride), (), tuple(body))
+    for count in (7, 70):
+        arrays = [
+            samples(float32, 3 * count + 2),
+            samples(int8, count),
+            np.zeros(2 * count, np.float32),
+        ]
+        origins = [0, count - 1, 0]
+        assert_emitted_as_interpreted(kernel, machine, arrays, [count, 3], tasks=2, origins=origins)
+
+
+@machines
+def test_loaded_indices_gather(machine: Machine) -> None:
+    s, size, width = ScalarBuilder(), Size("n"), Size("width")
+    x, places, out = (
+        Buffer(float64, "x"),
+        Buffer(int64, "places"),
+        Buffer(float64, "out", written=True),
+    )
+    with s.block() as body, s.loop(3, Kind.PARALLEL) as row, s.loop(size, Kind.VECTOR) as i:
+        place = s.load(places, at(i)).operand
+        assert isinstance(place, Var)
+        value = s.load(x, Address(((row, width), (place, 1))))
+        s.store(out, Address(((row, size), (i, 1))), value)
+    kernel = Kernel((x, places, out), (size, width), (), tuple(body))
+    rng = np.random.default_rng(1)
+    arrays = [samples(float64, 33), rng.integers(0, 11, 50), np.zeros(150)]
+    assert_emitted_as_interpreted(kernel, machine, arrays, [50, 11], tasks=3)
+
+
+@machines
+def test_masks_keep_accesses_inside_the_array(machine: Machine) -> None:
+    """A window of three round each element; both ends lack a neighbour."""
+    s, size = ScalarBuilder(), Size("n")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(1, Kind.PARALLEL), s.loop(size, Kind.VECTOR) as i:
+        index = s.element(i)
+        left = s.load(x, at(i, offset=-1), index > 0, 10.0)
+        right = s.load(x, at(i, offset=1), index + 1 < s.element(size), -10.0)
+        odd = (index & 1) == 1
+        s.store(out, at(i), left + right, where=odd)
+    kernel = Kernel((x, out), (size,), (), tuple(body))
+    for count in (1, 16, 33, 130):
+        arrays = [samples(float32, count), np.full(count, 3, np.float32)]
+        assert_emitted_as_interpreted(kernel, machine, arrays, [count])
+
+
+@machines
+def test_a_mask_that_all_lanes_share_is_obeyed(machine: Machine) -> None:
+    s, size = ScalarBuilder(), Size("n")
+    flags, x, out = (
+        Buffer(bool_, "flags"),
+        Buffer(float32, "x"),
+        Buffer(float32, "out", written=True),
+    )
+    with s.block() as body, s.loop(2, Kind.PARALLEL) as task:
+        flag = s.load(flags, at(task))
+        first = s.load(x, at(task, 1000), where=flag, other=2.0)
+        with s.loop(size, Kind.VECTOR) as i:
+            own = s.load(x, at(i), where=flag, other=1.0)
+            s.store(out, Address(((i, 1), (task, size))), own + first, where=~flag)
+    kernel = Kernel((flags, x, out), (size,), (), tuple(body))
+    arrays = [np.array([True, False]), samples(float32, 40), np.zeros(80, np.float32)]
+    assert_emitted_as_interpreted(kernel, machine, arrays, [40], tasks=2)
+
+
+@machines
+def test_stages_of_a_row_share_scratch(machine: Machine) -> None:
+    """Softmax without the exponential: a maximum, a sum whose terms are kept, and a last pass."""
+    s, size = ScalarBuilder(), Size("n")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    before = Buffer(bool_, "before", scratch=3)
+    kept = Buffer(float32, "kept", scratch=size)
+    with s.block() as body, s.loop(2, Kind.PARALLEL) as row:
+        with s.fold(0, size, Tree.LANES) as fold:
+            here = Address(((row, size), (fold.index, 1)))
+            largest = fold.join(Combine.MAX, s.load(x, here))
+        s.store(before, Address(offset=2), largest > 0)
+        with s.fold(0, size, Tree.LANES) as fold:
+            here = Address(((row, size), (fold.index, 1)))
+            term = s.load(x, here) - largest
+            s.store(kept, at(fold.index), term * term)
+            total = fold.join(Combine.SUM, term)
+        with s.loop(size, Kind.VECTOR) as i:
+            flag = s.cast(s.load(before, Address(offset=2)), float32)
+            s.store(out, Address(((row, size), (i, 1))), s.load(kept, at(i)) / total + flag)
+    kernel = Kernel((x, out), (size,), (before, kept), tuple(body))
+    for count in (5, 64, 150):
+        arrays = [samples(float32, 2 * count), np.zeros(2 * count, np.float32)]
+        assert_emitted_as_interpreted(kernel, machine, arrays, [count], tasks=2)
+
+
+@machines
+def test_serial_loops_add_to_memory_in_order(machine: Machine) -> None:
+    s, size = ScalarBuilder(), Size("n")
+    places, x, out = (
+        Buffer(int64, "places"),
+        Buffer(float32, "x"),
+        Buffer(float32, "out", written=True),
+    )
+    with s.block() as body, s.loop(1, Kind.PARALLEL), s.loop(size, Kind.SERIAL) as i:
+        place = s.load(places, at(i))
+        assert isinstance(place.operand, Var)
+        s.store(out, at(place.operand), s.load(x, at(i)), where=place > 1, add=True)
+    kernel = Kernel((places, x, out), (size,), (), tuple(body))
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 6, 90), samples(float32, 90), np.ones(6, np.float32)]
+    assert_emitted_as_interpreted(kernel, machine, arrays, [90])
+
+
+@machines
+def test_vector_loops_add_to_their_own_elements(machine: Machine) -> None:
+    s, size = ScalarBuilder(), Size("n")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(1, Kind.PARALLEL), s.loop(size, Kind.VECTOR) as i:
+        value = s.load(x, at(i))
+        s.store(out, at(i), value, where=value < 2, add=True)
+    kernel = Kernel((x, out), (size,), (), tuple(body))
+    arrays = [samples(float32, 90), samples(float32, 90, 1)]
+    assert_emitted_as_interpreted(kernel, machine, arrays, [90])
+
+
+@machines
+def test_a_fold_of_no_results_is_a_loop_of_stores(machine: Machine) -> None:
+    s, rows, size = ScalarBuilder(), Size("rows"), Size("n")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with (
+        s.block() as body,
+        s.loop(1, Kind.PARALLEL),
+        s.loop(size, Kind.VECTOR) as column,
+        s.fold(0, rows, Tree.SERIAL) as fold,
+    ):
+        here = Address(((fold.index, size), (column, 1)))
+        s.store(out, here, s.load(x, here) * s.cast(s.element(fold.index), float32))
+    kernel = Kernel((x, out), (rows, size), (), tuple(body))
+    arrays = [samples(float32, 700), np.zeros(700, np.float32)]
+    assert_emitted_as_interpreted(kernel, machine, arrays, [10, 70])
+
+
+@machines
+def test_uniform_values_are_known_to_vectors(machine: Machine) -> None:
+    """Scalars of all levels beside vectors: a size, a 0-d input, the task, a fold's result."""
+    s, size, factor = ScalarBuilder(), Size("n"), Size("factor")
+    x, scale, out = (
+        Buffer(float32, "x"),
+        Buffer(float32, "scale"),
+        Buffer(float32, "out", written=True),
+    )
+    with s.block() as body, s.loop(size, Kind.PARALLEL) as row:
+        with s.fold(0, size, Tree.LANES) as fold:
+            total = fold.join(Combine.SUM, s.load(x, Address(((row, size), (fold.index, 1)))))
+        with s.loop(size, Kind.VECTOR) as i:
+            here = Address(((row, size), (i, 1)))
+            value = s.load(x, here) * s.load(scale, Address()) + total * total
+            number = s.element(i) * s.element(factor) + s.element(row)
+            s.store(out, here, value + s.cast(number, float32))
+    kernel = Kernel((x, scale, out), (size, factor), (), tuple(body))
+    arrays = [samples(float32, 37 * 37), np.array([1.5], np.float32), np.zeros(37 * 37, np.float32)]
+    assert_emitted_as_interpreted(kernel, machine, arrays, [37, -3], tasks=37)
+
+
+def test_nothing_is_read_for_a_loop_that_is_not_entered() -> None:
+    """The load of x is hoisted out of a loop of no iterations, and x has no elements."""
+    s, size = ScalarBuilder(), Size("n")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(1, Kind.PARALLEL), s.loop(size, Kind.VECTOR) as i:
+        s.store(out, at(i), s.load(x, Address(offset=size)))
+    kernel = Kernel((x, out), (size,), (), tuple(body))
+    run(
+        kernel,
+        WIDEST,
+        [np.zeros(0, np.float32), np.zeros(0, np.float32)],
+        [0],
+        tasks=1,
+        origins=[1 << 44, 0],
+    )
