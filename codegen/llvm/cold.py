@@ -1,4 +1,4 @@
-"""Lane by lane calls of libm, kept out of line: for arguments that are rare, and functions that nobody waits for."""
+"""Calls of libm, lane by lane and out of line, for arguments that are rare."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.types import Type
 
 
-def libm(b: Builder, function: str, *args: Value) -> Value:
-    """`function(*args)` in every lane; `function` is the name of the double-precision one."""
-    type = args[0].type
-    if not type.width:
-        return b.call(_symbol(function, type), type, *args)
-    everywhere = b.constant(type.of("i1"), True)
-    return _call_lanes(b, function, everywhere, b.poison(type), args)
-
-
 def libm_where(b: Builder, where: Value, function: str, value: Value, *args: Value) -> Value:
-    """`value`, but `function(*args)` in the lanes of `where`; a branch that is seldom taken."""
+    """`value`, but `function(*args)` in the lanes of `where`: a branch that is seldom taken.
+
+    `function` is the name of the double-precision one.
+    """
     rare, join, before = b.fresh("rare"), b.fresh("join"), b.fresh("before")
     some = b.any(where)
     b.jump(before)

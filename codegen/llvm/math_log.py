@@ -51,13 +51,13 @@ class Reduced(NamedTuple):
 
 def reduce(b: Builder, x: Value) -> Reduced:
     """Of x positive and finite; of anything else, anything."""
-    e, m = _split_exponent(b, x)
+    e, m = split_exponent(b, x)
     f = m - 1.0
     tail = _float_tail(b, f) if x.type.element == "float" else _double_tail(b, f)
     return Reduced(e, f, tail)
 
 
-def _split_exponent(b: Builder, x: Value) -> tuple[Value, Value]:
+def split_exponent(b: Builder, x: Value) -> tuple[Value, Value]:
     """x = 2^e m with m in [sqrt(1/2), sqrt(2)]"""
     element = x.type.element
     mantissa_bits, bias = MANTISSA_BITS[element], BIAS[element]
