@@ -126,7 +126,7 @@ def arrays_for(graph: Graph, seed: int) -> tuple[list[np.ndarray], list[Any]]:
     rng = np.random.default_rng(seed)
     arrays, scalars = [], []
     for node in graph.inputs:
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             values = rng.choice(FLOATS, size=node.aval.sizes).astype(node.aval.dtype.numpy)
         if isinstance(node, Input):
             arrays.append(values)
