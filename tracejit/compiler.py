@@ -19,6 +19,7 @@ from tracejit.codegen.llvm.emit import emit
 from tracejit.codegen.llvm.target import TARGETS, Target
 from tracejit.ir.graph import Graph
 from tracejit.ops.registry import REGISTRY
+from tracejit.passes.duplicate import duplicate_free
 from tracejit.passes.fuse import fuse
 from tracejit.passes.layouts import Layouts
 from tracejit.passes.pipeline import optimize
@@ -51,7 +52,7 @@ class Executable:
 def compile_graph(graph: Graph, *, fastmath: bool = False) -> Executable:
     """The program that computes the graph's outputs and makes its writes."""
     start = time.perf_counter()
-    graph = optimize(graph, fastmath=fastmath)
+    graph = duplicate_free(optimize(graph, fastmath=fastmath))
     layouts = Layouts(graph)
     steps = fuse(graph, layouts, join=config.fuse)
     plan = Assembly(graph, layouts, kernel_source).plan(steps)

@@ -176,11 +176,20 @@ class Fusion:
     def _try_join(self, group: Group, node: Apply) -> bool:
         if group.single or len(group.members) >= MOST_MEMBERS or not self._runs_before(node, group):
             return False
+        if self._gathers_from(node, group):
+            return False
         labels = self._labels_in(group, node)
         if labels is None or (group.split and not self._in_first_stage(group, node, labels)):
             return False
         self._join(group, node, labels)
         return True
+
+    def _gathers_from(self, node: Apply, group: Group) -> bool:
+        """The node picks elements of a value of the group, which must then be there as a whole."""
+        if not isinstance(node.op.recipe, Gather):
+            return False
+        root = self.layouts.root(node.inputs[0])
+        return isinstance(root, Apply) and self.group_of.get(root) is group
 
     def _runs_before(self, node: Apply, group: Group) -> bool:
         """None of the node's other producers needs the group."""
@@ -190,11 +199,10 @@ class Fusion:
         """Where the node's dimensions lie in the group's space, or None where they do not."""
         shape, space = node.aval.sizes, group.space
         labels: list[int | None] = [None] * len(shape)
-        for source in node.inputs:
+        for source, shift in read_along(node):
             known = self._source_labels(group, source)
             if known is None:
                 continue
-            shift = len(shape) - len(known)
             for axis, label in enumerate(known):
                 if label is None or shape[axis + shift] == 1:
                     continue
@@ -291,6 +299,8 @@ class Fusion:
             return
         if len(group.members) + len(other.members) > MOST_MEMBERS:
             return
+        if any(self._gathers_from(member, other) for member in group.members):
+            return
         if other.space == group.space and self._compatible_axes(group, other):
             self._absorb(group, other, dict(enumerate(range(len(group.space)))))
             return
@@ -337,11 +347,10 @@ class Fusion:
                 return None
         spread: dict[int, int] = {}
         node_labels = group.labels[node]
-        for source in node.inputs:
+        for source, shift in read_along(node):
             labels = self._source_labels(other, source)
             if labels is None:
                 continue
-            shift = len(node_labels) - len(labels)
             for axis, label in enumerate(labels):
                 place = node_labels[axis + shift]
                 if label is None:
@@ -426,6 +435,14 @@ class Fusion:
             if member in self.pinned or any(u not in inside for u in self._compute_users(member))
         )
         return Fused(group.space, group.axes, members, group.labels, stores, group.split)
+
+
+def read_along(node: Apply) -> list[tuple[Node, int]]:
+    """The inputs read element by element, and which of the node's axes the first of each lies along."""
+    ndim = node.aval.ndim
+    if isinstance(node.op.recipe, Gather):
+        return [(node.inputs[1], node.kwargs["axis"])]
+    return [(source, ndim - source.aval.ndim) for source in node.inputs]
 
 
 def fuse(graph: Graph, layouts: Layouts, *, join: bool = True) -> list[Step]:
