@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import cache, reduce
 from typing import Any, Final, Literal
 
 import ml_dtypes
@@ -162,7 +162,7 @@ def weak_or_dtype(value: Any) -> DType | type:
     return as_dtype(getattr(value, "dtype", value))
 
 
-@lru_cache(maxsize=None)
+@cache
 def promote_all(*dtypes: DType | type) -> DType:
     """`promote` over any number of dtypes; bool, int and float stand for weak Python numbers."""
     strong = [dtype for dtype in dtypes if isinstance(dtype, DType)]

@@ -1,5 +1,43 @@
-"""The ops: one record each, and the functions that users call, built on them."""
+"""The ops: one record each, and the functions that users call, built on them. `random` is a module of its own."""
 
+from tracejit.ops import random
+from tracejit.ops.composite import (
+    batch_norm,
+    cross_entropy,
+    dropout,
+    gelu,
+    layer_norm,
+    log_softmax,
+    logsumexp,
+    moments,
+    mse_loss,
+    silu,
+    softmax,
+    stop_gradient,
+)
+from tracejit.ops.contract import (
+    dot,
+    einsum,
+    kron,
+    matmul,
+    outer,
+    tensordot,
+    trace,
+    vecdot,
+)
+from tracejit.ops.creation import (
+    arange,
+    eye,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tril,
+    triu,
+    zeros,
+    zeros_like,
+)
 from tracejit.ops.elementwise import (
     abs,
     add,
@@ -12,7 +50,6 @@ from tracejit.ops.elementwise import (
     bitwise_xor,
     ceil,
     clip,
-    constant,
     copysign,
     divide,
     equal,
@@ -33,6 +70,7 @@ from tracejit.ops.elementwise import (
     minimum,
     multiply,
     negative,
+    nextafter,
     not_equal,
     positive,
     reciprocal,
@@ -45,7 +83,6 @@ from tracejit.ops.elementwise import (
     subtract,
     trunc,
     where,
-    zeros_like,
 )
 from tracejit.ops.functions import (
     acos,
@@ -67,7 +104,6 @@ from tracejit.ops.functions import (
     log10,
     logaddexp,
     pow,
-    power,
     relu,
     sigmoid,
     sin,
@@ -75,6 +111,18 @@ from tracejit.ops.functions import (
     softplus,
     tan,
     tanh,
+)
+from tracejit.ops.index import (
+    add_at,
+    diagonal,
+    getitem,
+    one_hot,
+    put,
+    scatter_add,
+    select,
+    set_item,
+    take,
+    take_along_axis,
 )
 from tracejit.ops.reduce import (
     all,
@@ -117,5 +165,22 @@ from tracejit.ops.slicing import (
     stack,
     tile,
     unstack,
-    update_slice,
 )
+
+__all__ = [
+    "REGISTRY", "random", "abs", "acos", "acosh", "add", "add_at", "all", "any", "arange", "argmax", "argmin", "asin",
+    "asinh", "astype", "atan", "atan2", "atanh", "batch_norm", "bitwise_and", "bitwise_invert", "bitwise_left_shift",
+    "bitwise_or", "bitwise_right_shift", "bitwise_xor", "broadcast_arrays", "broadcast_to", "ceil", "clip", "concat",
+    "copysign", "cos", "cosh", "count_nonzero", "cross_entropy", "cumulative_prod", "cumulative_sum", "diagonal",
+    "divide", "dot", "dropout", "einsum", "equal", "erf", "exp", "expand_dims", "expm1", "eye", "flatten", "flip",
+    "floor", "floor_divide", "full", "full_like", "gelu", "getitem", "greater", "greater_equal", "hypot", "isfinite",
+    "isinf", "isnan", "kron", "layer_norm", "less", "less_equal", "linspace", "log", "log10", "log1p", "log2",
+    "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "matmul",
+    "matrix_transpose", "max", "maximum", "mean", "meshgrid", "min", "minimum", "moments", "moveaxis", "mse_loss",
+    "multiply", "negative", "nextafter", "not_equal", "one_hot", "ones", "ones_like", "outer", "pad", "permute_dims",
+    "positive", "pow", "prod", "put", "reciprocal", "relu", "remainder", "repeat", "reshape", "roll", "round",
+    "scatter_add", "select", "set_item", "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus",
+    "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take",
+    "take_along_axis", "tan", "tanh", "tensordot", "tile", "trace", "transpose", "tril", "triu", "trunc", "unstack",
+    "var", "vecdot", "where", "zeros", "zeros_like",
+]  # fmt: skip

@@ -17,7 +17,10 @@ from tracejit.ir.aval import Aval, Shape, aval
 from tracejit.ops.registry import REGISTRY
 
 NUMBERS = frozenset({bool, int, float})
-_RANGES = {dtype: (int(np.iinfo(dtype.numpy).min), int(np.iinfo(dtype.numpy).max)) for dtype in dtypes.INTEGERS}
+_RANGES = {
+    dtype: (int(np.iinfo(dtype.numpy).min), int(np.iinfo(dtype.numpy).max))
+    for dtype in dtypes.INTEGERS
+}
 
 
 def refuse(error: type[Exception], name: str, avals: Iterable[object], why: str) -> NoReturn:
@@ -98,7 +101,9 @@ def normal_axis(axis: int, ndim: int, name: str) -> int:
     """`axis` counted from the front."""
     axis = as_index(axis)
     if not -ndim <= axis < ndim:
-        raise AxisError(at_user_line(f"{name}: axis {axis} is out of bounds for an array of {ndim} dimensions"))
+        raise AxisError(
+            at_user_line(f"{name}: axis {axis} is out of bounds for an array of {ndim} dimensions")
+        )
     return axis % ndim
 
 
@@ -106,7 +111,9 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> tuple
     """Axes as ascending numbers from the front; None means all."""
     if axis is None:
         return tuple(range(ndim))
-    axes = [normal_axis(a, ndim, name) for a in (axis if isinstance(axis, tuple | list) else (axis,))]
+    axes = [
+        normal_axis(a, ndim, name) for a in (axis if isinstance(axis, tuple | list) else (axis,))
+    ]
     if len(set(axes)) != len(axes):
         raise ShapeError(at_user_line(f"{name}: an axis is named twice in {axis}"))
     return tuple(sorted(axes))
@@ -140,5 +147,10 @@ def one_device(name: str, avals: Sequence[Aval]) -> str:
     """The device of an op's arguments; 0-d ones go along with the others."""
     devices = {a.device for a in avals if a.shape} or {a.device for a in avals}
     if len(devices) > 1:
-        refuse(ShapeError, name, avals, "the arguments are on different devices: move one by .to(device)")
+        refuse(
+            ShapeError,
+            name,
+            avals,
+            "the arguments are on different devices: move one by .to(device)",
+        )
     return devices.pop() if devices else "cpu"

@@ -8,7 +8,6 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import DTypeError
-from tracejit.dispatch import Scalar
 from tracejit.dtypes import ALL, FLOATING, INTEGERS, NUMERIC, DType, bool_
 from tracejit.ir.aval import Aval, aval
 from tracejit.ops.arguments import (
@@ -22,7 +21,7 @@ from tracejit.ops.arguments import (
     value_or_number,
     weak_dtype,
 )
-from tracejit.ops.families import comparison, logical, pointwise, record
+from tracejit.ops.families import comparison, extern, logical, pointwise, record
 from tracejit.ops.op import Op, Params, Pointwise
 
 BITS = (bool_, *INTEGERS)
@@ -64,7 +63,11 @@ def _astype_scalar(s: Any, x: Any, *, dtype: DType) -> Any:
 
 def _astype_eval(x: Any, *, dtype: DType) -> Any:
     with np.errstate(all="ignore"):
-        return x.astype(np.float32).astype(dtype.numpy) if dtype is dtypes.bfloat16 else x.astype(dtype.numpy)
+        return (
+            x.astype(np.float32).astype(dtype.numpy)
+            if dtype is dtypes.bfloat16
+            else x.astype(dtype.numpy)
+        )
 
 
 _cast_to = record(
@@ -118,7 +121,10 @@ divide = pointwise(
     integers=dtypes.float64,
     eval=np.divide,
     scalar=lambda s, x, y: x / y,
-    vjp=(lambda ct, out, x, y: divide(ct, y), lambda ct, out, x, y: negative(divide(multiply(ct, out), y))),
+    vjp=(
+        lambda ct, out, x, y: divide(ct, y),
+        lambda ct, out, x, y: negative(divide(multiply(ct, out), y)),
+    ),
     doc="x / y; integers are divided in float64.",
 )
 
@@ -148,7 +154,10 @@ remainder = pointwise(
     dtypes=NUMERIC,
     eval=np.remainder,
     scalar=lambda s, x, y: s.floormod(x, y),
-    vjp=(lambda ct, out, x, y: ct, lambda ct, out, x, y: negative(multiply(ct, floor_divide(x, y)))),
+    vjp=(
+        lambda ct, out, x, y: ct,
+        lambda ct, out, x, y: negative(multiply(ct, floor_divide(x, y))),
+    ),
     doc="x - y * floor(x / y), with the sign of y; an integer modulo 0 is 0.",
 )
 negative = pointwise(
@@ -220,7 +229,11 @@ def _reciprocal(s: Any, x: Any) -> Any:
 
 
 def _reciprocal_eval(x: Any) -> Any:
-    return np.reciprocal(x) if x.dtype.kind not in "iu" else np.where(np.isin(x, (1, -1)), x, 0).astype(x.dtype)
+    return (
+        np.reciprocal(x)
+        if x.dtype.kind not in "iu"
+        else np.where(np.isin(x, (1, -1)), x, 0).astype(x.dtype)
+    )
 
 
 reciprocal = pointwise(
@@ -250,7 +263,9 @@ def _rounding(name: str, eval: Any, doc: str) -> Op:
 floor = _rounding("floor", np.floor, "The largest whole number at most x; integers as they are.")
 ceil = _rounding("ceil", np.ceil, "The least whole number at least x; integers as they are.")
 trunc = _rounding("trunc", np.trunc, "The whole part of x; integers as they are.")
-round = _rounding("round", np.rint, "The nearest whole number, halves to even; integers as they are.")
+round = _rounding(
+    "round", np.rint, "The nearest whole number, halves to even; integers as they are."
+)
 
 
 # the larger, the smaller, and choice
@@ -290,8 +305,12 @@ _clip = pointwise(
     scalar=lambda s, x, least, most: s.min(s.max(x, least), most),
     vjp=(
         lambda ct, out, x, least, most: where(equal(x, out), ct, 0.0),
-        lambda ct, out, x, least, most: where(logical_and(less(x, least), equal(out, least)), ct, 0.0),
-        lambda ct, out, x, least, most: where(logical_or(greater(x, most), greater(least, most)), ct, 0.0),
+        lambda ct, out, x, least, most: where(
+            logical_and(less(x, least), equal(out, least)), ct, 0.0
+        ),
+        lambda ct, out, x, least, most: where(
+            logical_or(greater(x, most), greater(least, most)), ct, 0.0
+        ),
     ),
     doc="x limited to between `least` and `most`.",
 )
@@ -304,7 +323,9 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
     included.
     """
     x = value(x)
-    dtype = dtypes.promote_all(*(weak_dtype(value_or_number(arg)) for arg in (x, min, max) if arg is not None))
+    dtype = dtypes.promote_all(
+        *(weak_dtype(value_or_number(arg)) for arg in (x, min, max) if arg is not None)
+    )
     return _clip(x, _bound(min, dtype, -1), _bound(max, dtype, 1))
 
 
@@ -350,11 +371,17 @@ where = record(
 # comparison
 
 equal = comparison("equal", eval=np.equal, scalar=lambda s, x, y: x == y, doc="x == y.")
-not_equal = comparison("not_equal", eval=np.not_equal, scalar=lambda s, x, y: x != y, doc="x != y; true of NaN.")
+not_equal = comparison(
+    "not_equal", eval=np.not_equal, scalar=lambda s, x, y: x != y, doc="x != y; true of NaN."
+)
 less = comparison("less", eval=np.less, scalar=lambda s, x, y: s.lt(x, y), doc="x < y.")
-less_equal = comparison("less_equal", eval=np.less_equal, scalar=lambda s, x, y: s.le(x, y), doc="x <= y.")
+less_equal = comparison(
+    "less_equal", eval=np.less_equal, scalar=lambda s, x, y: s.le(x, y), doc="x <= y."
+)
 greater = comparison("greater", eval=np.greater, scalar=lambda s, x, y: s.lt(y, x), doc="x > y.")
-greater_equal = comparison("greater_equal", eval=np.greater_equal, scalar=lambda s, x, y: s.le(y, x), doc="x >= y.")
+greater_equal = comparison(
+    "greater_equal", eval=np.greater_equal, scalar=lambda s, x, y: s.le(y, x), doc="x >= y."
+)
 
 
 def _predicate(name: str, eval: Any, scalar: Any, doc: str) -> Op:
@@ -362,16 +389,31 @@ def _predicate(name: str, eval: Any, scalar: Any, doc: str) -> Op:
 
 
 isnan = _predicate("isnan", np.isnan, lambda s, x: x != x, "Whether x is NaN.")
-isinf = _predicate("isinf", np.isinf, lambda s, x: s.abs(x) == float("inf"), "Whether x is an infinity.")
-isfinite = _predicate("isfinite", np.isfinite, lambda s, x: s.abs(x) < float("inf"), "Whether x is neither NaN nor inf.")
-signbit = _predicate("signbit", np.signbit, lambda s, x: s.signbit(x), "Whether x's sign is minus; true of -0.0.")
+isinf = _predicate(
+    "isinf", np.isinf, lambda s, x: s.abs(x) == float("inf"), "Whether x is an infinity."
+)
+isfinite = _predicate(
+    "isfinite",
+    np.isfinite,
+    lambda s, x: s.abs(x) < float("inf"),
+    "Whether x is neither NaN nor inf.",
+)
+signbit = _predicate(
+    "signbit", np.signbit, lambda s, x: s.signbit(x), "Whether x's sign is minus; true of -0.0."
+)
 
 
 # logic and bits
 
-logical_and = logical("logical_and", eval=np.logical_and, scalar=lambda s, x, y: x & y, doc="Both are true.")
-logical_or = logical("logical_or", eval=np.logical_or, scalar=lambda s, x, y: x | y, doc="At least one is true.")
-logical_xor = logical("logical_xor", eval=np.logical_xor, scalar=lambda s, x, y: x ^ y, doc="Exactly one is true.")
+logical_and = logical(
+    "logical_and", eval=np.logical_and, scalar=lambda s, x, y: x & y, doc="Both are true."
+)
+logical_or = logical(
+    "logical_or", eval=np.logical_or, scalar=lambda s, x, y: x | y, doc="At least one is true."
+)
+logical_xor = logical(
+    "logical_xor", eval=np.logical_xor, scalar=lambda s, x, y: x ^ y, doc="Exactly one is true."
+)
 logical_not = logical("logical_not", eval=np.logical_not, scalar=lambda s, x: ~x, doc="x is false.")
 
 
@@ -379,9 +421,15 @@ def _bits(name: str, eval: Any, scalar: Any, doc: str) -> Op:
     return pointwise(name, dtypes=BITS, eval=eval, scalar=scalar, doc=doc)
 
 
-bitwise_and = _bits("bitwise_and", np.bitwise_and, lambda s, x, y: x & y, "x & y, of integers or bools.")
-bitwise_or = _bits("bitwise_or", np.bitwise_or, lambda s, x, y: x | y, "x | y, of integers or bools.")
-bitwise_xor = _bits("bitwise_xor", np.bitwise_xor, lambda s, x, y: x ^ y, "x ^ y, of integers or bools.")
+bitwise_and = _bits(
+    "bitwise_and", np.bitwise_and, lambda s, x, y: x & y, "x & y, of integers or bools."
+)
+bitwise_or = _bits(
+    "bitwise_or", np.bitwise_or, lambda s, x, y: x | y, "x | y, of integers or bools."
+)
+bitwise_xor = _bits(
+    "bitwise_xor", np.bitwise_xor, lambda s, x, y: x ^ y, "x ^ y, of integers or bools."
+)
 bitwise_invert = _bits("bitwise_invert", np.invert, lambda s, x: ~x, "~x, of integers or bools.")
 bitwise_left_shift = pointwise(
     "bitwise_left_shift",
@@ -407,7 +455,10 @@ copysign = pointwise(
     integers=dtypes.float64,
     eval=np.copysign,
     scalar=lambda s, x, y: s.copysign(x, y),
-    vjp=(lambda ct, out, x, y: where(equal(signbit(x), signbit(y)), ct, negative(ct)), _zero_gradient),
+    vjp=(
+        lambda ct, out, x, y: where(equal(signbit(x), signbit(y)), ct, negative(ct)),
+        _zero_gradient,
+    ),
     doc="|x| with the sign of y.",
 )
 _nextafter_single = pointwise(
@@ -418,9 +469,31 @@ _nextafter_single = pointwise(
     not_differentiable="a step of one unit in the last place has no derivative",
     doc="The next number after x towards y.",
 )
+# A kernel computes float16 in float32, where the next number is another one.
+_nextafter_half = extern(
+    "nextafter_half",
+    infer=lambda x, y: aval(
+        x.dtype, broadcast_shapes("nextafter", (x, y)), one_device("nextafter", (x, y))
+    ),
+    eval=np.nextafter,
+    not_differentiable="a step of one unit in the last place has no derivative",
+    doc="The next float16 or bfloat16 after x towards y.",
+)
 
 
-def is_number(x: Any, number: float) -> bool:
-    """Whether `x` is a Python number, given or wrapped, of that value."""
-    given = x.value if isinstance(x, Scalar) else x
-    return type(given) in NUMBERS and given == number
+def nextafter(x: Any, y: Any) -> Any:
+    """The next number after `x` towards `y`, in the floating-point dtype that both promote to."""
+    x, y = value_or_number(x), value_or_number(y)
+    dtype = dtypes.promote_all(weak_dtype(x), weak_dtype(y))
+    if dtype in dtypes.HALF:
+        return _nextafter_half(cast(x, dtype), cast(y, dtype))
+    return _nextafter_single(x, y)
+
+
+__all__ = [
+    "abs", "add", "astype", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift",
+    "bitwise_xor", "ceil", "clip", "copysign", "divide", "equal", "floor", "floor_divide", "greater", "greater_equal",
+    "isfinite", "isinf", "isnan", "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
+    "minimum", "multiply", "negative", "nextafter", "not_equal", "positive", "reciprocal", "remainder", "round", "sign",
+    "signbit", "sqrt", "square", "subtract", "trunc", "where",
+]  # fmt: skip

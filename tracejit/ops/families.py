@@ -49,7 +49,9 @@ class Vjp:
     def __call__(self, ct: Any, out: Any, *args: Any, **params: Any) -> tuple[Any, ...]:
         return self.of((True,) * len(args), ct, out, *args, **params)
 
-    def of(self, needed: Sequence[bool], ct: Any, out: Any, *args: Any, **params: Any) -> tuple[Any, ...]:
+    def of(
+        self, needed: Sequence[bool], ct: Any, out: Any, *args: Any, **params: Any
+    ) -> tuple[Any, ...]:
         """One cotangent per argument, of its shape; None for those not needed, numbers and integers."""
         return tuple(
             unbroadcast(rule(ct, out, *args, **params), arg.aval)
@@ -70,7 +72,9 @@ def unbroadcast(ct: Any, target: Aval) -> Any:
     if shape == target.shape:
         return ct
     lead = len(shape) - len(target.shape)
-    stretched = (axis for axis in range(lead, len(shape)) if target.shape[axis - lead] == 1 != shape[axis])
+    stretched = (
+        axis for axis in range(lead, len(shape)) if target.shape[axis - lead] == 1 != shape[axis]
+    )
     return reshape_to(add_up(ct, (*range(lead), *stretched)), target.shape)
 
 
@@ -117,7 +121,9 @@ def in_single(eval: Rule) -> Rule:
     """`eval` with float16 and bfloat16 arguments computed in float32 and the result rounded once."""
 
     def evaluate(*arrays: Any, **params: Any) -> Any:
-        half = next((a.dtype for a in arrays if a.dtype.itemsize == 2 and a.dtype.kind not in "iu"), None)
+        half = next(
+            (a.dtype for a in arrays if a.dtype.itemsize == 2 and a.dtype.kind not in "iu"), None
+        )
         with np.errstate(all="ignore"):
             if half is None:
                 return np.asarray(eval(*arrays, **params))
@@ -128,14 +134,22 @@ def in_single(eval: Rule) -> Rule:
 
 
 def _widened(array: Any) -> Any:
-    return array.astype(np.float32) if array.dtype.itemsize == 2 and array.dtype.kind not in "iu" else array
+    return (
+        array.astype(np.float32)
+        if array.dtype.itemsize == 2 and array.dtype.kind not in "iu"
+        else array
+    )
 
 
 def computing_dtype(dtype: DType, accepted: Sequence[DType]) -> DType | None:
     """The dtype that an op on `accepted` computes in: `dtype` itself, or the first that holds its values."""
     if dtype in accepted:
         return dtype
-    wider = (other for other in accepted if other is not dtypes.bfloat16 and dtypes.can_cast(dtype, other))
+    wider = (
+        other
+        for other in accepted
+        if other is not dtypes.bfloat16 and dtypes.can_cast(dtype, other)
+    )
     return next(wider, None)
 
 
@@ -230,7 +244,9 @@ def _beyond_as_infinity(args: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(strong) != 1:
         return args
     return tuple(
-        float("inf" if arg > 0 else "-inf") if type(arg) is int and not in_range(arg, strong[0]) else arg
+        float("inf" if arg > 0 else "-inf")
+        if type(arg) is int and not in_range(arg, strong[0])
+        else arg
         for arg in args
     )
 
@@ -270,10 +286,19 @@ def reduction(
     def infer(x: Aval, *, axes: tuple[int, ...]) -> Aval:
         if x.dtype not in dtypes:
             refuse(DTypeError, name, (x,), f"takes no {x.dtype.name}")
-        if not axes or axes != tuple(range(axes[0], axes[-1] + 1)) or not 0 <= axes[0] <= axes[-1] < x.ndim:
+        if (
+            not axes
+            or axes != tuple(range(axes[0], axes[-1] + 1))
+            or not 0 <= axes[0] <= axes[-1] < x.ndim
+        ):
             refuse(ShapeError, name, (x,), f"axes must be ascending and adjacent, got {axes}")
         if needs_elements and any(x.shape[axis] == 0 for axis in axes):
-            refuse(ShapeError, name, (x,), f"the reduced axes {axes} hold no elements, which have no {name}")
+            refuse(
+                ShapeError,
+                name,
+                (x,),
+                f"the reduced axes {axes} hold no elements, which have no {name}",
+            )
         return aval(result or x.dtype, x.shape[: axes[0]] + x.shape[axes[-1] + 1 :], x.device)
 
     return register(
@@ -295,7 +320,9 @@ def as_given(*args: Any, **params: Any) -> tuple[tuple[Any, ...], Params]:
     return tuple(map(value_or_number, args)), params
 
 
-def view(name: str, *, infer: Rule, eval: Rule, layout: Rule, vjp: Rule, doc: str = "") -> Op:
+def view(
+    name: str, *, infer: Rule, eval: Rule, layout: Rule, vjp: Rule | None, doc: str = ""
+) -> Op:
     """The same elements in another arrangement, of any dtype; `infer` gives the shape."""
 
     @lru_cache(maxsize=4096)

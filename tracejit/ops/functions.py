@@ -11,12 +11,9 @@ from tracejit import dtypes
 from tracejit._errors import at_user_line
 from tracejit.dispatch import Scalar
 from tracejit.dtypes import FLOATING, NUMERIC
-from tracejit.ops.arguments import value_or_number, weak_dtype
+from tracejit.ops.arguments import cast, value, value_or_number, weak_dtype
 from tracejit.ops.elementwise import (
-    abs,
     add,
-    astype,
-    cast,
     divide,
     equal,
     greater,
@@ -24,11 +21,9 @@ from tracejit.ops.elementwise import (
     multiply,
     negative,
     reciprocal,
-    sign,
     sqrt,
     square,
     subtract,
-    value,
     where,
     zeros_like,
 )
@@ -56,15 +51,33 @@ def _function(name: str, eval: Any, method: str, derivative: Any, doc: str) -> O
 
 exp = _function("exp", np.exp, "exp", lambda ct, out, x: multiply(ct, out), "e to the power x.")
 expm1 = _function(
-    "expm1", np.expm1, "expm1", lambda ct, out, x: add(multiply(ct, out), ct), "exp(x) - 1, exact near 0."
+    "expm1",
+    np.expm1,
+    "expm1",
+    lambda ct, out, x: add(multiply(ct, out), ct),
+    "exp(x) - 1, exact near 0.",
 )
 log = _function("log", np.log, "log", lambda ct, out, x: divide(ct, x), "The natural logarithm.")
 log1p = _function(
-    "log1p", np.log1p, "log1p", lambda ct, out, x: divide(ct, add(x, 1)), "log(1 + x), exact near 0."
+    "log1p",
+    np.log1p,
+    "log1p",
+    lambda ct, out, x: divide(ct, add(x, 1)),
+    "log(1 + x), exact near 0.",
 )
-log2 = _function("log2", np.log2, "log2", lambda ct, out, x: divide(ct, multiply(x, LN2)), "The logarithm to base 2.")
+log2 = _function(
+    "log2",
+    np.log2,
+    "log2",
+    lambda ct, out, x: divide(ct, multiply(x, LN2)),
+    "The logarithm to base 2.",
+)
 log10 = _function(
-    "log10", np.log10, "log10", lambda ct, out, x: divide(ct, multiply(x, LN10)), "The logarithm to base 10."
+    "log10",
+    np.log10,
+    "log10",
+    lambda ct, out, x: divide(ct, multiply(x, LN10)),
+    "The logarithm to base 10.",
 )
 
 
@@ -89,10 +102,22 @@ logaddexp = pointwise(
 
 # trigonometry
 
-sin = _function("sin", np.sin, "sin", lambda ct, out, x: multiply(ct, cos(x)), "The sine of x radians.")
-cos = _function("cos", np.cos, "cos", lambda ct, out, x: negative(multiply(ct, sin(x))), "The cosine of x radians.")
+sin = _function(
+    "sin", np.sin, "sin", lambda ct, out, x: multiply(ct, cos(x)), "The sine of x radians."
+)
+cos = _function(
+    "cos",
+    np.cos,
+    "cos",
+    lambda ct, out, x: negative(multiply(ct, sin(x))),
+    "The cosine of x radians.",
+)
 tan = _function(
-    "tan", np.tan, "tan", lambda ct, out, x: multiply(ct, add(square(out), 1)), "The tangent of x radians."
+    "tan",
+    np.tan,
+    "tan",
+    lambda ct, out, x: multiply(ct, add(square(out), 1)),
+    "The tangent of x radians.",
 )
 asin = _function(
     "asin",
@@ -115,10 +140,18 @@ atan = _function(
     lambda ct, out, x: divide(ct, add(square(x), 1)),
     "The angle in [-pi/2, pi/2] whose tangent is x.",
 )
-sinh = _function("sinh", np.sinh, "sinh", lambda ct, out, x: multiply(ct, cosh(x)), "The hyperbolic sine.")
-cosh = _function("cosh", np.cosh, "cosh", lambda ct, out, x: multiply(ct, sinh(x)), "The hyperbolic cosine.")
+sinh = _function(
+    "sinh", np.sinh, "sinh", lambda ct, out, x: multiply(ct, cosh(x)), "The hyperbolic sine."
+)
+cosh = _function(
+    "cosh", np.cosh, "cosh", lambda ct, out, x: multiply(ct, sinh(x)), "The hyperbolic cosine."
+)
 tanh = _function(
-    "tanh", np.tanh, "tanh", lambda ct, out, x: multiply(ct, subtract(1, square(out))), "The hyperbolic tangent."
+    "tanh",
+    np.tanh,
+    "tanh",
+    lambda ct, out, x: multiply(ct, subtract(1, square(out))),
+    "The hyperbolic tangent.",
 )
 asinh = _function(
     "asinh",
@@ -171,7 +204,9 @@ hypot = pointwise(
 def _power_eval(x: Any, y: Any) -> Any:
     if x.dtype.kind not in "iu":
         return np.power(x, y)
-    inverse = np.where(np.equal(x, 1), 1, np.where(np.equal(x, -1), np.where(y & 1, -1, 1), 0)).astype(x.dtype)
+    inverse = np.where(
+        np.equal(x, 1), 1, np.where(np.equal(x, -1), np.where(y & 1, -1, 1), 0)
+    ).astype(x.dtype)
     return np.where(y < 0, inverse, np.power(x, np.where(y < 0, 0, y).astype(y.dtype)))
 
 
@@ -274,7 +309,6 @@ erf = pointwise(
 )
 
 __all__ = [
-    "abs", "acos", "acosh", "asin", "asinh", "astype", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp", "expm1",
-    "hypot", "log", "log10", "log1p", "log2", "logaddexp", "pow", "power", "relu", "sigmoid", "sign", "sin", "sinh",
-    "softplus", "tan", "tanh",
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp", "expm1", "hypot", "log",
+    "log10", "log1p", "log2", "logaddexp", "pow", "relu", "sigmoid", "sin", "sinh", "softplus", "tan", "tanh",
 ]  # fmt: skip

@@ -42,7 +42,7 @@ class View:
     `layout(layout, **params) -> Layout | None`: the strided view of a strided array, or None where only a copy has it.
     """
 
-    layout: Callable[..., "Layout | None"]
+    layout: Callable[..., Layout | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class ScatterAdd:
 class Update:
     """`base` with a part replaced by `value`; `layout(layout, **params)` is that part, as a View's would be."""
 
-    layout: Callable[..., "Layout | None"]
+    layout: Callable[..., Layout | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,9 @@ class Extern:
     """Computed by the op's own `eval` on NumPy arrays, outside generated code."""
 
 
-Recipe = Pointwise | Reduction | View | Gather | ScatterAdd | Update | Concat | Pad | Contract | Extern
+Recipe = (
+    Pointwise | Reduction | View | Gather | ScatterAdd | Update | Concat | Pad | Contract | Extern
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +123,3 @@ class Op:
 
     def __repr__(self) -> str:
         return self.name
-

@@ -16,7 +16,17 @@ from tracejit._errors import DTypeError, ShapeError
 from tracejit.dtypes import NUMERIC, DType
 from tracejit.ir.aval import Aval, Shape, aval
 from tracejit.ops.arguments import cast, normal_axes, normal_axis, refuse, value
-from tracejit.ops.elementwise import constant, divide, equal, multiply, not_equal, square, sqrt, subtract, where
+from tracejit.ops.elementwise import (
+    constant,
+    divide,
+    equal,
+    multiply,
+    not_equal,
+    sqrt,
+    square,
+    subtract,
+    where,
+)
 from tracejit.ops.families import add_up, extern, reduction, reduction_groups, reshape_to
 from tracejit.ops.op import Op
 from tracejit.ops.shape import broadcast_to, expand_dims, flatten
@@ -86,8 +96,12 @@ reduce_prod = reduction(
     eval=lambda x, *, axes: np.prod(x, axis=axes, dtype=x.dtype),
     vjp=_to_the_others,
 )
-reduce_max = reduction("max", dtypes=NUMERIC, eval=_over(np.max), vjp=_to_the_chosen, needs_elements=True)
-reduce_min = reduction("min", dtypes=NUMERIC, eval=_over(np.min), vjp=_to_the_chosen, needs_elements=True)
+reduce_max = reduction(
+    "max", dtypes=NUMERIC, eval=_over(np.max), vjp=_to_the_chosen, needs_elements=True
+)
+reduce_min = reduction(
+    "min", dtypes=NUMERIC, eval=_over(np.min), vjp=_to_the_chosen, needs_elements=True
+)
 reduce_any = reduction("any", dtypes=(dtypes.bool_,), eval=_over(np.any))
 reduce_all = reduction("all", dtypes=(dtypes.bool_,), eval=_over(np.all))
 reduce_argmax = reduction(
@@ -108,7 +122,9 @@ def kept(result: Any, shape: Shape, axes: tuple[int, ...], keepdims: bool) -> An
     """`result`, with the reduced axes kept as extents of 1 if `keepdims`."""
     if not keepdims:
         return result
-    return reshape_to(result, tuple(1 if axis in axes else extent for axis, extent in enumerate(shape)))
+    return reshape_to(
+        result, tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
+    )
 
 
 def accumulator(dtype: DType) -> DType:
@@ -294,7 +310,9 @@ linear_scan = extern(
     eval=_linear_scan_eval,
     vjp=(
         lambda ct, out, x, decay, axis: _scan_backwards(ct, decay, axis),
-        lambda ct, out, x, decay, axis: multiply(_scan_backwards(ct, decay, axis), _shifted(out, axis, 1)),
+        lambda ct, out, x, decay, axis: multiply(
+            _scan_backwards(ct, decay, axis), _shifted(out, axis, 1)
+        ),
     ),
     doc="y[0] = x[0], y[i] = x[i] + decay[i] * y[i - 1] along `axis`.",
 )
@@ -316,7 +334,9 @@ _cumulative_prod = extern(
 )
 
 
-def cumulative_sum(x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+def cumulative_sum(
+    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
     """Running sums along `axis` (None only for at most one dimension), in the dtype that `sum` uses.
 
     With `include_initial` a 0 stands before them.
@@ -324,12 +344,16 @@ def cumulative_sum(x: Any, *, axis: int | None = None, dtype: Any = None, includ
     return _running(x, axis, dtype, include_initial, _cumulative_sum, 0)
 
 
-def cumulative_prod(x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+def cumulative_prod(
+    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
     """Running products along `axis`, as `cumulative_sum`; with `include_initial` a 1 stands before them."""
     return _running(x, axis, dtype, include_initial, _cumulative_prod, 1)
 
 
-def _running(x: Any, axis: int | None, dtype: Any, include_initial: bool, op: Op, initial: int) -> Any:
+def _running(
+    x: Any, axis: int | None, dtype: Any, include_initial: bool, op: Op, initial: int
+) -> Any:
     x = value(x)
     if axis is None and x.aval.ndim > 1:
         refuse(ShapeError, op.name, (x.aval,), "needs an axis for more than one dimension")
@@ -338,3 +362,9 @@ def _running(x: Any, axis: int | None, dtype: Any, include_initial: bool, op: Op
     x = cast(x, accumulator(x.aval.dtype) if dtype is None else dtypes.as_dtype(dtype))
     running = op(x, axis=place)
     return concat((_edge(x, place, initial), running), axis=place) if include_initial else running
+
+
+__all__ = [
+    "all", "any", "argmax", "argmin", "count_nonzero", "cumulative_prod", "cumulative_sum", "max", "mean", "min", "prod",
+    "std", "sum", "var",
+]  # fmt: skip

@@ -23,7 +23,10 @@ def register(op: Op, *, not_differentiable: str | None = None) -> Op:
 
 def missing_rules() -> dict[str, tuple[str, ...]]:
     """The rules that each op still lacks; an op with a reason to have no gradient lacks no vjp and no jvp."""
-    missing = {name: tuple(rule for rule in RULES if getattr(op, rule) is None) for name, op in REGISTRY.items()}
+    missing = {
+        name: tuple(rule for rule in RULES if getattr(op, rule) is None)
+        for name, op in REGISTRY.items()
+    }
     for name in NOT_DIFFERENTIABLE:
         missing[name] = tuple(rule for rule in missing[name] if rule == "vmap")
     return {name: rules for name, rules in missing.items() if rules}

@@ -11,7 +11,14 @@ import numpy as np
 
 from tracejit._errors import ShapeError
 from tracejit.ir.aval import Aval, Extent, Shape
-from tracejit.ops.arguments import broadcast_shapes, normal_axes, normal_axis, normal_shape, refuse, value
+from tracejit.ops.arguments import (
+    broadcast_shapes,
+    normal_axes,
+    normal_axis,
+    normal_shape,
+    refuse,
+    value,
+)
 from tracejit.ops.families import reshape_to, unbroadcast, view
 from tracejit.ops.op import Layout
 
@@ -20,7 +27,12 @@ from tracejit.ops.op import Layout
 
 def _reshape_infer(x: Aval, *, shape: Shape) -> Shape:
     if x.shape != shape and x.size != prod(shape):  # type: ignore[arg-type]  # a Dim in another place is refused by size
-        refuse(ShapeError, "reshape", (x,), f"cannot become {_shown(shape)}: {x.size} elements, not {prod(shape)}")
+        refuse(
+            ShapeError,
+            "reshape",
+            (x,),
+            f"cannot become {_shown(shape)}: {x.size} elements, not {prod(shape)}",
+        )
     return shape
 
 
@@ -92,7 +104,9 @@ _permute = view(
     infer=lambda x, *, axes: tuple(x.shape[axis] for axis in axes),
     eval=lambda x, *, axes: x.transpose(axes),
     layout=lambda layout, *, axes: Layout(
-        tuple(layout.shape[axis] for axis in axes), tuple(layout.strides[axis] for axis in axes), layout.offset
+        tuple(layout.shape[axis] for axis in axes),
+        tuple(layout.strides[axis] for axis in axes),
+        layout.offset,
     ),
     vjp=lambda ct, out, x, axes: _permute(ct, axes=tuple(int(axis) for axis in np.argsort(axes))),
     doc="Axis k of the result is axis `axes[k]` of x.",
@@ -104,7 +118,12 @@ def permute_dims(x: Any, axes: Sequence[int]) -> Any:
     x = value(x)
     order = tuple(normal_axis(axis, x.aval.ndim, "permute_dims") for axis in axes)
     if sorted(order) != list(range(x.aval.ndim)):
-        refuse(ShapeError, "permute_dims", (x.aval,), f"axes must name each axis once, got {_shown(axes)}")
+        refuse(
+            ShapeError,
+            "permute_dims",
+            (x.aval,),
+            f"axes must name each axis once, got {_shown(axes)}",
+        )
     return x if list(order) == sorted(order) else _permute(x, axes=order)
 
 
@@ -137,8 +156,17 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
     ndim = x.aval.ndim
     moved = [normal_axis(axis, ndim, "moveaxis") for axis in _as_list(source)]
     places = [normal_axis(axis, ndim, "moveaxis") for axis in _as_list(destination)]
-    if len(moved) != len(places) or len(set(moved)) != len(moved) or len(set(places)) != len(places):
-        refuse(ShapeError, "moveaxis", (x.aval,), f"source {source} and destination {destination} do not match")
+    if (
+        len(moved) != len(places)
+        or len(set(moved)) != len(moved)
+        or len(set(places)) != len(places)
+    ):
+        refuse(
+            ShapeError,
+            "moveaxis",
+            (x.aval,),
+            f"source {source} and destination {destination} do not match",
+        )
     order = [axis for axis in range(ndim) if axis not in moved]
     for place, axis in sorted(zip(places, moved)):
         order.insert(place, axis)
@@ -153,7 +181,9 @@ def _as_list(axes: int | Sequence[int]) -> list[int]:
 
 
 def _broadcast_infer(x: Aval, *, shape: Shape) -> Shape:
-    if len(shape) < x.ndim or any(n not in (1, m) for n, m in zip(reversed(x.shape), reversed(shape))):
+    if len(shape) < x.ndim or any(
+        n not in (1, m) for n, m in zip(reversed(x.shape), reversed(shape))
+    ):
         refuse(ShapeError, "broadcast_to", (x,), f"does not broadcast to {_shown(shape)}")
     return shape
 
@@ -215,10 +245,18 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
     axes = normal_axes(axis, x.aval.ndim, "squeeze")
     for place in axes:
         if shape[place] != 1:
-            refuse(ShapeError, "squeeze", (x.aval,), f"axis {place} has extent {shape[place]}, not 1")
+            refuse(
+                ShapeError, "squeeze", (x.aval,), f"axis {place} has extent {shape[place]}, not 1"
+            )
     return reshape_to(x, tuple(extent for place, extent in enumerate(shape) if place not in axes))
 
 
 def flatten(x: Any) -> Any:
     """`x` as one axis, in row-major order."""
     return reshape(x, (-1,)) if value(x).aval.size else reshape(x, (0,))
+
+
+__all__ = [
+    "broadcast_arrays", "broadcast_to", "expand_dims", "flatten", "matrix_transpose", "moveaxis", "permute_dims", "reshape",
+    "squeeze", "swapaxes", "transpose",
+]  # fmt: skip

@@ -23,7 +23,7 @@ from tracejit.ops.arguments import (
     value_or_number,
     weak_dtype,
 )
-from tracejit.ops.elementwise import constant, zeros_like
+from tracejit.ops.elementwise import zeros_like
 from tracejit.ops.families import add_up, record, reshape_to, unbroadcast, view
 from tracejit.ops.op import Concat, Layout, Pad, Params, Update
 from tracejit.ops.shape import broadcast_to, expand_dims, flatten, reshape
@@ -47,7 +47,9 @@ def slice_layout(layout: Layout, *, start: Starts, stop: Starts, step: Starts) -
     """Where a slice's elements lie."""
     shape = tuple(len(range(*bounds)) for bounds in zip(start, stop, step))
     strides = tuple(stride * by for stride, by in zip(layout.strides, step))
-    first = sum(begin * stride for begin, stride in zip(start, layout.strides)) if prod(shape) else 0
+    first = (
+        sum(begin * stride for begin, stride in zip(start, layout.strides)) if prod(shape) else 0
+    )
     return Layout(shape, strides, layout.offset + first)
 
 
@@ -137,10 +139,19 @@ update_slice = record(
 
 def _pad_infer(x: Aval, fill: Aval, *, widths: tuple[tuple[int, int], ...]) -> Aval:
     if len(widths) != x.ndim or min((w for pair in widths for w in pair), default=0) < 0:
-        refuse(ShapeError, "pad", (x,), f"needs a pair of widths of 0 or more for each axis, got {widths}")
+        refuse(
+            ShapeError,
+            "pad",
+            (x,),
+            f"needs a pair of widths of 0 or more for each axis, got {widths}",
+        )
     if fill.shape or fill.dtype is not x.dtype:
-        refuse(DTypeError, "pad", (x, fill), "needs a fill value of no dimensions and the same dtype")
-    return aval(x.dtype, tuple(before + n + after for n, (before, after) in zip(x.sizes, widths)), x.device)
+        refuse(
+            DTypeError, "pad", (x, fill), "needs a fill value of no dimensions and the same dtype"
+        )
+    return aval(
+        x.dtype, tuple(before + n + after for n, (before, after) in zip(x.sizes, widths)), x.device
+    )
 
 
 def _inside(ct: Any, widths: tuple[tuple[int, int], ...]) -> Any:
@@ -226,7 +237,12 @@ def concat(arrays: Sequence[Any], *, axis: int | None = 0) -> Any:
         values, axis = [flatten(x) for x in values], 0
     first = values[0].aval
     if first.ndim == 0:
-        refuse(ShapeError, "concat", [x.aval for x in values], "arrays of no dimensions cannot be joined; use stack")
+        refuse(
+            ShapeError,
+            "concat",
+            [x.aval for x in values],
+            "arrays of no dimensions cannot be joined; use stack",
+        )
     place = normal_axis(axis, first.ndim, "concat")
     dtype = dtypes.promote_all(*(weak_dtype(x) for x in values))
     return values[0] if len(values) == 1 else _concat(*(cast(x, dtype) for x in values), axis=place)
@@ -246,7 +262,9 @@ def unstack(x: Any, *, axis: int = 0) -> tuple[Any, ...]:
     x = value(x)
     place = normal_axis(axis, x.aval.ndim, "unstack")
     rest = (*x.aval.shape[:place], *x.aval.shape[place + 1 :])
-    return tuple(reshape_to(slice_axis(x, place, at, at + 1), rest) for at in range(x.aval.shape[place]))
+    return tuple(
+        reshape_to(slice_axis(x, place, at, at + 1), rest) for at in range(x.aval.shape[place])
+    )
 
 
 def split(x: Any, sections: int | Sequence[int], *, axis: int = 0) -> list[Any]:
@@ -258,7 +276,12 @@ def split(x: Any, sections: int | Sequence[int], *, axis: int = 0) -> list[Any]:
         cuts = [slice(None, as_index(cut)).indices(extent)[1] for cut in sections]
     else:
         if sections < 1 or extent % sections:
-            refuse(ShapeError, "split", (x.aval,), f"axis {place} does not divide into {sections} equal parts")
+            refuse(
+                ShapeError,
+                "split",
+                (x.aval,),
+                f"axis {place} does not divide into {sections} equal parts",
+            )
         cuts = [extent // sections * part for part in range(1, sections)]
     ends = [*cuts, extent]
     return [slice_axis(x, place, begin, max(begin, end)) for begin, end in zip([0, *cuts], ends)]
@@ -282,7 +305,11 @@ def roll(x: Any, shift: int | Sequence[int], *, axis: int | Sequence[int] | None
 def _rolled(x: Any, by: int, axis: int) -> Any:
     extent = x.aval.shape[axis]
     cut = -by % extent if extent else 0
-    return concat((slice_axis(x, axis, cut, extent), slice_axis(x, axis, 0, cut)), axis=axis) if cut else x
+    return (
+        concat((slice_axis(x, axis, cut, extent), slice_axis(x, axis, 0, cut)), axis=axis)
+        if cut
+        else x
+    )
 
 
 def repeat(x: Any, repeats: int, *, axis: int | None = None) -> Any:
@@ -293,7 +320,9 @@ def repeat(x: Any, repeats: int, *, axis: int | None = None) -> Any:
     place = normal_axis(axis, x.aval.ndim, "repeat")
     times = as_index(repeats)
     shape = x.aval.shape
-    spread = broadcast_to(expand_dims(x, place + 1), (*shape[: place + 1], times, *shape[place + 1 :]))
+    spread = broadcast_to(
+        expand_dims(x, place + 1), (*shape[: place + 1], times, *shape[place + 1 :])
+    )
     return reshape_to(spread, (*shape[:place], shape[place] * times, *shape[place + 1 :]))
 
 
@@ -329,6 +358,14 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
 
 
 __all__ = [
-    "as_slices", "concat", "constant", "flip", "meshgrid", "pad", "repeat", "roll", "slice_", "slice_axis", "slice_layout",
-    "split", "stack", "tile", "unstack", "update_slice",
-]  # fmt: skip
+    "concat",
+    "flip",
+    "meshgrid",
+    "pad",
+    "repeat",
+    "roll",
+    "split",
+    "stack",
+    "tile",
+    "unstack",
+]

@@ -1,0 +1,321 @@
+"""Contractions: one record, `matmul`, and what is brought to it by permuting and reshaping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from operator import index as as_index
+from string import ascii_letters
+from typing import Any
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit._errors import DTypeError, ShapeError, at_user_line
+from tracejit.ir.aval import Aval, aval
+from tracejit.ops.arguments import (
+    broadcast_shapes,
+    cast,
+    normal_axes,
+    normal_axis,
+    one_device,
+    refuse,
+    value,
+)
+from tracejit.ops.elementwise import multiply
+from tracejit.ops.families import extern, record, reshape_to
+from tracejit.ops.index import diagonal
+from tracejit.ops.op import Contract
+from tracejit.ops.reduce import sum
+from tracejit.ops.shape import (
+    broadcast_to,
+    expand_dims,
+    flatten,
+    matrix_transpose,
+    moveaxis,
+    permute_dims,
+    squeeze,
+)
+
+# the records
+
+
+def _matmul_infer(x: Aval, y: Aval) -> Aval:
+    shown = (f"{x} @ {y}",)
+    if x.ndim < 2 or y.ndim < 2:
+        refuse(ShapeError, "matmul", shown, "needs two dimensions or more")
+    if x.dtype is not y.dtype:
+        refuse(DTypeError, "matmul", shown, "the dtypes differ")
+    if x.shape[-1] != y.shape[-2]:
+        refuse(ShapeError, "matmul", shown, f"inner sizes differ ({x.shape[-1]} != {y.shape[-2]})")
+    lead = broadcast_shapes("matmul", (x, y), x.shape[:-2], y.shape[:-2])
+    return aval(x.dtype, (*lead, x.shape[-2], y.shape[-1]), one_device("matmul", (x, y)))
+
+
+_matmul = record(
+    "matmul",
+    infer=_matmul_infer,
+    eval=np.matmul,
+    recipe=Contract(),
+    vjp=(
+        lambda ct, out, x, y: _matmul(ct, matrix_transpose(y)),
+        lambda ct, out, x, y: _matmul(matrix_transpose(x), ct),
+    ),
+    doc="Matrix products over the last two axes of float32 or float64; the leading axes broadcast.",
+)
+_matmul_exact = extern(
+    "matmul_exact",
+    infer=_matmul_infer,
+    eval=np.matmul,
+    doc="Matrix products of bools (any and) or integers (wrapping).",
+)
+
+
+# products of matrices and vectors
+
+
+def matmul(x: Any, y: Any) -> Any:
+    """The matrix product over the last two axes; leading axes broadcast, a vector is a row on the left, a column on the right.
+
+    float16 and bfloat16 are multiplied in float32 and rounded once; integers wrap; bools give "any of and".
+    """
+    x, y = value(x), value(y)
+    if not x.aval.shape or not y.aval.shape:
+        refuse(
+            ShapeError,
+            "matmul",
+            (f"{x.aval} @ {y.aval}",),
+            "needs one dimension or more; use multiply",
+        )
+    if x.aval.shape[-1] != y.aval.shape[-2 if y.aval.ndim > 1 else -1]:
+        sizes = f"{x.aval.shape[-1]} != {y.aval.shape[-2 if y.aval.ndim > 1 else -1]}"
+        refuse(ShapeError, "matmul", (f"{x.aval} @ {y.aval}",), f"inner sizes differ ({sizes})")
+    row, column = x.aval.ndim == 1, y.aval.ndim == 1
+    product = _product(expand_dims(x, 0) if row else x, expand_dims(y, 1) if column else y)
+    unwanted = (*((-2,) if row else ()), *((-1,) if column else ()))
+    return squeeze(product, unwanted) if unwanted else product
+
+
+def _product(x: Any, y: Any) -> Any:
+    """`x @ y` of two dimensions or more, in the dtype that both promote to."""
+    dtype = dtypes.promote(x.aval.dtype, y.aval.dtype)
+    if not dtype.is_float:
+        return _matmul_exact(cast(x, dtype), cast(y, dtype))
+    single = dtypes.float32 if dtype in dtypes.HALF else dtype
+    return cast(_matmul(cast(x, single), cast(y, single)), dtype)
+
+
+def vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:
+    """The sum of products along `axis`; the other axes broadcast."""
+    x, y = value(x), value(y)
+    extents = [v.aval.shape[normal_axis(axis, v.aval.ndim, "vecdot")] for v in (x, y)]
+    if extents[0] != extents[1]:
+        refuse(
+            ShapeError,
+            "vecdot",
+            (x.aval, y.aval),
+            f"axis {axis} differs ({extents[0]} != {extents[1]})",
+        )
+    dtype = dtypes.promote(x.aval.dtype, y.aval.dtype)
+    x, y = moveaxis(cast(x, dtype), axis, -1), moveaxis(cast(y, dtype), axis, -1)
+    return squeeze(_product(expand_dims(x, -2), expand_dims(y, -1)), (-2, -1))
+
+
+def outer(x: Any, y: Any) -> Any:
+    """x[i] * y[j] of the flattened arrays."""
+    return multiply(expand_dims(flatten(x), 1), expand_dims(flatten(y), 0))
+
+
+def dot(x: Any, y: Any) -> Any:
+    """np.dot: the last axis of `x` with the last but one (or only) axis of `y`; of a scalar, the product."""
+    x, y = value(x), value(y)
+    if not x.aval.shape or not y.aval.shape:
+        return multiply(x, y)
+    if y.aval.ndim <= 2:
+        return matmul(x, y)
+    return tensordot(x, y, axes=((-1,), (-2,)))
+
+
+def tensordot(x: Any, y: Any, *, axes: int | Sequence[Any] = 2) -> Any:
+    """The sum of products over pairs of axes: the last `axes` of x with the first of y, or two lists of axes."""
+    x, y = value(x), value(y)
+    first, second = _paired_axes(x.aval, y.aval, axes)
+    if [x.aval.shape[a] for a in first] != [y.aval.shape[b] for b in second]:
+        refuse(
+            ShapeError,
+            "tensordot",
+            (x.aval, y.aval),
+            f"the sizes of axes {first} and {second} differ",
+        )
+    x_rest = [a for a in range(x.aval.ndim) if a not in first]
+    y_rest = [b for b in range(y.aval.ndim) if b not in second]
+    inner = prod(x.aval.shape[a] for a in first)
+    x_shape, y_shape = [x.aval.shape[a] for a in x_rest], [y.aval.shape[b] for b in y_rest]
+    left = reshape_to(permute_dims(x, (*x_rest, *first)), (prod(x_shape), inner))
+    right = reshape_to(permute_dims(y, (*second, *y_rest)), (inner, prod(y_shape)))
+    return reshape_to(_product(left, right), (*x_shape, *y_shape))
+
+
+def _paired_axes(x: Aval, y: Aval, axes: int | Sequence[Any]) -> tuple[list[int], list[int]]:
+    if isinstance(axes, tuple | list):
+        given = [list(part) if isinstance(part, tuple | list) else [part] for part in axes]
+    else:
+        count = as_index(axes)  # type: ignore[arg-type]  # an int is left
+        given = [list(range(-count, 0)), list(range(count))]
+    if len(given) != 2 or len(given[0]) != len(given[1]):
+        refuse(
+            ShapeError,
+            "tensordot",
+            (x, y),
+            f"axes must be an int or two lists of one length, got {axes}",
+        )
+    first, second = (
+        [normal_axis(axis, a.ndim, "tensordot") for axis in part] for a, part in zip((x, y), given)
+    )
+    normal_axes(first, x.ndim, "tensordot"), normal_axes(second, y.ndim, "tensordot")
+    return first, second
+
+
+# einsum
+
+
+def einsum(equation: str, *operands: Any) -> Any:
+    """Sums of products by index letters, as np.einsum: "ij,jk->ik", "...ij->...ji", "ii".
+
+    Operands are contracted in pairs from the left. Without "->" the result has the letters that occur once, sorted.
+    """
+    values = [value(x) for x in operands]
+    labels, result = _parsed(equation, [v.aval for v in values])
+    extents = _extents(labels, [v.aval for v in values])
+    terms = [_distinct(_stretched(v, names, extents), names) for v, names in zip(values, labels)]
+    x, x_names = terms[0]
+    for at, (y, y_names) in enumerate(terms[1:], 2):
+        later = set(result).union(*(names for _, names in terms[at:]))
+        x, x_names = _pair(x, x_names, y, y_names, later)
+    x, x_names = _without(x, x_names, set(result))
+    return permute_dims(x, [x_names.index(name) for name in result])
+
+
+def _parsed(equation: str, avals: Sequence[Aval]) -> tuple[list[str], str]:
+    """Index letters of each operand and of the result; an ellipsis becomes letters that are not used."""
+    inputs, arrow, result = equation.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    if len(terms) != len(avals):
+        refuse(
+            ShapeError,
+            "einsum",
+            avals,
+            f"{equation!r} has {len(terms)} terms for {len(avals)} operands",
+        )
+    spare = [letter for letter in ascii_letters if letter not in equation]
+    hidden = [
+        a.ndim - len(term.replace("...", "")) if "..." in term else 0
+        for term, a in zip(terms, avals)
+    ]
+    dots = "".join(spare[: max(hidden, default=0)])
+    labels = [
+        t.replace("...", dots[len(dots) - n :] if n > 0 else "") for t, n in zip(terms, hidden)
+    ]
+    for term, a in zip(labels, avals):
+        if len(term) != a.ndim or not all(letter in ascii_letters for letter in term):
+            refuse(ShapeError, "einsum", avals, f"{equation!r} does not fit the dimensions of {a}")
+    if arrow:
+        result = result.replace("...", dots)
+    else:
+        joined = "".join(labels)
+        result = dots + "".join(
+            sorted(x for x in set(joined) if joined.count(x) == 1 and x not in dots)
+        )
+    if len(set(result)) != len(result) or not set(result) <= set("".join(labels)):
+        refuse(
+            ShapeError,
+            "einsum",
+            avals,
+            f"{equation!r} has a letter in its result twice, or only there",
+        )
+    return labels, result
+
+
+def _extents(labels: Sequence[str], avals: Sequence[Aval]) -> dict[str, int]:
+    extents: dict[str, int] = {}
+    for names, a in zip(labels, avals):
+        for name, extent in zip(names, a.sizes):
+            known = extents.setdefault(name, extent)
+            if 1 not in (known, extent) and known != extent:
+                refuse(
+                    ShapeError,
+                    "einsum",
+                    avals,
+                    f"the sizes of {name!r} differ ({known} != {extent})",
+                )
+            extents[name] = extent if known == 1 else known
+    return extents
+
+
+def _stretched(x: Any, names: str, extents: dict[str, int]) -> Any:
+    return broadcast_to(x, tuple(extents[name] for name in names))
+
+
+def _distinct(x: Any, names: str) -> tuple[Any, str]:
+    """A letter that occurs twice in one operand means its diagonal."""
+    for name in dict.fromkeys(names):
+        while names.count(name) > 1:
+            first = names.index(name)
+            second = names.index(name, first + 1)
+            x = diagonal(x, axis1=first, axis2=second)
+            names = names[:first] + names[first + 1 : second] + names[second + 1 :] + name
+    return x, names
+
+
+def _without(x: Any, names: str, wanted: set[str]) -> tuple[Any, str]:
+    """Sums over the letters that nobody wants."""
+    axes = tuple(at for at, name in enumerate(names) if name not in wanted)
+    if not axes:
+        return x, names
+    return sum(x, axis=axes, dtype=x.aval.dtype), "".join(name for name in names if name in wanted)
+
+
+def _pair(x: Any, x_names: str, y: Any, y_names: str, later: set[str]) -> tuple[Any, str]:
+    """Two operands as one, summed over the letters that both have and nothing later needs."""
+    x, x_names = _without(x, x_names, later | set(y_names))
+    y, y_names = _without(y, y_names, later | set(x_names))
+    both = [name for name in x_names if name in y_names]
+    batch = "".join(name for name in both if name in later)
+    inner = "".join(name for name in both if name not in later)
+    x_rest = "".join(name for name in x_names if name not in both)
+    y_rest = "".join(name for name in y_names if name not in both)
+    x = permute_dims(x, [x_names.index(name) for name in batch + x_rest + inner])
+    y = permute_dims(y, [y_names.index(name) for name in batch + inner + y_rest])
+    return _grouped(x, y, len(batch), len(x_rest), len(inner)), batch + x_rest + y_rest
+
+
+def _grouped(x: Any, y: Any, batch: int, x_rest: int, inner: int) -> Any:
+    """The product of x[batch, x_rest, inner] and y[batch, inner, y_rest], each of any number of axes."""
+    lead, rows = x.aval.shape[:batch], x.aval.shape[batch : batch + x_rest]
+    columns = y.aval.shape[batch + inner :]
+    shape = (*lead, *rows, *columns)
+    if not inner:
+        x = reshape_to(x, (*lead, *rows, *(1 for _ in columns)))
+        return multiply(x, reshape_to(y, (*lead, *(1 for _ in rows), *columns)))
+    depth = prod(y.aval.shape[batch : batch + inner])
+    left = reshape_to(x, (*lead, prod(rows), depth))
+    return reshape_to(_product(left, reshape_to(y, (*lead, depth, prod(columns)))), shape)
+
+
+def trace(x: Any, *, offset: int = 0) -> Any:
+    """The sum along a diagonal of the last two axes."""
+    return sum(diagonal(x, offset=offset, axis1=-2, axis2=-1), axis=-1)
+
+
+def kron(x: Any, y: Any) -> Any:
+    """The Kronecker product of two matrices."""
+    x, y = value(x), value(y)
+    if x.aval.ndim != 2 or y.aval.ndim != 2:
+        raise ShapeError(at_user_line(f"kron: {x.aval}, {y.aval}: needs two matrices"))
+    (m, n), (p, q) = x.aval.shape, y.aval.shape
+    return reshape_to(
+        multiply(reshape_to(x, (m, 1, n, 1)), reshape_to(y, (1, p, 1, q))), (m * p, n * q)
+    )
+
+
+__all__ = ["dot", "einsum", "kron", "matmul", "outer", "tensordot", "trace", "vecdot"]

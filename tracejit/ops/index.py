@@ -1,0 +1,461 @@
+"""Indexing: by integers, slices and arrays of integers, as NumPy's; and what is added or put at an index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from operator import index as as_index
+from typing import Any
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit._errors import ShapeError, at_user_line
+from tracejit.dtypes import DType
+from tracejit.ir.aval import Aval, Shape, aval
+from tracejit.ops.arguments import (
+    broadcast_shapes,
+    cast,
+    normal_axis,
+    refuse,
+    value,
+    value_or_number,
+)
+from tracejit.ops.creation import arange
+from tracejit.ops.elementwise import add, constant, less, multiply, where
+from tracejit.ops.families import extern, record, reshape_to
+from tracejit.ops.op import Gather, Params, Pointwise, ScatterAdd
+from tracejit.ops.shape import broadcast_to, expand_dims, flatten, permute_dims, reshape
+from tracejit.ops.slicing import slice_, update_slice
+
+# the records
+
+
+def _integers(name: str, indices: Aval) -> None:
+    if not indices.dtype.is_integer:
+        refuse(IndexError, name, (indices,), "an index must be of an integer dtype")
+
+
+def _indexed_coerce(name: str) -> Any:
+    def coerce(x: Any, indices: Any, *updates: Any, axis: int) -> tuple[tuple[Any, ...], Params]:
+        x = value(x)
+        indices = index_value(indices)
+        _integers(name, indices.aval)
+        rest = (cast(value_or_number(update), x.aval.dtype) for update in updates)
+        return (x, cast(indices, dtypes.int64), *rest), {
+            "axis": normal_axis(axis, x.aval.ndim, name)
+        }
+
+    return coerce
+
+
+def index_value(indices: Any) -> Any:
+    """An array of indices as a value; an empty list holds integers."""
+    if isinstance(indices, list | tuple) and not np.asarray(indices).size:
+        return value(np.asarray(indices, np.int64))
+    return value(indices)
+
+
+def _replaced(x: Aval, axis: int, by: Shape) -> Shape:
+    return (*x.shape[:axis], *by, *x.shape[axis + 1 :])
+
+
+gather = record(
+    "take",
+    infer=lambda x, indices, *, axis: aval(x.dtype, _replaced(x, axis, indices.shape), x.device),
+    eval=lambda x, indices, *, axis: np.asarray(np.take(x, indices, axis=axis)),
+    recipe=Gather(),
+    coerce=_indexed_coerce("take"),
+    vjp=(
+        lambda ct, out, x, indices, axis: scatter_add(
+            constant(shape=x.aval.shape, dtype=ct.aval.dtype, value=0), indices, ct, axis=axis
+        ),
+        None,
+    ),
+    doc="The elements at `indices` along `axis`, which the axes of `indices` replace; negative ones count from the end.",
+)
+
+
+def _scatter_infer(name: str) -> Any:
+    def infer(base: Aval, indices: Aval, updates: Aval, *, axis: int) -> Aval:
+        shape = _replaced(base, axis, indices.shape)
+        if broadcast_shapes(name, (base, indices, updates), shape, updates.shape) != shape:
+            refuse(
+                ShapeError,
+                name,
+                (base, indices, updates),
+                f"the updates do not broadcast to {shape}",
+            )
+        return base
+
+    return infer
+
+
+def _full_updates(base: Any, indices: Any, updates: Any, axis: int) -> Any:
+    return broadcast_to(updates, _replaced(base.aval, axis, indices.aval.shape))  # type: ignore[arg-type]  # known
+
+
+def _scatter_eval(base: Any, indices: Any, updates: Any, *, axis: int) -> Any:
+    out = base.copy()
+    np.add.at(out, (slice(None),) * axis + (indices,), updates)
+    return out
+
+
+_scatter_add = record(
+    "scatter_add",
+    infer=_scatter_infer("scatter_add"),
+    eval=_scatter_eval,
+    recipe=ScatterAdd(),
+    coerce=_indexed_coerce("scatter_add"),
+    vjp=(
+        lambda ct, out, base, indices, updates, axis: ct,
+        None,
+        lambda ct, out, base, indices, updates, axis: gather(ct, indices, axis=axis),
+    ),
+    doc="`base` with `updates` added at `indices` along `axis`, one after another where indices are equal.",
+)
+
+
+def scatter_add(base: Any, indices: Any, updates: Any, *, axis: int = 0) -> Any:
+    """`base` with `updates` added at `indices` along `axis`; repeated indices add up.
+
+    `updates` broadcasts to `base`'s shape with `axis` replaced by the axes of `indices`. float16 and bfloat16 are added in
+    float32 and rounded once.
+    """
+    base, indices = value(base), index_value(indices)
+    place = normal_axis(axis, base.aval.ndim, "scatter_add")
+    dtype = base.aval.dtype
+    base = cast(base, dtypes.float32) if dtype in dtypes.HALF else base
+    updates = _full_updates(base, indices, cast(value(updates), base.aval.dtype), place)
+    return cast(_scatter_add(base, indices, updates, axis=place), dtype)
+
+
+def _put_eval(base: Any, indices: Any, updates: Any, *, axis: int) -> Any:
+    out = base.copy()
+    out[(slice(None),) * axis + (indices,)] = updates
+    return out
+
+
+put = extern(
+    "put",
+    infer=_scatter_infer("put"),
+    eval=_put_eval,
+    coerce=_indexed_coerce("put"),
+    vjp=(
+        lambda ct, out, base, indices, updates, axis: put(
+            ct, indices, constant(shape=updates.aval.shape, dtype=ct.aval.dtype, value=0), axis=axis
+        ),
+        None,
+        lambda ct, out, base, indices, updates, axis: gather(ct, indices, axis=axis),
+    ),
+    doc="`base` with `updates` in place of the elements at `indices` along `axis`; the last of equal indices wins.",
+)
+
+
+# along one axis
+
+
+def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
+    """The elements of `x` at `indices` (integers, negative ones from the end) along `axis`; None: of the flat array."""
+    x = value(x)
+    if axis is None:
+        return gather(flatten(x), indices, axis=0)
+    return gather(x, indices, axis=axis)
+
+
+def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
+    """Along `axis` the elements at `indices`, whose other axes are those of `x` or 1, as np.take_along_axis."""
+    x, indices = value(x), value(indices)
+    place = normal_axis(axis, x.aval.ndim, "take_along_axis")
+    if indices.aval.ndim != x.aval.ndim:
+        refuse(
+            ShapeError,
+            "take_along_axis",
+            (x.aval, indices.aval),
+            "needs as many dimensions in both",
+        )
+    return _take_together(
+        x,
+        [
+            indices if at == place else along(n, at, x.aval.ndim)
+            for at, n in enumerate(x.aval.shape)
+        ],
+    )
+
+
+def along(extent: int, axis: int, ndim: int) -> Any:
+    """0, 1, ... along `axis` of `ndim` axes, the others of extent 1."""
+    return reshape(arange(extent), tuple(extent if at == axis else 1 for at in range(ndim)))
+
+
+def _one_hot_infer(labels: Aval, *, axis: int, depth: int, dtype: DType) -> Aval:
+    return aval(dtype, (*labels.shape[:axis], depth), labels.device)
+
+
+_one_hot = record(
+    "one_hot",
+    infer=_one_hot_infer,
+    eval=lambda labels, *, axis, depth, dtype: (labels == np.arange(depth)).astype(dtype.numpy),
+    recipe=Pointwise(
+        lambda s, labels, *, axis, depth, dtype: s.cast(labels == s.index(axis), dtype)
+    ),
+    vjp=(None,),
+    doc="1 where the place along the new last axis `axis` equals the label, else 0.",
+)
+
+
+def one_hot(labels: Any, num_classes: int, *, dtype: Any = dtypes.float32) -> Any:
+    """A new last axis of `num_classes`, 1 at the label and 0 elsewhere; all 0 for a label outside the range."""
+    labels = index_value(labels)
+    _integers("one_hot", labels.aval)
+    places = expand_dims(cast(labels, dtypes.int64), -1)
+    return _one_hot(
+        places, axis=labels.aval.ndim, depth=as_index(num_classes), dtype=dtypes.as_dtype(dtype)
+    )
+
+
+# general indexing
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """What integers, slices and new axes select: a slice of each axis, and the shape in which it is seen."""
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    step: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def bounds(self) -> Params:
+        return {"start": self.start, "stop": self.stop, "step": self.step}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A key taken apart: `basic` keeps an axis of extent 1 for each integer and new axis where `arrays` are to follow.
+
+    arrays   axis of the basic part -> array of indices
+    dropped  axes of the basic part that integers selected from
+    """
+
+    basic: Basic
+    arrays: dict[int, Any]
+    dropped: tuple[int, ...]
+
+
+def select(shape: tuple[int, ...], key: Any) -> Selection:
+    """What `key` selects from an array of `shape`. IndexError as in NumPy."""
+    bounds: list[tuple[int, int, int]] = []
+    seen: list[int] = []
+    arrays: dict[int, Any] = {}
+    dropped: list[int] = []
+    for item in _full_key(shape, key):
+        if item is None:
+            seen.append(1)
+            continue
+        extent = shape[len(bounds)]
+        if isinstance(item, slice):
+            bounds.append(_slice_bounds(item, extent))
+        elif _is_integer(item):
+            place = _place(as_index(item), extent, len(bounds))
+            bounds.append((place, place + 1, 1))
+            dropped.append(len(seen))
+        else:
+            arrays[len(seen)] = _index_array(item, extent, len(bounds))
+            bounds.append((0, extent, 1))
+        seen.append(len(range(*bounds[-1])))
+    start, stop, step = zip(*bounds) if bounds else ((), (), ())
+    if not arrays:
+        seen = [extent for at, extent in enumerate(seen) if at not in dropped]
+    return Selection(Basic(start, stop, step, tuple(seen)), arrays, tuple(dropped))
+
+
+def _full_key(shape: tuple[int, ...], key: Any) -> list[Any]:
+    """`key` with one item for each axis: an ellipsis, or the end, stands for whole axes."""
+    items = list(key) if isinstance(key, tuple) else [key]
+    ellipses = [at for at, item in enumerate(items) if item is Ellipsis]
+    used = sum(item is not None and item is not Ellipsis for item in items)
+    if len(ellipses) > 1:
+        raise IndexError(at_user_line("an index can only have a single ellipsis ('...')"))
+    if used > len(shape):
+        raise IndexError(
+            at_user_line(
+                f"too many indices: the array has {len(shape)} dimensions, {used} were indexed"
+            )
+        )
+    at = ellipses[0] if ellipses else len(items)
+    return [*items[:at], *[slice(None)] * (len(shape) - used), *items[at + 1 :]]
+
+
+def _is_integer(item: Any) -> bool:
+    if isinstance(item, bool | np.bool_):
+        raise IndexError(
+            at_user_line("a bool is no index; a mask is an array of the shape that it selects from")
+        )
+    return isinstance(item, int | np.integer)
+
+
+def _slice_bounds(item: slice, extent: int) -> tuple[int, int, int]:
+    bounds = item.indices(extent)
+    places = range(*bounds)
+    # Bounds of an empty slice may lie outside the axis.
+    return bounds if places else (0, 0, 1)
+
+
+def _place(index: int, extent: int, axis: int) -> int:
+    if not -extent <= index < extent:
+        raise IndexError(
+            at_user_line(f"index {index} is out of bounds for axis {axis} with size {extent}")
+        )
+    return index % extent
+
+
+def _index_array(item: Any, extent: int, axis: int) -> Any:
+    """An array of int64 indices; those already known are checked."""
+    if isinstance(item, slice | float | str):
+        raise IndexError(
+            at_user_line(
+                f"{item!r} is no index: use integers, slices, None, ... or arrays of integers"
+            )
+        )
+    if not hasattr(item, "aval"):
+        known = (
+            np.asarray(item, np.int64)
+            if isinstance(item, list) and not len(item)
+            else np.asarray(item)
+        )
+        if known.dtype.kind in "iu" and known.size:
+            _place(int(known.min()), extent, axis)
+            _place(int(known.max()), extent, axis)
+        item = value(known)
+    if item.aval.dtype is dtypes.bool_:
+        raise IndexError(
+            at_user_line(
+                "a mask gives a shape that depends on data; use where, or nonzero for indices"
+            )
+        )
+    _integers("index", item.aval)
+    return cast(item, dtypes.int64)
+
+
+def getitem(x: Any, key: Any) -> Any:
+    """`x[key]` for integers, slices, None, `...` and arrays of integers, as NumPy; a view where no array is among them."""
+    x = value(x)
+    selection = select(x.aval.shape, key)
+    basic = selection.basic
+    part = _sliced(x, basic)
+    return _indexed(part, selection) if selection.arrays else part
+
+
+def _sliced(x: Any, basic: Basic) -> Any:
+    whole = all(
+        bounds == (0, n, 1)
+        for bounds, n in zip(zip(basic.start, basic.stop, basic.step), x.aval.shape)
+    )
+    return reshape_to(x if whole else slice_(x, **basic.bounds), basic.shape)
+
+
+def _indexed(x: Any, selection: Selection) -> Any:
+    """The axes that arrays index replaced by the arrays' own axes, in NumPy's place for them.
+
+    That is where the first one was if integers and arrays stand side by side, and the front otherwise.
+    """
+    arrays = selection.arrays
+    advanced = sorted((*arrays, *selection.dropped))
+    adjacent = advanced == list(range(advanced[0], advanced[-1] + 1))
+    rest = [axis for axis in range(x.aval.ndim) if axis not in advanced]
+    place = sum(axis < advanced[0] for axis in rest) if adjacent else 0
+    order = [*rest[:place], *selection.dropped, *sorted(arrays), *rest[place:]]
+    x = permute_dims(x, order)
+    shape = x.aval.shape
+    begin = place + len(selection.dropped)
+    extents = shape[begin : begin + len(arrays)]
+    merged = reshape_to(x, (*shape[:place], prod(extents), *shape[begin + len(arrays) :]))
+    return gather(
+        merged, linear_index([arrays[axis] for axis in sorted(arrays)], extents), axis=place
+    )
+
+
+def linear_index(indices: Sequence[Any], extents: Sequence[int]) -> Any:
+    """Row-major places in an array of `extents` from an index along each axis, which broadcast."""
+    if len(indices) == 1:
+        return indices[0]
+    total = None
+    for index, extent in zip(indices, extents, strict=True):
+        front = where(less(index, 0), add(index, extent), index)
+        total = front if total is None else add(multiply(total, extent), front)
+    return total
+
+
+def _take_together(x: Any, indices: Sequence[Any]) -> Any:
+    """`x[indices]` with an array for each axis."""
+    return gather(flatten(x), linear_index(indices, x.aval.shape), axis=0)
+
+
+def _places(x: Any, key: Any) -> Any:
+    """The row-major places in `x` of what `key` selects."""
+    return getitem(reshape_to(arange(x.aval.size), x.aval.shape), key)
+
+
+def set_item(x: Any, key: Any, part: Any) -> Any:
+    """A copy of `x` in which `part`, which broadcasts, is at `key`; the last one wins where indices repeat."""
+    x = value(x)
+    part = cast(value_or_number(part), x.aval.dtype)
+    selection = select(x.aval.shape, key)
+    if not selection.arrays:
+        return update_slice(x, _as_slice_part(part, selection.basic), **selection.basic.bounds)
+    places = _places(x, key)
+    part = flatten(broadcast_to(_as_value(part), places.aval.shape))
+    return reshape_to(put(flatten(x), flatten(places), part, axis=0), x.aval.shape)
+
+
+def add_at(x: Any, key: Any, part: Any) -> Any:
+    """A copy of `x` with `part`, which broadcasts, added at `key`; repeated indices add up, as np.add.at."""
+    x = value(x)
+    places = _places(x, key)
+    part = flatten(
+        broadcast_to(_as_value(cast(value_or_number(part), x.aval.dtype)), places.aval.shape)
+    )
+    return reshape_to(scatter_add(flatten(x), flatten(places), part, axis=0), x.aval.shape)
+
+
+def _as_value(part: Any) -> Any:
+    return value(part)
+
+
+def _as_slice_part(part: Any, basic: Basic) -> Any:
+    """`part` in the axes of the slice, without the new axes and with those that integers took away."""
+    if not part.aval.shape:
+        return part
+    extents = tuple(len(range(*bounds)) for bounds in zip(basic.start, basic.stop, basic.step))
+    lead = len(part.aval.shape) - len(basic.shape)
+    if lead > 0 and all(extent == 1 for extent in part.aval.shape[:lead]):
+        part = reshape_to(part, part.aval.shape[lead:])
+    return reshape_to(broadcast_to(part, basic.shape), extents)
+
+
+def diagonal(x: Any, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The diagonal of two axes, as a new last axis: a view, as np.diagonal."""
+    x = value(x)
+    ndim = x.aval.ndim
+    first, second = (normal_axis(axis, ndim, "diagonal") for axis in (axis1, axis2))
+    if first == second:
+        refuse(ShapeError, "diagonal", (x.aval,), "needs two different axes")
+    rest = [axis for axis in range(ndim) if axis not in (first, second)]
+    rows, columns = x.aval.shape[first], x.aval.shape[second]
+    length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    flat = reshape_to(
+        permute_dims(x, (*rest, first, second)),
+        (*(x.aval.shape[axis] for axis in rest), rows * columns),
+    )
+    begin = offset if offset >= 0 else -offset * columns
+    whole = tuple(slice(None) for _ in rest)
+    end = begin + (length - 1) * (columns + 1) + 1 if length else begin
+    return getitem(flat, (*whole, slice(begin, end, columns + 1)))
+
+
+__all__ = [
+    "add_at", "diagonal", "getitem", "one_hot", "put", "scatter_add", "select", "set_item", "take", "take_along_axis",
+]  # fmt: skip
