@@ -10,7 +10,7 @@ import numpy as np
 from tracejit._errors import at_user_line
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval
-from tracejit.ops import elementwise, functions, reduce, slicing
+from tracejit.ops import composite, contract, elementwise, functions, index, reduce, slicing
 from tracejit.ops import shape as shapes
 
 Method = Callable[..., Any]
@@ -142,6 +142,8 @@ class Operators:
     __le__ = _binary(elementwise.less_equal)
     __gt__ = _binary(elementwise.greater)
     __ge__ = _binary(elementwise.greater_equal)
+    __matmul__ = _binary(contract.matmul)
+    __rmatmul__ = _reflected(contract.matmul)
     __neg__ = _method(elementwise.negative)
     __pos__ = _method(elementwise.positive)
     __abs__ = _method(elementwise.abs)
@@ -194,8 +196,21 @@ class Operators:
     sum = _fold(reduce.sum)
     var = _fold(reduce.var)
 
+    log_softmax = composite.log_softmax
+    logsumexp = _fold(composite.logsumexp)
+    softmax = composite.softmax
+
+    # Products
+
+    dot = contract.dot
+    matmul = contract.matmul
+    outer = contract.outer
+    trace = contract.trace
+
     # Arrangement
 
+    diagonal = index.diagonal
+    take = index.take
     broadcast_to = _of_sizes(shapes.broadcast_to)
     expand_dims = shapes.expand_dims
     flatten = shapes.flatten
@@ -207,6 +222,7 @@ class Operators:
     roll = slicing.roll
     split = slicing.split
     squeeze = shapes.squeeze
+    tile = slicing.tile
     swapaxes = shapes.swapaxes
     transpose = _transpose
     unstack = slicing.unstack

@@ -23,6 +23,7 @@ from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage, as_array, is_row_major, row_major
 
+DEVICES = ("cpu", "cuda")
 Origin = tuple["Tensor", Op, Params]
 
 
@@ -53,7 +54,7 @@ class Tensor(Operators, InPlace, NumPyProtocols):
     def __init__(
         self,
         data: Any,
-        dtype: DType | None = None,
+        dtype: Any = None,
         device: str | None = None,
         requires_grad: bool = False,
     ) -> None:
@@ -146,26 +147,29 @@ class Tensor(Operators, InPlace, NumPyProtocols):
 
     clone = copy
 
-    def to(self, target: DType | str, *, copy: bool = False) -> Tensor:
+    def to(self, target: Any, *, copy: bool = False) -> Tensor:
         """In another dtype, or on another device."""
-        if isinstance(target, DType):
-            moved: Tensor = self.astype(target)
-        else:
+        moved: Tensor = self
+        if isinstance(target, str) and target.split(":")[0] in DEVICES:
             check_device(target)
-            moved = self
+        else:
+            moved = self.astype(target)
         return moved.copy() if copy and moved is self else moved
 
     def __reduce__(self) -> tuple[object, ...]:
-        array = as_array(self.detach())
-        return _restore, (np.array(array).view(f"V{self.aval.dtype.itemsize}"), self.aval.dtype, self.requires_grad)
+        raw = np.array(as_array(self)).view(f"V{self.aval.dtype.itemsize}")  # pickle knows no bfloat16
+        return _restore, (type(self), raw, self.aval.dtype, self.requires_grad)
 
     def __copy__(self) -> Tensor:
-        return self.detach().copy().requires_grad_(self.requires_grad)
+        return self.__deepcopy__({})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.grad_fn is not None:
-            raise AutogradError(at_user_line("only leaves can be copied deeply: detach() the tensor first"))
-        twin = memo[id(self)] = self.__copy__()
+            message = "Only Tensors created explicitly by the user support the deepcopy protocol: detach() it first"
+            raise AutogradError(at_user_line(message))
+        twin = self.detach().copy().requires_grad_(self.requires_grad)
+        twin.__class__ = type(self)
+        memo[id(self)] = twin
         if self.grad is not None:
             twin.grad = self.grad.__deepcopy__(memo)
         return twin
@@ -377,12 +381,14 @@ def _holds_float64(data: Any) -> bool:
     return not isinstance(data, (bool, int, float)) or isinstance(data, np.generic)
 
 
-def from_data(data: Any, dtype: DType | None = None, device: str | None = None) -> Tensor:
+def from_data(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
     """A copy of `data`: numbers, nested sequences, arrays or tensors."""
     check_device(device)
-    return from_array(data, copy=True, dtype=dtype)
+    return from_array(data, copy=True, dtype=None if dtype is None else dtypes.as_dtype(dtype))
 
 
-def _restore(raw: np.ndarray, dtype: DType, requires_grad: bool) -> Tensor:
+def _restore(kind: type[Tensor], raw: np.ndarray, dtype: DType, requires_grad: bool) -> Tensor:
     """What `pickle` calls."""
-    return from_array(raw.view(dtype.numpy), copy=True).requires_grad_(requires_grad)
+    tensor = from_array(raw.view(dtype.numpy), copy=True).requires_grad_(requires_grad)
+    tensor.__class__ = kind
+    return tensor

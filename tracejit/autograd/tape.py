@@ -13,6 +13,7 @@ from tracejit.autograd.node import Edge, Handle, Node, Saved
 from tracejit.autograd.pullback import pullback
 from tracejit.dispatch import Scalar
 from tracejit.ops.op import Op, Params
+from tracejit.ops.registry import NOT_DIFFERENTIABLE
 
 
 class _GradMode(threading.local):
@@ -148,20 +149,21 @@ def _note(op: Op, args: tuple[Any, ...], params: Params, out: Any) -> None:
     edges = tuple(edge_of(arg) for arg in args)
     if not any(edges):
         return
-    node = Node(op.name, out.aval, edges, _no_rule, (), user_location())
-    if op.vjp is not None:
-        rule = pullback(
-            op,
-            out.aval,
-            tuple(arg.aval for arg in args),
-            tuple(type(arg) is Scalar for arg in args),
-            tuple(params.items()),
-            tuple(edge is not None for edge in edges),
-        )
+    if op.vjp is None:
+        attach(out, Node(op.name, out.aval, edges, _no_rule, (), user_location()))
+        return
+    rule = pullback(
+        op,
+        out.aval,
+        tuple(arg.aval for arg in args),
+        tuple(type(arg) is Scalar for arg in args),
+        tuple(params.items()),
+        tuple(edge is not None for edge in edges),
+    )
+    if rule.gives:
         values = (out, *args)
-        node.saved = tuple(_save(values[place], place, values, edges) for place in rule.needs)
-        node.rule = _Apply(rule)
-    attach(out, node)
+        saved = tuple(_save(values[place], place, values, edges) for place in rule.needs)
+        attach(out, Node(op.name, out.aval, edges, _Apply(rule), saved, user_location()))
 
 
 def attach(tensor: Any, node: Node | None) -> None:
@@ -202,7 +204,8 @@ class _Apply:
 
 
 def _no_rule(node: Node, ct: Any) -> tuple[Any, ...]:
-    raise AutogradError(at_user_line(f"{node.name} at {node.loc} has no gradient"))
+    reason = NOT_DIFFERENTIABLE.get(node.name, "its rule is not written yet")
+    raise AutogradError(at_user_line(f"{node.name} at {node.loc} has no gradient: {reason}"))
 
 
 def _refuse_leaf(target: Any, base: Any) -> None:

@@ -1,0 +1,116 @@
+"""Tensors from data, from other libraries' arrays, and from a shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit._config import config
+from tracejit._errors import at_user_line
+from tracejit.ops import creation
+from tracejit.ops.elementwise import zeros_like as _zeros_like
+from tracejit.tensor import Tensor, check_device, from_array
+
+
+def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of `data`: a number, nested sequences, an array or a tensor.
+
+    Python floats become the default dtype (float32), integers int64; arrays keep theirs. Raises DTypeError, a TypeError, for
+    what is not numbers.
+
+    >>> tensor([1.0, 2.0])
+    tensor([1., 2.])
+    >>> tensor([[1, 2], [3, 4]], dtype="float64")
+    tensor([[1., 2.],
+            [3., 4.]], dtype=float64)
+    """
+    return Tensor(data, dtype, device, requires_grad)
+
+
+def asarray(obj: Any, dtype: Any = None, *, device: str | None = None, copy: bool | None = None) -> Tensor:
+    """`obj` as a tensor: itself where it is one, the same memory where it is an array, a new tensor otherwise.
+
+    With `copy=True` always a copy; with `copy=False` never, and ValueError where one is needed.
+
+    >>> import numpy as np
+    >>> a = np.zeros(2)
+    >>> asarray(a)[0] = 1
+    >>> a
+    array([1., 0.])
+    """
+    check_device(device)
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    if isinstance(obj, Tensor):
+        made = obj if wanted is None else obj.astype(wanted)
+        made = made.copy() if copy and made is obj else made
+    else:
+        foreign = not isinstance(obj, (np.ndarray, np.generic)) and hasattr(obj, "__dlpack__")
+        made = from_array(np.from_dlpack(obj) if foreign else obj, copy=bool(copy), dtype=wanted)
+    if copy is False and made is not obj and not made.storage.escaped:
+        raise ValueError(at_user_line(f"{type(obj).__name__} becomes a tensor of {made.dtype.name} only by a copy"))
+    return made
+
+
+def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
+    """A tensor over the memory of any array that speaks DLPack (a copy where that is read-only).
+
+    >>> import numpy as np
+    >>> from_dlpack(np.arange(3))
+    tensor([0, 1, 2])
+    """
+    check_device(device)
+    return x if isinstance(x, Tensor) and not copy else from_array(np.from_dlpack(x), copy=bool(copy))
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor over the memory of a NumPy array (a copy where that is read-only)."""
+    return asarray(array)
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """The dtype that Python floats and creation functions have from now on; float32 at the start."""
+    config.default_dtype = dtypes.as_dtype(dtype)
+
+
+def _placed(function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """`function` with the keywords that say where the tensor is and whether it is to have a gradient."""
+
+    @wraps(function)
+    def create(*args: Any, device: str | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
+        check_device(device)
+        made: Tensor = function(*args, **options)
+        return made.requires_grad_() if requires_grad else made
+
+    return create
+
+
+def _empty(shape: Any, *, dtype: Any = None) -> Any:
+    """A tensor of `shape` whose elements are unspecified (zeros, so that a program cannot depend on chance)."""
+    return creation.zeros(shape, dtype=dtype)
+
+
+def _empty_like(x: Any, *, dtype: Any = None) -> Any:
+    """A tensor like `x` whose elements are unspecified."""
+    return _empty(x.shape, dtype=x.dtype if dtype is None else dtype)
+
+
+def _zeros_of(x: Any, *, dtype: Any = None) -> Any:
+    """Zeros of `x`'s shape and, by default, dtype."""
+    return creation.zeros(x.shape, dtype=dtype) if dtype is not None else _zeros_like(x)
+
+
+arange = _placed(creation.arange)
+empty = _placed(_empty)
+empty_like = _placed(_empty_like)
+eye = _placed(creation.eye)
+full = _placed(creation.full)
+full_like = _placed(creation.full_like)
+linspace = _placed(creation.linspace)
+ones = _placed(creation.ones)
+ones_like = _placed(creation.ones_like)
+zeros = _placed(creation.zeros)
+zeros_like = _placed(_zeros_of)

@@ -1,0 +1,115 @@
+"""Random numbers: `tj.random.Generator`, and functions of the default one.
+
+The state is a tensor that every draw reads and advances, so that eager and compiled programs draw the same bits.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tracejit import dispatch, dtypes
+from tracejit._config import config
+from tracejit._errors import at_user_line
+from tracejit.autograd.tape import no_grad
+from tracejit.ops import random as draws
+from tracejit.ops.arguments import normal_shape
+from tracejit.ops.index import take
+from tracejit.storage import as_array
+from tracejit.tensor import Tensor, from_array
+
+Size = int | Sequence[int]
+
+
+class Generator:
+    """A stream of random numbers (Philox4x32-10), the same for the same seed on every machine and at any speed.
+
+    >>> g = Generator(0)
+    >>> g.integers(10, shape=5)
+    tensor([...])
+    """
+
+    __slots__ = ("_lock", "state")
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._lock = threading.Lock()
+        self.state = from_array(draws.new_state(_seed(seed)), copy=True)
+
+    def seed(self, seed: int | None = None) -> None:
+        """Begins the stream anew; None takes a seed from the operating system."""
+        dispatch.assign(self.state, from_array(draws.new_state(_seed(seed)), copy=True))
+
+    def random(self, shape: Size = (), *, dtype: Any = None) -> Tensor:
+        """Uniform floats of [0, 1)."""
+        return self._draw(draws.uniform, shape, dtype=_float(dtype))
+
+    def uniform(self, shape: Size = (), low: Any = 0.0, high: Any = 1.0, *, dtype: Any = None) -> Tensor:
+        """Uniform floats of [low, high)."""
+        return self.random(shape, dtype=dtype) * (high - low) + low  # type: ignore[no-any-return]
+
+    def normal(self, shape: Size = (), mean: Any = 0.0, std: Any = 1.0, *, dtype: Any = None) -> Tensor:
+        """Normal floats."""
+        standard = self._draw(draws.normal, shape, dtype=_float(dtype))
+        is_standard = type(mean) is type(std) is float and (mean, std) == (0.0, 1.0)
+        return standard if is_standard else standard * std + mean  # type: ignore[no-any-return]
+
+    def integers(
+        self, low: int, high: int | None = None, shape: Size = (), *, dtype: Any = dtypes.int64
+    ) -> Tensor:
+        """Integers of [low, high), or of [0, low)."""
+        return self._draw(lambda state, size: draws.integers(state, low, high, size, dtype=dtype), shape)
+
+    def bernoulli(self, p: Any, shape: Size = ()) -> Tensor:
+        """Bools, true with probability `p`."""
+        return self._draw(lambda state, size: draws.bernoulli(state, p, size), shape)
+
+    def permutation(self, x: Any) -> Tensor:
+        """The numbers below an integer `x`, or the parts of an array along its first axis, in random order."""
+        length = x if isinstance(x, int) else len(x)
+        keys = self._draw(lambda state, size: draws.bits(state, size, dtype=dtypes.uint64), length)
+        order = from_array(np.argsort(as_array(keys), kind="stable"), copy=True)
+        return order if isinstance(x, int) else take(x, order, axis=0)  # type: ignore[no-any-return]
+
+    def _draw(self, draw: Callable[..., Any], shape: Size, **options: Any) -> Tensor:
+        """`draw(state, shape)`, after which the state has moved on."""
+        size = normal_shape(shape)
+        with self._lock, no_grad():
+            drawn: Tensor = draw(self.state, size, **options)
+            dispatch.assign(self.state, draws.advance(self.state, prod(size)))
+        return drawn
+
+    def __getstate__(self) -> Tensor:
+        return self.state
+
+    def __setstate__(self, state: Tensor) -> None:
+        self._lock = threading.Lock()
+        self.state = state
+
+
+def _seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbits(64)
+    if not isinstance(seed, (int, np.integer)):
+        raise TypeError(at_user_line(f"a seed is an integer, got {seed!r}"))
+    return int(seed)
+
+
+def _float(dtype: Any) -> Any:
+    return config.default_dtype if dtype is None else dtype
+
+
+default_generator = Generator(0)
+"""Seeded with 0 at the start, so that a program draws the same numbers each time it runs."""
+
+bernoulli = default_generator.bernoulli
+integers = default_generator.integers
+normal = default_generator.normal
+permutation = default_generator.permutation
+random = default_generator.random
+seed = default_generator.seed
+uniform = default_generator.uniform
