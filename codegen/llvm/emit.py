@@ -89,7 +89,7 @@ class _Writer:
     def vector_loop(self, stmt: For) -> None:
         """Several vectors at a time, and what is left in masked vectors."""
         extent = self.frame.scalar(stmt.extent)
-        count = unrolled(stmt.body)
+        count = unrolled(stmt.body, self.b.width)
         full = extent & -(count * self.b.width)
 
         def whole(start: Value, _: Values) -> Values:

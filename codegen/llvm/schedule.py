@@ -13,6 +13,8 @@ from tracejit.dtypes import DType
 HEAVY: Final = 12
 """Instructions, roughly, of a function that is a polynomial."""
 
+COLUMNS: Final = 64
+
 
 def width_of(kernel: Kernel, target: Target) -> int:
     """Lanes of every vector: as many of the kernel's largest float as a register holds."""
@@ -36,12 +38,16 @@ def computed(body: tuple[Stmt, ...]) -> Iterator[DType]:
                 assert_never(stmt)
 
 
-def unrolled(body: tuple[Stmt, ...]) -> int:
-    """Vectors in an iteration of a vector loop: several where the body is light, for latency and for memory in long runs."""
+def unrolled(body: tuple[Stmt, ...], width: int) -> int:
+    """Vectors in an iteration of a vector loop: several where the body is light. Down a fold, 64 columns: each memory row is then
+    read in a long run."""
     weight = sum(map(_weight, body))
-    if weight <= 12:
-        return 4
-    return 2 if weight <= 24 else 1
+    if weight > 24:
+        return 1
+    if weight > 12:
+        return 2
+    folds = any(isinstance(stmt, Fold) for stmt in body)
+    return min(COLUMNS // width, 8) if folds else 4
 
 
 def _weight(stmt: Stmt) -> int:
