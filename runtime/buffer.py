@@ -78,7 +78,7 @@ class Buffer:
     ) -> np.ndarray:
         """An array over the memory. `strides` in elements (None: row-major), `offset` in bytes, as in `tracejit.artifact`.
 
-        Raises ValueError if the array would reach outside the memory that is tracejit's own.
+        Raises TypeError or ValueError, as `np.ndarray` does, if the array would reach outside memory of tracejit's own.
         """
         if self._block is None:
             return array_at(self.address + offset, dtype, shape, strides, owner=self)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import itertools
 import os
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +57,7 @@ def load_kernels(
         with _lock:
             missing = [source for name, source in wanted.items() if name not in _addresses]
             objects = _objects(missing, disk)
-            _addresses.update(_link(objects, imports or {}))
+            _addresses.update(_link(missing, objects, imports or {}))
     return {name: _addresses[name] for name in wanted}
 
 
@@ -68,7 +70,7 @@ def object_key(source: KernelSource) -> str:
 def assembly(text: str) -> str:
     """The host's assembly for a module of LLVM text, for people to read."""
     machine = _target_machine()
-    return machine.emit_assembly(_parse("assembly", text))  # type: ignore[no-any-return]
+    return machine.emit_assembly(_parse("assembly", text))
 
 
 def _objects(sources: list[KernelSource], disk: DiskCache | None) -> dict[str, bytes]:
@@ -155,7 +157,7 @@ def _linker() -> llvm.orcjit.LLJIT:
     if host().is_linux:
         # Python need not be linked to libm, whose functions kernels may call.
         ctypes.CDLL("libm.so.6", mode=ctypes.RTLD_GLOBAL)
-    linker = llvm.create_lljit_compiler(use_jit_link=os.name != "nt")
+    linker = llvm.create_lljit_compiler(use_jit_link=os.name != "nt", suppress_errors=True)
     return _immortal(linker)
 
 
@@ -166,9 +168,12 @@ def _immortal(reference: Any) -> Any:
 
 
 _libraries: list[llvm.orcjit.ResourceTracker] = []
+_library_numbers = itertools.count()
 
 
-def _link(objects: Mapping[str, bytes], imports: Mapping[str, int]) -> dict[str, int]:
+def _link(
+    sources: list[KernelSource], objects: Mapping[str, bytes], imports: Mapping[str, int]
+) -> dict[str, int]:
     library = llvm.JITLibraryBuilder().add_current_process()
     for symbol, address in imports.items():
         library.import_symbol(symbol, address)
@@ -176,11 +181,21 @@ def _link(objects: Mapping[str, bytes], imports: Mapping[str, int]) -> dict[str,
         library.add_object_img(data)
         library.export_symbol(name)
     try:
-        loaded = library.link(_linker(), f"kernels{len(_libraries)}")
+        loaded = library.link(_linker(), f"kernels{next(_library_numbers)}")
     except RuntimeError as error:
-        raise CompileError(f"kernels {', '.join(objects)}: not linked: {error}") from None
+        unknown = sorted(_declared(sources) - imports.keys())
+        absent = [symbol for symbol in unknown if not llvm.address_of_symbol(symbol)]
+        reason = f"no symbol {', '.join(absent)}" if absent else str(error)
+        raise CompileError(f"kernels {', '.join(objects)}: not linked: {reason}") from None
     _libraries.append(_immortal(loaded))
     return {name: loaded[name] for name in objects}
+
+
+def _declared(sources: list[KernelSource]) -> set[str]:
+    """The functions that the texts declare, but for LLVM's own."""
+    declared = re.compile(r"^declare [^@]*@([\w.$]+)", re.MULTILINE)
+    symbols = {symbol for source in sources for symbol in declared.findall(source.text)}
+    return {symbol for symbol in symbols if not symbol.startswith("llvm.")}
 
 
 if hasattr(os, "register_at_fork"):

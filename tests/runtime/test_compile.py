@@ -1,0 +1,100 @@
+"""A kernel is compiled once: in this process, and on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.plans import SCALE, kernel
+from tracejit._errors import CompileError
+from tracejit.artifact import KernelSource
+from tracejit.runtime.cache import DiskCache
+from tracejit.runtime.cpu import compile as compiler
+from tracejit.runtime.cpu.compile import assembly, load_kernels, object_key
+from tracejit.runtime.cpu.target import LEVELS, host, target_level
+
+
+def test_a_kernel_is_compiled_once_in_a_process() -> None:
+    first, second = kernel(SCALE, "once 1"), kernel(SCALE, "once 2")
+    before = compiler.counts.compiled
+    one = load_kernels([first])
+    both = load_kernels([first, second, first])
+    assert compiler.counts.compiled == before + 2
+    assert both[first.name] == one[first.name]
+    assert both[first.name] != both[second.name]
+
+
+def test_another_process_reads_the_kernels_from_disk(
+    tmp_path: Path, run_python: Callable[..., str]
+) -> None:
+    script = """
+from tests.runtime.plans import *
+from tracejit.runtime.cpu import compile as compiler
+from tracejit.runtime.cache import disk_cache
+compiler.load_kernels([kernel(SCALE, str(n)) for n in range(6)], disk_cache())
+print(compiler.counts.compiled, compiler.counts.read)
+"""
+    directory = str(tmp_path / "cache")
+    assert run_python(script, TRACEJIT_CACHE_DIR=directory).split() == ["6", "0"]
+    assert run_python(script, TRACEJIT_CACHE_DIR=directory).split() == ["0", "6"]
+    for path in DiskCache(tmp_path / "cache", 1 << 20).entries()[:2]:
+        path.write_bytes(path.read_bytes()[:-5])
+    assert run_python(script, TRACEJIT_CACHE_DIR=directory).split() == ["2", "4"]
+
+
+def test_a_text_that_llvm_refuses_is_an_error_that_names_the_kernel() -> None:
+    broken = KernelSource("kbroken", "define void @kbroken() { call void @nothing() ret void }")
+    with pytest.raises(
+        CompileError, match=r"kernel kbroken: LLVM refused its text: (?s:.*)nothing"
+    ):
+        load_kernels([broken])
+
+
+def test_a_text_that_parses_but_does_not_verify_is_an_error() -> None:
+    text = """
+define void @kdominance(i1 %c) {
+entry:
+  br i1 %c, label %a, label %b
+a:
+  %x = add i32 1, 2
+  br label %b
+b:
+  %y = add i32 %x, 1
+  ret void
+}"""
+    with pytest.raises(CompileError, match="kernel kdominance: LLVM refused its text"):
+        load_kernels([KernelSource("kdominance", text)])
+
+
+def test_a_symbol_that_is_nowhere_is_an_error_that_names_it() -> None:
+    text = "declare void @nowhere_to_be_found()\ndefine void @kmissing() {\n  call void @nowhere_to_be_found()\n  ret void\n}"
+    with pytest.raises(CompileError, match="nowhere_to_be_found"):
+        load_kernels([KernelSource("kmissing", text)])
+    assert load_kernels([kernel(SCALE, "after a failure")])
+
+
+def test_kernels_may_call_libm() -> None:
+    text = "declare double @erf(double)\ndefine double @kerf(double %x) {\n  %y = call double @erf(double %x)\n  ret double %y\n}"
+    assert load_kernels([KernelSource("kerf", text)])["kerf"]
+
+
+def test_the_key_of_an_object_holds_the_text_and_the_processor() -> None:
+    source = kernel(SCALE)
+    assert object_key(source) == object_key(KernelSource(source.name, source.text))
+    assert object_key(source) != object_key(KernelSource(source.name, source.text + "\n"))
+    assert host().cpu in host().fingerprint
+
+
+def test_assembly_is_text_for_people() -> None:
+    source = kernel(SCALE)
+    assert source.name in assembly(source.text)
+
+
+def test_the_level_is_the_hosts_best_or_the_one_asked_for() -> None:
+    best = target_level()
+    assert best.name in LEVELS
+    assert target_level(best.name) == best
+    with pytest.raises(ValueError, match=r"target 'cray': this processor .* runs"):
+        target_level("cray")

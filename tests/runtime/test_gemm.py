@@ -1,0 +1,152 @@
+"""Matrix products agree with NumPy's, and depend on nothing but the values."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tracejit._config import config
+from tracejit.artifact import Argument, BufferSpec, LaunchSpec, Place, Plan, Segment
+from tracejit.runtime.cpu.target import LEVELS, target_level
+from tracejit.runtime.gemm import DIMS, KERNELS, SCRATCH_BYTES, gemm_segment
+from tracejit.runtime.program import Program
+
+
+def product(a: np.ndarray, b: np.ndarray, blocks: tuple[int, int] | None = None) -> np.ndarray:
+    """a @ b for arrays of 3 dimensions, with the batch of one broadcast, by the kernel of their dtype."""
+    batch = max(len(a), len(b))
+    (m, k), n = a.shape[1:], b.shape[2]
+    dims, tasks, grain = gemm_segment(batch, m, n, k, a=strides(a), b=strides(b))
+    if blocks:
+        dims = (*dims[:3], *blocks, *dims[5:])
+        tasks = batch * -(-m // blocks[0]) * -(-n // blocks[1])
+    arguments = (Argument(Place.INPUT, 0), Argument(Place.INPUT, 1), Argument(Place.OUTPUT, 0))
+    launch = LaunchSpec(
+        KERNELS[a.dtype.name], (Segment(arguments, dims, tasks),), grain, SCRATCH_BYTES
+    )
+    name = a.dtype.name
+    specs = [BufferSpec(name, array.shape) for array in (a, b)]
+    plan = Plan("gemm", (), (launch,), tuple(specs), (BufferSpec(name, (batch, m, n)),), ())
+    addresses = [int(array.__array_interface__["data"][0]) for array in (a, b)]
+    (buffer,) = Program(plan, lambda *_: None).run(addresses)
+    return buffer.array(a.dtype, (batch, m, n))
+
+
+def strides(array: np.ndarray) -> tuple[int, int, int]:
+    batch, row, column = (stride // array.itemsize for stride in array.strides)
+    return (batch if len(array) > 1 else 0), row, column
+
+
+def layouts(array: np.ndarray) -> list[np.ndarray]:
+    """The same values row-major, column-major, spread out, and read backwards."""
+    spread = np.repeat(array, 2, axis=2)[:, :, ::2]
+    backwards = array[:, ::-1].copy()[:, ::-1]
+    return [array, array.swapaxes(1, 2).copy().swapaxes(1, 2), spread, backwards]
+
+
+def matrices(dtype: str, *shapes: tuple[int, int, int]) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    return [generator.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def assert_is_product(result: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    bound = (
+        8 * np.finfo(a.dtype).eps * (np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64))
+    )
+    assert (np.abs(result - exact) <= bound).all()
+
+
+@pytest.mark.parametrize("dtype", sorted(KERNELS))
+@pytest.mark.parametrize("level", sorted(LEVELS))
+def test_products_agree_with_numpy_on_every_level(dtype: str, level: str) -> None:
+    try:
+        target_level(level)
+    except ValueError as error:
+        pytest.skip(str(error))
+    with config.scope(target=level):
+        for m, n, k in [
+            (1, 1, 1),
+            (5, 7, 3),
+            (13, 70, 300),
+            (40, 64, 16),
+            (6, 130, 600),
+            (300, 9, 17),
+        ]:
+            a, b = matrices(dtype, (2, m, k), (2, k, n))
+            assert_is_product(product(a, b), a, b)
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(sorted(KERNELS)), *[st.integers(1, 80)] * 3)
+def test_strides_do_not_change_the_bits(dtype: str, m: int, n: int, k: int) -> None:
+    a, b = matrices(dtype, (1, m, k), (1, k, n))
+    expected = product(a, b)
+    for x, y in itertools.product(layouts(a), layouts(b)):
+        assert np.array_equal(product(x, y), expected)
+
+
+@pytest.mark.parametrize("dtype", sorted(KERNELS))
+def test_threads_and_blocks_do_not_change_the_bits(dtype: str) -> None:
+    a, b = matrices(dtype, (1, 130, 600), (1, 600, 200))
+    with config.scope(num_threads=1):
+        alone = product(a, b)
+    with config.scope(num_threads=2):
+        together = product(a, b)
+        others = [product(a, b, blocks) for blocks in [(12, 64), (130, 64), (24, 200), (7, 5)]]
+    assert_is_product(alone, a, b)
+    for result in (together, *others):
+        assert np.array_equal(result, alone)
+
+
+def test_an_element_does_not_depend_on_the_rest_of_the_matrix() -> None:
+    a, b = matrices("float32", (3, 50, 300), (3, 300, 90))
+    whole = product(a, b)
+    assert np.array_equal(product(a[1:2, 7:8], b[1:2]), whole[1:2, 7:8])
+    assert np.array_equal(product(a[1:2], b[1:2, :, 11:13]), whole[1:2, :, 11:13])
+
+
+def test_a_batch_of_one_is_broadcast() -> None:
+    a, b = matrices("float32", (4, 5, 6), (1, 6, 7))
+    assert np.array_equal(product(a, b), product(a, np.repeat(b, 4, axis=0)))
+
+
+def test_a_sum_of_nothing_is_zero() -> None:
+    result = product(np.empty((2, 3, 0), np.float32), np.empty((2, 0, 4), np.float32))
+    assert result.shape == (2, 3, 4)
+    assert (result == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4), (2, 3, 0)])
+def test_an_empty_product_has_no_tasks(shape: tuple[int, int, int]) -> None:
+    batch, m, n = shape
+    assert gemm_segment(batch, m, n, 5, a=(0, 5, 1), b=(0, n, 1))[1] == 0
+    assert product(*matrices("float32", (batch, m, 5), (batch, 5, n))).shape == shape
+
+
+def test_what_is_not_finite_spreads_as_in_numpy() -> None:
+    a, b = matrices("float32", (1, 4, 20), (1, 20, 30))
+    a[0, 1, 3], b[0, 5, 7] = np.inf, np.nan
+    with np.errstate(invalid="ignore"):
+        expected = a @ b
+    assert np.array_equal(np.isnan(product(a, b)), np.isnan(expected))
+
+
+@given(*[st.integers(1, 3000)] * 3)
+def test_blocks_cover_the_product_and_suit_the_tiles(m: int, n: int, k: int) -> None:
+    dims, tasks, grain = gemm_segment(1, m, n, k, a=(0, k, 1), b=(0, n, 1))
+    named = dict(zip(DIMS, dims))
+    assert named["block_m"] % 12 == 0
+    assert named["block_n"] % 64 == 0
+    assert tasks == -(-m // named["block_m"]) * -(-n // named["block_n"])
+    assert grain >= 1
+
+
+def test_a_large_product_has_work_for_many_threads_and_a_small_one_for_one() -> None:
+    assert gemm_segment(1, 1024, 1024, 1024, a=(0, 1024, 1), b=(0, 1024, 1))[1:] >= (16, 1)
+    _, tasks, grain = gemm_segment(1, 32, 32, 32, a=(0, 32, 1), b=(0, 32, 1))
+    assert tasks <= grain
