@@ -1,0 +1,1 @@
+"""Compiled functions: recording, replay, and what there is to say about them."""

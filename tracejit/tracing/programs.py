@@ -1,0 +1,115 @@
+"""What has been compiled: of one function, and of the whole process."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from tracejit._config import config
+from tracejit.ir.graph import Graph, Input
+from tracejit.ir.interpret import interpret
+from tracejit.ir.printer import print_graph
+from tracejit.runtime.buffer import Buffer, array_at
+from tracejit.tracing.trace import Ends, Step, graph_of
+
+MOST_STEPS = 200_000
+"""Steps kept for one function; a function whose every call is another begins anew after so many."""
+
+
+class Program:
+    """A graph that can be run."""
+
+    __slots__ = ("__weakref__", "executable", "graph", "seconds")
+
+    def __init__(self, graph: Graph, fastmath: bool) -> None:
+        start = time.perf_counter()
+        self.graph = graph
+        self.executable = (
+            Interpreted(graph)
+            if config.eager == "numpy"
+            else _compiler().compile_graph(graph, fastmath=fastmath)
+        )
+        self.seconds = time.perf_counter() - start
+
+
+class Interpreted:
+    """A graph run by the ops' NumPy `eval`, for `config.eager = "numpy"`."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def run(
+        self, addresses: Sequence[int], scalars: Sequence[bool | int | float] = ()
+    ) -> list[Buffer]:
+        inputs = [node for node in self.graph.inputs if isinstance(node, Input)]
+        arrays = {node: _array(node, at) for node, at in zip(inputs, addresses, strict=True)}
+        outputs, effects = interpret(self.graph, list(arrays.values()), scalars)
+        for effect, value in zip(self.graph.effects, effects, strict=True):
+            arrays[effect.target][...] = value
+        return [_buffer(output) for output in outputs]
+
+
+def _array(node: Input, address: int) -> np.ndarray:
+    return array_at(address, node.aval.dtype.numpy, node.aval.sizes, node.strides)
+
+
+def _buffer(array: np.ndarray) -> Buffer:
+    buffer = Buffer.allocate(array.nbytes)
+    buffer.array(array.dtype, array.shape)[...] = array
+    return buffer
+
+
+@cache
+def _compiler() -> Any:
+    """Loaded at the first use: it brings LLVM, which takes longer to load than everything else."""
+    return importlib.import_module("tracejit.compiler")
+
+
+_known: WeakValueDictionary[tuple[str, bool, int], Program] = WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def program_of(graph: Graph, *, fastmath: bool) -> Program:
+    """The graph compiled; graphs of one text, under the same settings, are compiled once."""
+    key = (print_graph(graph, locations=False), fastmath, config.epoch)
+    with _lock:
+        program = _known.get(key)
+        if program is None:
+            program = _known[key] = Program(graph, fastmath)
+        return program
+
+
+class Programs:
+    """The traces of one function, and the programs made of them, in the order in which they were needed."""
+
+    def __init__(self, *, fastmath: bool = False) -> None:
+        self.fastmath = fastmath
+        self.compiled: list[Program] = []
+        self._root = Step(None, None)
+        self._epoch = config.epoch
+        self._steps = 0
+
+    def root(self) -> Step:
+        """Where a trace begins."""
+        if self._epoch != config.epoch or self._steps > MOST_STEPS:
+            self._root = Step(None, None)
+            self._epoch = config.epoch
+            self._steps = 0
+        return self._root
+
+    def ending(self, last: Step, ends: Ends) -> Program:
+        """The program of a trace."""
+        program = last.programs.get(ends)
+        if program is None:
+            program = program_of(graph_of(last, ends), fastmath=self.fastmath)
+            last.programs[ends] = program
+            self.compiled.append(program)
+            self._steps += last.place + 1
+        return program
