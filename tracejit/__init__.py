@@ -14,6 +14,8 @@ import math
 
 from tracejit import autograd as autograd
 from tracejit import eager as _eager  # noqa: F401  # installs the interpreters
+from tracejit import nn as nn
+from tracejit import optim as optim
 from tracejit import random as random
 from tracejit._config import config as config
 from tracejit._errors import AutogradError as AutogradError

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 
+from tracejit import __version__
 from tracejit._config import config
 from tracejit.ops.functions import exp
 from tracejit.runtime.cache import disk_cache
@@ -29,7 +30,7 @@ def report() -> bool:
 
 
 def findings() -> Iterator[tuple[str, str]]:
-    yield "tracejit", version("tracejit")
+    yield "tracejit", __version__
     yield "python", f"{platform.python_version()} on {platform.platform()}"
     for package in REQUIRED:
         yield package, version(package)

@@ -1,0 +1,85 @@
+"""Adam, and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tracejit._errors import at_user_line
+from tracejit.ops.elementwise import zeros_like
+from tracejit.optim.optimizer import Group, Optimizer, State
+from tracejit.tensor import Tensor
+
+
+class Adam(Optimizer):
+    """The method of Kingma and Ba (2015); weight decay, if any, is added to the gradient.
+
+    >>> import tracejit as tj
+    >>> w = tj.tensor([1.0, -1.0], requires_grad=True)
+    >>> optimizer = Adam([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    tensor([ 0.5, -0.5], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        if not all(beta < 1 for beta in betas):
+            raise ValueError(at_user_line(f"invalid betas: {betas}"))
+        defaults = {
+            "lr": lr,
+            "betas": tuple(betas),
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def start(self, parameter: Tensor, group: Group) -> State:
+        return {"step": 0, "exp_avg": zeros_like(parameter), "exp_avg_sq": zeros_like(parameter)}
+
+    def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
+        gradient = self.decayed(parameter, gradient, group)
+        state["step"] += 1
+        beta1, beta2 = group["betas"]
+        mean, square = state["exp_avg"], state["exp_avg_sq"]
+        mean.add_((gradient - mean) * (1 - beta1))
+        square.mul_(beta2).add_(gradient * gradient * (1 - beta2))
+        # The corrections are numbers, so that each element costs one division and one root.
+        step_size = group["lr"] / (1 - beta1 ** state["step"])
+        correction = (1 - beta2 ** state["step"]) ** -0.5
+        parameter.sub_(mean * step_size / (square.sqrt() * correction + group["eps"]))
+
+    def decayed(self, parameter: Tensor, gradient: Tensor, group: Group) -> Tensor:
+        """The gradient with the weight decay in it."""
+        decay = group["weight_decay"]
+        return gradient + parameter * decay if decay else gradient
+
+
+class AdamW(Adam):
+    """Adam with the weight decay apart from the gradient (Loshchilov and Hutter, 2019)."""
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, maximize=maximize)
+
+    def decayed(self, parameter: Tensor, gradient: Tensor, group: Group) -> Tensor:
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        return gradient
