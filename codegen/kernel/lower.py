@@ -7,7 +7,7 @@ Where folds are few and long each is shared among tasks: a launch folds superblo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 
@@ -95,8 +95,7 @@ class StepNest(Nest):
         *outer, inner = self.axes or [None]
         chunk = CHUNK if inner and (not outer or inner.extent > 4 * CHUNK) else 0
         with self.tasks(outer, inner, chunk) as part, self.vector(inner, part):
-            for store in self.step.stores:
-                self.store(store)
+            self.store(self.step.stores)
         return self.finish(chunk or (inner.extent if inner else 1))
 
     def rows(self) -> Lowered:
@@ -146,9 +145,7 @@ class StepNest(Nest):
             for node in self.reductions:
                 value = constant(EMPTY[combine_of(node)], node.aval.dtype)
                 self.scopes[-1][node] = self.builder.element(value)
-            for store in self.step.stores:
-                if not self.is_full(store):
-                    self.store(store)
+            self.store(self.kept_stores)
         return self.finish(1)
 
     def column_axes(self) -> tuple[list[Axis], Axis | None]:
@@ -171,18 +168,10 @@ class StepNest(Nest):
             results = self.fold(stage, constant(0, int64), extent)
             for node, result in results.items():
                 self.scopes[-1][node] = self.builder.cast(result, node.aval.dtype)
-        for store in self.step.stores:
-            if not self.is_full(store):
-                self.store(store)
-        last = [
-            s
-            for s in self.step.stores
-            if self.is_full(s) and self.stage_of[s.value] == self.stage_of.folds
-        ]
-        if last:
+        self.store(self.kept_stores)
+        if last := self.full_stores(self.stage_of.folds):
             with self.last_loop():
-                for store in last:
-                    self.store(store)
+                self.store(last)
 
     def fold(self, stage: int, start: Operand, stop: Operand) -> dict[Apply, Element]:
         """The folds of one stage, and the stores whose values are known in it; the results, not yet rounded."""
@@ -191,9 +180,7 @@ class StepNest(Nest):
             for node in self.reductions:
                 if self.stage_of[node.inputs[0]] == stage:
                     results[node] = fold.join(combine_of(node), self.joined(node))
-            for store in self.step.stores:
-                if self.is_full(store) and self.stage_of[store.value] == stage:
-                    self.store(store)
+            self.store(self.full_stores(stage))
         return results
 
     def joined(self, node: Apply) -> Element:
@@ -227,6 +214,24 @@ class StepNest(Nest):
                 self.along_row(fold.index),
             ):
                 yield
+
+    @property
+    def last_stores(self) -> Sequence[Store]:
+        """Those of what is kept, unless a loop along the row follows them."""
+        if not self.step.axes:
+            return self.step.stores
+        if self.step.split or self.full_stores(self.stage_of.folds):
+            return ()
+        return self.kept_stores
+
+    @property
+    def kept_stores(self) -> list[Store]:
+        return [store for store in self.step.stores if not self.is_full(store)]
+
+    def full_stores(self, stage: int) -> list[Store]:
+        """Those along the folded axes whose values are known in a stage."""
+        stores = [store for store in self.step.stores if self.is_full(store)]
+        return [store for store in stores if self.stage_of[store.value] == stage]
 
     def is_full(self, store: Store) -> bool:
         """The stored value runs along the folded axes."""

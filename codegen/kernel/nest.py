@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 
-from tracejit.codegen.kernel.access import Access, Accesses, Axis
+from tracejit.codegen.kernel.access import Access, Accesses, Axis, result_labels
 from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
 from tracejit.codegen.kernel.cost import profile, widened
 from tracejit.codegen.kernel.fn import Fn
@@ -148,7 +148,10 @@ class Nest:
             return self.builder.element(constant(node.value, node.aval.dtype))
         behind = self.accesses.member_behind(node, labels)
         if behind is not None:
-            return self.member(behind[0])
+            member, seen = behind
+            own = result_labels(self.step, member)
+            assert all(a == b or None in (a, b) for a, b in zip(seen, own, strict=True)), node
+            return self.member(member)
         access = self.accesses.reads[node, labels]
         buffer = self.buffer(access.root, access.offset, node.aval.dtype)
         return self.builder.load(buffer, self.address(access))
@@ -210,13 +213,22 @@ class Nest:
         buffer = self.buffer(access.root, access.offset, node.aval.dtype)
         return s.load(buffer, Address(terms))
 
-    def store(self, store: Store) -> None:
-        labels = self.accesses.value_labels(store.value, store.layout)
-        value = self.value(store.value, labels)
-        access = self.accesses.writes[store]
-        dtype = store.target.aval.dtype
-        buffer = self.buffer(access.root, access.offset, dtype, written=True)
-        self.builder.store(buffer, self.address(access), self.builder.cast(value, dtype))
+    def store(self, stores: Sequence[Store]) -> None:
+        """All values, and only then the stores: one may write over what another reads."""
+        values = [
+            self.value(store.value, self.accesses.value_labels(store.value, store.layout))
+            for store in stores
+        ]
+        for store, value in zip(stores, values, strict=True):
+            access = self.accesses.writes[store]
+            dtype = store.target.aval.dtype
+            buffer = self.buffer(access.root, access.offset, dtype, written=True)
+            self.builder.store(buffer, self.address(access), self.builder.cast(value, dtype))
+
+    @property
+    def last_stores(self) -> Sequence[Store]:
+        """Stores after which a task reads nothing more."""
+        return self.step.stores
 
     # operands of the kernel
 
@@ -269,19 +281,18 @@ class Nest:
             self.count,
             max(1, int(TASK_NS / (cost * max(elements, 1)))),
             scratch,
-            self.aligned(),
+            self.aligned(self.last_stores),
         )
 
-    def aligned(self) -> frozenset[tuple[Owner, Owner]]:
-        """None in a nest with several loops along its rows: a later one reads again what an earlier one may have replaced."""
-        if self.folded:
-            return frozenset()
+    def aligned(self, stores: Sequence[Store]) -> frozenset[tuple[Owner, Owner]]:
+        """What is read at the very places that one of the stores writes, and nowhere else, with what it writes."""
         reads: dict[Owner, set[object]] = {}
         for access in self.accesses.every_read():
             reads.setdefault(access.root, set()).add((access.offset, access.strides, access.gather))
+        writes = [self.accesses.writes[store] for store in stores]
         return frozenset(
             (root, write.root)
-            for write in self.accesses.writes.values()
+            for write in writes
             for root, places in reads.items()
             if places == {(write.offset, write.strides, 0)}
         )

@@ -301,12 +301,14 @@ class Fusion:
             return
         if any(self._gathers_from(member, other) for member in group.members):
             return
-        if other.space == group.space and self._compatible_axes(group, other):
-            self._absorb(group, other, dict(enumerate(range(len(group.space)))))
+        places = self._places(group, other, node)
+        if places is None:
             return
-        spread = self._spread(group, other, node)
-        if spread is not None:
-            self._absorb(group, other, spread)
+        if other.space == group.space and all(a == b for a, b in places.items()):
+            if self._compatible_axes(group, other):
+                self._absorb(group, other, dict(enumerate(range(len(group.space)))))
+        elif self._is_cheap(group, other) and self._covers(group, other, places):
+            self._absorb(group, other, places)
 
     def _compatible_axes(self, group: Group, other: Group) -> bool:
         axes = group.axes or other.axes
@@ -335,35 +337,35 @@ class Fusion:
         through = any(other in need.needs for need in group.needs if need is not other)
         return {other} if through else set()
 
-    def _spread(self, group: Group, other: Group, node: Apply) -> dict[int, int] | None:
-        """How the dimensions of a smaller, cheap group that only `group` reads lie in the space of `group`."""
-        if other.axes or node not in group.labels:
-            return None
-        inside = {*other.members, *group.members}
-        for member in other.members:
-            if member in self.pinned or "costly" in member.op.traits:
-                return None
-            if any(user not in inside for user in self._compute_users(member)):
-                return None
-        spread: dict[int, int] = {}
+    def _places(self, group: Group, other: Group, node: Apply) -> dict[int, int] | None:
+        """Where the dimensions of `other` that the node reads along lie in the space of `group`."""
+        places: dict[int, int] = {}
         node_labels = group.labels[node]
         for source, shift in read_along(node):
-            labels = self._source_labels(other, source)
-            if labels is None:
-                continue
-            for axis, label in enumerate(labels):
+            for axis, label in enumerate(self._source_labels(other, source) or ()):
                 place = node_labels[axis + shift]
                 if label is None:
                     continue
-                if place is None or spread.setdefault(label, place) != place:
+                if place is None or places.setdefault(label, place) != place:
                     return None
+        return places
+
+    def _is_cheap(self, group: Group, other: Group) -> bool:
+        """Only `group` reads it, and computing it anew for every element costs little."""
+        inside = {*other.members, *group.members}
+        return not other.axes and not any(
+            member in self.pinned
+            or "costly" in member.op.traits
+            or any(user not in inside for user in self._compute_users(member))
+            for member in other.members
+        )
+
+    def _covers(self, group: Group, other: Group, places: dict[int, int]) -> bool:
+        """Every dimension of `other` has its place in `group`, of the same extent and in the same order."""
         wide = [axis for axis in range(len(other.space)) if other.space[axis] != 1]
-        places = [spread.get(axis) for axis in wide]
-        if None in places or any(group.space[spread[axis]] != other.space[axis] for axis in wide):
-            return None
-        if any(spread[a] >= spread[b] for a, b in pairwise(wide)):
-            return None
-        return spread
+        return all(
+            axis in places and group.space[places[axis]] == other.space[axis] for axis in wide
+        ) and all(places[a] < places[b] for a, b in pairwise(wide))
 
     def _compute_users(self, node: Apply) -> list[Apply]:
         """The users of a value, and of its views, that compute something."""
