@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import assert_never
 
+from tracejit.codegen.kernel.builder import constant
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import (
     Address,
@@ -89,7 +90,7 @@ class _Hoister:
         for loop in self.loops[depth + 1 :]:
             where = self.both(where, self.is_entered(loop))
         self.define(load.var, depth)
-        other = load.other if load.other is not None or where is None else Const(load.var.dtype, 0)
+        other = load.other if load.other is not None or where is None else constant(0, load.var.dtype)
         self.blocks[depth].append(replace(load, where=where, other=other))
 
     def depth(self, *operands: Operand | None) -> int:
