@@ -49,8 +49,8 @@ def _folder(text: str | Path | None) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-def _setting(env: str, default: Any, parse: Callable[[Any], Any], help: str) -> Any:
-    return field(default=default, metadata={"env": env, "parse": parse, "help": help})
+def _about(env: str, parse: Callable[[Any], Any], help: str) -> dict[str, Any]:
+    return {"env": env, "parse": parse, "help": help}
 
 
 @dataclass(slots=True)
@@ -63,34 +63,53 @@ class Config:
     'numpy'
     """
 
-    eager: Literal["compiled", "numpy"] = _setting(
-        "TRACEJIT_EAGER", "compiled", _eager, "how an op outside a compiled function runs"
+    eager: Literal["compiled", "numpy"] = field(
+        default="compiled",
+        metadata=_about("TRACEJIT_EAGER", _eager, "how an op outside a compiled function runs"),
     )
-    default_dtype: DType = _setting(
-        "TRACEJIT_DEFAULT_DTYPE", dtypes.float32, _float_dtype, "the dtype of Python floats"
+    default_dtype: DType = field(
+        default=dtypes.float32,
+        metadata=_about("TRACEJIT_DEFAULT_DTYPE", _float_dtype, "the dtype of Python floats"),
     )
-    dump_dir: Path | None = _setting(
-        "TRACEJIT_DUMP", None, _folder, "where the compiler writes what each stage made"
+    dump_dir: Path | None = field(
+        default=None,
+        metadata=_about("TRACEJIT_DUMP", _folder, "where the compiler writes what each stage made"),
     )
-    verify_ir: bool = _setting(
-        "TRACEJIT_VERIFY_IR", False, _switch, "check the program after every stage"
+    verify_ir: bool = field(
+        default=False,
+        metadata=_about("TRACEJIT_VERIFY_IR", _switch, "check the program after every stage"),
     )
-    num_threads: int = _setting(
-        "TRACEJIT_NUM_THREADS", 0, _count, "threads of the pool; 0: one per core"
+    num_threads: int = field(
+        default=0,
+        metadata=_about("TRACEJIT_NUM_THREADS", _count, "threads of the pool; 0: one per core"),
     )
-    cache_dir: Path | None = _setting(
-        "TRACEJIT_CACHE_DIR", None, _folder, "where machine code is kept; None: the user's cache"
+    cache_dir: Path | None = field(
+        default=None,
+        metadata=_about(
+            "TRACEJIT_CACHE_DIR", _folder, "where machine code is kept; None: the user's cache"
+        ),
     )
-    cache_bytes: int = _setting(
-        "TRACEJIT_CACHE_BYTES", 1 << 30, _count, "the size to which the cache is cut; 0: no cache"
+    cache_bytes: int = field(
+        default=1 << 30,
+        metadata=_about(
+            "TRACEJIT_CACHE_BYTES", _count, "the size to which the cache is cut; 0: no cache"
+        ),
     )
-    target: str = _setting(
-        "TRACEJIT_TARGET", "", str, "the instruction set to compile for; empty: this machine's"
+    target: str = field(
+        default="",
+        metadata=_about(
+            "TRACEJIT_TARGET", str, "the instruction set to compile for; empty: this machine's"
+        ),
     )
-    node_budget: int = _setting(
-        "TRACEJIT_NODE_BUDGET", 20_000, _count, "ops recorded before a pending graph is run"
+    node_budget: int = field(
+        default=20_000,
+        metadata=_about(
+            "TRACEJIT_NODE_BUDGET", _count, "ops recorded before a pending graph is run"
+        ),
     )
-    fuse: bool = _setting("TRACEJIT_FUSE", True, _switch, "make one kernel of several ops")
+    fuse: bool = field(
+        default=True, metadata=_about("TRACEJIT_FUSE", _switch, "make one kernel of several ops")
+    )
     epoch: int = field(init=False)
     """Changes with every change of a setting."""
 

@@ -16,7 +16,9 @@ from tracejit.ops.elementwise import zeros_like as _zeros_like
 from tracejit.tensor import Tensor, check_device, from_array
 
 
-def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A new tensor with a copy of `data`: a number, nested sequences, an array or a tensor.
 
     Python floats become the default dtype (float32), integers int64; arrays keep theirs. Raises DTypeError, a TypeError, for
@@ -31,7 +33,9 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
     return Tensor(data, dtype, device, requires_grad)
 
 
-def asarray(obj: Any, dtype: Any = None, *, device: str | None = None, copy: bool | None = None) -> Tensor:
+def asarray(
+    obj: Any, dtype: Any = None, *, device: str | None = None, copy: bool | None = None
+) -> Tensor:
     """`obj` as a tensor: itself where it is one, the same memory where it is an array, a new tensor otherwise.
 
     With `copy=True` always a copy; with `copy=False` never, and ValueError where one is needed.
@@ -51,7 +55,11 @@ def asarray(obj: Any, dtype: Any = None, *, device: str | None = None, copy: boo
         foreign = not isinstance(obj, (np.ndarray, np.generic)) and hasattr(obj, "__dlpack__")
         made = from_array(np.from_dlpack(obj) if foreign else obj, copy=bool(copy), dtype=wanted)
     if copy is False and made is not obj and not made.storage.escaped:
-        raise ValueError(at_user_line(f"{type(obj).__name__} becomes a tensor of {made.dtype.name} only by a copy"))
+        raise ValueError(
+            at_user_line(
+                f"{type(obj).__name__} becomes a tensor of {made.dtype.name} only by a copy"
+            )
+        )
     return made
 
 
@@ -63,7 +71,9 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
     tensor([0, 1, 2])
     """
     check_device(device)
-    return x if isinstance(x, Tensor) and not copy else from_array(np.from_dlpack(x), copy=bool(copy))
+    return (
+        x if isinstance(x, Tensor) and not copy else from_array(np.from_dlpack(x), copy=bool(copy))
+    )
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -80,7 +90,9 @@ def _placed(function: Callable[..., Any]) -> Callable[..., Tensor]:
     """`function` with the keywords that say where the tensor is and whether it is to have a gradient."""
 
     @wraps(function)
-    def create(*args: Any, device: str | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
+    def create(
+        *args: Any, device: str | None = None, requires_grad: bool = False, **options: Any
+    ) -> Tensor:
         check_device(device)
         made: Tensor = function(*args, **options)
         return made.requires_grad_() if requires_grad else made

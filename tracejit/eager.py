@@ -30,6 +30,8 @@ class Eager:
     def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
         if type(op.recipe) is View and (view := view_of(args[0], op, params)) is not None:
             return view
+        if type(op.recipe) in (Gather, ScatterAdd):
+            check_indices(op, args[0], args[1], params["axis"])
         if config.eager == "numpy":
             return _evaluate(op, args, params)
         return self._execute(op, args, params)
@@ -40,8 +42,6 @@ class Eager:
         target.storage.note_write()
 
     def _execute(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
-        if type(op.recipe) in (Gather, ScatterAdd):
-            check_indices(op, args[0], args[1], params["axis"])
         key = (
             op,
             *[arg.aval if type(arg) is Scalar else (arg.aval, arg.layout.strides) for arg in args],
@@ -70,7 +70,7 @@ def _distinct(param: tuple[str, Any]) -> tuple[Any, ...]:
 
 
 def check_indices(op: Op, x: Tensor, indices: Tensor, axis: int) -> None:
-    """Raises IndexError where an index is outside the axis: generated code reads and writes what it is told."""
+    """Raises IndexError where an index is outside the axis: generated code does not look."""
     places, extent = as_array(indices), x.aval.sizes[axis]
     if places.size and not -extent <= places.min() <= places.max() < extent:
         outside = places[(places < -extent) | (places >= extent)].flat[0]
@@ -113,7 +113,7 @@ def _operand(arg: Any) -> Any:
 
 
 def lift(value: Any) -> Tensor:
-    """An operand from outside, as it is now: a copy, because its owner may write to it while a gradient or a recorder needs it."""
+    """An operand from outside, as it is now: a copy, as its owner may write to it while a gradient or recorder needs it."""
     return from_array(value, copy=True)
 
 

@@ -28,7 +28,7 @@ def get(x: Tensor, key: Any) -> Tensor:
     """`x[key]`"""
     part = getitem(x, _without_masks(key))
     # `x[:]` is a view of x, not x.
-    return part if part is not x else dispatch.bind(REGISTRY["reshape"], (x,), {"shape": x.shape})  # type: ignore[no-any-return]
+    return part if part is not x else dispatch.bind(REGISTRY["reshape"], (x,), {"shape": x.shape})
 
 
 def put(x: Tensor, key: Any, value: Any) -> None:
@@ -82,4 +82,8 @@ def _trimmed(value: Any, ndim: int) -> Any:
         return value
     value = dispatch.lift(value)
     extra = value.ndim - ndim
-    return reshape(value, value.shape[extra:]) if extra > 0 and set(value.shape[:extra]) == {1} else value
+    return (
+        reshape(value, value.shape[extra:])
+        if extra > 0 and set(value.shape[:extra]) == {1}
+        else value
+    )

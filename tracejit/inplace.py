@@ -24,7 +24,9 @@ def write(target: Any, source: Any) -> Any:
     check_writable(target)
     source = value(source).astype(target.dtype)
     # Bound even where the shape is the same: what is assigned has a place of its own on the tape.
-    dispatch.assign(target, dispatch.bind(REGISTRY["broadcast_to"], (source,), {"shape": target.shape}))
+    dispatch.assign(
+        target, dispatch.bind(REGISTRY["broadcast_to"], (source,), {"shape": target.shape})
+    )
     return target
 
 
@@ -32,10 +34,19 @@ def update(target: Any, result: Any, name: str) -> Any:
     """Overwrites `target` with the result of an op on it, which must be of its shape and of no higher kind of dtype."""
     check_writable(target)
     if result.shape != target.shape:
-        raise ShapeError(at_user_line(f"{name}: the result {result.aval} does not fit into {target.aval}"))
+        raise ShapeError(
+            at_user_line(f"{name}: the result {result.aval} does not fit into {target.aval}")
+        )
     kinds = "biuf"
-    if kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind) and result.dtype.kind + target.dtype.kind != "ui":
-        raise DTypeError(at_user_line(f"{name}: the result {result.aval} cannot be cast to {target.dtype.name} in place"))
+    if (
+        kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind)
+        and result.dtype.kind + target.dtype.kind != "ui"
+    ):
+        raise DTypeError(
+            at_user_line(
+                f"{name}: the result {result.aval} cannot be cast to {target.dtype.name} in place"
+            )
+        )
     dispatch.assign(target, result.astype(target.dtype))
     return target
 

@@ -11,7 +11,16 @@ import numpy as np
 
 from tracejit import dispatch
 from tracejit._errors import at_user_line
-from tracejit.ops import composite, contract, creation, elementwise, functions, index, reduce, shape, slicing
+from tracejit.ops import (
+    contract,
+    creation,
+    elementwise,
+    functions,
+    index,
+    reduce,
+    shape,
+    slicing,
+)
 from tracejit.ops.op import Op
 
 Function = Callable[..., Any]
@@ -78,7 +87,12 @@ FOLDS = {
     np.multiply: reduce.prod,
 }
 """What `ufunc.reduce` is."""
-OTHER_KEYWORD = {"a_max": "max", "a_min": "min", "ddof": "correction", "indices_or_sections": "sections"}
+OTHER_KEYWORD = {
+    "a_max": "max",
+    "a_min": "min",
+    "ddof": "correction",
+    "indices_or_sections": "sections",
+}
 
 
 @cache
@@ -117,7 +131,11 @@ class NumPyProtocols:
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", (None,))
         if method == "at":
-            raise TypeError(at_user_line(f"np.{ufunc.__name__}.at writes to a tensor; use tj.add_at, or t[index] = value"))
+            raise TypeError(
+                at_user_line(
+                    f"np.{ufunc.__name__}.at writes to a tensor; use tj.add_at, or t[index] = value"
+                )
+            )
         if method == "__call__" and ufunc in table() and not kwargs:
             return _deliver(table()[ufunc](*inputs), out)
         if method == "reduce" and ufunc in FOLDS and kwargs.keys() <= {"axis", "dtype", "keepdims"}:
@@ -126,7 +144,11 @@ class NumPyProtocols:
         return _deliver(_by_numpy(getattr(ufunc, method), inputs, kwargs), out)
 
     def __array_function__(
-        self, function: Function, types: Iterable[type], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        function: Function,
+        types: Iterable[type],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
         ours = table().get(function)
         call = None if ours is None else _translated(function, ours, args, kwargs)
@@ -194,14 +216,18 @@ def _arrays(value: Any, function: Function) -> Any:
             return {key: _arrays(part, function) for key, part in value.items()}
         case list() | tuple():
             return type(value)(_arrays(part, function) for part in value)
-        case NumPyProtocols(requires_grad=True):
-            name = getattr(function, "__name__", str(function))
-            message = f"np.{name} is not differentiable in tracejit: detach() the tensor first"
-            raise TypeError(at_user_line(message))
         case NumPyProtocols():
-            return np.asarray(value)
+            return _array_of(value, function)
         case _:
             return value
+
+
+def _array_of(tensor: Any, function: Function) -> np.ndarray:
+    if tensor.requires_grad:
+        name = getattr(function, "__name__", str(function))
+        message = f"np.{name} is not differentiable in tracejit: detach() the tensor first"
+        raise TypeError(at_user_line(message))
+    return np.asarray(tensor)
 
 
 def _tensors(result: Any) -> Any:

@@ -18,7 +18,9 @@ Method = Callable[..., Any]
 
 def _operand(value: object) -> bool:
     """Whether an operator takes `value`; others are left to their own operators."""
-    return hasattr(value, "aval") or isinstance(value, (bool, int, float, np.ndarray, np.generic, list, tuple))
+    return hasattr(value, "aval") or isinstance(
+        value, (bool, int, float, np.ndarray, np.generic, list, tuple)
+    )
 
 
 def _binary(function: Method) -> Method:

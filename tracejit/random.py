@@ -48,21 +48,27 @@ class Generator:
         """Uniform floats of [0, 1)."""
         return self._draw(draws.uniform, shape, dtype=_float(dtype))
 
-    def uniform(self, shape: Size = (), low: Any = 0.0, high: Any = 1.0, *, dtype: Any = None) -> Tensor:
+    def uniform(
+        self, shape: Size = (), low: Any = 0.0, high: Any = 1.0, *, dtype: Any = None
+    ) -> Tensor:
         """Uniform floats of [low, high)."""
-        return self.random(shape, dtype=dtype) * (high - low) + low  # type: ignore[no-any-return]
+        return self.random(shape, dtype=dtype) * (high - low) + low
 
-    def normal(self, shape: Size = (), mean: Any = 0.0, std: Any = 1.0, *, dtype: Any = None) -> Tensor:
+    def normal(
+        self, shape: Size = (), mean: Any = 0.0, std: Any = 1.0, *, dtype: Any = None
+    ) -> Tensor:
         """Normal floats."""
         standard = self._draw(draws.normal, shape, dtype=_float(dtype))
         is_standard = type(mean) is type(std) is float and (mean, std) == (0.0, 1.0)
-        return standard if is_standard else standard * std + mean  # type: ignore[no-any-return]
+        return standard if is_standard else standard * std + mean
 
     def integers(
         self, low: int, high: int | None = None, shape: Size = (), *, dtype: Any = dtypes.int64
     ) -> Tensor:
         """Integers of [low, high), or of [0, low)."""
-        return self._draw(lambda state, size: draws.integers(state, low, high, size, dtype=dtype), shape)
+        return self._draw(
+            lambda state, size: draws.integers(state, low, high, size, dtype=dtype), shape
+        )
 
     def bernoulli(self, p: Any, shape: Size = ()) -> Tensor:
         """Bools, true with probability `p`."""
@@ -73,7 +79,7 @@ class Generator:
         length = x if isinstance(x, int) else len(x)
         keys = self._draw(lambda state, size: draws.bits(state, size, dtype=dtypes.uint64), length)
         order = from_array(np.argsort(as_array(keys), kind="stable"), copy=True)
-        return order if isinstance(x, int) else take(x, order, axis=0)  # type: ignore[no-any-return]
+        return order if isinstance(x, int) else take(x, order, axis=0)
 
     def _draw(self, draw: Callable[..., Any], shape: Size, **options: Any) -> Tensor:
         """`draw(state, shape)`, after which the state has moved on."""

@@ -82,7 +82,8 @@ def is_row_major(layout: Layout) -> bool:
     """Whether the elements lie in row-major order without gaps; the strides of axes of one element do not count."""
     own = row_major(layout.shape).strides
     return layout.strides == own or all(
-        extent == 1 or stride == step for extent, stride, step in zip(layout.shape, layout.strides, own)
+        extent == 1 or stride == step
+        for extent, stride, step in zip(layout.shape, layout.strides, own)
     )
 
 

@@ -88,8 +88,10 @@ class Tensor(Operators, InPlace, NumPyProtocols):
     def item(self) -> bool | int | float:
         """The one element as a Python number. Waits for pending work."""
         if self.size != 1:
-            raise ValueError(at_user_line(f"only a tensor with one element is a number; this one is {self.aval}"))
-        return as_array(self).item()  # type: ignore[no-any-return]
+            raise ValueError(
+                at_user_line(f"only a tensor with one element is a number; this one is {self.aval}")
+            )
+        return as_array(self).item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
@@ -112,7 +114,9 @@ class Tensor(Operators, InPlace, NumPyProtocols):
 
     def __index__(self) -> int:
         if self.aval.dtype.is_float or self.aval.shape:
-            raise TypeError(at_user_line(f"only a 0-d integer tensor is an index; this one is {self.aval}"))
+            raise TypeError(
+                at_user_line(f"only a 0-d integer tensor is an index; this one is {self.aval}")
+            )
         return int(self.item())
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -135,7 +139,9 @@ class Tensor(Operators, InPlace, NumPyProtocols):
         """
         if self.requires_grad:
             raise AutogradError(
-                at_user_line("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+                at_user_line(
+                    "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+                )
             )
         array = as_array(self)
         self.storage.escaped = True
@@ -143,7 +149,7 @@ class Tensor(Operators, InPlace, NumPyProtocols):
 
     def copy(self) -> Tensor:
         """The same elements in memory of their own."""
-        return dispatch.bind(REGISTRY["astype"], (self,), {"dtype": self.aval.dtype})  # type: ignore[no-any-return]
+        return dispatch.bind(REGISTRY["astype"], (self,), {"dtype": self.aval.dtype})
 
     clone = copy
 
@@ -157,7 +163,9 @@ class Tensor(Operators, InPlace, NumPyProtocols):
         return moved.copy() if copy and moved is self else moved
 
     def __reduce__(self) -> tuple[object, ...]:
-        raw = np.array(as_array(self)).view(f"V{self.aval.dtype.itemsize}")  # pickle knows no bfloat16
+        raw = np.array(as_array(self)).view(
+            f"V{self.aval.dtype.itemsize}"
+        )  # pickle knows no bfloat16
         return _restore, (type(self), raw, self.aval.dtype, self.requires_grad)
 
     def __copy__(self) -> Tensor:
@@ -197,11 +205,17 @@ class Tensor(Operators, InPlace, NumPyProtocols):
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Makes a leaf whose gradient `backward()` accumulates, or ends that; returns the tensor."""
         if requires_grad and not self.aval.dtype.is_float:
-            raise DTypeError(at_user_line(f"only floating-point tensors can require gradients; this one is {self.aval}"))
+            raise DTypeError(
+                at_user_line(
+                    f"only floating-point tensors can require gradients; this one is {self.aval}"
+                )
+            )
         if requires_grad == self.requires_grad:
             return self
         if self.grad_fn is not None:
-            raise AutogradError(at_user_line("you can only change requires_grad flags of leaf variables."))
+            raise AutogradError(
+                at_user_line("you can only change requires_grad flags of leaf variables.")
+            )
         if self.autograd is None:
             self.autograd = Handle(None, self.storage.version)
         self.autograd.requires_grad = requires_grad
@@ -248,8 +262,9 @@ class Tensor(Operators, InPlace, NumPyProtocols):
     ) -> None:
         """Adds this tensor's gradient with respect to each leaf to that leaf's `.grad`.
 
-        `gradient` is the gradient of something with respect to this tensor, 1 by default for a single element. What was saved
-        for the backward pass is freed unless `retain_graph` (by default `create_graph`, which makes the gradients differentiable).
+        `gradient` is the gradient of something with respect to this tensor, 1 by default for a single element. What was
+        saved for the backward pass is freed unless `retain_graph`, which is by default `create_graph`; that makes the
+        gradients differentiable.
 
         >>> x = Tensor([1.0, 2.0], requires_grad=True)
         >>> (x * x).sum().backward()
@@ -316,8 +331,12 @@ def check_device(device: str | None) -> str:
     if not isinstance(device, str):
         raise TypeError(at_user_line(f"a device is named by a string, got {device!r}"))
     if device.split(":")[0] == "cuda":
-        raise DeviceUnavailable(at_user_line(f"{device}: this version of tracejit computes on the CPU only"))
-    raise DeviceUnavailable(at_user_line(f"{device}: there is no such device; tj.devices() lists them"))
+        raise DeviceUnavailable(
+            at_user_line(f"{device}: this version of tracejit computes on the CPU only")
+        )
+    raise DeviceUnavailable(
+        at_user_line(f"{device}: there is no such device; tj.devices() lists them")
+    )
 
 
 def from_array(array: Any, *, copy: bool, dtype: DType | None = None) -> Tensor:
@@ -333,13 +352,19 @@ def from_array(array: Any, *, copy: bool, dtype: DType | None = None) -> Tensor:
         return fresh(aval(found, array.shape), _owned(array, found))
     flags = array.flags
     whole_strides = not any(stride % array.itemsize for stride in array.strides)
-    if copy or not (flags.writeable and flags.aligned and whole_strides and array.dtype == found.numpy):
+    if copy or not (
+        flags.writeable and flags.aligned and whole_strides and array.dtype == found.numpy
+    ):
         return fresh(aval(found, array.shape), _owned(array, found))
     strides = tuple(stride // array.itemsize for stride in array.strides)
     storage = Storage(found, array.size, Buffer.wrap(array))
     storage.escaped = True
     layout = row_major(array.shape)
-    return make(storage, layout if strides == layout.strides else Layout(array.shape, strides), aval(found, array.shape))
+    return make(
+        storage,
+        layout if strides == layout.strides else Layout(array.shape, strides),
+        aval(found, array.shape),
+    )
 
 
 def _owned(array: np.ndarray, dtype: DType) -> Buffer:
@@ -357,28 +382,31 @@ def _dtype_of(array: np.ndarray) -> DType:
 
 
 def _gathered(data: Any, dtype: DType | None) -> np.ndarray:
-    """Numbers, tensors and sequences of them as an array."""
+    """Numbers, tensors and sequences of them as an array, promoted as operands are: Python numbers are weak."""
     if isinstance(data, Tensor):
         return as_array(data)
-    is_number = isinstance(data, (bool, int, float, np.generic))
-    array = np.asarray(data if is_number else _plain(data))
-    if array.dtype == np.float64 and dtype is None and not _holds_float64(data):
-        return array.astype(config.default_dtype.numpy)
-    return array
+    array = np.asarray(_plain(data))
+    if dtype is not None or array.dtype != np.float64:
+        return array
+    kinds = set(_kinds(data))
+    is_default = not any(isinstance(kind, DType) for kind in kinds)
+    return array.astype((config.default_dtype if is_default else dtypes.promote_all(*kinds)).numpy)
 
 
 def _plain(data: Any) -> Any:
     """Sequences with the tensors inside made arrays."""
     if isinstance(data, (list, tuple)):
         return [_plain(part) for part in data]
-    return as_array(data.detach()) if isinstance(data, Tensor) else data
+    return as_array(data) if isinstance(data, Tensor) else data
 
 
-def _holds_float64(data: Any) -> bool:
-    """Whether float64 is the dtype of an array inside, rather than of Python floats."""
+def _kinds(data: Any) -> Iterator[DType | type]:
+    """The Python types and the dtypes of what nested sequences hold."""
     if isinstance(data, (list, tuple)):
-        return any(map(_holds_float64, data))
-    return not isinstance(data, (bool, int, float)) or isinstance(data, np.generic)
+        for part in data:
+            yield from _kinds(part)
+    else:
+        yield dtypes.weak_or_dtype(data)
 
 
 def from_data(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:

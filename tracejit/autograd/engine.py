@@ -88,7 +88,9 @@ def _root(tensor: Tensor, gradient: Any) -> tuple[Edge, Tensor]:
         raise AutogradError(at_user_line(message))
     if gradient is None:
         if tensor.size != 1:
-            raise AutogradError(at_user_line("grad can be implicitly created only for scalar outputs"))
+            raise AutogradError(
+                at_user_line("grad can be implicitly created only for scalar outputs")
+            )
         return edge, constant(shape=tensor.shape, dtype=tensor.dtype, value=1)
     gradient = dispatch.lift(gradient)
     if gradient.shape != tensor.shape:
@@ -97,7 +99,9 @@ def _root(tensor: Tensor, gradient: Any) -> tuple[Edge, Tensor]:
     return edge, gradient.astype(tensor.dtype)
 
 
-def _run(roots: Iterable[tuple[Edge, Any]], wanted: set[Edge] | None, keep: bool) -> dict[Edge, Any]:
+def _run(
+    roots: Iterable[tuple[Edge, Any]], wanted: set[Edge] | None, keep: bool
+) -> dict[Edge, Any]:
     """The cotangents of the wanted edges (None: of all leaves)."""
     useful = None if wanted is None else _leading_to(wanted, [edge for edge, _ in roots])
     cts: dict[Edge, Any] = {}
@@ -121,9 +125,9 @@ def _run(roots: Iterable[tuple[Edge, Any]], wanted: set[Edge] | None, keep: bool
             found[node] = ct
         if useful is not None and node not in useful:
             continue
-        for edge, part in zip(node.edges, node.backward(ct)):
-            if edge is not None and part is not None:
-                send(edge, part)
+        for source, part in zip(node.edges, node.backward(ct)):
+            if source is not None and part is not None:
+                send(source, part)
         if not keep:
             node.free()
     for edge, ct in cts.items():
@@ -173,7 +177,9 @@ def register_hook(tensor: Tensor, hook: Hook) -> Callable[[], None]:
     """Calls `hook` with the gradient of `tensor` in each backward pass; gives the function that removes it."""
     edge = edge_of(tensor)
     if edge is None:
-        raise AutogradError(at_user_line("cannot register a hook on a tensor that doesn't require gradient"))
+        raise AutogradError(
+            at_user_line("cannot register a hook on a tensor that doesn't require gradient")
+        )
     edge.hooks.append(hook)
     return lambda: edge.hooks.remove(hook)
 
@@ -182,7 +188,9 @@ def retain_grad(tensor: Tensor) -> None:
     """Lets `backward` set the gradient of a tensor that is no leaf."""
     edge = edge_of(tensor)
     if edge is None:
-        raise AutogradError(at_user_line("can't retain_grad on Tensor that has requires_grad=False"))
+        raise AutogradError(
+            at_user_line("can't retain_grad on Tensor that has requires_grad=False")
+        )
     if isinstance(edge, Handle):
         return
     handle = ref(tensor.autograd)  # the node must not keep the tensor alive

@@ -39,7 +39,9 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
     return gradient
 
 
-def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+def value_and_grad(
+    f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Function:
     """The function that gives `(f's result, gradient)`; see `grad`.
 
     >>> import tracejit as tj
@@ -60,7 +62,9 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
         grads = iter(_gradients(value, variables, None))
         forms = tuple(_map(lambda _: next(grads), inputs[place]) for place in places)
         value = _as_outside(value, variables)
-        return (value, result[1]) if has_aux else value, forms[0] if isinstance(argnums, int) else forms
+        return (value, result[1]) if has_aux else value, forms[0] if isinstance(
+            argnums, int
+        ) else forms
 
     return both
 
@@ -88,14 +92,20 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Function]:
 def _gradients(value: Any, variables: list[Any], ct: Any) -> list[Any]:
     """Gradients of `value`; zeros for a variable that it does not depend on."""
     if not hasattr(value, "aval"):
-        raise DTypeError(at_user_line(f"a function to differentiate gives a tensor; this one gave {type(value).__name__}"))
+        raise DTypeError(
+            at_user_line(
+                f"a function to differentiate gives a tensor; this one gave {type(value).__name__}"
+            )
+        )
     if ct is None and value.aval.shape:
         message = f"grad needs a function with a scalar result; this one gave {value.aval}"
         raise AutogradError(at_user_line(message))
     if edge_of(value) is None:
         return [zeros_like(variable) for variable in variables]
     create = is_grad_enabled() and _depends_on_more(value, variables)
-    found = engine.grad(value, variables, ct, create_graph=create, retain_graph=True, allow_unused=True)
+    found = engine.grad(
+        value, variables, ct, create_graph=create, retain_graph=True, allow_unused=True
+    )
     return [zeros_like(variable) if g is None else g for g, variable in zip(found, variables)]
 
 

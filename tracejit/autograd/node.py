@@ -93,7 +93,17 @@ class Node:
     sequence   grows with time: a node's edges lead to smaller numbers
     """
 
-    __slots__ = ("__weakref__", "aval", "edges", "hooks", "loc", "name", "rule", "saved", "sequence")
+    __slots__ = (
+        "__weakref__",
+        "aval",
+        "edges",
+        "hooks",
+        "loc",
+        "name",
+        "rule",
+        "saved",
+        "sequence",
+    )
 
     def __init__(
         self,

@@ -10,7 +10,16 @@ from tracejit import dispatch
 from tracejit._errors import AutogradError
 from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval
-from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput, params_key, topological
+from tracejit.ir.graph import (
+    Apply,
+    Constant,
+    Graph,
+    Input,
+    Node,
+    ScalarInput,
+    params_key,
+    topological,
+)
 from tracejit.methods import Operators
 from tracejit.ops.op import Op, Params
 
@@ -87,7 +96,9 @@ def pullback(
     gives = tuple(place for place, ct in enumerate(cts) if wanted[place] and ct is not None)
     for place in gives:
         if cts[place].aval is not args[place]:
-            raise AutogradError(f"{op}: the gradient rule gives {cts[place].aval} for argument {place}, {args[place]}")
+            raise AutogradError(
+                f"{op}: the gradient rule gives {cts[place].aval} for argument {place}, {args[place]}"
+            )
     outputs = tuple(_node(cts[place]) for place in gives)
     reached = set(topological(outputs))
     needs = tuple(place for place, value in enumerate(values) if value.node in reached)

@@ -109,13 +109,13 @@ def base_of(tensor: Any) -> Any:
 def handle_of(tensor: Any) -> Handle | None:
     """The tensor's handle, brought up to date where its storage was written through another view."""
     if tensor.origin is None or _is_current(tensor):
-        return tensor.autograd  # type: ignore[no-any-return]
+        return tensor.autograd
     chain = [tensor]
     while (parent := chain[-1].origin[0]).origin is not None and not _is_current(parent):
         chain.append(parent)
     for view in reversed(chain):
         _renew(view)
-    return tensor.autograd  # type: ignore[no-any-return]
+    return tensor.autograd
 
 
 def edge_of(tensor: Any) -> Edge | None:
