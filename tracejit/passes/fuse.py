@@ -171,7 +171,7 @@ class Fusion:
             group = self._new_group(node, node.aval.sizes)
         for other in producers:
             if other is not group and self.group_of.get(other.members[0]) is other:
-                self._try_absorb(group, other, node)
+                self._try_absorb(group, other)
 
     def _try_join(self, group: Group, node: Apply) -> bool:
         if group.single or len(group.members) >= MOST_MEMBERS or not self._runs_before(node, group):
@@ -226,6 +226,11 @@ class Fusion:
         if covered not in (wide, [axis for axis in wide if axis not in group.axes]):
             return None
         return tuple(labels)
+
+    def _home(self, node: Node) -> Group | None:
+        """The group that computes a value, seen through views."""
+        root = self.layouts.root(node)
+        return self.group_of.get(root) if isinstance(root, Apply) else None
 
     def _source_labels(self, group: Group, source: Node) -> Labels | None:
         """Labels of an operand that is a member's value, seen through relabelling views; None if it is not."""
@@ -294,14 +299,14 @@ class Fusion:
 
     # merging two groups that a node reads
 
-    def _try_absorb(self, group: Group, other: Group, node: Apply) -> None:
-        if other.single or other in self._between(group, other):
+    def _try_absorb(self, group: Group, other: Group) -> None:
+        if other.single or self._would_cycle(group, other):
             return
         if len(group.members) + len(other.members) > MOST_MEMBERS:
             return
         if any(self._gathers_from(member, other) for member in group.members):
             return
-        places = self._places(group, other, node)
+        places = self._places(group, other)
         if places is None:
             return
         if other.space == group.space and all(a == b for a, b in places.items()):
@@ -330,24 +335,28 @@ class Fusion:
                     return True
         return False
 
-    def _between(self, group: Group, other: Group) -> set[Group]:
-        """`other` itself if merging it into `group` would make a cycle of steps."""
-        if group in other.needs:
-            return {other}
-        through = any(other in need.needs for need in group.needs if need is not other)
-        return {other} if through else set()
+    def _would_cycle(self, group: Group, other: Group) -> bool:
+        """A step lies between the two: merged, they would wait for it and it for them."""
+        return group in other.needs or any(
+            other in need.needs for need in group.needs if need is not other
+        )
 
-    def _places(self, group: Group, other: Group, node: Apply) -> dict[int, int] | None:
-        """Where the dimensions of `other` that the node reads along lie in the space of `group`."""
+    def _places(self, group: Group, other: Group) -> dict[int, int] | None:
+        """Where the dimensions of `other` lie in the space of `group`, as all members that read it agree."""
         places: dict[int, int] = {}
-        node_labels = group.labels[node]
-        for source, shift in read_along(node):
-            for axis, label in enumerate(self._source_labels(other, source) or ()):
-                place = node_labels[axis + shift]
-                if label is None:
+        for member in group.members:
+            for source, shift in read_along(member):
+                if self._home(source) is not other:
                     continue
-                if place is None or places.setdefault(label, place) != place:
+                labels = self._source_labels(other, source)
+                if labels is None:
                     return None
+                for axis, label in enumerate(labels):
+                    place = group.labels[member][axis + shift]
+                    if label is not None and (
+                        place is None or places.setdefault(label, place) != place
+                    ):
+                        return None
         return places
 
     def _is_cheap(self, group: Group, other: Group) -> bool:
