@@ -13,6 +13,8 @@ from tracejit.dtypes import DType, float32, float64
 
 Array = np.ndarray
 
+DTYPES = (float32, float64)
+
 NUMPY_NAMES = {
     Fn.ASIN: "arcsin",
     Fn.ACOS: "arccos",
@@ -24,8 +26,6 @@ NUMPY_NAMES = {
     Fn.POW: "power",
     Fn.FLOORMOD: "remainder",
 }
-
-MPMATH_NAMES = {Fn.POW: "power", Fn.LOG2: "log", Fn.LOG10: "log10"}
 
 SPECIAL = (
     0.0, math.inf, math.nan, 5e-324, 1e-310, 2.0**-149, 1e-40, 2.0**-126, 1e-5, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 10.0,
@@ -65,7 +65,9 @@ def _ranges(fn: Fn, dtype: DType, count: int, rng: np.random.Generator) -> Itera
     yield 1 + rng.uniform(-1, 1, count) * np.exp2(rng.uniform(-50, 0, count))
     if fn in (Fn.SIN, Fn.COS, Fn.TAN):
         multiples = (rng.integers(-20_000, 20_000, count) * (math.pi / 2)).astype(dtype.numpy)
-        step = multiples.view(f"i{dtype.itemsize}") + rng.integers(-3, 4, count).astype(f"i{dtype.itemsize}")
+        step = multiples.view(f"i{dtype.itemsize}") + rng.integers(-3, 4, count).astype(
+            f"i{dtype.itemsize}"
+        )
         yield step.view(dtype.numpy)
     else:
         high = math.log(np.finfo(dtype.numpy).max) + 2
@@ -119,4 +121,8 @@ def errors_in_ulp(dtype: DType, got: Array, true: Array) -> Array:
     return error.astype(np.float64)
 
 
-DTYPES = (float32, float64)
+def distance_in_ulp(dtype: DType, got: float, exact: mpmath.mpf) -> float:
+    """`errors_in_ulp` of one finite result and a real number."""
+    info = np.finfo(dtype.numpy)
+    exponent = min(max(int(mpmath.frexp(exact)[1]), info.minexp + 1), info.maxexp)
+    return float(mpmath.ldexp(abs(got - exact), 1 + int(info.nmant) - exponent))
