@@ -37,7 +37,10 @@ class Lanes:
         return operand in self.varying
 
     def is_vector_access(self, access: Load | Store) -> bool:
-        operands = (*address_operands(access.address), access.where)
+        """Whether lanes access memory each for itself. All lanes may store to one element only in a loop of one iteration,
+        whose index has lost its stride."""
+        operands = [*address_operands(access.address), access.where]
+        operands += [access.value] if isinstance(access, Store) else []
         return any(self.varies(operand) for operand in operands)
 
 

@@ -165,15 +165,10 @@ class _Verifier:
         self.check(is_writable, f"{stmt.buffer.name} is not written to by this kernel")
         if stmt.add:
             self.check(takes(Fn.ADD, stmt.buffer.dtype), f"{stmt.buffer.dtype} cannot be added to")
-        if self.strip is not None:
-            own = any(self.lanes.varies(index) for index, _ in stmt.address.terms)
-            self.check(own, "all lanes of the loop would store to one element")
-            scattered = any(
-                index is not self.strip.index
-                for index, _ in stmt.address.terms
-                if self.lanes.varies(index)
-            )
-            self.check(not (stmt.add and scattered), "lanes may add to one element at once")
+        if stmt.add and self.strip is not None:
+            varying = [index for index, _ in stmt.address.terms if self.lanes.varies(index)]
+            apart = varying == [self.strip.index]
+            self.check(apart, "lanes may add to one element at once")
 
     # loops
 

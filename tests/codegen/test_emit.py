@@ -386,6 +386,18 @@ def test_uniform_values_are_known_to_vectors(machine: Machine) -> None:
     assert_emitted_as_interpreted(kernel, machine, arrays, [37, -3], tasks=37)
 
 
+@machines
+def test_a_loop_of_one_iteration_may_store_without_a_stride(machine: Machine) -> None:
+    s, size = ScalarBuilder(), Size("n")
+    x, y, out = Buffer(float32, "x"), Buffer(float32, "y"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(3, Kind.PARALLEL) as task, s.loop(size, Kind.VECTOR) as i:
+        s.store(out, at(task), s.load(out, at(task)) + s.load(x, Address(((task, 1), (i, 1)))))
+        s.store(out, at(task, 1, 3), s.load(y, at(task)))
+    kernel = Kernel((x, y, out), (size,), (), tuple(body))
+    arrays = [samples(float32, 3, 1), samples(float32, 3, 2), samples(float32, 6, 3)]
+    assert_emitted_as_interpreted(kernel, machine, arrays, [1], tasks=3)
+
+
 def test_nothing_is_read_for_a_loop_that_is_not_entered() -> None:
     """The load of x is hoisted out of a loop of no iterations, and x has no elements."""
     s, size = ScalarBuilder(), Size("n")

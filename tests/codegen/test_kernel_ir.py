@@ -260,7 +260,7 @@ def lanes(*body: Stmt, results: tuple[Result, ...] = (), tree: Tree = Tree.LANES
         ((Load(X, Buffer(float32, "z"), Address()),), "z is not a buffer of the kernel"),
         ((Store(A, Address(), ONE),), "a is not written to by this kernel"),
         ((Store(OUT, Address(), Const(int64, 1)),), "needs f32, got i64"),
-        ((vector(Store(OUT, Address(), ONE)),), "all lanes of the loop would store to one element"),
+        ((vector(Store(OUT, Address(), ONE, add=True)),), "lanes may add to one element at once"),
         ((vector(lanes()),), "a LANES fold stands in a vector loop"),
         ((vector(For(Var(int64, "j"), END, Kind.SERIAL, ())),), "a loop stands in a vector loop"),
         ((lanes(lanes()),), "a LANES fold stands in a vector loop or another one"),
