@@ -8,8 +8,8 @@ Every kernel is one native function of the same type:
     void kernel(ptr context, ptr buffers, ptr dims, i64 begin, i64 end, ptr scratch)
 
 `buffers` points at the launch's pointers (one per kernel argument, the byte offset already added), `dims` at its int64 extents
-and strides, `[begin, end)` is the range of tasks to do, of the launch's `tasks`, and `scratch` is `scratch_bytes` of memory that no
-other task uses meanwhile. Tasks are independent: they may run in any order, on any thread, in ranges of any size.
+and strides, `[begin, end)` is the range of tasks to do, of the launch's `tasks`, and `scratch` is `scratch_bytes` of memory that
+no other task uses meanwhile. Tasks are independent: they may run in any order, on any thread, in ranges of any size.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class LaunchSpec:
     scratch_bytes: int = 0
     note: str = ""
     """What it computes and the user's lines, for `explain` and the profiler."""
+    nbytes: int = 0
+    """Bytes of memory that it reads and writes, each operand counted once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class HostCall:
     """How each argument but the last is to be seen; the last is the output, row-major."""
     output: BufferSpec
     note: str = ""
+    nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,6 @@ class KernelSource:
 class Plan:
     """A compiled graph: `steps` in order."""
 
-    key: str
     kernels: tuple[KernelSource, ...]
     steps: tuple[LaunchSpec | HostCall, ...]
     inputs: tuple[BufferSpec, ...]

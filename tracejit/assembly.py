@@ -24,7 +24,7 @@ from tracejit.ir.graph import Apply, Graph, Input, Node, ScalarInput
 from tracejit.ops.op import Layout
 from tracejit.passes.expand import store
 from tracejit.passes.layouts import Layouts, relabel, row_major
-from tracejit.passes.plan_memory import Memory, Unit, plan_memory
+from tracejit.passes.plan_memory import Memory, Unit, nbytes, plan_memory
 from tracejit.products import product_segments
 from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES
 
@@ -81,9 +81,8 @@ class Assembly:
         arrays = [node for node in self.graph.inputs if isinstance(node, Input)]
         scalars = [node for node in self.graph.inputs if isinstance(node, ScalarInput)]
         return Plan(
-            key="",
             kernels=tuple(self.kernels.values()),
-            steps=tuple(self._placed(task.work, memory) for task in kept),
+            steps=tuple(self._placed(task, memory) for task in kept),
             inputs=tuple(self._spec(node) for node in arrays),
             outputs=tuple(
                 BufferSpec(node.aval.dtype.name, node.aval.sizes) for node in self.graph.outputs
@@ -191,7 +190,9 @@ class Assembly:
 
     # the plan's own records
 
-    def _placed(self, work: Launch | Call, memory: Memory) -> LaunchSpec | HostCall:
+    def _placed(self, task: Task, memory: Memory) -> LaunchSpec | HostCall:
+        work = task.work
+        moved = sum(map(nbytes, (*task.unit.reads, *task.unit.writes)))
         if isinstance(work, Call):
             node = work.node
             return HostCall(
@@ -201,6 +202,7 @@ class Assembly:
                 tuple(self._spec(source) for source in node.inputs),
                 self._spec(node),
                 work.note,
+                moved,
             )
         segments = tuple(
             Segment(
@@ -208,7 +210,7 @@ class Assembly:
             )
             for arguments, dims, tasks in work.segments
         )
-        return LaunchSpec(work.kernel, segments, work.grain, work.scratch_bytes, work.note)
+        return LaunchSpec(work.kernel, segments, work.grain, work.scratch_bytes, work.note, moved)
 
     def _argument(self, node: Node, memory: Memory) -> Argument:
         return at(self.layouts.root(node), self.layouts.layout(node).offset, memory.places)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 
 from tracejit._config import config
+from tracejit._dump import Dump, open_dump
 from tracejit.artifact import HostCall, KernelSource, LaunchSpec, Plan
 from tracejit.assembly import Assembly
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.printer import print_kernel
+from tracejit.codegen.kernel.verify import verify
 from tracejit.codegen.llvm.emit import emit
 from tracejit.codegen.llvm.target import TARGETS, Target
+from tracejit.ir.cluster import Step
 from tracejit.ir.graph import Graph
+from tracejit.ir.printer import print_graph
+from tracejit.ir.step_printer import print_steps
 from tracejit.ops.registry import REGISTRY
 from tracejit.passes.duplicate import duplicate_free
 from tracejit.passes.fuse import fuse
@@ -33,6 +38,8 @@ class Executable:
     """A graph compiled for this machine."""
 
     graph: Graph
+    """As it was optimised."""
+    steps: tuple[Step, ...]
     plan: Plan
     program: Program
     seconds: float
@@ -48,42 +55,68 @@ class Executable:
     def launches(self) -> tuple[LaunchSpec | HostCall, ...]:
         return self.plan.steps
 
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes that its launches read and write, each operand of each counted once."""
+        return sum(launch.nbytes for launch in self.plan.steps)
+
 
 def compile_graph(graph: Graph, *, fastmath: bool = False) -> Executable:
     """The program that computes the graph's outputs and makes its writes."""
     start = time.perf_counter()
-    graph = duplicate_free(optimize(graph, fastmath=fastmath))
+    dump = open_dump(config.dump_dir)
+    graph = optimize(graph, fastmath=fastmath, dump=dump and _graph_dump(dump))
+    graph = duplicate_free(graph)
     layouts = Layouts(graph)
     steps = fuse(graph, layouts, join=config.fuse)
-    plan = Assembly(graph, layouts, kernel_source).plan(steps)
+    plan = Assembly(graph, layouts, Emitter(dump)).plan(steps)
+    if dump:
+        dump.write("steps", print_steps(steps, graph))
+        dump.write("plan", print_plan(plan))
     program = Program(plan, call_host)
-    return Executable(graph, plan, program, time.perf_counter() - start)
+    return Executable(graph, tuple(steps), plan, program, time.perf_counter() - start)
 
 
-def kernel_source(kernel: Kernel) -> KernelSource:
-    """The kernel's code for this machine, named by its text, so that equal kernels are one."""
-    text = print_kernel(kernel)
-    return _emitted(text, _Once(kernel), config.target or None)
+def _graph_dump(dump: Dump) -> Callable[[str, Graph], None]:
+    return lambda stage, graph: dump.write(stage, print_graph(graph))
 
 
-class _Once:
-    """A kernel as an argument that a cache does not look at: its text is the key."""
+def print_plan(plan: Plan) -> str:
+    """One line a launch: its kernel, its tasks, the bytes it moves, what it computes and where."""
+    lines = [f"arena {plan.arena_bytes} bytes"]
+    for step in plan.steps:
+        if isinstance(step, HostCall):
+            lines.append(f"host {step.op}  {step.nbytes} bytes  {step.note}")
+            continue
+        tasks = "+".join(str(segment.tasks) for segment in step.segments)
+        lines.append(
+            f"{step.kernel} tasks {tasks} grain {step.grain}  {step.nbytes} bytes  {step.note}"
+        )
+    return "\n".join(lines)
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
 
-    def __hash__(self) -> int:
-        return 0
+@dataclass(frozen=True, slots=True)
+class Emitter:
+    """Kernels as code for this machine, named by their text, so that equal kernels are one."""
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Once)
+    dump: Dump | None = None
+
+    def __call__(self, kernel: Kernel) -> KernelSource:
+        text = print_kernel(kernel)
+        if config.verify_ir:
+            verify(kernel)
+        target = host_target(config.target or None)
+        name = "k" + hashlib.sha256(f"{target.name}\n{text}".encode()).hexdigest()[:20]
+        source = _emitted.get(name)
+        if source is None:
+            source = _emitted[name] = KernelSource(name, emit(kernel, name, target))
+        if self.dump:
+            self.dump.write(f"kernel-{name}", text)
+            self.dump.write(f"kernel-{name}", source.text, "ll")
+        return source
 
 
-@lru_cache(maxsize=4096)
-def _emitted(text: str, once: _Once, level: str | None) -> KernelSource:
-    target = host_target(level)
-    name = "k" + hashlib.sha256(f"{target.name}\n{text}".encode()).hexdigest()[:20]
-    return KernelSource(name, emit(once.kernel, name, target))
+_emitted: dict[str, KernelSource] = {}
 
 
 @cache

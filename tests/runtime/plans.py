@@ -91,7 +91,7 @@ def scale_plan(size: int, *, launches: int = 1, grain: int = 1000, salt: str = "
     arguments = tuple(Argument(place, 0) for place in (Place.INPUT, Place.OUTPUT, Place.SCALAR))
     launch = LaunchSpec(source.name, (Segment(arguments, (), size),), grain)
     spec = BufferSpec("float32", (size,))
-    return Plan("scale", (source,), (launch,) * launches, (spec,), (spec,), ("float32",))
+    return Plan((source,), (launch,) * launches, (spec,), (spec,), ("float32",))
 
 
 def count_plan(tasks: list[int], grain: int) -> Plan:
@@ -102,4 +102,4 @@ def count_plan(tasks: list[int], grain: int) -> Plan:
         Segment((Argument(Place.INPUT, 0),), (start,), count) for start, count in zip(starts, tasks)
     )
     launch = LaunchSpec(source.name, segments, grain, scratch_bytes=512)
-    return Plan("count", (source,), (launch,), (BufferSpec("int64", (sum(tasks),)),), (), ())
+    return Plan((source,), (launch,), (BufferSpec("int64", (sum(tasks),)),), (), ())
