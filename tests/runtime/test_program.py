@@ -150,7 +150,7 @@ def two_step_plan(size: int) -> Plan:
         for arguments in (first, second)
     )
     spec = BufferSpec("float32", (size,))
-    return Plan("two", (source,), launches, (spec,), (spec,), ("float32",), 64 + 4 * size)
+    return Plan((source,), launches, (spec,), (spec,), ("float32",), 64 + 4 * size)
 
 
 def test_repeated_runs_allocate_nothing_new() -> None:
@@ -210,7 +210,7 @@ def test_a_launch_may_write_to_an_input() -> None:
     spec = BufferSpec("float32", (4,))
     x = np.arange(4, dtype=F32)
     assert (
-        Program(Plan("effect", (source,), (launch,), (spec,), (), ("float32",)), no_host).run(
+        Program(Plan((source,), (launch,), (spec,), (), ("float32",)), no_host).run(
             [address(x)], [3.0]
         )
         == []
@@ -220,7 +220,7 @@ def test_a_launch_may_write_to_an_input() -> None:
 
 def test_a_plan_of_nothing_runs() -> None:
     spec = BufferSpec("float32", (0, 3))
-    plan = Plan("nothing", (), (), (), (spec,), ())
+    plan = Plan((), (), (), (spec,), ())
     (buffer,) = Program(plan, no_host).run([])
     assert buffer.array(F32, (0, 3)).shape == (0, 3)
 
