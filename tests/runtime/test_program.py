@@ -194,7 +194,7 @@ def test_host_calls_stand_between_launches() -> None:
         output[...] = inputs[0] + inputs[1]
 
     plan = Plan(
-        "host", (source,), (launch(Argument(Place.INPUT, 0), arena), call, launch(other, output)),
+        (source,), (launch(Argument(Place.INPUT, 0), arena), call, launch(other, output)),
         (spec,), (spec,), ("float32",), 128, np.array([0, 100], F32).tobytes(),
     )  # fmt: skip
     x = np.arange(4, dtype=F32)
