@@ -21,7 +21,8 @@ compiled = tj.compile
 
 
 def array(value: Any) -> np.ndarray:
-    return value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    """A copy: memory that NumPy shares would have to be up to date after every write."""
+    return value.detach().copy().numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 
 def leaves(*arrays: np.ndarray) -> list[Tensor]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tracejit._errors import ShapeError, at_user_line
 from tracejit.ops import composite
+from tracejit.ops.arguments import value
 from tracejit.ops.composite import Mean
 from tracejit.ops.composite import gelu as gelu
 from tracejit.ops.composite import silu as silu
@@ -16,8 +15,8 @@ from tracejit.ops.functions import relu as relu
 from tracejit.ops.functions import sigmoid as sigmoid
 from tracejit.ops.functions import softplus as softplus
 from tracejit.ops.functions import tanh as tanh
+from tracejit.ops.index import index_value, take
 from tracejit.ops.index import one_hot as one_hot
-from tracejit.ops.index import take
 from tracejit.ops.shape import matrix_transpose
 from tracejit.random import Generator, default_generator
 from tracejit.storage import as_array
@@ -26,6 +25,7 @@ from tracejit.tensor import Tensor
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias, of a weight with shape (out_features, in_features)."""
+    x = value(x)
     if x.ndim < 1 or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
         message = f"linear: {x.aval}, weight {weight.aval}: the last sizes differ"
         raise ShapeError(at_user_line(message))
@@ -35,6 +35,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def embedding(x: Tensor, weight: Tensor) -> Tensor:
     """Row `x` of `weight`, for integers x of any shape; IndexError for a row that is not there."""
+    x = index_value(x)
     check_labels("embedding", x, len(weight))
     return take(weight, x, axis=0)
 
@@ -57,7 +58,7 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, whose shape is `normalized_shape`."""
-    shape = tuple(normalized_shape)
+    x, shape = value(x), tuple(normalized_shape)
     if not shape or x.shape[-len(shape) :] != shape:
         message = f"layer_norm: {x.aval}: the last dimensions are not {shape}"
         raise ShapeError(at_user_line(message))
@@ -82,6 +83,7 @@ def dropout(
 ) -> Tensor:
     """In training, x / (1 - p) with each element set to 0 with probability p; otherwise x."""
     check_probability(p)
+    x = value(x)
     if not training or p == 0:
         return x
     if p == 1:
@@ -99,7 +101,8 @@ def cross_entropy(logits: Tensor, target: Tensor, *, reduction: Mean = "mean") -
     >>> cross_entropy(tj.zeros((2, 4)), tj.tensor([1, 3])).item()
     1.386294...
     """
-    if logits.ndim and not target.dtype.is_float:
+    logits, target = value(logits), value(target)
+    if logits.ndim and target.aval.dtype.is_integer:
         check_labels("cross_entropy", target, logits.shape[min(logits.ndim - 1, 1)])
     return composite.cross_entropy(logits, target, reduction=reduction)
 
@@ -116,10 +119,10 @@ def check_probability(p: float) -> None:
 
 def check_labels(name: str, labels: Any, count: int) -> None:
     """IndexError for a label that is not in range(count). The labels are looked at: a recording computes them first."""
-    if not isinstance(labels, Tensor) or not labels.dtype.is_integer or not labels.size:
+    if not isinstance(labels, Tensor) or not labels.aval.dtype.is_integer or not labels.size:
         return
     values = as_array(labels)
-    least, most = int(np.min(values)), int(np.max(values))
+    least, most = int(values.min()), int(values.max())
     if least < 0 or most >= count:
         message = (
             f"{name}: label {least if least < 0 else most} is out of bounds for {count} classes"

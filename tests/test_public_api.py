@@ -1,0 +1,87 @@
+"""The names that programs rely on. A name is added here when it is released, and does not go away unnoticed."""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+
+import pytest
+
+import tracejit as tj
+from tracejit import nn, optim, random
+
+NAMESPACE = """
+    Tensor tensor asarray from_numpy from_dlpack devices config set_default_dtype
+    bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64
+    e inf nan newaxis pi
+    arange empty empty_like eye full full_like linspace meshgrid ones ones_like tril triu zeros zeros_like
+    abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift bitwise_or
+    bitwise_right_shift bitwise_xor ceil clip copysign cos cosh divide equal erf exp expm1 floor floor_divide greater
+    greater_equal hypot isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp logical_and logical_not
+    logical_or logical_xor maximum minimum multiply negative not_equal positive pow reciprocal remainder round sign
+    signbit sin sinh sqrt square subtract tan tanh trunc where
+    all any argmax argmin count_nonzero cumulative_prod cumulative_sum max mean min prod std sum var
+    broadcast_arrays broadcast_to concat expand_dims flip moveaxis pad permute_dims repeat reshape roll split squeeze
+    stack tile unstack matrix_transpose
+    take take_along_axis one_hot scatter_add
+    matmul tensordot vecdot einsum
+    astype softmax log_softmax logsumexp cross_entropy layer_norm gelu relu sigmoid
+    grad value_and_grad vjp no_grad enable_grad is_grad_enabled
+    compile explain
+    nn optim random
+    TracejitError ShapeError DTypeError AxisError AutogradError CompileError DeviceUnavailable
+""".split()
+
+TENSOR = """
+    T mT abs all any argmax argmin astype backward base broadcast_to clip copy copy_ cos cumsum detach device dtype exp
+    expand_dims fill_ flatten flip grad grad_fn is_leaf item itemsize log max mean min mul_ nbytes ndim numpy permute
+    pow prod register_hook relu repeat requires_grad requires_grad_ reshape retain_grad roll round shape sigmoid sign
+    sin size split sqrt square squeeze std strides sub_ sum swapaxes tanh to tolist transpose var zero_ add_ div_
+    __array__ __dlpack__ __array_ufunc__ __array_function__
+""".split()
+
+MODULES = {
+    nn: """
+        Module Parameter Linear Embedding LayerNorm BatchNorm1d Dropout ReLU GELU Tanh Sigmoid Softmax Flatten Sequential
+        CrossEntropyLoss MSELoss functional init
+    """.split(),
+    nn.functional: """
+        linear embedding softmax log_softmax layer_norm batch_norm dropout cross_entropy mse_loss relu gelu silu sigmoid
+        tanh softplus one_hot
+    """.split(),
+    optim: "Optimizer SGD Adam AdamW LRScheduler StepLR CosineAnnealingLR".split(),
+    random: "Generator seed random uniform normal integers bernoulli permutation".split(),
+}
+
+
+@pytest.mark.parametrize("name", NAMESPACE)
+def test_the_namespace_has(name: str) -> None:
+    assert hasattr(tj, name)
+
+
+@pytest.mark.parametrize("name", TENSOR)
+def test_a_tensor_has(name: str) -> None:
+    assert hasattr(tj.Tensor, name)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in MODULES.items() for name in names]
+)
+def test_a_module_has(module: ModuleType, name: str) -> None:
+    assert hasattr(module, name)
+
+
+def test_every_public_function_and_class_says_what_it_is() -> None:
+    homes = {tj: NAMESPACE, tj.Tensor: [name for name in TENSOR if name[0] != "_"], **MODULES}
+    silent = [
+        f"{home.__name__}.{name}"
+        for home, names in homes.items()
+        for name in names
+        if not documentation(getattr(home, name))
+    ]
+    assert not silent
+
+
+def documentation(value: object) -> str | None:
+    """What an op's record, a function, a class or a property says of itself; of a number, its class's text."""
+    return getattr(value, "doc", None) or inspect.getdoc(value)
