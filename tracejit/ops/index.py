@@ -15,7 +15,7 @@ from tracejit._errors import ShapeError, at_user_line
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, aval
 from tracejit.ops.arguments import (
-    broadcast_shapes,
+    NUMBERS,
     cast,
     normal_axis,
     refuse,
@@ -80,20 +80,27 @@ gather = record(
 def _scatter_infer(name: str) -> Any:
     def infer(base: Aval, indices: Aval, updates: Aval, *, axis: int) -> Aval:
         shape = _replaced(base, axis, indices.shape)
-        if broadcast_shapes(name, (base, indices, updates), shape, updates.shape) != shape:
+        if updates.shape != shape:
             refuse(
-                ShapeError,
-                name,
-                (base, indices, updates),
-                f"the updates do not broadcast to {shape}",
+                ShapeError, name, (base, indices, updates), f"the updates must have shape {shape}"
             )
         return base
 
     return infer
 
 
-def _full_updates(base: Any, indices: Any, updates: Any, axis: int) -> Any:
-    return broadcast_to(updates, _replaced(base.aval, axis, indices.aval.shape))  # type: ignore[arg-type]  # known
+def _spread(name: str, updates: Any, base: Aval, shape: Shape) -> Any:
+    """`updates`, converted to `base`'s dtype, repeated to `shape`; leading axes of extent 1 too many are dropped."""
+    updates = cast(value(updates), base.dtype)
+    given = updates.aval.shape
+    extra = max(0, len(given) - len(shape))
+    if any(n != 1 for n in given[:extra]) or any(
+        n not in (1, m) for n, m in zip(given[::-1], shape[::-1])
+    ):
+        refuse(
+            ShapeError, name, (base, updates.aval), f"the new values do not broadcast to {shape}"
+        )
+    return broadcast_to(reshape_to(updates, given[extra:]), shape)  # type: ignore[arg-type]  # known extents
 
 
 def _scatter_eval(base: Any, indices: Any, updates: Any, *, axis: int) -> Any:
@@ -127,7 +134,9 @@ def scatter_add(base: Any, indices: Any, updates: Any, *, axis: int = 0) -> Any:
     place = normal_axis(axis, base.aval.ndim, "scatter_add")
     dtype = base.aval.dtype
     base = cast(base, dtypes.float32) if dtype in dtypes.HALF else base
-    updates = _full_updates(base, indices, cast(value(updates), base.aval.dtype), place)
+    updates = _spread(
+        "scatter_add", updates, base.aval, _replaced(base.aval, place, indices.aval.shape)
+    )
     return cast(_scatter_add(base, indices, updates, axis=place), dtype)
 
 
@@ -294,7 +303,9 @@ def _is_integer(item: Any) -> bool:
         raise IndexError(
             at_user_line("a bool is no index; a mask is an array of the shape that it selects from")
         )
-    return isinstance(item, int | np.integer)
+    return isinstance(item, int | np.integer) or (
+        isinstance(item, np.ndarray) and not item.shape and item.dtype.kind in "iu"
+    )
 
 
 def _slice_bounds(item: slice, extent: int) -> tuple[int, int, int]:
@@ -402,12 +413,18 @@ def _places(x: Any, key: Any) -> Any:
 def set_item(x: Any, key: Any, part: Any) -> Any:
     """A copy of `x` in which `part`, which broadcasts, is at `key`; the last one wins where indices repeat."""
     x = value(x)
-    part = cast(value_or_number(part), x.aval.dtype)
     selection = select(x.aval.shape, key)
+    basic = selection.basic
     if not selection.arrays:
-        return update_slice(x, _as_slice_part(part, selection.basic), **selection.basic.bounds)
+        extents = tuple(len(range(*bounds)) for bounds in zip(basic.start, basic.stop, basic.step))
+        part = (
+            part
+            if type(part) in NUMBERS
+            else reshape_to(_spread("set_item", part, x.aval, basic.shape), extents)
+        )
+        return update_slice(x, part, **basic.bounds)
     places = _places(x, key)
-    part = flatten(broadcast_to(_as_value(part), places.aval.shape))
+    part = flatten(_spread("set_item", part, x.aval, places.aval.shape))
     return reshape_to(put(flatten(x), flatten(places), part, axis=0), x.aval.shape)
 
 
@@ -415,25 +432,8 @@ def add_at(x: Any, key: Any, part: Any) -> Any:
     """A copy of `x` with `part`, which broadcasts, added at `key`; repeated indices add up, as np.add.at."""
     x = value(x)
     places = _places(x, key)
-    part = flatten(
-        broadcast_to(_as_value(cast(value_or_number(part), x.aval.dtype)), places.aval.shape)
-    )
+    part = flatten(_spread("add_at", part, x.aval, places.aval.shape))
     return reshape_to(scatter_add(flatten(x), flatten(places), part, axis=0), x.aval.shape)
-
-
-def _as_value(part: Any) -> Any:
-    return value(part)
-
-
-def _as_slice_part(part: Any, basic: Basic) -> Any:
-    """`part` in the axes of the slice, without the new axes and with those that integers took away."""
-    if not part.aval.shape:
-        return part
-    extents = tuple(len(range(*bounds)) for bounds in zip(basic.start, basic.stop, basic.step))
-    lead = len(part.aval.shape) - len(basic.shape)
-    if lead > 0 and all(extent == 1 for extent in part.aval.shape[:lead]):
-        part = reshape_to(part, part.aval.shape[lead:])
-    return reshape_to(broadcast_to(part, basic.shape), extents)
 
 
 def diagonal(x: Any, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:

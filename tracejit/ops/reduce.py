@@ -78,7 +78,11 @@ def _over(fold: Callable[..., Any]) -> Callable[..., Any]:
 
 def _over_index(fold: Callable[..., Any]) -> Callable[..., Any]:
     def evaluate(x: Any, *, axes: tuple[int, ...]) -> Any:
-        row = (*x.shape[: axes[0]], -1, *x.shape[axes[-1] + 1 :])
+        row = (
+            *x.shape[: axes[0]],
+            product(x.shape[axis] for axis in axes),
+            *x.shape[axes[-1] + 1 :],
+        )
         return fold(x.reshape(row), axis=axes[0])
 
     return evaluate
