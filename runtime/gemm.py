@@ -2,14 +2,23 @@
 
 A product is a launch of the kernel `KERNELS[dtype]` with `SCRATCH_BYTES` of scratch, over the buffers (A, B, C):
 C[b] = A[b] @ B[b], with A[b] of M x K, B[b] of K x N, both of any strides, and C[b] of M x N with rows of unit stride. Each
-element of C is the same sum whatever the strides, the batch or the blocks: over each 256 values of K in ascending order by fused
-multiply-adds from zero, these partial sums added in ascending order. K may be 0; C is then zero.
+element of C is the same sum whatever the strides, the batch or the blocks: over each `DEPTH` values of K by fused multiply-adds
+from zero in ascending order, and these partial sums added in ascending order. K may be 0; C is then zero.
 """
 
 from __future__ import annotations
 
-SCRATCH_BYTES = 65_536
-"""A panel of B that one task holds: 256 rows of 4 of the widest vectors."""
+DEPTH = 256
+"""Values of K in one partial sum."""
+_ROWS = 12
+"""A multiple of the rows of each register tile."""
+_MOST_ROWS = 252
+"""Rows of A that stay in the second-level cache, `DEPTH` columns at a time."""
+
+PANEL_BYTES = DEPTH * 4 * 64
+"""A panel of B: 4 of the widest vectors."""
+SCRATCH_BYTES = PANEL_BYTES + DEPTH * _MOST_ROWS * 8
+"""What one task packs: a panel of B and a block of A."""
 
 KERNELS = {"float32": "tracejit_gemm_f32", "float64": "tracejit_gemm_f64"}
 """The kernel of each dtype that has one. The run time knows them: they are not among a plan's kernels."""
@@ -17,16 +26,12 @@ KERNELS = {"float32": "tracejit_gemm_f32", "float64": "tracejit_gemm_f64"}
 DIMS = (
     "M", "N", "K", "block_m", "block_n",
     "a_row", "a_column", "b_row", "b_column", "c_row",
-    "a_batch", "b_batch", "c_batch",
+    "a_batch", "b_batch", "c_batch", "swapped",
 )  # fmt: skip
 """The kernel's dims; strides in elements."""
 
 _PANEL = 64
 """Columns that fill the widest register tile; a block of fewer columns wastes none, of another number some."""
-_ROWS = 12
-"""A multiple of the rows of each register tile."""
-_MOST_ROWS = 252
-"""Rows of A that stay in the second-level cache, 256 columns at a time."""
 _LEAST_WORK = 1 << 20
 """Multiply-adds that are worth a block of their own: about 10 us."""
 _WANTED = 8
@@ -48,9 +53,16 @@ def gemm_segment(
     >>> dict(zip(DIMS, dims))["block_n"], tasks, grain
     (64, 8, 1)
     """
-    block_m, block_n = _blocks(m, n, k)
     c_batch, c_row = c or (m * n, n)
-    dims = (m, n, k, block_m, block_n, a[1], a[2], b[1], b[2], c_row, a[0], b[0], c_batch)
+    # A column is computed as a row, B @ A with both transposed: a tile is wide rather than high.
+    swapped = n == 1 < m and c_row == 1
+    if swapped:
+        m, n, c_row = 1, m, m
+        a, b = (b[0], b[2], b[1]), (a[0], a[2], a[1])
+    block_m, block_n = _blocks(m, n, k)
+    dims = (
+        m, n, k, block_m, block_n, a[1], a[2], b[1], b[2], c_row, a[0], b[0], c_batch, int(swapped),
+    )  # fmt: skip
     tasks = batch * _parts(m, block_m) * _parts(n, block_n)
     work = min(block_m, m) * min(block_n, n) * k
     return dims, tasks, max(1, _WORTH_A_THREAD // max(work, 1))
@@ -60,11 +72,17 @@ def _blocks(m: int, n: int, k: int) -> tuple[int, int]:
     """Rows and columns of a block: columns are split first, because each block of rows packs its columns of B anew."""
     block_m = _even(m, _MOST_ROWS, _ROWS)
     block_n = _even(n, 4 * _PANEL, _PANEL)
-    while block_n > _PANEL and block_m * block_n * k >= 8 * _LEAST_WORK:
+
+    def blocks() -> int:
+        return _parts(m, block_m) * _parts(n, block_n)
+
+    def work() -> int:
+        return min(block_m, m) * min(block_n, n) * k
+
+    while block_n > _PANEL and blocks() < 2 * _WANTED and work() >= 2 * _LEAST_WORK:
         block_n -= _PANEL
-    work = block_m * min(block_n, n) * k
-    if work >= 2 * _LEAST_WORK and (across := _parts(n, block_n) * _parts(m, block_m)) < _WANTED:
-        parts = min(work // _LEAST_WORK, _parts(_WANTED, across))
+    if blocks() < _WANTED and work() >= 2 * _LEAST_WORK:
+        parts = min(work() // _LEAST_WORK, _parts(_WANTED, blocks()))
         block_m = _even(block_m, _parts(block_m, parts), _ROWS)
     return block_m, block_n
 

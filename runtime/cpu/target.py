@@ -25,16 +25,12 @@ LEVELS = {
         Level("avx2", 32, has_fma=True),
         Level("sse", 16, has_fma=False),
         Level("neon", 16, has_fma=True),
-        Level("generic", 16, has_fma=False),
     )
 }
 
 _NEEDS = {
     "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"),
     "avx2": ("avx2", "fma"),
-    "neon": ("neon",),
-    "sse": ("sse2",),
-    "generic": (),
 }
 
 
@@ -92,8 +88,8 @@ def target_level(name: str | None = None) -> Level:
 
 
 def _can_run(machine: Host, level: Level) -> bool:
-    if level.name in ("avx512", "avx2", "sse") and not machine.is_x86:
-        return False
     if level.name == "neon":
         return machine.is_arm64
-    return all(machine.has(feature) for feature in _NEEDS[level.name])
+    if level.name == "sse":
+        return not machine.is_arm64  # vectors of 16 bytes and nothing else: any other processor too
+    return machine.is_x86 and all(machine.has(feature) for feature in _NEEDS[level.name])

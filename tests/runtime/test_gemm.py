@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tracejit._config import config
 from tracejit.artifact import Argument, BufferSpec, LaunchSpec, Place, Plan, Segment
 from tracejit.runtime.cpu.target import LEVELS, target_level
-from tracejit.runtime.gemm import DIMS, KERNELS, SCRATCH_BYTES, gemm_segment
+from tracejit.runtime.gemm import DEPTH, DIMS, KERNELS, PANEL_BYTES, SCRATCH_BYTES, gemm_segment
 from tracejit.runtime.program import Program
 
 
@@ -148,7 +148,8 @@ def test_blocks_cover_the_product_and_suit_the_tiles(m: int, n: int, k: int) -> 
     named = dict(zip(DIMS, dims))
     assert named["block_m"] % 12 == 0
     assert named["block_n"] % 64 == 0
-    assert tasks == -(-m // named["block_m"]) * -(-n // named["block_n"])
+    assert tasks == -(-named["M"] // named["block_m"]) * -(-named["N"] // named["block_n"])
+    assert named["block_m"] * DEPTH * 8 + PANEL_BYTES <= SCRATCH_BYTES
     assert grain >= 1
 
 
