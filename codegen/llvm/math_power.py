@@ -49,22 +49,21 @@ EXP2_SERIES: Final = (
 
 def pow_(b: Builder, x: Value, y: Value) -> Value:
     """2^(y log2 |x|): in double for float, with log2 an unevaluated sum for double."""
-    if x.type.element == "double":
-        return _with_sign_and_edges(b, x, y, _double_power(b, b.abs(x), y))
-    wide_x, wide_y = b.convert("fpext", x, "double"), b.convert("fpext", y, "double")
-    power = _float_power(b, b.abs(wide_x), wide_y)
-    return b.convert("fptrunc", _with_sign_and_edges(b, wide_x, wide_y, power), "float")
+    magnitude = b.abs(x)
+    power = _float_power if x.type.element == "float" else _double_power
+    return _with_sign_and_edges(b, x, y, power(b, magnitude, y))
 
 
 def _float_power(b: Builder, x: Value, y: Value) -> Value:
-    """x^y to 2^-28, in double; a subnormal or infinite float comes of the rounding to float."""
+    """x^y, in double to 2^-28; a subnormal or infinite result comes of the rounding to float."""
     e, m = split_exponent(b, x)
-    f = m - 1.0
+    e, f, y = (b.convert("fpext", value, "double") for value in (_at_ends(b, x, e), m - 1.0, y))
     q = f / (f + 2.0)
-    log2 = _at_ends(b, x, b.fma(q, horner(b, q * q, LOG2_SERIES), e))
+    log2 = b.fma(q, horner(b, q * q, LOG2_SERIES), e)
     exponent = at_least(b, at_most(b, y * log2, 200.0), -200.0)
     n, integer = nearest(b, exponent)
-    return horner(b, exponent - n, EXP2_SERIES) * power_of_two(b, integer)
+    power = horner(b, exponent - n, EXP2_SERIES) * power_of_two(b, integer)
+    return b.convert("fptrunc", power, "float")
 
 
 def _double_power(b: Builder, x: Value, y: Value) -> Value:
