@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -27,12 +28,8 @@ def backward(
     """Adds the gradient of `tensor` to the `.grad` of every leaf that it depends on."""
     roots = [_root(tensor, gradient)]
     keep = create_graph if retain_graph is None else retain_graph
-    with _mode(create_graph):
-        leaves = _run(roots, None, keep)
-        taken = {id(ct.storage) for _, ct in roots}
-        for edge, ct in leaves.items():
-            assert isinstance(edge, Handle)
-            _accumulate(edge, ct, taken, create_graph)
+    with _mode(create_graph), _around(roots):
+        _into_leaves(roots, keep, create_graph)
 
 
 def grad(
@@ -60,7 +57,7 @@ def grad(
     if not all(edges):
         raise AutogradError(at_user_line("One of the differentiated Tensors does not require grad"))
     keep = create_graph if retain_graph is None else retain_graph
-    with _mode(create_graph):
+    with _mode(create_graph), _around(roots):
         found = _run(roots, {edge for edge in edges if edge}, keep)
     grads = tuple(found.get(edge) for edge in edges if edge)
     if not allow_unused and any(gradient is None for gradient in grads):
@@ -79,6 +76,27 @@ def _sequence(tensors: Any) -> Sequence[Any]:
 
 def _mode(create_graph: bool) -> Any:
     return enable_grad() if create_graph else no_grad()
+
+
+def _into_leaves(roots: list[tuple[Edge, Any]], keep: bool, create_graph: bool) -> None:
+    leaves = _run(roots, None, keep)
+    taken = {id(ct.storage) for _, ct in roots}
+    for edge, ct in leaves.items():
+        assert isinstance(edge, Handle)
+        _accumulate(edge, ct, taken, create_graph)
+
+
+around: list[Callable[[list[Edge]], AbstractContextManager[Any]]] = []
+"""What is to be entered for a backward pass from given edges: compiled functions have their gradients recorded."""
+
+
+@contextmanager
+def _around(roots: Iterable[tuple[Edge, Any]]) -> Iterator[None]:
+    edges = [edge for edge, _ in roots]
+    with ExitStack() as stack:
+        for enter in around:
+            stack.enter_context(enter(edges))
+        yield
 
 
 def _root(tensor: Tensor, gradient: Any) -> tuple[Edge, Tensor]:

@@ -1,0 +1,247 @@
+"""NumPy arrays as arguments of a compiled function: tensors over their memory stand in for them while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit.inplace import InPlace
+from tracejit.interop import NumPyProtocols
+from tracejit.methods import Operators
+from tracejit.storage import as_array
+from tracejit.tensor import Tensor, from_array
+
+
+class StandIn(Tensor):
+    """A tensor that behaves as the NumPy array that it stands for. What is computed from stand-ins are stand-ins.
+
+    What tracejit does not have, or takes other arguments, NumPy does on the memory.
+    """
+
+    __slots__ = ()
+
+    @property
+    def __class__(self) -> type:
+        """`isinstance(x, np.ndarray)` is true, as it is of the array."""
+        return np.ndarray
+
+    @property
+    def dtype(self) -> Any:
+        return self.aval.dtype.numpy
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """In bytes, as NumPy's."""
+        return tuple(stride * self.itemsize for stride in self.layout.strides)
+
+    @property
+    def base(self) -> Any:
+        return self.origin[0] if self.origin else None
+
+    def __getattr__(self, name: str) -> Any:
+        """What only an array has."""
+        return getattr(_real(self), name)
+
+    def __repr__(self) -> str:
+        return repr(_real(self))
+
+    def __str__(self) -> str:
+        return str(_real(self))
+
+    def __format__(self, spec: str) -> str:
+        return format(_real(self)[()], spec)
+
+    def __getitem__(self, index: Any) -> Any:
+        item = as_stand_in(Tensor.__getitem__(self, index), (index,))
+        # One element of an array is a number, which no later write to the array changes.
+        return item.copy() if not item.aval.shape and item.origin is not None else item
+
+    def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
+        if args or kwargs:
+            return _real(self).astype(dtype, *args, **kwargs)
+        changed = dtypes.as_dtype(dtype) is not self.aval.dtype
+        return as_stand_in(Tensor.astype(self, dtype) if changed else Tensor.copy(self), ())
+
+    def copy(self, *args: Any) -> Any:
+        return as_stand_in(Tensor.copy(self), ())
+
+    def ravel(self, *args: Any) -> Any:
+        return _real(self).ravel(*args) if args else self.reshape(-1)
+
+    def flatten(self, *args: Any) -> Any:
+        return _real(self).flatten(*args) if args else self.reshape(-1).copy()
+
+    def dot(self, other: Any) -> Any:
+        return np.dot(self, other)  # type: ignore[call-overload]  # by the protocol
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return as_stand_in(Tensor.__array_ufunc__(self, ufunc, method, *inputs, **kwargs), inputs)
+
+    def __array_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        return as_stand_in(Tensor.__array_function__(self, function, types, args, kwargs), args)
+
+
+def _real(stand_in: StandIn) -> np.ndarray:
+    """The array over the same memory, for good."""
+    array = as_array(stand_in)
+    stand_in.storage.escaped = True
+    return array
+
+
+def as_stand_in(result: Any, operands: tuple[Any, ...]) -> Any:
+    """Tensors of a result that no tensor but stand-ins went into are stand-ins, too."""
+    if isinstance(result, tuple | list) and type(result) in (tuple, list):
+        return type(result)(as_stand_in(part, operands) for part in result)
+    if type(result) is Tensor and not any(_is_plain(operand) for operand in operands):
+        object.__setattr__(result, "__class__", StandIn)
+    return result
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) in (tuple, list):
+        return any(map(_is_plain, value))
+    return hasattr(value, "aval") and type(value) is not StandIn
+
+
+def _method(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: StandIn, *args: Any, **kwargs: Any) -> Any:
+        try:
+            result = ours(self, *args, **kwargs)
+        except TypeError:
+            # Other arguments than ours, or none of our dtypes: NumPy decides what it means, or what is wrong with it.
+            return getattr(_real(self), name)(*args, **kwargs)
+        return as_stand_in(result, args)
+
+    return method
+
+
+def _in_place(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
+    operator = f"__{name[3:]}"
+
+    def method(self: StandIn, *args: Any) -> Any:
+        if not self.aval.shape and not self.storage.escaped:
+            # A result of no dimensions is a number in NumPy, and `+=` makes another one.
+            return getattr(self, operator)(*args)
+        return ours(self, *args)
+
+    return method
+
+
+def _install() -> None:
+    """Gives stand-ins the operators and methods of tensors, with results that are stand-ins."""
+    own = StandIn.__dict__
+    for name, member in {**NumPyProtocols.__dict__, **Operators.__dict__}.items():
+        if name in own or not hasattr(np.ndarray, name) or name.startswith(("__array", "__dlpack")):
+            continue
+        if isinstance(member, property) and name in ("T", "mT"):
+            setattr(StandIn, name, property(_method(name, member.fget)))  # type: ignore[arg-type]  # they have one
+        elif callable(member) and name not in ("__hash__", "__len__", "__new__", "__init__"):
+            setattr(StandIn, name, _method(name, member))
+    for name, member in InPlace.__dict__.items():
+        if name.startswith("__i") and callable(member) and hasattr(np.ndarray, name):
+            setattr(StandIn, name, _in_place(name, member))
+
+
+_install()
+
+
+class Arrays:
+    """The arrays among a call's arguments, also inside tuples, lists and dicts, and their stand-ins.
+
+    Lists and dicts keep their identity: for the call their arrays are replaced in place.
+    """
+
+    def __init__(self) -> None:
+        self._stand_ins: dict[int, StandIn] = {}
+        self._arrays: dict[int, np.ndarray] = {}
+        self._containers: dict[int, Any] = {}
+
+    def enter(self, value: Any) -> Any:
+        """`value` with stand-ins for its arrays."""
+        kind = type(value)
+        if kind is np.ndarray:
+            return self._stand_in(value)
+        if kind is tuple:
+            return _same_or(value, tuple(map(self.enter, value)))
+        if kind in (list, dict) and id(value) not in self._containers:
+            self._containers[id(value)] = value
+            _replace(value, self.enter)
+        elif isinstance(value, tuple) and hasattr(value, "_fields"):
+            return _same_or(value, kind(*map(self.enter, value)))
+        return value
+
+    def leave(self, value: Any) -> Any:
+        """`value` with arrays for its stand-ins, the arguments' own where they are the arguments'."""
+        return _without_stand_ins(value, self._array, set())
+
+    def restore(self) -> None:
+        """Puts arrays back into the arguments' lists and dicts."""
+        for container in self._containers.values():
+            self.leave(container)
+
+    def __bool__(self) -> bool:
+        return bool(self._stand_ins)
+
+    def _stand_in(self, array: np.ndarray) -> Any:
+        found = self._stand_ins.get(id(array))
+        if found is not None:
+            return found
+        if not can_stand_for(array):
+            return array
+        tensor = from_array(array, copy=False)
+        if (
+            not tensor.storage.escaped
+        ):  # a copy: memory that is not a whole number of elements apart
+            return array
+        stand_in: StandIn = as_stand_in(tensor, ())
+        self._stand_ins[id(array)] = stand_in
+        self._arrays[id(stand_in)] = array
+        return stand_in
+
+    def _array(self, stand_in: StandIn) -> Any:
+        array = self._arrays.get(id(stand_in))
+        if array is not None:
+            return array
+        array = _real(stand_in)
+        return array[()] if not array.shape else array
+
+
+def can_stand_for(array: np.ndarray) -> bool:
+    """Whether tracejit computes with such arrays; NumPy does with the others."""
+    if not (array.flags.writeable and array.flags.aligned and array.dtype.isnative):
+        return False
+    return array.dtype.kind in "biuf" and array.dtype.itemsize <= 8
+
+
+def _same_or(before: Any, after: Any) -> Any:
+    return before if all(x is y for x, y in zip(before, after)) else after
+
+
+def _replace(container: Any, change: Callable[[Any], Any]) -> None:
+    pairs = enumerate(container) if type(container) is list else list(container.items())
+    for key, value in pairs:
+        changed = change(value)
+        if changed is not value:
+            container[key] = changed
+
+
+def _without_stand_ins(value: Any, array: Callable[[StandIn], Any], seen: set[int]) -> Any:
+    def change(part: Any) -> Any:
+        return _without_stand_ins(part, array, seen)
+
+    kind = type(value)
+    if kind is StandIn:
+        return array(value)
+    if kind is tuple:
+        return _same_or(value, tuple(map(change, value)))
+    if kind in (list, dict) and id(value) not in seen:
+        seen.add(id(value))
+        _replace(value, change)
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        return _same_or(value, kind(*map(change, value)))
+    return value

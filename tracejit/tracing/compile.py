@@ -1,0 +1,142 @@
+"""`tj.compile`: a function whose ops run fused."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from types import MethodType
+from typing import Any, Literal, overload
+
+from tracejit._errors import at_user_line
+from tracejit.tensor import check_device
+from tracejit.tracing.arrays import Arrays
+from tracejit.tracing.gradients import remember
+from tracejit.tracing.programs import Programs
+from tracejit.tracing.session import is_recording, recording
+from tracejit.tracing.verify import verified
+
+Function = Callable[..., Any]
+
+
+class Compiled:
+    """A function that is recorded when it is called, and whose ops run fused. `tj.explain` tells what became of it."""
+
+    def __init__(self, function: Function, *, verify: int = 0, fastmath: bool = False) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.programs = Programs(fastmath=fastmath)
+        self.calls = {"replay": 0, "record": 0, "eager": 0}
+        self.divergences: list[str] = []
+        self._verify = verify
+        self._turn = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        arrays = Arrays()
+        try:
+            args = tuple(map(arrays.enter, args))
+            kwargs = {name: arrays.enter(value) for name, value in kwargs.items()}
+            result = self._run(args, kwargs)
+            return arrays.leave(result) if arrays else result
+        finally:
+            if arrays:
+                arrays.restore()
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._is_verified_call():
+            return verified(self, args, kwargs)
+        with recording(self.programs):
+            result = self.function(*args, **kwargs)
+        remember(result, self.programs)
+        return result
+
+    def _is_verified_call(self) -> bool:
+        """Whether it is this call's turn to be compared with eager execution; counts the call."""
+        with self._lock:
+            self._turn += 1
+            turn = self._verify > 0 and self._turn % self._verify == 0 and not is_recording()
+            self.calls["eager" if turn else "record"] += 1
+        return turn
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A compiled method is bound as a function is."""
+        return self if instance is None else MethodType(self, instance)
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the function, or the object that is called, has."""
+        if name == "function":  # not there yet, while being unpickled
+            raise AttributeError(name)
+        return getattr(self.function, name)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.function!r}>"
+
+
+@overload
+def compile(f: Function, **options: Any) -> Compiled: ...
+
+
+@overload
+def compile(f: None = None, **options: Any) -> Callable[[Function], Compiled]: ...
+
+
+def compile(
+    f: Function | None = None,
+    *,
+    device: str | None = None,
+    dynamic: bool | None = None,
+    verify: int = 0,
+    on_miss: Literal["record"] = "record",
+    fastmath: bool = False,
+    memory_limit: int | None = None,
+    background: bool = False,
+) -> Any:
+    """`f` with its ops recorded and run fused; also a decorator, with or without options.
+
+    The function means what it means without: Python runs at every call, ops wait until a value is looked at (`bool`, `float`,
+    `print`, `numpy()`) or the call returns, and then run as one program, which is kept. NumPy arrays in the arguments, and what
+    is computed from them, are NumPy arrays again when it returns. Results carry gradients.
+
+    device        "cpu"; DeviceUnavailable for what is not there
+    dynamic       None or False: a program for each combination of shapes
+    verify        compare every N-th call with eager execution, and warn with the first line that differs; 0: never
+    on_miss       "record": what to do where no program is known yet
+    fastmath      allow rewrites that change results within rounding
+
+    >>> import tracejit as tj
+    >>> @tj.compile
+    ... def norm(x):
+    ...     return (x * x).sum().sqrt()
+    >>> norm(tj.tensor([3.0, 4.0]))
+    tensor(5.)
+    """
+    check_device(device)
+    _refuse(dynamic is True, "dynamic=True", "each combination of shapes has its own program")
+    _refuse(memory_limit is not None, "memory_limit", "programs take the memory that they need")
+    _refuse(background, "background=True", "a program is compiled where it is first needed")
+    if on_miss != "record":
+        raise ValueError(at_user_line(f"compile: on_miss must be 'record', got {on_miss!r}"))
+    if isinstance(verify, bool) or not isinstance(verify, int) or verify < 0:
+        raise ValueError(at_user_line(f"compile: verify is a number of calls, got {verify!r}"))
+    if f is None:
+        return functools.partial(compile, verify=verify, fastmath=fastmath)
+    if not callable(f):
+        raise TypeError(at_user_line(f"compile: {f!r} cannot be called"))
+    return Compiled(f, verify=verify, fastmath=fastmath)
+
+
+def _refuse(wanted: bool, option: str, why: str) -> None:
+    if wanted:
+        raise NotImplementedError(at_user_line(f"compile: {option} is not supported: {why}"))
+
+
+def is_deferred(function: Function) -> bool:
+    """Whether a call only makes a generator or coroutine, whose body runs after it."""
+    kinds = (
+        inspect.isgeneratorfunction,
+        inspect.iscoroutinefunction,
+        inspect.isasyncgenfunction,
+    )
+    return any(kind(function) for kind in kinds)

@@ -1,0 +1,52 @@
+"""Backward passes of what compiled functions returned are recorded, too, and run as one program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from tracejit.autograd import engine
+from tracejit.autograd.node import Edge, Node
+from tracejit.tensor import Tensor
+from tracejit.tracing.programs import Programs
+from tracejit.tracing.session import is_recording, recording
+
+_made_by: WeakKeyDictionary[Node, Programs] = WeakKeyDictionary()
+"""The nodes that made the results of compiled calls."""
+
+
+def remember(result: Any, programs: Programs) -> None:
+    """Lets backward passes through the tensors of a compiled call's result be recorded with its `programs`."""
+    if isinstance(result, Tensor):
+        handle = result.autograd
+        if handle is not None and handle.node is not None:
+            _made_by[handle.node] = programs
+    elif isinstance(result, tuple | list | dict):
+        for part in result.values() if isinstance(result, dict) else result:
+            remember(part, programs)
+
+
+def _recorded(edges: list[Edge]) -> AbstractContextManager[Any]:
+    if not _made_by or is_recording():
+        return nullcontext()
+    programs = _first_known(edges)
+    return nullcontext() if programs is None else recording(programs)
+
+
+def _first_known(edges: Iterable[Edge | None]) -> Programs | None:
+    """The programs of the first compiled call that a gradient from `edges` comes through."""
+    stack = [edge for edge in edges if isinstance(edge, Node)]
+    seen: set[Node] = set(stack)
+    while stack:
+        node = stack.pop()
+        if node in _made_by:
+            return _made_by[node]
+        below = [edge for edge in node.edges if isinstance(edge, Node) and edge not in seen]
+        seen.update(below)
+        stack += below
+    return None
+
+
+engine.around.append(_recorded)

@@ -1,0 +1,194 @@
+"""Values in a trace: how a tensor, as it is now, is found or entered there."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tracejit._errors import user_location
+from tracejit.dispatch import Scalar
+from tracejit.ir.aval import Aval
+from tracejit.ir.graph import Apply, Input, ScalarInput, params_key
+from tracejit.ops.op import Layout, Op, Params
+from tracejit.ops.registry import REGISTRY
+from tracejit.runtime.buffer import Buffer
+from tracejit.storage import Storage, as_array, is_row_major
+from tracejit.tracing.programs import Programs
+from tracejit.tracing.trace import Step
+
+
+class Tracer(ABC):
+    """Builds a trace. A value is known by its place there.
+
+    A storage that was written, or made, since the trace began has a place; a view of it is derived from that place when it is
+    read, so that it shows the last write to its base. All other storages are inputs.
+    """
+
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
+        self._begin()
+
+    def _begin(self) -> None:
+        self._last: Step = self._programs.root()
+        self._steps: list[Step] = []
+        self._inputs: dict[Any, int] = {}
+        self._views: dict[tuple[Any, ...], int] = {}
+        self._copies: dict[Any, tuple[int, np.ndarray]] = {}
+        self._storages: dict[Storage, int] = {}
+        self._kept: list[Buffer] = []
+        self._addresses: list[int] = []
+        self._scalars: list[bool | int | float] = []
+
+    @abstractmethod
+    def _known(self, storage: Storage) -> int | None:
+        """The place of a storage's content; None where its memory holds it."""
+
+    @abstractmethod
+    def _address(self, storage: Storage) -> int:
+        """Where a program finds the content of a storage that has no place."""
+
+    def place_of(self, value: Any) -> int:
+        """Where in the trace `value`, as it is now, stands."""
+        if type(value) is Scalar:
+            self._scalars.append(value.value)
+            return self._enter(value.aval, ScalarInput, value.aval)
+        place = self._known(value.storage)
+        if place is None:
+            return self._input(value)
+        return place if value.origin is None else self._seen(value)
+
+    def apply(self, op: Op, places: list[int], params: Params) -> Step:
+        """The step that applies `op`; only one that is new costs more than a look-up."""
+        key = (op, *places, *map(_distinct, params.items())) if params else (op, *places)
+        step = self._last.after.get(key)
+        if step is None:
+            inputs = tuple(self._steps[place].node for place in places)
+            aval = op.infer(*(node.aval for node in inputs), **params)
+            node = Apply(op, inputs, params_key(params), aval, user_location())
+            step = self._last.then(key, node)
+        return self._to(step)
+
+    def write(self, target: Any, place: int) -> tuple[Any, int]:
+        """The tensor that `target` is a view of, and its place after `target` has become the value at `place`."""
+        while target.origin is not None:
+            target, op, params = target.origin
+            name, keeps_rest, params = _INVERSES[op.name](target, params)
+            places = [self.place_of(target), place] if keeps_rest else [place]
+            place = self.apply(REGISTRY[name], places, params).place
+        return target, place
+
+    def _to(self, step: Step) -> Step:
+        self._last = step
+        self._steps.append(step)
+        return step
+
+    def _enter(self, key: Any, kind: Callable[..., Any], *args: Any) -> int:
+        step = self._last.after.get(key)
+        if step is None:
+            step = self._last.then(key, kind(*args))
+        return self._to(step).place
+
+    def _seen(self, view: Any) -> int:
+        """A view of a storage that has a place."""
+        parent, op, params = view.origin
+        base = self.place_of(parent)
+        key = (base, op, *map(_distinct, params.items()))
+        place = self._views.get(key)
+        if place is None:
+            place = self._views[key] = self.apply(op, [base], params).place
+        return place
+
+    def _input(self, tensor: Any) -> int:
+        """A tensor whose memory holds its value."""
+        storage = tensor.storage
+        if storage.escaped and is_exposed(storage):
+            return self._copy(tensor)
+        key = storage if tensor.origin is None else (storage, tensor.layout)
+        place = self._inputs.get(key)
+        if place is None:
+            place = self._inputs[key] = self._read(tensor.aval, tensor.layout, storage)
+        return place
+
+    def _read(self, aval: Aval, layout: Layout, storage: Storage) -> int:
+        memory = self._storages.setdefault(storage, len(self._storages))
+        strides = None if is_row_major(layout) else layout.strides
+        self._addresses.append(self._address(storage) + layout.offset * aval.dtype.itemsize)
+        return self._enter((aval, strides, memory), _input_node, aval, strides, memory)
+
+    def _copy(self, tensor: Any) -> int:
+        """Memory that others can write to is read as of the op: by way of a copy, renewed where it has become old."""
+        now = as_array(tensor)
+        key = (tensor.storage, tensor.layout)
+        if key in self._copies:
+            place, copy = self._copies[key]
+            if same_bits(now, copy):
+                return place
+        buffer = Buffer.allocate(tensor.aval.nbytes)
+        copy = buffer.array(now.dtype, now.shape)
+        copy[...] = now
+        self._kept.append(buffer)
+        self._addresses.append(buffer.address)
+        place = self._enter((tensor.aval, None, None), _input_node, tensor.aval, None, None)
+        self._copies[key] = place, copy
+        return place
+
+
+def _input_node(aval: Aval, strides: tuple[int, ...] | None, memory: int | None) -> Input:
+    return Input(aval, strides, user_location(), memory)
+
+
+def _distinct(param: tuple[str, Any]) -> tuple[Any, ...]:
+    """A key in which 0.0, -0.0, 0 and False differ."""
+    value = param[1]
+    return (*param, str(value), type(value)) if type(value) in (float, bool, int) else param
+
+
+def is_exposed(storage: Storage) -> bool:
+    """Whether others may write to the memory with no notice."""
+    buffer = storage.buffer
+    if not storage.escaped or buffer is None:
+        return False
+    # An array over a buffer holds it: where only the storage does, what `numpy()` gave is gone.
+    if not buffer.foreign and sys.getrefcount(buffer) <= _OWN_REFERENCES:
+        storage.escaped = False
+    return storage.escaped
+
+
+_OWN_REFERENCES = 3
+"""References to a buffer that no array is over: the storage's, a local variable's and the argument's of `getrefcount`."""
+
+
+def same_bits(x: np.ndarray, y: np.ndarray) -> bool:
+    bits = f"u{x.itemsize}"
+    return np.array_equal(x.view(bits), y.view(bits))
+
+
+# How a write to a view becomes a new value of its parent: (op, whether it needs the parent's former value, parameters)
+
+Inverse = tuple[str, bool, Params]
+
+
+def _into_shape(parent: Any, params: Params) -> Inverse:
+    return "reshape", False, {"shape": parent.aval.shape}
+
+
+def _into_order(parent: Any, params: Params) -> Inverse:
+    axes = params["axes"]
+    return "permute", False, {"axes": tuple(sorted(range(len(axes)), key=axes.__getitem__))}
+
+
+def _into_part(parent: Any, params: Params) -> Inverse:
+    return "update", True, params
+
+
+_INVERSES: dict[str, Callable[[Any, Params], Inverse]] = {
+    "reshape": _into_shape,
+    "permute": _into_order,
+    "slice": _into_part,
+    "broadcast_to": _into_shape,  # a view that is written repeats nothing
+    "stop_gradient": _into_shape,
+}
