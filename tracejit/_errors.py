@@ -21,12 +21,19 @@ class Location:
         return f"{Path(self.file).name}:{self.line}"
 
 
+_is_own: dict[str, bool] = {}
+"""By file: asked for every frame of every op that the tape or a recorder notes."""
+
+
 def user_location() -> Location | None:
     """The innermost frame outside tracejit's own code, or None where there is none."""
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith(OWN_CODE):
+        is_own = _is_own.get(file)
+        if is_own is None:
+            is_own = _is_own[file] = file.startswith(OWN_CODE)
+        if not is_own:
             return Location(file, frame.f_lineno)
         frame = frame.f_back
     return None

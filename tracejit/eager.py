@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from functools import cache
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from tracejit.autograd.tape import tape
 from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Apply, Graph, Input, ScalarInput, params_key
-from tracejit.ops.op import Gather, Op, Params, ScatterAdd, View
+from tracejit.ops.op import Gather, Layout, Op, Params, ScatterAdd, View
 from tracejit.runtime.buffer import Buffer
-from tracejit.storage import as_array, is_row_major
-from tracejit.tensor import Tensor, fresh, from_array, view_of
+from tracejit.storage import Storage, as_array, is_row_major, row_major
+from tracejit.tensor import Tensor, fresh, from_array, make, view_of
 
 
 class Eager:
@@ -37,30 +38,44 @@ class Eager:
         return self._execute(op, args, params)
 
     def assign(self, target: Tensor, value: Tensor) -> None:
-        # NumPy sees where the two overlap, and then reads the value completely first.
-        as_array(target)[...] = as_array(value)
-        target.storage.note_write()
+        storage = target.storage
+        storage.realize()
+        value.storage.realize()
+        # A result that nobody else holds needs no copy: its memory becomes the target's. (2: the tensor and the call.)
+        if getrefcount(value.storage) == 2 and _is_whole(target) and _is_whole(value):
+            storage.buffer = value.storage.buffer
+        else:
+            # NumPy sees where the two overlap, and then reads the value completely first.
+            as_array(target)[...] = as_array(value)
+        storage.note_write()
 
     def _execute(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
-        key = (
-            op,
-            *[arg.aval if type(arg) is Scalar else (arg.aval, arg.layout.strides) for arg in args],
-            *map(_distinct, params.items()),
-        )
-        found = self._executables.get(key)
-        if found is None:
-            found = self._executables[key] = _compile(op, args, params)
-        executable, aval = found
-        addresses = []
-        scalars = []
+        key: list[Any] = [op]
+        addresses: list[int] = []
+        scalars: list[bool | int | float] = []
         for arg in args:
+            key.append(arg.aval)
             if type(arg) is Scalar:
                 scalars.append(arg.value)
-            else:
-                offset = arg.layout.offset * arg.aval.dtype.itemsize
-                addresses.append(arg.storage.realize().address + offset)
-        (buffer,) = executable.run(addresses, scalars)
-        return fresh(aval, buffer)
+                continue
+            layout, storage = arg.layout, arg.storage
+            key.append(layout.strides)
+            buffer = storage.buffer if storage.pending is None else storage.realize()
+            addresses.append(buffer.address + layout.offset * storage.dtype.itemsize)
+        if params:
+            key.extend(map(_distinct, params.items()))
+        found = self._executables.get(tuple(key))
+        if found is None:
+            found = self._executables[tuple(key)] = _compile(op, args, params)
+        run, aval, layout, size = found
+        (buffer,) = run(addresses, scalars)
+        return make(Storage(aval.dtype, size, buffer), layout, aval)
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    """Whether the tensor is all of a storage of tracejit's own, in row-major order."""
+    storage, layout = tensor.storage, tensor.layout
+    return layout is row_major(layout.shape) and storage.size == tensor.aval.size and not storage.escaped
 
 
 def _distinct(param: tuple[str, Any]) -> tuple[Any, ...]:
@@ -84,11 +99,12 @@ def _compiler() -> Any:
     return importlib.import_module("tracejit.compiler")
 
 
-def _compile(op: Op, args: tuple[Any, ...], params: Params) -> tuple[Any, Aval]:
+def _compile(op: Op, args: tuple[Any, ...], params: Params) -> tuple[Any, Aval, Layout, int]:
+    """`(run, aval, layout, size)` of a one-op program and of its result."""
     inputs = tuple(_input(arg) for arg in args)
     aval = op.infer(*(arg.aval for arg in args), **params)
     graph = Graph(inputs, (Apply(op, inputs, params_key(params), aval),))
-    return _compiler().compile_graph(graph), aval
+    return _compiler().compile_graph(graph).run, aval, row_major(aval.shape), aval.size
 
 
 def _input(arg: Any) -> Input | ScalarInput:

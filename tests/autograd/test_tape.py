@@ -238,7 +238,7 @@ def test_a_second_backward_says_how_to_keep_the_graph() -> None:
     y = (x * x).sum()
     y.backward(retain_graph=True)
     y.backward()
-    with pytest.raises(AutogradError, match="second time.*retain_graph=True"):
+    with pytest.raises(AutogradError, match=r"second time.*retain_graph=True"):
         y.backward()
     assert x.grad.item() == 4.0
     z = x + 1  # saves nothing, so that nothing is missing
