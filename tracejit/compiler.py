@@ -28,6 +28,7 @@ from tracejit.passes.duplicate import duplicate_free
 from tracejit.passes.fuse import fuse
 from tracejit.passes.layouts import Layouts
 from tracejit.passes.pipeline import optimize
+from tracejit.passes.turn import turn_products
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.program import Program
@@ -66,7 +67,7 @@ def compile_graph(graph: Graph, *, fastmath: bool = False) -> Executable:
     start = time.perf_counter()
     dump = open_dump(config.dump_dir)
     graph = optimize(graph, fastmath=fastmath, dump=dump and _graph_dump(dump))
-    graph = duplicate_free(graph)
+    graph = duplicate_free(turn_products(graph))
     layouts = Layouts(graph)
     steps = fuse(graph, layouts, join=config.fuse)
     plan = Assembly(graph, layouts, Emitter(dump)).plan(steps)
