@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
 
@@ -30,15 +30,20 @@ class Aval:
     dtype: DType
     shape: Shape
     device: str
+    ndim: int = field(init=False)
+    _size: int | None = field(init=False)
 
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
+    def __post_init__(self) -> None:
+        known = not any(isinstance(extent, Dim) for extent in self.shape)
+        object.__setattr__(self, "ndim", len(self.shape))
+        object.__setattr__(self, "_size", prod(self.shape) if known else None)  # type: ignore[arg-type]
 
     @property
     def size(self) -> int:
         """Number of elements; every dimension must be known."""
-        return prod(self.sizes)
+        if self._size is None:
+            raise TypeError(f"{self} has a dimension that is not known yet")
+        return self._size
 
     @property
     def nbytes(self) -> int:
@@ -47,7 +52,7 @@ class Aval:
     @property
     def sizes(self) -> tuple[int, ...]:
         """The shape, of which every dimension must be known."""
-        if any(isinstance(extent, Dim) for extent in self.shape):
+        if self._size is None:
             raise TypeError(f"{self} has a dimension that is not known yet")
         return self.shape  # type: ignore[return-value]  # no Dim is left
 
