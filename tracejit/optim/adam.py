@@ -52,12 +52,12 @@ class Adam(Optimizer):
         state["step"] += 1
         beta1, beta2 = group["betas"]
         mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.add_((gradient - mean) * (1 - beta1))
+        mean.mul_(beta1).add_(gradient * (1 - beta1))
         square.mul_(beta2).add_(gradient * gradient * (1 - beta2))
-        # The corrections are numbers, so that each element costs one division and one root.
-        step_size = group["lr"] / (1 - beta1 ** state["step"])
-        correction = (1 - beta2 ** state["step"]) ** -0.5
-        parameter.sub_(mean * step_size / (square.sqrt() * correction + group["eps"]))
+        # With the corrections in the numbers, each element costs one root and one division.
+        spread = (1 - beta2 ** state["step"]) ** 0.5
+        step_size = group["lr"] * spread / (1 - beta1 ** state["step"])
+        parameter.sub_(mean * step_size / (square.sqrt() + group["eps"] * spread))
 
     def decayed(self, parameter: Tensor, gradient: Tensor, group: Group) -> Tensor:
         """The gradient with the weight decay in it."""
