@@ -198,6 +198,9 @@ from tracejit.ops.slicing import stack as stack
 from tracejit.ops.slicing import tile as tile
 from tracejit.ops.slicing import unstack as unstack
 from tracejit.tensor import Tensor as Tensor
+from tracejit.tracing.compile import compile as compile
+from tracejit.tracing.explain import Explanation as Explanation
+from tracejit.tracing.explain import explain as explain
 
 __version__ = "0.1.0.dev0"
 

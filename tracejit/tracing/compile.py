@@ -27,6 +27,7 @@ class Compiled:
         functools.update_wrapper(self, function)
         self.function = function
         self.programs = Programs(fastmath=fastmath)
+        self.gradients = Programs(fastmath=fastmath)
         self.calls = {"replay": 0, "record": 0, "eager": 0}
         self.divergences: list[str] = []
         self._verify = verify
@@ -49,7 +50,7 @@ class Compiled:
             return verified(self, args, kwargs)
         with recording(self.programs):
             result = self.function(*args, **kwargs)
-        remember(result, self.programs)
+        remember(result, self.gradients)
         return result
 
     def _is_verified_call(self) -> bool:

@@ -6,6 +6,7 @@ import importlib
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from weakref import WeakValueDictionary
@@ -86,12 +87,20 @@ def program_of(graph: Graph, *, fastmath: bool) -> Program:
         return program
 
 
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """A program, and the part of a call, counted by the points where somebody looked at a value, that needed it."""
+
+    part: int
+    program: Program
+
+
 class Programs:
     """The traces of one function, and the programs made of them, in the order in which they were needed."""
 
     def __init__(self, *, fastmath: bool = False) -> None:
         self.fastmath = fastmath
-        self.compiled: list[Program] = []
+        self.compiled: list[Compilation] = []
         self._root = Step(None, None)
         self._epoch = config.epoch
         self._steps = 0
@@ -104,12 +113,12 @@ class Programs:
             self._steps = 0
         return self._root
 
-    def ending(self, last: Step, ends: Ends) -> Program:
+    def ending(self, last: Step, ends: Ends, part: int = 0) -> Program:
         """The program of a trace."""
         program = last.programs.get(ends)
         if program is None:
             program = program_of(graph_of(last, ends), fastmath=self.fastmath)
             last.programs[ends] = program
-            self.compiled.append(program)
+            self.compiled.append(Compilation(part, program))
             self._steps += last.place + 1
         return program

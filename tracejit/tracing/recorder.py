@@ -27,6 +27,7 @@ class Recorder(Tracer):
     def __init__(self, programs: Programs) -> None:
         self._lock = threading.RLock()
         self._budget = config.node_budget
+        self._part = 0
         super().__init__(programs)
 
     def _begin(self) -> None:
@@ -102,7 +103,8 @@ class Recorder(Tracer):
     def _run(self, fresh: list[Storage], written: dict[Storage, int]) -> None:
         outputs = tuple([storage.pending[1] for storage in fresh])  # type: ignore[index]  # those that wait
         effects = tuple([(target, storage.pending[1]) for storage, target in written.items()])  # type: ignore[index]
-        program = self._programs.ending(self._last, (outputs, effects))
+        program = self._programs.ending(self._last, (outputs, effects), self._part)
+        self._part += 1
         buffers = program.executable.run(self._addresses, self._scalars)
         for storage, buffer in zip(fresh, buffers, strict=True):
             storage.buffer = buffer

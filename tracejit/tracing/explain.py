@@ -1,0 +1,218 @@
+"""`tj.explain`: what became of a compiled function, why, and what it costs."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tracejit._errors import Location, at_user_line
+from tracejit.ir.graph import Apply, Graph, Node
+from tracejit.ir.printer import print_graph
+from tracejit.tracing.compile import Compiled, is_deferred
+from tracejit.tracing.programs import Compilation, Program, Programs
+
+
+@dataclass(frozen=True, slots=True)
+class KernelUse:
+    """A launch of a kernel, or a call of NumPy: the ops that it computes with the lines they stand at, and the bytes it moves."""
+
+    name: str
+    computes: str
+    nbytes: int
+
+    def __str__(self) -> str:
+        return f"{self.computes or self.name}  ({_size(self.nbytes)})"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """Of one run of each program: scratch memory, and bytes read and written, each operand of each launch counted once."""
+
+    arena_bytes: int
+    bytes_moved: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """What `str()` tells people, for programs.
+
+    tier         1: Python runs and its ops are recorded; 0: nothing has been recorded
+    calls        how many there were of each kind: replay, record, eager
+    reasons      why calls are not replayed, with file:line
+    guards       what replay would check: nothing at tier 1
+    graphs       the recorded graphs, whose nodes have the user's file:line; those of backward passes come last
+    kernels      what the programs launch
+    memory       what they use
+    recompiles   for each program that took the place of an earlier one: what had changed
+    divergences  what `verify` found
+    seconds      spent compiling
+    """
+
+    name: str
+    tier: int
+    calls: dict[str, int]
+    reasons: tuple[str, ...]
+    guards: tuple[str, ...]
+    graphs: tuple[Graph, ...]
+    kernels: tuple[KernelUse, ...]
+    memory: MemoryUse
+    recompiles: tuple[str, ...]
+    divergences: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.calls.items())
+        moved, arena = _size(self.memory.bytes_moved), _size(self.memory.arena_bytes)
+        lines = [
+            f"{self.name}: tier {self.tier}",
+            f"calls: {counts}",
+            *(f"why: {reason}" for reason in self.reasons),
+            f"programs: {len(self.graphs)}, compiled in {self.seconds:.2f} s",
+            *(f"recompiled: {reason}" for reason in self.recompiles),
+            *(f"diverged: {line}" for line in self.divergences),
+            f"kernels: {len(self.kernels)}, which move {moved} and use {arena} of scratch memory",
+            *(f"  {kernel}" for kernel in self.kernels),
+        ]
+        for number, graph in enumerate(self.graphs):
+            lines += [
+                f"graph {number}:",
+                *(f"  {line}" for line in print_graph(graph).splitlines()),
+            ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def explain(f: Callable[..., Any]) -> Explanation:
+    """What became of a compiled function; TypeError for any other.
+
+    >>> import tracejit as tj
+    >>> @tj.compile
+    ... def double(x):
+    ...     return x * 2
+    >>> double(tj.tensor([1.0, 2.0]))
+    tensor([2., 4.])
+    >>> found = tj.explain(double)
+    >>> found.tier, found.calls["record"], len(found.graphs)
+    (1, 1, 1)
+    """
+    compiled = _compiled(f)
+    made = [*compiled.programs.compiled, *compiled.gradients.compiled]
+    programs = [compilation.program for compilation in made]
+    executables = [
+        program.executable for program in programs if hasattr(program.executable, "plan")
+    ]
+    return Explanation(
+        name=f"{getattr(compiled.function, '__qualname__', repr(compiled.function))}",
+        tier=1 if compiled.calls["record"] else 0,
+        calls=dict(compiled.calls),
+        reasons=tuple(_reasons(compiled)),
+        guards=(),
+        graphs=tuple(program.graph for program in programs),
+        kernels=tuple(use for program in programs for use in _kernels(program)),
+        memory=MemoryUse(
+            arena_bytes=sum(executable.plan.arena_bytes for executable in executables),
+            bytes_moved=sum(executable.bytes_moved for executable in executables),
+        ),
+        recompiles=(*_recompiles(compiled.programs), *_recompiles(compiled.gradients)),
+        divergences=tuple(compiled.divergences),
+        seconds=sum(program.seconds for program in programs),
+    )
+
+
+def _compiled(f: Any) -> Compiled:
+    found = f
+    while not isinstance(found, Compiled):
+        found = getattr(found, "__func__", None) or getattr(found, "__wrapped__", None)
+        if found is None:
+            raise TypeError(at_user_line(f"explain: {f!r} is not a compiled function"))
+    return found
+
+
+def _reasons(compiled: Compiled) -> Iterator[str]:
+    where = _definition(compiled.function)
+    if not any(compiled.calls.values()):
+        yield f"{where}: it has not been called yet"
+    elif is_deferred(compiled.function):
+        yield f"{where}: the call only makes a generator or coroutine, whose body runs after it, eagerly"
+    else:
+        yield f"{where}: Python runs at every call and records: tier 2, replay without Python, is not built yet"
+
+
+def _definition(function: Any) -> str:
+    """Where it stands: a function, or the call method of an object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return repr(function) if code is None else str(Location(code.co_filename, code.co_firstlineno))
+
+
+def _kernels(program: Program) -> Iterator[KernelUse]:
+    for launch in getattr(program.executable, "launches", ()):
+        name = getattr(launch, "kernel", None) or f"numpy {launch.op}"
+        yield KernelUse(name, launch.note, launch.nbytes)
+
+
+# What has changed since a part of the function was compiled before
+
+
+def _recompiles(programs: Programs) -> Iterator[str]:
+    seen: dict[int, list[Compilation]] = {}
+    for compilation in programs.compiled:
+        before = seen.setdefault(compilation.part, [])
+        if before:
+            yield _change([other.program.graph for other in before], compilation.program.graph)
+        before.append(compilation)
+
+
+def _change(known: list[Graph], graph: Graph) -> str:
+    alike = [other for other in known if _ops(other) == _ops(graph)]
+    if not alike:
+        return _other_ops(known[-1], graph)
+    pairs = zip(alike[-1].inputs, graph.inputs)
+    changes = [
+        f"input {place}: {_shown(old)} -> {_shown(new)}"
+        for place, (old, new) in enumerate(pairs)
+        if _shown(old) != _shown(new)
+    ]
+    return "; ".join(changes) or _other_parameters(alike[-1], graph)
+
+
+def _ops(graph: Graph) -> list[str]:
+    return [node.op.name for node in graph.applies]
+
+
+def _shown(node: Node) -> str:
+    strides = getattr(node, "strides", None)
+    return str(node.aval) if strides is None else f"{node.aval} strides {strides}"
+
+
+def _other_ops(before: Graph, graph: Graph) -> str:
+    for old, new in zip(before.applies, graph.applies):
+        if old.op is not new.op:
+            return f"{new.loc}: {new.op} where {old.op} was (at {old.loc})"
+    longer = max(before, graph, key=lambda g: len(g.applies)).applies
+    shorter = min(len(before.applies), len(graph.applies))
+    if len(longer) == shorter:
+        return "other results are used"
+    first: Apply = longer[shorter]
+    verb = "is new" if len(graph.applies) > shorter else "is gone"
+    return f"{first.loc}: {first.op} {verb}"
+
+
+def _other_parameters(before: Graph, graph: Graph) -> str:
+    for old, new in zip(before.applies, graph.applies):
+        if old.params != new.params:
+            return f"{new.loc}: the parameters of {new.op} are {dict(new.params)}, were {dict(old.params)}"
+    return "other results are used, or arrays share memory in another way"
+
+
+def _size(nbytes: int) -> str:
+    for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
+        if nbytes >= size:
+            return f"{nbytes / size:.1f} {unit}"
+    return f"{nbytes} B"
