@@ -63,12 +63,6 @@ class Buffer:
         """Whether others may write to the memory with no notice."""
         return self._array is not None
 
-    @property
-    def memory(self) -> tuple[np.ndarray, int]:
-        """The bytes that hold memory of tracejit's own, and where in them it begins."""
-        assert self._block is not None, "foreign memory has no block"
-        return self._block.memory, self._block.skew
-
     def array(
         self,
         dtype: np.dtype[Any],

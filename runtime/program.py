@@ -19,6 +19,7 @@ from tracejit.runtime.cpu.gemm import gemm_source
 from tracejit.runtime.cpu.pool import run_function, thread_pool
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.gemm import KERNELS
+from tracejit.runtime.pool import MEMORY, Block
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
 
 Host = Callable[[HostCall, list[np.ndarray], np.ndarray], None]
@@ -65,39 +66,44 @@ class Program:
     def run(
         self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()
     ) -> list[Buffer]:
-        """The outputs, one row-major Buffer each. `inputs` are addresses, in the layouts that the plan's specs say."""
+        """The outputs, one row-major Buffer each. `inputs` are addresses, in the layouts that the plan's specs say.
+
+        Raises ValueError for another number of inputs or scalars than the plan has.
+        """
         outputs = [Buffer.allocate(nbytes) for nbytes in self._output_bytes]
         threads = self._pool.threads
-        workspace = Buffer.allocate(self._scratch_at + threads * self._scratch_bytes)
-        base = workspace.address
-        addresses = (
-            threads,
-            *inputs,
-            *[output.address for output in outputs],
-            base + self._scalars_at,
-            base + self._arena_at,
-            self._constants.address,
-        )
-        memory, skew = workspace.memory
+        workspace = MEMORY.take(self._scratch_at + threads * self._scratch_bytes)
         try:
-            self._pack(memory, skew, *addresses, *scalars)
-        except (OverflowError, struct.error):
-            self._pack_slowly(memory, skew, addresses, scalars)
-        for step in self._steps:
-            if isinstance(step, _Launches):
-                self._run(step.address, base)
-            else:
-                self._call_host(step, base)
+            base = workspace.address
+            addresses = (
+                threads,
+                *inputs,
+                *[output.address for output in outputs],
+                base + self._scalars_at,
+                base + self._arena_at,
+                self._constants.address,
+            )
+            try:
+                self._pack(workspace.memory, workspace.skew, *addresses, *scalars)
+            except (OverflowError, struct.error):
+                self._pack_slowly(workspace, addresses, scalars)
+            for step in self._steps:
+                if isinstance(step, _Launches):
+                    self._run(step.address, base)
+                else:
+                    self._call_host(step, base)
+        finally:
+            MEMORY.give(workspace)
         return outputs
 
     def _pack_slowly(
-        self,
-        memory: np.ndarray,
-        skew: int,
-        addresses: Sequence[int],
-        scalars: Sequence[bool | int | float],
+        self, workspace: Block, addresses: Sequence[int], scalars: Sequence[bool | int | float]
     ) -> None:
-        memory[skew : skew + 8 * len(addresses)].view(np.int64)[:] = addresses
+        if (given := len(addresses) - self._slots.words) != 0:
+            expected = len(self.plan.inputs)
+            raise ValueError(f"the plan has {expected} inputs, not {expected + given}")
+        memory, skew = workspace.memory, workspace.skew
+        memory[skew : skew + self._scalars_at].view(np.int64)[:] = addresses
         write_slots(memory, skew + self._scalars_at, self.plan.scalars, scalars)
 
     def _lay_out_workspace(self) -> None:

@@ -18,7 +18,7 @@ from tracejit.runtime.gemm import DEPTH, DIMS, KERNELS, PANEL_BYTES
 
 _DIRECT_ROWS = 12
 """Rows up to which B is read in place: packing costs as much as reading it twice."""
-_PACKED_A_COLUMNS = 64
+_PACKED_A_COLUMNS = 128
 """Columns of a block from which packing a transposed A pays."""
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import pytest
 
 from tests.runtime.plans import SCALE, kernel
@@ -13,7 +15,8 @@ from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu import compile as compiler
 from tracejit.runtime.cpu.compile import assembly, load_kernels, object_key
-from tracejit.runtime.cpu.target import LEVELS, host, target_level
+from tracejit.runtime.cpu.runner import runner_ir
+from tracejit.runtime.cpu.target import LEVELS, Host, host, target_level
 
 
 def test_a_kernel_is_compiled_once_in_a_process() -> None:
@@ -98,3 +101,13 @@ def test_the_level_is_the_hosts_best_or_the_one_asked_for() -> None:
     assert target_level(best.name) == best
     with pytest.raises(ValueError, match=r"target 'cray': this processor .* runs"):
         target_level("cray")
+
+
+@pytest.mark.parametrize(
+    "triple", ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "arm64-apple-darwin"]
+)
+def test_the_runner_is_valid_ir_on_every_system(triple: str) -> None:
+    text = runner_ir(Host(triple, "", ""))
+    llvm.parse_assembly(text, llvm.create_context()).verify()
+    assert not re.search(r"{[A-Z]", text), "a name that was not filled in"
+    assert ("pthread_create" in text) == ("linux" in triple)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 import threading
 from collections.abc import Callable
 
@@ -230,6 +231,24 @@ def test_a_factor_too_large_for_its_dtype_becomes_infinite() -> None:
     assert np.isposinf(run_scale(Program(scale_plan(4), no_host), x, 1e300)).all()
 
 
+def test_another_number_of_inputs_or_scalars_is_an_error() -> None:
+    program = Program(scale_plan(4), no_host)
+    in_use = memory_stats().bytes_in_use
+    for inputs, scalars in [([], [1.0]), ([0, 0], [1.0]), ([0], []), ([0], [1.0, 2.0])]:
+        with pytest.raises(ValueError):
+            program.run(inputs, scalars)
+    assert memory_stats().bytes_in_use == in_use
+
+
+def test_a_host_call_that_fails_gives_its_memory_back() -> None:
+    call = HostCall("fail", (), (Argument(Place.OUTPUT, 0),), (), BufferSpec("float32", (4,)))
+    program = Program(Plan((), (call,), (), (BufferSpec("float32", (4,)),), ()), no_host)
+    in_use = memory_stats().bytes_in_use
+    with pytest.raises(AssertionError, match="no host calls"):
+        program.run([])
+    assert memory_stats().bytes_in_use == in_use
+
+
 SCALARS = [
     ("bool", True), ("int8", -3), ("int16", -300), ("int32", -70_000), ("int64", -(1 << 40)),
     ("uint8", 200), ("uint16", 60_000), ("uint32", 1 << 31), ("uint64", (1 << 64) - 1),
@@ -259,8 +278,6 @@ def test_scalars_of_all_dtypes_fill_slots_of_eight_bytes() -> None:
 
 
 def test_both_ways_of_writing_scalars_give_the_same_bytes() -> None:
-    import struct
-
     names = [name for name, _ in SCALARS if name != "bfloat16"]
     values = [value for name, value in SCALARS if name != "bfloat16"]
     quick, slow = np.zeros(8 * len(names), np.uint8), np.zeros(8 * len(names), np.uint8)
