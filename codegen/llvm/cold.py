@@ -44,29 +44,44 @@ def _call_lanes(
 def _lanes_function(
     outer: Builder, name: str, symbol: str, value: Value, args: tuple[Value, ...]
 ) -> str:
-    """For each lane that `%where` selects, replaces the lane of `%value` by a call of `symbol`."""
-    b = Builder(value.type.width, outer.target, outer.module)
-    index, scalar = Type("i64"), Type(value.type.element)
-    where = b.value("%where", value.type.of("i1"))
-    vectors = [b.value(f"%x{position}", value.type) for position, _ in enumerate(args)]
-    following, result = b.value("%following", index), b.value("%result", value.type)
+    """Replaces the lanes of `%value` that `%where` selects by calls of `symbol`, from the lowest set bit on."""
+    type, scalar = value.type, Type(value.type.element)
+    b = Builder(type.width, outer.target, outer.module)
+    where, before = b.value("%where", type.of("i1")), b.value("%value", type)
+    vectors = [b.value(f"%x{position}", type) for position, _ in enumerate(args)]
     b.start("entry")
-    b.jump("loop")
-    b.start("loop")
-    lane = b.phi(index, (b.constant(index, 0), "entry"), (following, "next"))
-    current = b.phi(value.type, (b.value("%value", value.type), "entry"), (result, "next"))
-    b.branch(b.extract(where, lane), "compute", "next")
-    b.start("compute")
-    one = b.call(symbol, scalar, *(b.extract(vector, lane) for vector in vectors))
-    computed = b.insert(current, one, lane)
-    b.jump("next")
-    b.start("next")
-    pairs = f"[ {current.text}, %loop ], [ {computed.text}, %compute ]"
-    b.emit(f"phi {value.type} {pairs}", value.type, into=result)
-    b.emit(f"add {lane}, 1", index, into=following)
-    b.branch(following.eq(value.type.width), "done", "loop")
+    out, *columns = (_in_memory(b, vector) for vector in (before, *vectors))
+    mask = Type(f"i{type.width}")
+    every = b.convert("zext", b.emit(f"bitcast {where} to {mask}", mask), "i64")
+    rest = b.value("%rest", every.type)
+    b.jump("lane")
+    b.start("lane")
+    left = b.phi(every.type, (every, "entry"), (rest, "lane"))
+    lane = b.emit(f"call i64 @llvm.cttz.i64({left}, i1 true)", left.type)
+    b.module.declare("i64 @llvm.cttz.i64(i64, i1)")
+    operands = [
+        b.emit(f"load {scalar}, {_element(b, type.element, column, lane)}", scalar)
+        for column in columns
+    ]
+    result = b.call(symbol, scalar, *operands)
+    b.line(f"store {result}, {_element(b, type.element, out, lane)}")
+    lower = left - 1
+    b.emit(f"and {left}, {lower.text}", left.type, into=rest)
+    b.branch(rest.ne(0), "lane", "done")
     b.start("done")
-    b.line(f"ret {result}")
-    parameters = ", ".join(map(str, (where, b.value("%value", value.type), *vectors)))
-    header = f"define internal {value.type} @{name}({parameters}) noinline cold"
+    b.line(f"ret {b.emit(f'load {type}, {out}', type)}")
+    parameters = ", ".join(map(str, (where, before, *vectors)))
+    header = f"define internal {type} @{name}({parameters}) noinline cold"
     return f"{header} {b.target.attributes} {{\n{b.text()}\n}}"
+
+
+def _in_memory(b: Builder, vector: Value) -> Value:
+    """The address of the stack's copy of a vector."""
+    address = b.emit(f"alloca {vector.type}", Type("ptr"))
+    b.line(f"store {vector}, {address}")
+    return address
+
+
+def _element(b: Builder, element: str, column: Value, lane: Value) -> Value:
+    """The address of one lane of a vector in memory."""
+    return b.emit(f"getelementptr {element}, {column}, {lane}", Type("ptr"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,18 +39,3 @@ SSE: Final = Target(
 )  # llvm.fma is then a call of libm's fma: right, and slow
 
 TARGETS: Final = {target.name: target for target in (AVX512, AVX2, NEON, SSE)}
-
-
-def best_target(architecture: str, features: Mapping[str, bool]) -> Target:
-    """The widest level that a processor has: LLVM's name of the architecture and its table of features.
-
-    >>> best_target("x86_64", {"avx2": True, "fma": True}).name
-    'avx2'
-    """
-    if architecture in ("aarch64", "arm64"):
-        return NEON
-    if all(features.get(name) for name in ("avx512f", "avx512dq", "avx512bw", "avx512vl")):
-        return AVX512
-    if features.get("avx2") and features.get("fma"):
-        return AVX2
-    return SSE
