@@ -1,0 +1,200 @@
+"""What kernels the compiler makes of graphs, and that no choice of kernel changes a bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.compiler.programs import run
+from tests.ir.graphs import apply
+from tracejit import dtypes
+from tracejit._config import config
+from tracejit.artifact import LaunchSpec
+from tracejit.compiler import Executable, compile_graph
+from tracejit.dtypes import DType
+from tracejit.ir.aval import aval
+from tracejit.ir.graph import Constant, Effect, Graph, Input, Node
+from tracejit.ops import contract  # noqa: F401  # it registers its ops
+
+SUPER = 262_144
+
+
+def array(*shape: int, dtype: DType = dtypes.float32) -> Input:
+    return Input(aval(dtype, shape))
+
+
+def number(value: float) -> Constant:
+    return Constant(aval(dtypes.float32), value)
+
+
+def values(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def compiled(
+    inputs: tuple[Input, ...], *outputs: Node, effects: tuple[Effect, ...] = ()
+) -> Executable:
+    return compile_graph(Graph(inputs, outputs, effects))
+
+
+def total(x: Node, axis: int) -> Node:
+    return apply("sum", x, axes=(axis,))
+
+
+def result(x: Input, output: Node, data: np.ndarray) -> np.ndarray:
+    return run(Graph((x,), (output,)), [data])[0]
+
+
+# how many launches
+
+
+def test_softmax_is_one_launch():
+    x = array(16, 100)
+    top = apply("reshape", apply("max", x, axes=(1,)), shape=(16, 1))
+    e = apply("exp", apply("subtract", x, top))
+    whole = apply("reshape", total(e, 1), shape=(16, 1))
+    assert len(compiled((x,), apply("divide", e, whole)).launches) == 1
+
+
+def test_updates_of_many_parameters_are_one_launch_that_writes_in_place():
+    parameters = tuple(array(n, n) for n in (8, 16, 24))
+    effects = tuple(Effect(p, apply("multiply", p, number(0.5))) for p in parameters)
+    executable = compiled(parameters, effects=effects)
+    (launch,) = executable.launches
+    assert isinstance(launch, LaunchSpec)
+    assert len(launch.segments) == 3
+    assert executable.plan.arena_bytes == 0
+
+
+def test_an_update_of_a_part_writes_only_the_part():
+    x = array(64, 64)
+    bounds = {"start": (1, 1), "stop": (3, 3), "step": (1, 1)}
+    part = apply("multiply", apply("slice", x, **bounds), number(2.0))
+    executable = compiled((x,), effects=(Effect(x, apply("update", x, part, **bounds)),))
+    assert len(executable.launches) == 2
+    assert executable.plan.arena_bytes == 4 * 4
+
+
+def test_a_transposed_product_needs_no_copy():
+    a, b = array(8, 4), array(4, 6)
+    turned = apply("permute", apply("matmul", a, b), axes=(1, 0))
+    assert len(compiled((a, b), turned).launches) == 1
+
+
+def test_a_chain_reuses_the_memory_of_its_dead_values():
+    a = array(32, 32)
+    node: Node = a
+    for _ in range(6):
+        node = apply("matmul", node, a)
+    assert compiled((a,), node).plan.arena_bytes == 2 * 32 * 32 * 4
+
+
+# which bits
+
+
+def test_a_long_fold_shared_among_tasks_has_the_bits_of_one_task():
+    n = 2 * SUPER + 1000
+    x, rows = array(n), array(6, n)
+    data = values(6, n)
+    apart = result(rows, total(rows, 1), data)
+    for row in (0, 5):
+        assert result(x, total(x, 0), data[row]) == apart[row]
+
+
+def test_long_columns_shared_among_tasks_have_the_bits_of_one_task():
+    n = 4096 * 2 + 77
+    few, many = array(n, 3), array(n, 400)
+    data = values(n, 400)
+    apart = result(many, total(many, 0), data)
+    found = result(few, total(few, 0), np.ascontiguousarray(data[:, 7:10]))
+    np.testing.assert_array_equal(found, apart[7:10])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_sums_do_not_depend_on_how_an_array_lies_in_memory(axis):
+    plain = array(300, 200)
+    turned = Input(aval(dtypes.float32, (300, 200)), strides=(1, 300))
+    data = values(300, 200)
+    expected = result(plain, total(plain, axis), data)
+    np.testing.assert_array_equal(result(turned, total(turned, axis), data.T.copy()), expected)
+
+
+@pytest.mark.parametrize("shape", [(SUPER * 2 + 5,), (513, 1030), (9000, 5), (3, 50_000)])
+def test_any_number_of_threads_gives_the_same_bits(shape: tuple[int, ...]):
+    x = array(*shape)
+    chain = apply("tanh", apply("multiply", x, x))
+    outputs = tuple(total(chain, axis) for axis in range(len(shape)))
+    graph = Graph((x,), (chain, *outputs))
+    data = [values(*shape)]
+    one, two, four = (run(graph, data, num_threads=threads) for threads in (1, 2, 4))
+    for a, b, c in zip(one, two, four, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
+
+
+@pytest.mark.parametrize("dtype", [dtypes.float16, dtypes.bfloat16], ids=str)
+def test_half_precision_rounds_after_every_op_fused_or_not(dtype: DType):
+    x, y = array(1000, dtype=dtype), array(1000, dtype=dtype)
+    out = apply("add", apply("multiply", x, y), apply("divide", x, y))
+    data = [values(1000, seed=seed).astype(dtype.numpy) for seed in (1, 2)]
+    graph = Graph((x, y), (out,))
+    product = (data[0].astype("f") * data[1].astype("f")).astype(dtype.numpy)
+    quotient = (data[0].astype("f") / data[1].astype("f")).astype(dtype.numpy)
+    expected = (product.astype("f") + quotient.astype("f")).astype(dtype.numpy)
+    for fuse in (True, False):
+        (found, *_) = run(graph, data, fuse=fuse)
+        np.testing.assert_array_equal(found.view(np.uint16), expected.view(np.uint16))
+
+
+# nothing at all
+
+
+@pytest.mark.parametrize(("name", "expected"), [("sum", 0.0), ("prod", 1.0)])
+def test_folds_of_no_elements_have_their_neutral_value(name: str, expected: float):
+    x = array(3, 0)
+    found = result(x, apply(name, x, axes=(1,)), np.empty((3, 0), np.float32))
+    np.testing.assert_array_equal(found, np.full(3, expected, np.float32))
+    assert not np.signbit(found).any()
+
+
+def test_arrays_of_no_elements_launch_nothing():
+    x = array(0, 5)
+    executable = compiled((x,), apply("exp", x), apply("sum", x, axes=(1,)))
+    assert not executable.launches
+
+
+def test_a_product_over_no_elements_is_zero():
+    a, b = array(3, 0), array(0, 2)
+    found: Any = run(
+        Graph((a, b), (apply("matmul", a, b),)),
+        [np.empty((3, 0), np.float32), np.empty((0, 2), np.float32)],
+    )[0]
+    np.testing.assert_array_equal(found, np.zeros((3, 2), np.float32))
+
+
+def test_outputs_that_are_inputs_views_or_repeated_are_arrays_of_their_own():
+    x = array(4, 3)
+    y = apply("negative", x)
+    turned = apply("permute", y, axes=(1, 0))
+    data = values(4, 3)
+    outs = run(Graph((x,), (x, y, y, turned)), [data])
+    for found, expected in zip(outs, (data, -data, -data, -data.T), strict=False):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_two_inputs_may_change_places():
+    x, y = array(5), array(5)
+    graph = Graph((x, y), (), (Effect(x, y), Effect(y, x)))
+    a, b = values(5, seed=1), values(5, seed=2)
+    after = run(graph, [a, b])
+    np.testing.assert_array_equal(after[0], b)
+    np.testing.assert_array_equal(after[1], a)
+
+
+def test_a_compile_leaves_the_settings_alone():
+    epoch = config.epoch
+    x = array(3)
+    compiled((x,), apply("negative", x))
+    assert config.epoch == epoch
