@@ -158,7 +158,7 @@ def weak_or_dtype(value: Any) -> DType | type:
     if isinstance(value, DType):
         return value
     if hasattr(value, "aval"):
-        return value.aval.dtype  # type: ignore[no-any-return]  # values are duck-typed
+        return value.aval.dtype
     return as_dtype(getattr(value, "dtype", value))
 
 
@@ -189,7 +189,7 @@ def finfo(dtype: Any) -> Any:
     found = as_dtype(dtype)
     if not found.is_float:
         raise DTypeError(at_user_line(f"finfo: {found.name} is not a floating-point dtype"))
-    return ml_dtypes.finfo(found.numpy)
+    return ml_dtypes.finfo(found.numpy)  # type: ignore[no-untyped-call]  # ml_dtypes ships no types
 
 
 def iinfo(dtype: Any) -> Any:

@@ -34,17 +34,23 @@ def value_or_number(arg: Any) -> Any:
     if type(arg) in NUMBERS or hasattr(arg, "aval"):
         return arg
     if isinstance(arg, np.generic):
-        return Scalar(_python(arg), aval(dtypes.from_numpy(arg.dtype)))
+        return Scalar(python_number(arg), aval(dtypes.from_numpy(arg.dtype)))
     if isinstance(arg, bool | int | float):  # an IntEnum, a subclass of float
-        return next(kind(arg) for kind in (bool, int, float) if isinstance(arg, kind))
+        return python_number(arg)
     if isinstance(arg, complex):
         raise DTypeError(at_user_line(f"complex numbers are not supported yet: got {arg}"))
     return lift(arg)
 
 
-def _python(number: np.generic) -> bool | int | float:
-    dtype = dtypes.from_numpy(number.dtype)
-    return {"b": bool, "i": int, "u": int, "f": float}[dtype.kind](number)  # type: ignore[no-any-return]
+def python_number(number: Any) -> bool | int | float:
+    """A Python number of the value of a number of any kind."""
+    if isinstance(number, np.generic):
+        dtype = dtypes.from_numpy(number.dtype)
+        return {"b": bool, "i": int, "u": int, "f": float}[dtype.kind](number)
+    for kind in (bool, int, float):
+        if isinstance(number, kind):
+            return kind(number)
+    raise DTypeError(at_user_line(f"{number!r} is not a real number"))
 
 
 def weak_dtype(arg: Any) -> DType | type:
@@ -61,6 +67,11 @@ def cast(arg: Any, dtype: DType) -> Any:
     if isinstance(arg, Scalar):
         return Scalar(number_as(arg.value, dtype), aval(dtype))
     return bind(REGISTRY["astype"], (arg,), {"dtype": dtype})
+
+
+def copied(x: Any) -> Any:
+    """`x` in memory of its own, where a function promises a new array and has nothing to compute."""
+    return bind(REGISTRY["astype"], (x,), {"dtype": x.aval.dtype})
 
 
 def number_as(number: bool | int | float, dtype: DType) -> bool | int | float:
@@ -111,9 +122,7 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> tuple
     """Axes as ascending numbers from the front; None means all."""
     if axis is None:
         return tuple(range(ndim))
-    axes = [
-        normal_axis(a, ndim, name) for a in (axis if isinstance(axis, tuple | list) else (axis,))
-    ]
+    axes = [normal_axis(a, ndim, name) for a in as_list(axis)]
     if len(set(axes)) != len(axes):
         raise ShapeError(at_user_line(f"{name}: an axis is named twice in {axis}"))
     return tuple(sorted(axes))
@@ -121,9 +130,12 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> tuple
 
 def normal_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     """A shape given as an int or a sequence."""
-    if isinstance(shape, tuple | list):
-        return tuple(as_index(extent) for extent in shape)
-    return (as_index(shape),)
+    return tuple(as_index(extent) for extent in as_list(shape))
+
+
+def as_list(numbers: Any) -> list[Any]:
+    """Several numbers, or one, as a list."""
+    return list(numbers) if isinstance(numbers, tuple | list) else [numbers]
 
 
 def broadcast_shapes(name: str, avals: Sequence[Aval], *shapes: Shape) -> Shape:

@@ -29,13 +29,14 @@ from tracejit.ops.elementwise import (
 from tracejit.ops.families import view
 from tracejit.ops.functions import erf, exp, log, sigmoid, tanh
 from tracejit.ops.index import one_hot
+from tracejit.ops.op import Op
 from tracejit.ops.random import uniform
 from tracejit.ops.reduce import Axes, max, mean, sum
 from tracejit.ops.shape import expand_dims, moveaxis, squeeze
 
 Mean = Literal["mean", "sum", "none"]
 
-_stop = view(
+_stop: Op = view(
     "stop_gradient",
     infer=lambda x: x.shape,
     eval=lambda x: x,

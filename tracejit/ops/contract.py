@@ -25,15 +25,15 @@ from tracejit.ops.arguments import (
 from tracejit.ops.elementwise import multiply
 from tracejit.ops.families import extern, record, reshape_to
 from tracejit.ops.index import diagonal
-from tracejit.ops.op import Contract
+from tracejit.ops.op import Contract, Op
 from tracejit.ops.reduce import sum
 from tracejit.ops.shape import (
     broadcast_to,
     expand_dims,
-    flatten,
     matrix_transpose,
     moveaxis,
     permute_dims,
+    ravel,
     squeeze,
 )
 
@@ -52,7 +52,7 @@ def _matmul_infer(x: Aval, y: Aval) -> Aval:
     return aval(x.dtype, (*lead, x.shape[-2], y.shape[-1]), one_device("matmul", (x, y)))
 
 
-_matmul = record(
+_matmul: Op = record(
     "matmul",
     infer=_matmul_infer,
     eval=np.matmul,
@@ -63,7 +63,7 @@ _matmul = record(
     ),
     doc="Matrix products over the last two axes of float32 or float64; the leading axes broadcast.",
 )
-_matmul_exact = extern(
+_matmul_exact: Op = extern(
     "matmul_exact",
     infer=_matmul_infer,
     eval=np.matmul,
@@ -122,8 +122,8 @@ def vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:
 
 
 def outer(x: Any, y: Any) -> Any:
-    """x[i] * y[j] of the flattened arrays."""
-    return multiply(expand_dims(flatten(x), 1), expand_dims(flatten(y), 0))
+    """x[i] * y[j] of the raveled arrays."""
+    return multiply(expand_dims(ravel(x), 1), expand_dims(ravel(y), 0))
 
 
 def dot(x: Any, y: Any) -> Any:

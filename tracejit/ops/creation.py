@@ -14,20 +14,33 @@ from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.dispatch import Scalar
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, aval
-from tracejit.ops.arguments import NUMBERS, cast, normal_shape, refuse, value, value_or_number
+from tracejit.ops.arguments import (
+    NUMBERS,
+    cast,
+    copied,
+    normal_shape,
+    python_number,
+    refuse,
+    value,
+    value_or_number,
+)
 from tracejit.ops.elementwise import constant, zeros_like
 from tracejit.ops.families import in_single, record
-from tracejit.ops.op import Pointwise
+from tracejit.ops.op import Op, Pointwise
 from tracejit.ops.shape import broadcast_to
 
 Size = int | Sequence[int]
 
 
-def _chosen(dtype: Any, numbers: Sequence[Any] = (1.0,)) -> DType:
+def _chosen(dtype: Any, *numbers: bool | int | float) -> DType:
     """`dtype`, or where it is None that of Python numbers: bool, int64, or the default float."""
     if dtype is not None:
         return dtypes.as_dtype(dtype)
-    found = dtypes.promote_all(*(type(number) for number in numbers))
+    found = (
+        dtypes.result_type(*(python_number(number) for number in numbers))
+        if numbers
+        else dtypes.float64
+    )
     return config.default_dtype if found.is_float else found
 
 
@@ -50,7 +63,7 @@ def ones_like(x: Any, *, dtype: Any = None) -> Any:
     return ones(x.aval.shape, dtype=x.aval.dtype if dtype is None else dtype)
 
 
-_fill = record(
+_fill: Op = record(
     "fill",
     infer=lambda number, *, shape: aval(number.dtype, shape, number.device),
     eval=lambda number, *, shape: np.full(shape, number, number.dtype),
@@ -65,9 +78,13 @@ def full(shape: Size, fill_value: Any, *, dtype: Any = None) -> Any:
     wanted = normal_shape(shape)
     fill = value_or_number(fill_value)
     if type(fill) in NUMBERS:
-        return _fill(cast(fill, _chosen(dtype, (fill,))), shape=wanted)
+        return _fill(cast(fill, _chosen(dtype, fill)), shape=wanted)
     fill = cast(fill, fill.aval.dtype if dtype is None else dtypes.as_dtype(dtype))
-    return _fill(fill, shape=wanted) if isinstance(fill, Scalar) else broadcast_to(fill, wanted)
+    return (
+        _fill(fill, shape=wanted)
+        if isinstance(fill, Scalar)
+        else copied(broadcast_to(fill, wanted))
+    )
 
 
 def full_like(x: Any, fill_value: Any, *, dtype: Any = None) -> Any:
@@ -83,7 +100,7 @@ def _arange_eval(start: Any, step: Any, *, length: int) -> Any:
     return start + np.arange(length).astype(start.dtype) * step
 
 
-_arange = record(
+_arange: Op = record(
     "arange",
     infer=lambda start, step, *, length: aval(start.dtype, (length,)),
     eval=in_single(_arange_eval),
@@ -104,7 +121,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None) ->
         start, stop = 0, start
     if step == 0:
         raise ValueError(at_user_line("arange: the step must not be 0"))
-    chosen = _chosen(dtype, (start, stop, step))
+    chosen = _chosen(dtype, start, stop, step)
     if chosen is dtypes.bool_:
         raise DTypeError(at_user_line("arange: makes no bools"))
     length = max(0, ceil((stop - start) / step))
@@ -139,7 +156,7 @@ def _linspace_scalar(
     return s.cast(s.floor(point) if dtype.is_integer else point, dtype)
 
 
-_linspace = record(
+_linspace: Op = record(
     "linspace",
     infer=lambda *numbers, length, dtype: aval(dtype, (length,)),
     eval=_linspace_eval,
@@ -173,10 +190,15 @@ def _matrix(*avals: Aval, shape: tuple[int, int], dtype: DType) -> Aval:
     return aval(dtype, shape)
 
 
-_eye = record(
+def _eye_eval(diagonal: Any, *, shape: tuple[int, int], dtype: DType) -> Any:
+    rows, columns = np.indices(shape, sparse=True)
+    return (columns - rows == diagonal).astype(dtype.numpy)
+
+
+_eye: Op = record(
     "eye",
     infer=_matrix,
-    eval=lambda diagonal, *, shape, dtype: np.eye(*shape, int(diagonal), dtype.numpy),
+    eval=_eye_eval,
     recipe=Pointwise(
         lambda s, diagonal, *, shape, dtype: s.cast(s.index(1) - s.index(0) == diagonal, dtype)
     ),
@@ -203,7 +225,7 @@ def _triangle_scalar(s: Any, x: Any, diagonal: Any, *, rows: int, lower: bool) -
     return s.select(inside, x, s.const(0, x.dtype))
 
 
-_triangle = record(
+_triangle: Op = record(
     "triangle",
     infer=_triangle_infer,
     eval=lambda x, diagonal, *, rows, lower: (np.tril if lower else np.triu)(x, int(diagonal)),

@@ -1,4 +1,4 @@
-"""Arithmetic, rounding, comparison, logic and bits, element by element."""
+"""Arithmetic, rounding, choice and signs, element by element."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import DTypeError
-from tracejit.dtypes import ALL, FLOATING, INTEGERS, NUMERIC, DType, bool_
+from tracejit.dtypes import ALL, FLOATING, NUMERIC, DType, bool_
 from tracejit.ir.aval import Aval, aval
 from tracejit.ops.arguments import (
     NUMBERS,
     broadcast_shapes,
     cast,
+    copied,
     in_range,
     one_device,
     refuse,
@@ -21,10 +22,30 @@ from tracejit.ops.arguments import (
     value_or_number,
     weak_dtype,
 )
-from tracejit.ops.families import comparison, extern, logical, pointwise, record
+from tracejit.ops.families import extern, pointwise, record
+from tracejit.ops.logic import (
+    bitwise_and,
+    bitwise_invert,
+    bitwise_left_shift,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    equal,
+    greater,
+    greater_equal,
+    isfinite,
+    isinf,
+    isnan,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    not_equal,
+    signbit,
+)
 from tracejit.ops.op import Op, Params, Pointwise
-
-BITS = (bool_, *INTEGERS)
 
 
 def _zero_gradient(ct: Any, out: Any, *args: Any) -> Any:
@@ -40,7 +61,7 @@ def _constant_aval(*, shape: tuple[int, ...], dtype: DType, value: float) -> Ava
     return aval(dtype, shape)
 
 
-constant = record(
+constant: Op = record(
     "constant",
     infer=_constant_aval,
     eval=lambda *, shape, dtype, value: np.full(shape, value, dtype.numpy),
@@ -70,7 +91,7 @@ def _astype_eval(x: Any, *, dtype: DType) -> Any:
         )
 
 
-_cast_to = record(
+_cast_to: Op = record(
     "astype",
     infer=lambda x, *, dtype: aval(dtype, x.shape, x.device),
     eval=_astype_eval,
@@ -80,17 +101,18 @@ _cast_to = record(
 )
 
 
-def astype(x: Any, dtype: Any) -> Any:
-    """`x` converted to `dtype`, by NumPy's rules; `x` itself where it has that dtype.
+def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
+    """`x` converted to `dtype`, by NumPy's rules; where it has that dtype, a copy, or `x` itself if not `copy`.
 
     Floats become integers by truncation; bools are true where the element is not zero.
     """
-    return cast(value(x), dtypes.as_dtype(dtype))
+    x, wanted = value(x), dtypes.as_dtype(dtype)
+    return copied(x) if copy and x.aval.dtype is wanted else cast(x, wanted)
 
 
 # arithmetic
 
-add = pointwise(
+add: Op = pointwise(
     "add",
     dtypes=ALL,
     eval=np.add,
@@ -98,7 +120,7 @@ add = pointwise(
     vjp=(lambda ct, out, x, y: ct, lambda ct, out, x, y: ct),
     doc="x + y; of bools, or.",
 )
-subtract = pointwise(
+subtract: Op = pointwise(
     "subtract",
     dtypes=NUMERIC,
     refuses=(bool_,),
@@ -107,7 +129,7 @@ subtract = pointwise(
     vjp=(lambda ct, out, x, y: ct, lambda ct, out, x, y: negative(ct)),
     doc="x - y; not of bools.",
 )
-multiply = pointwise(
+multiply: Op = pointwise(
     "multiply",
     dtypes=ALL,
     eval=np.multiply,
@@ -115,7 +137,7 @@ multiply = pointwise(
     vjp=(lambda ct, out, x, y: multiply(ct, y), lambda ct, out, x, y: multiply(ct, x)),
     doc="x * y; of bools, and.",
 )
-divide = pointwise(
+divide: Op = pointwise(
     "divide",
     dtypes=FLOATING,
     integers=dtypes.float64,
@@ -141,7 +163,7 @@ def _floor_divide(s: Any, x: Any, y: Any) -> Any:
     return s.select(y == 0, x / y, whole)
 
 
-floor_divide = pointwise(
+floor_divide: Op = pointwise(
     "floor_divide",
     dtypes=NUMERIC,
     eval=np.floor_divide,
@@ -149,7 +171,7 @@ floor_divide = pointwise(
     vjp=(_zero_gradient, _zero_gradient),
     doc="x / y rounded to minus infinity, as NumPy's; an integer divided by 0 is 0.",
 )
-remainder = pointwise(
+remainder: Op = pointwise(
     "remainder",
     dtypes=NUMERIC,
     eval=np.remainder,
@@ -160,7 +182,7 @@ remainder = pointwise(
     ),
     doc="x - y * floor(x / y), with the sign of y; an integer modulo 0 is 0.",
 )
-negative = pointwise(
+negative: Op = pointwise(
     "negative",
     dtypes=NUMERIC,
     refuses=(bool_,),
@@ -169,7 +191,7 @@ negative = pointwise(
     vjp=(lambda ct, out, x: negative(ct),),
     doc="-x; not of bools.",
 )
-positive = pointwise(
+positive: Op = pointwise(
     "positive",
     dtypes=NUMERIC,
     refuses=(bool_,),
@@ -178,7 +200,7 @@ positive = pointwise(
     vjp=(lambda ct, out, x: ct,),
     doc="x; not of bools.",
 )
-abs = pointwise(
+abs: Op = pointwise(
     "abs",
     dtypes=ALL,
     eval=np.abs,
@@ -194,7 +216,7 @@ def _sign(s: Any, x: Any) -> Any:
     return s.select(x != x, x, known) if x.dtype.is_float else known
 
 
-sign = pointwise(
+sign: Op = pointwise(
     "sign",
     dtypes=NUMERIC,
     refuses=(bool_,),
@@ -203,7 +225,7 @@ sign = pointwise(
     vjp=(_zero_gradient,),
     doc="-1, 0 or 1; NaN of NaN.",
 )
-square = pointwise(
+square: Op = pointwise(
     "square",
     dtypes=NUMERIC,
     eval=np.square,
@@ -211,7 +233,7 @@ square = pointwise(
     vjp=(lambda ct, out, x: multiply(ct, add(x, x)),),
     doc="x * x.",
 )
-sqrt = pointwise(
+sqrt: Op = pointwise(
     "sqrt",
     dtypes=FLOATING,
     eval=np.sqrt,
@@ -236,7 +258,7 @@ def _reciprocal_eval(x: Any) -> Any:
     )
 
 
-reciprocal = pointwise(
+reciprocal: Op = pointwise(
     "reciprocal",
     dtypes=NUMERIC,
     eval=_reciprocal_eval,
@@ -260,10 +282,12 @@ def _rounding(name: str, eval: Any, doc: str) -> Op:
     )
 
 
-floor = _rounding("floor", np.floor, "The largest whole number at most x; integers as they are.")
-ceil = _rounding("ceil", np.ceil, "The least whole number at least x; integers as they are.")
-trunc = _rounding("trunc", np.trunc, "The whole part of x; integers as they are.")
-round = _rounding(
+floor: Op = _rounding(
+    "floor", np.floor, "The largest whole number at most x; integers as they are."
+)
+ceil: Op = _rounding("ceil", np.ceil, "The least whole number at least x; integers as they are.")
+trunc: Op = _rounding("trunc", np.trunc, "The whole part of x; integers as they are.")
+round: Op = _rounding(
     "round", np.rint, "The nearest whole number, halves to even; integers as they are."
 )
 
@@ -276,7 +300,7 @@ def _share(ct: Any, first: Any, second: Any) -> Any:
     return where(first, ct, where(second, multiply(ct, 0.5), 0.0))
 
 
-maximum = pointwise(
+maximum: Op = pointwise(
     "maximum",
     dtypes=ALL,
     eval=np.maximum,
@@ -287,7 +311,7 @@ maximum = pointwise(
     ),
     doc="The larger element; NaN if either is NaN. Equal elements share the gradient equally.",
 )
-minimum = pointwise(
+minimum: Op = pointwise(
     "minimum",
     dtypes=ALL,
     eval=np.minimum,
@@ -298,7 +322,7 @@ minimum = pointwise(
     ),
     doc="The smaller element; NaN if either is NaN. Equal elements share the gradient equally.",
 )
-_clip = pointwise(
+_clip: Op = pointwise(
     "clip",
     dtypes=NUMERIC,
     eval=lambda x, least, most: np.minimum(np.maximum(x, least), most),
@@ -353,7 +377,7 @@ def _where_coerce(condition: Any, x: Any, y: Any) -> tuple[tuple[Any, ...], Para
     return (cast(condition, bool_), cast(x, dtype), cast(y, dtype)), {}
 
 
-where = record(
+where: Op = record(
     "where",
     infer=_where_infer,
     eval=np.where,
@@ -368,88 +392,9 @@ where = record(
 )
 
 
-# comparison
-
-equal = comparison("equal", eval=np.equal, scalar=lambda s, x, y: x == y, doc="x == y.")
-not_equal = comparison(
-    "not_equal", eval=np.not_equal, scalar=lambda s, x, y: x != y, doc="x != y; true of NaN."
-)
-less = comparison("less", eval=np.less, scalar=lambda s, x, y: s.lt(x, y), doc="x < y.")
-less_equal = comparison(
-    "less_equal", eval=np.less_equal, scalar=lambda s, x, y: s.le(x, y), doc="x <= y."
-)
-greater = comparison("greater", eval=np.greater, scalar=lambda s, x, y: s.lt(y, x), doc="x > y.")
-greater_equal = comparison(
-    "greater_equal", eval=np.greater_equal, scalar=lambda s, x, y: s.le(y, x), doc="x >= y."
-)
-
-
-def _predicate(name: str, eval: Any, scalar: Any, doc: str) -> Op:
-    return pointwise(name, dtypes=FLOATING, result=bool_, eval=eval, scalar=scalar, doc=doc)
-
-
-isnan = _predicate("isnan", np.isnan, lambda s, x: x != x, "Whether x is NaN.")
-isinf = _predicate(
-    "isinf", np.isinf, lambda s, x: s.abs(x) == float("inf"), "Whether x is an infinity."
-)
-isfinite = _predicate(
-    "isfinite",
-    np.isfinite,
-    lambda s, x: s.abs(x) < float("inf"),
-    "Whether x is neither NaN nor inf.",
-)
-signbit = _predicate(
-    "signbit", np.signbit, lambda s, x: s.signbit(x), "Whether x's sign is minus; true of -0.0."
-)
-
-
-# logic and bits
-
-logical_and = logical(
-    "logical_and", eval=np.logical_and, scalar=lambda s, x, y: x & y, doc="Both are true."
-)
-logical_or = logical(
-    "logical_or", eval=np.logical_or, scalar=lambda s, x, y: x | y, doc="At least one is true."
-)
-logical_xor = logical(
-    "logical_xor", eval=np.logical_xor, scalar=lambda s, x, y: x ^ y, doc="Exactly one is true."
-)
-logical_not = logical("logical_not", eval=np.logical_not, scalar=lambda s, x: ~x, doc="x is false.")
-
-
-def _bits(name: str, eval: Any, scalar: Any, doc: str) -> Op:
-    return pointwise(name, dtypes=BITS, eval=eval, scalar=scalar, doc=doc)
-
-
-bitwise_and = _bits(
-    "bitwise_and", np.bitwise_and, lambda s, x, y: x & y, "x & y, of integers or bools."
-)
-bitwise_or = _bits(
-    "bitwise_or", np.bitwise_or, lambda s, x, y: x | y, "x | y, of integers or bools."
-)
-bitwise_xor = _bits(
-    "bitwise_xor", np.bitwise_xor, lambda s, x, y: x ^ y, "x ^ y, of integers or bools."
-)
-bitwise_invert = _bits("bitwise_invert", np.invert, lambda s, x: ~x, "~x, of integers or bools.")
-bitwise_left_shift = pointwise(
-    "bitwise_left_shift",
-    dtypes=INTEGERS,
-    eval=np.left_shift,
-    scalar=lambda s, x, y: x << y,
-    doc="x << y; 0 where y is the width or more.",
-)
-bitwise_right_shift = pointwise(
-    "bitwise_right_shift",
-    dtypes=INTEGERS,
-    eval=np.right_shift,
-    scalar=lambda s, x, y: x >> y,
-    doc="x >> y, of signed integers arithmetic; 0 or -1 where y is the width or more.",
-)
-
-
 # signs and neighbours of floats
 
-copysign = pointwise(
+copysign: Op = pointwise(
     "copysign",
     dtypes=FLOATING,
     integers=dtypes.float64,
@@ -461,7 +406,7 @@ copysign = pointwise(
     ),
     doc="|x| with the sign of y.",
 )
-_nextafter_single = pointwise(
+_nextafter_single: Op = pointwise(
     "nextafter",
     dtypes=(dtypes.float32, dtypes.float64),
     eval=np.nextafter,
@@ -470,7 +415,7 @@ _nextafter_single = pointwise(
     doc="The next number after x towards y.",
 )
 # A kernel computes float16 in float32, where the next number is another one.
-_nextafter_half = extern(
+_nextafter_half: Op = extern(
     "nextafter_half",
     infer=lambda x, y: aval(
         x.dtype, broadcast_shapes("nextafter", (x, y)), one_device("nextafter", (x, y))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from tracejit.dtypes import FLOATING, NUMERIC
 from tracejit.ops.arguments import cast, value, value_or_number, weak_dtype
 from tracejit.ops.elementwise import (
     add,
+    constant,
     divide,
     equal,
     greater,
     logical_and,
     multiply,
     negative,
+    positive,
     reciprocal,
     sqrt,
     square,
@@ -49,30 +52,32 @@ def _function(name: str, eval: Any, method: str, derivative: Any, doc: str) -> O
 
 # exponentials and logarithms
 
-exp = _function("exp", np.exp, "exp", lambda ct, out, x: multiply(ct, out), "e to the power x.")
-expm1 = _function(
+exp: Op = _function("exp", np.exp, "exp", lambda ct, out, x: multiply(ct, out), "e to the power x.")
+expm1: Op = _function(
     "expm1",
     np.expm1,
     "expm1",
     lambda ct, out, x: add(multiply(ct, out), ct),
     "exp(x) - 1, exact near 0.",
 )
-log = _function("log", np.log, "log", lambda ct, out, x: divide(ct, x), "The natural logarithm.")
-log1p = _function(
+log: Op = _function(
+    "log", np.log, "log", lambda ct, out, x: divide(ct, x), "The natural logarithm."
+)
+log1p: Op = _function(
     "log1p",
     np.log1p,
     "log1p",
     lambda ct, out, x: divide(ct, add(x, 1)),
     "log(1 + x), exact near 0.",
 )
-log2 = _function(
+log2: Op = _function(
     "log2",
     np.log2,
     "log2",
     lambda ct, out, x: divide(ct, multiply(x, LN2)),
     "The logarithm to base 2.",
 )
-log10 = _function(
+log10: Op = _function(
     "log10",
     np.log10,
     "log10",
@@ -86,7 +91,7 @@ def _logaddexp(s: Any, x: Any, y: Any) -> Any:
     return s.select(x == y, x + LN2, apart)
 
 
-logaddexp = pointwise(
+logaddexp: Op = pointwise(
     "logaddexp",
     dtypes=FLOATING,
     integers=dtypes.float64,
@@ -102,79 +107,79 @@ logaddexp = pointwise(
 
 # trigonometry
 
-sin = _function(
+sin: Op = _function(
     "sin", np.sin, "sin", lambda ct, out, x: multiply(ct, cos(x)), "The sine of x radians."
 )
-cos = _function(
+cos: Op = _function(
     "cos",
     np.cos,
     "cos",
     lambda ct, out, x: negative(multiply(ct, sin(x))),
     "The cosine of x radians.",
 )
-tan = _function(
+tan: Op = _function(
     "tan",
     np.tan,
     "tan",
     lambda ct, out, x: multiply(ct, add(square(out), 1)),
     "The tangent of x radians.",
 )
-asin = _function(
+asin: Op = _function(
     "asin",
     np.arcsin,
     "asin",
     lambda ct, out, x: divide(ct, sqrt(subtract(1, square(x)))),
     "The angle in [-pi/2, pi/2] whose sine is x.",
 )
-acos = _function(
+acos: Op = _function(
     "acos",
     np.arccos,
     "acos",
     lambda ct, out, x: negative(divide(ct, sqrt(subtract(1, square(x))))),
     "The angle in [0, pi] whose cosine is x.",
 )
-atan = _function(
+atan: Op = _function(
     "atan",
     np.arctan,
     "atan",
     lambda ct, out, x: divide(ct, add(square(x), 1)),
     "The angle in [-pi/2, pi/2] whose tangent is x.",
 )
-sinh = _function(
+sinh: Op = _function(
     "sinh", np.sinh, "sinh", lambda ct, out, x: multiply(ct, cosh(x)), "The hyperbolic sine."
 )
-cosh = _function(
+cosh: Op = _function(
     "cosh", np.cosh, "cosh", lambda ct, out, x: multiply(ct, sinh(x)), "The hyperbolic cosine."
 )
-tanh = _function(
+tanh: Op = _function(
     "tanh",
     np.tanh,
     "tanh",
     lambda ct, out, x: multiply(ct, subtract(1, square(out))),
     "The hyperbolic tangent.",
 )
-asinh = _function(
+asinh: Op = _function(
     "asinh",
     np.arcsinh,
     "asinh",
     lambda ct, out, x: divide(ct, sqrt(add(square(x), 1))),
     "The inverse of sinh.",
 )
-acosh = _function(
+acosh: Op = _function(
     "acosh",
     np.arccosh,
     "acosh",
     lambda ct, out, x: divide(ct, sqrt(multiply(subtract(x, 1), add(x, 1)))),
     "The inverse of cosh, of x >= 1.",
 )
-atanh = _function(
+atanh: Op = _function(
     "atanh",
     np.arctanh,
     "atanh",
     lambda ct, out, x: divide(ct, multiply(subtract(1, x), add(x, 1))),
     "The inverse of tanh, of |x| <= 1.",
 )
-atan2 = pointwise(
+atan2: Op = pointwise(
     "atan2",
     dtypes=FLOATING,
     eval=np.arctan2,
@@ -185,7 +190,7 @@ atan2 = pointwise(
     ),
     doc="The angle of the point (x, y), given as (y, x), in [-pi, pi].",
 )
-hypot = pointwise(
+hypot: Op = pointwise(
     "hypot",
     dtypes=FLOATING,
     eval=np.hypot,
@@ -223,7 +228,7 @@ def _power_wrt_exponent(ct: Any, out: Any, x: Any, y: Any) -> Any:
     return multiply(ct, where(vanishes, 0.0, multiply(out, log(where(vanishes, 1.0, x)))))
 
 
-power = pointwise(
+power: Op = pointwise(
     "power",
     dtypes=NUMERIC,
     eval=_power_eval,
@@ -250,7 +255,13 @@ def pow(x: Any, y: Any) -> Any:
         return square(_as_base(x, y))
     if kind != "f" or y not in (-1, 0, 0.5, 1):
         return power(x, y)
-    return {-1: reciprocal, 0: _ones_like, 0.5: sqrt, 1: lambda x: x}[y](x)
+    exact: dict[float, Callable[[Any], Any]] = {
+        -1: reciprocal,
+        0: _ones_like,
+        0.5: sqrt,
+        1: positive,
+    }
+    return exact[y](x)
 
 
 def _as_base(x: Any, y: int | float) -> Any:
@@ -258,7 +269,7 @@ def _as_base(x: Any, y: int | float) -> Any:
 
 
 def _ones_like(x: Any) -> Any:
-    return add(zeros_like(x), 1)
+    return constant(shape=x.aval.shape, dtype=x.aval.dtype, value=1)
 
 
 # activations
@@ -274,7 +285,7 @@ def _sigmoid_eval(x: Any) -> Any:
     return np.where(x < 0, small, np.ones_like(x)) / (small + 1)
 
 
-sigmoid = pointwise(
+sigmoid: Op = pointwise(
     "sigmoid",
     dtypes=FLOATING,
     eval=_sigmoid_eval,
@@ -282,7 +293,7 @@ sigmoid = pointwise(
     vjp=(lambda ct, out, x: multiply(ct, multiply(out, subtract(1, out))),),
     doc="1 / (1 + exp(-x)), for any x without overflow.",
 )
-softplus = pointwise(
+softplus: Op = pointwise(
     "softplus",
     dtypes=FLOATING,
     eval=lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
@@ -290,7 +301,7 @@ softplus = pointwise(
     vjp=(lambda ct, out, x: multiply(ct, sigmoid(x)),),
     doc="log(1 + exp(x)) without overflow.",
 )
-relu = pointwise(
+relu: Op = pointwise(
     "relu",
     dtypes=NUMERIC,
     eval=lambda x: np.maximum(x, 0).astype(x.dtype),
@@ -299,7 +310,7 @@ relu = pointwise(
     doc="max(x, 0); its gradient at 0 is 0.",
 )
 _erf = np.frompyfunc(math.erf, 1, 1)
-erf = pointwise(
+erf: Op = pointwise(
     "erf",
     dtypes=FLOATING,
     eval=lambda x: np.asarray(_erf(x.astype(np.float64)), np.float64).astype(x.dtype),

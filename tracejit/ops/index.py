@@ -25,8 +25,8 @@ from tracejit.ops.arguments import (
 from tracejit.ops.creation import arange
 from tracejit.ops.elementwise import add, constant, less, multiply, where
 from tracejit.ops.families import extern, record, reshape_to
-from tracejit.ops.op import Gather, Params, Pointwise, ScatterAdd
-from tracejit.ops.shape import broadcast_to, expand_dims, flatten, permute_dims, reshape
+from tracejit.ops.op import Gather, Op, Params, Pointwise, ScatterAdd
+from tracejit.ops.shape import broadcast_to, expand_dims, permute_dims, ravel, reshape
 from tracejit.ops.slicing import slice_, update_slice
 
 # the records
@@ -61,7 +61,7 @@ def _replaced(x: Aval, axis: int, by: Shape) -> Shape:
     return (*x.shape[:axis], *by, *x.shape[axis + 1 :])
 
 
-gather = record(
+gather: Op = record(
     "take",
     infer=lambda x, indices, *, axis: aval(x.dtype, _replaced(x, axis, indices.shape), x.device),
     eval=lambda x, indices, *, axis: np.asarray(np.take(x, indices, axis=axis)),
@@ -109,7 +109,7 @@ def _scatter_eval(base: Any, indices: Any, updates: Any, *, axis: int) -> Any:
     return out
 
 
-_scatter_add = record(
+_scatter_add: Op = record(
     "scatter_add",
     infer=_scatter_infer("scatter_add"),
     eval=_scatter_eval,
@@ -146,7 +146,7 @@ def _put_eval(base: Any, indices: Any, updates: Any, *, axis: int) -> Any:
     return out
 
 
-put = extern(
+put: Op = extern(
     "put",
     infer=_scatter_infer("put"),
     eval=_put_eval,
@@ -169,7 +169,7 @@ def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
     """The elements of `x` at `indices` (integers, negative ones from the end) along `axis`; None: of the flat array."""
     x = value(x)
     if axis is None:
-        return gather(flatten(x), indices, axis=0)
+        return gather(ravel(x), indices, axis=0)
     return gather(x, indices, axis=axis)
 
 
@@ -202,7 +202,7 @@ def _one_hot_infer(labels: Aval, *, axis: int, depth: int, dtype: DType) -> Aval
     return aval(dtype, (*labels.shape[:axis], depth), labels.device)
 
 
-_one_hot = record(
+_one_hot: Op = record(
     "one_hot",
     infer=_one_hot_infer,
     eval=lambda labels, *, axis, depth, dtype: (labels == np.arange(depth)).astype(dtype.numpy),
@@ -402,7 +402,7 @@ def linear_index(indices: Sequence[Any], extents: Sequence[int]) -> Any:
 
 def _take_together(x: Any, indices: Sequence[Any]) -> Any:
     """`x[indices]` with an array for each axis."""
-    return gather(flatten(x), linear_index(indices, x.aval.shape), axis=0)
+    return gather(ravel(x), linear_index(indices, x.aval.shape), axis=0)
 
 
 def _places(x: Any, key: Any) -> Any:
@@ -424,16 +424,16 @@ def set_item(x: Any, key: Any, part: Any) -> Any:
         )
         return update_slice(x, part, **basic.bounds)
     places = _places(x, key)
-    part = flatten(_spread("set_item", part, x.aval, places.aval.shape))
-    return reshape_to(put(flatten(x), flatten(places), part, axis=0), x.aval.shape)
+    part = ravel(_spread("set_item", part, x.aval, places.aval.shape))
+    return reshape_to(put(ravel(x), ravel(places), part, axis=0), x.aval.shape)
 
 
 def add_at(x: Any, key: Any, part: Any) -> Any:
     """A copy of `x` with `part`, which broadcasts, added at `key`; repeated indices add up, as np.add.at."""
     x = value(x)
     places = _places(x, key)
-    part = flatten(_spread("add_at", part, x.aval, places.aval.shape))
-    return reshape_to(scatter_add(flatten(x), flatten(places), part, axis=0), x.aval.shape)
+    part = ravel(_spread("add_at", part, x.aval, places.aval.shape))
+    return reshape_to(scatter_add(ravel(x), ravel(places), part, axis=0), x.aval.shape)
 
 
 def diagonal(x: Any, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:

@@ -30,7 +30,7 @@ from tracejit.ops.elementwise import (
 )
 from tracejit.ops.families import pointwise, record, reshape_to
 from tracejit.ops.functions import cos, log
-from tracejit.ops.op import Pointwise
+from tracejit.ops.op import Op, Pointwise
 from tracejit.ops.slicing import slice_axis
 
 ROUNDS = 10
@@ -79,7 +79,7 @@ def _philox_scalar(s: Any, key: Any, counter: Any, *, length: int, word: int, dt
     return s.cast(_drawn(words, word, dtype), dtype)
 
 
-philox = record(
+philox: Op = record(
     "philox",
     infer=_philox_infer,
     eval=_philox_eval,
@@ -92,7 +92,7 @@ def _state_coerce(state: Any, blocks: Any) -> Any:
     return (_checked(state), cast(blocks, uint64)), {}
 
 
-_advance = record(
+_advance: Op = record(
     "advance",
     infer=lambda state, blocks: state,
     eval=lambda state, blocks: state + np.array([0, 1], np.uint64) * blocks,
@@ -111,7 +111,7 @@ def _high_product(x_low: Any, x_high: Any, y_low: Any, y_high: Any) -> Any:
     return x_high * y_high + (middle >> 32) + ((middle & LOW) + x_low * y_high >> 32)
 
 
-multiply_high = pointwise(
+multiply_high: Op = pointwise(
     "multiply_high",
     dtypes=(uint64,),
     eval=lambda x, y: _high_product(x & LOW, x >> 32, y & LOW, y >> 32),

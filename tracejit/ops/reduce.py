@@ -15,7 +15,7 @@ from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError
 from tracejit.dtypes import NUMERIC, DType
 from tracejit.ir.aval import Aval, Shape, aval
-from tracejit.ops.arguments import cast, normal_axes, normal_axis, refuse, value
+from tracejit.ops.arguments import cast, copied, normal_axes, normal_axis, refuse, value
 from tracejit.ops.elementwise import (
     constant,
     divide,
@@ -29,7 +29,7 @@ from tracejit.ops.elementwise import (
 )
 from tracejit.ops.families import add_up, extern, reduction, reduction_groups, reshape_to
 from tracejit.ops.op import Op
-from tracejit.ops.shape import broadcast_to, expand_dims, flatten
+from tracejit.ops.shape import broadcast_to, expand_dims, ravel
 from tracejit.ops.slicing import concat, flip, slice_axis
 
 Axes = int | Sequence[int] | None
@@ -88,30 +88,30 @@ def _over_index(fold: Callable[..., Any]) -> Callable[..., Any]:
     return evaluate
 
 
-reduce_sum = reduction(
+reduce_sum: Op = reduction(
     "sum",
     dtypes=NUMERIC,
     eval=lambda x, *, axes: np.sum(x, axis=axes, dtype=x.dtype),
     vjp=lambda ct, out, x, axes: _spread(ct, x, axes),
 )
-reduce_prod = reduction(
+reduce_prod: Op = reduction(
     "prod",
     dtypes=NUMERIC,
     eval=lambda x, *, axes: np.prod(x, axis=axes, dtype=x.dtype),
     vjp=_to_the_others,
 )
-reduce_max = reduction(
+reduce_max: Op = reduction(
     "max", dtypes=NUMERIC, eval=_over(np.max), vjp=_to_the_chosen, needs_elements=True
 )
-reduce_min = reduction(
+reduce_min: Op = reduction(
     "min", dtypes=NUMERIC, eval=_over(np.min), vjp=_to_the_chosen, needs_elements=True
 )
-reduce_any = reduction("any", dtypes=(dtypes.bool_,), eval=_over(np.any))
-reduce_all = reduction("all", dtypes=(dtypes.bool_,), eval=_over(np.all))
-reduce_argmax = reduction(
+reduce_any: Op = reduction("any", dtypes=(dtypes.bool_,), eval=_over(np.any))
+reduce_all: Op = reduction("all", dtypes=(dtypes.bool_,), eval=_over(np.all))
+reduce_argmax: Op = reduction(
     "argmax", dtypes=NUMERIC, eval=_over_index(np.argmax), result=dtypes.int64, needs_elements=True
 )
-reduce_argmin = reduction(
+reduce_argmin: Op = reduction(
     "argmin", dtypes=NUMERIC, eval=_over_index(np.argmin), result=dtypes.int64, needs_elements=True
 )
 
@@ -124,6 +124,8 @@ def _fold(op: Op, x: Any, axes: tuple[int, ...]) -> Any:
 
 def kept(result: Any, shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Any:
     """`result`, with the reduced axes kept as extents of 1 if `keepdims`."""
+    if not axes:
+        return copied(result)
     if not keepdims:
         return result
     return reshape_to(
@@ -216,7 +218,7 @@ def _place(x: Any, axis: int | None, keepdims: bool, op: Op) -> Any:
     source = cast(x, dtypes.uint8) if x.aval.dtype is dtypes.bool_ else x
     if axis is None:
         axes: tuple[int, ...] = tuple(range(x.aval.ndim))
-        found = op(flatten(source), axes=(0,))
+        found = op(ravel(source), axes=(0,))
     else:
         axes = (normal_axis(axis, x.aval.ndim, op.name),)
         found = op(source, axes=axes)
@@ -308,7 +310,7 @@ def _scan_backwards(ct: Any, decay: Any, axis: int) -> Any:
     return flip(reverse, axis)
 
 
-linear_scan = extern(
+linear_scan: Op = extern(
     "linear_scan",
     infer=_along_infer("linear_scan"),
     eval=_linear_scan_eval,
@@ -320,14 +322,14 @@ linear_scan = extern(
     ),
     doc="y[0] = x[0], y[i] = x[i] + decay[i] * y[i - 1] along `axis`.",
 )
-_cumulative_sum = extern(
+_cumulative_sum: Op = extern(
     "cumulative_sum",
     infer=_along_infer("cumulative_sum"),
     eval=lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
     vjp=(lambda ct, out, x, axis: flip(_cumulative_sum(flip(ct, axis), axis=axis), axis),),
     doc="Running sums along `axis`.",
 )
-_cumulative_prod = extern(
+_cumulative_prod: Op = extern(
     "cumulative_prod",
     infer=_along_infer("cumulative_prod"),
     eval=lambda x, *, axis: np.cumprod(x, axis=axis, dtype=x.dtype),

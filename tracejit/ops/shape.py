@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from operator import index as as_index
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,9 @@ import numpy as np
 from tracejit._errors import ShapeError
 from tracejit.ir.aval import Aval, Extent, Shape
 from tracejit.ops.arguments import (
+    as_list,
     broadcast_shapes,
+    copied,
     normal_axes,
     normal_axis,
     normal_shape,
@@ -20,19 +21,15 @@ from tracejit.ops.arguments import (
     value,
 )
 from tracejit.ops.families import reshape_to, unbroadcast, view
-from tracejit.ops.op import Layout
+from tracejit.ops.op import Layout, Op
 
 # reshape
 
 
-def _reshape_infer(x: Aval, *, shape: Shape) -> Shape:
-    if x.shape != shape and x.size != prod(shape):  # type: ignore[arg-type]  # a Dim in another place is refused by size
-        refuse(
-            ShapeError,
-            "reshape",
-            (x,),
-            f"cannot become {_shown(shape)}: {x.size} elements, not {prod(shape)}",
-        )
+def _reshape_infer(x: Aval, *, shape: tuple[int, ...]) -> Shape:
+    if x.shape != shape and x.size != prod(shape):
+        why = f"cannot become {_shown(shape)}: {x.size} elements, not {prod(shape)}"
+        refuse(ShapeError, "reshape", (x,), why)
     return shape
 
 
@@ -70,7 +67,7 @@ def row_major(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
-_reshape = view(
+_reshape: Op = view(
     "reshape",
     infer=_reshape_infer,
     eval=lambda x, *, shape: x.reshape(shape),
@@ -99,7 +96,7 @@ def _without_minus_one(x: Aval, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 # the order of axes
 
-_permute = view(
+_permute: Op = view(
     "permute",
     infer=lambda x, *, axes: tuple(x.shape[axis] for axis in axes),
     eval=lambda x, *, axes: x.transpose(axes),
@@ -154,8 +151,8 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
     """`x` with the axes `source` at the places `destination`; the others keep their order."""
     x = value(x)
     ndim = x.aval.ndim
-    moved = [normal_axis(axis, ndim, "moveaxis") for axis in _as_list(source)]
-    places = [normal_axis(axis, ndim, "moveaxis") for axis in _as_list(destination)]
+    moved = [normal_axis(axis, ndim, "moveaxis") for axis in as_list(source)]
+    places = [normal_axis(axis, ndim, "moveaxis") for axis in as_list(destination)]
     if (
         len(moved) != len(places)
         or len(set(moved)) != len(moved)
@@ -171,10 +168,6 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
     for place, axis in sorted(zip(places, moved)):
         order.insert(place, axis)
     return permute_dims(x, order)
-
-
-def _as_list(axes: int | Sequence[int]) -> list[int]:
-    return list(axes) if isinstance(axes, tuple | list) else [as_index(axes)]  # type: ignore[arg-type]  # an int is left
 
 
 # broadcasting
@@ -197,7 +190,7 @@ def _broadcast_layout(layout: Layout, *, shape: tuple[int, ...]) -> Layout:
     return Layout(shape, ((0,) * lead + tuple(kept)), layout.offset)
 
 
-_broadcast = view(
+_broadcast: Op = view(
     "broadcast_to",
     infer=_broadcast_infer,
     eval=lambda x, *, shape: np.broadcast_to(x, shape),
@@ -229,7 +222,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
     """`x` with new axes of extent 1 at the places `axis` of the result."""
     x = value(x)
-    given = _as_list(axis)
+    given = as_list(axis)
     places = normal_axes(given, x.aval.ndim + len(given), "expand_dims")
     extents = iter(x.aval.shape)
     ndim = x.aval.ndim + len(places)
@@ -251,12 +244,18 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
     return reshape_to(x, tuple(extent for place, extent in enumerate(shape) if place not in axes))
 
 
+def ravel(x: Any) -> Any:
+    """`x` as one axis, in row-major order; a view where its memory allows."""
+    x = value(x)
+    return reshape_to(x, (x.aval.size,))
+
+
 def flatten(x: Any) -> Any:
-    """`x` as one axis, in row-major order."""
-    return reshape(x, (-1,)) if value(x).aval.size else reshape(x, (0,))
+    """`x` as one axis, in row-major order; a copy, as in NumPy."""
+    return copied(ravel(x))
 
 
 __all__ = [
-    "broadcast_arrays", "broadcast_to", "expand_dims", "flatten", "matrix_transpose", "moveaxis", "permute_dims", "reshape",
-    "squeeze", "swapaxes", "transpose",
+    "broadcast_arrays", "broadcast_to", "expand_dims", "flatten", "matrix_transpose", "moveaxis", "permute_dims", "ravel",
+    "reshape", "squeeze", "swapaxes", "transpose",
 ]  # fmt: skip

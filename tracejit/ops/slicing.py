@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from operator import index as as_index
 from typing import Any
@@ -13,8 +14,10 @@ from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.ir.aval import Aval, Shape, aval
 from tracejit.ops.arguments import (
+    as_list,
     broadcast_shapes,
     cast,
+    copied,
     normal_axes,
     normal_axis,
     one_device,
@@ -25,8 +28,8 @@ from tracejit.ops.arguments import (
 )
 from tracejit.ops.elementwise import zeros_like
 from tracejit.ops.families import add_up, record, reshape_to, unbroadcast, view
-from tracejit.ops.op import Concat, Layout, Pad, Params, Update
-from tracejit.ops.shape import broadcast_to, expand_dims, flatten, reshape
+from tracejit.ops.op import Concat, Layout, Op, Pad, Params, Update
+from tracejit.ops.shape import broadcast_to, expand_dims, ravel, reshape
 
 Starts = tuple[int, ...]
 
@@ -65,7 +68,7 @@ def _slice_vjp(ct: Any, out: Any, x: Any, start: Starts, stop: Starts, step: Sta
     return update_slice(zeros_like(x), ct, start=start, stop=stop, step=step)
 
 
-slice_ = view(
+slice_: Op = view(
     "slice",
     infer=slice_shape,
     eval=lambda x, *, start, stop, step: x[as_slices(start, stop, step)],
@@ -120,7 +123,7 @@ def _update_coerce(base: Any, part: Any, **params: Any) -> tuple[tuple[Any, ...]
     return (base, cast(value_or_number(part), base.aval.dtype)), params
 
 
-update_slice = record(
+update_slice: Op = record(
     "update",
     infer=_update_infer,
     eval=_update_eval,
@@ -165,7 +168,7 @@ def _pad_coerce(x: Any, fill: Any, **params: Any) -> tuple[tuple[Any, ...], Para
     return (x, cast(value_or_number(fill), x.aval.dtype)), params
 
 
-_pad = record(
+_pad: Op = record(
     "pad",
     infer=_pad_infer,
     eval=lambda x, fill, *, widths: np.pad(x, widths, constant_values=fill) if widths else x,
@@ -218,7 +221,7 @@ def _concat_vjp(ct: Any, out: Any, *arrays: Any, axis: int) -> tuple[Any, ...]:
     return tuple(cotangents)
 
 
-_concat = record(
+_concat: Op = record(
     "concat",
     infer=_concat_infer,
     eval=lambda *arrays, axis: np.concatenate(arrays, axis=axis),
@@ -234,18 +237,20 @@ def concat(arrays: Sequence[Any], *, axis: int | None = 0) -> Any:
     if not values:
         raise ShapeError(at_user_line("concat: needs at least one array"))
     if axis is None:
-        values, axis = [flatten(x) for x in values], 0
-    first = values[0].aval
-    if first.ndim == 0:
+        values, axis = [ravel(x) for x in values], 0
+    first = values[0]
+    if first.aval.ndim == 0:
         refuse(
             ShapeError,
             "concat",
             [x.aval for x in values],
             "arrays of no dimensions cannot be joined; use stack",
         )
-    place = normal_axis(axis, first.ndim, "concat")
+    place = normal_axis(axis, first.aval.ndim, "concat")
     dtype = dtypes.promote_all(*(weak_dtype(x) for x in values))
-    return values[0] if len(values) == 1 else _concat(*(cast(x, dtype) for x in values), axis=place)
+    if len(values) == 1:
+        return copied(first)
+    return _concat(*(cast(x, dtype) for x in values), axis=place)
 
 
 def stack(arrays: Sequence[Any], *, axis: int = 0) -> Any:
@@ -272,19 +277,18 @@ def split(x: Any, sections: int | Sequence[int], *, axis: int = 0) -> list[Any]:
     x = value(x)
     place = normal_axis(axis, x.aval.ndim, "split")
     extent = x.aval.shape[place]
+    cuts = [0, *_cuts(x.aval, sections, place), extent]
+    return [slice_axis(x, place, begin, max(begin, end)) for begin, end in pairwise(cuts)]
+
+
+def _cuts(x: Aval, sections: int | Sequence[int], axis: int) -> list[int]:
+    extent = x.sizes[axis]
     if isinstance(sections, tuple | list):
-        cuts = [slice(None, as_index(cut)).indices(extent)[1] for cut in sections]
-    else:
-        if sections < 1 or extent % sections:
-            refuse(
-                ShapeError,
-                "split",
-                (x.aval,),
-                f"axis {place} does not divide into {sections} equal parts",
-            )
-        cuts = [extent // sections * part for part in range(1, sections)]
-    ends = [*cuts, extent]
-    return [slice_axis(x, place, begin, max(begin, end)) for begin, end in zip([0, *cuts], ends)]
+        return [slice(None, as_index(cut)).indices(extent)[1] for cut in sections]
+    parts = as_index(sections)  # type: ignore[arg-type]  # an int is left
+    if parts < 1 or extent % parts:
+        refuse(ShapeError, "split", (x,), f"axis {axis} does not divide into {parts} equal parts")
+    return [extent // parts * part for part in range(1, parts)]
 
 
 # repetition
@@ -294,9 +298,8 @@ def roll(x: Any, shift: int | Sequence[int], *, axis: int | Sequence[int] | None
     """`x` moved by `shift` places along `axis`, what falls off the end coming in at the front; None: of the flat array."""
     x = value(x)
     if axis is None:
-        return reshape_to(roll(flatten(x), shift, axis=0), x.aval.shape)
-    shifts = list(shift) if isinstance(shift, tuple | list) else [shift]
-    axes = list(axis) if isinstance(axis, tuple | list) else [axis]
+        return reshape_to(roll(ravel(x), shift, axis=0), x.aval.shape)
+    shifts, axes = as_list(shift), as_list(axis)
     for by, at in zip(shifts * (len(axes) if len(shifts) == 1 else 1), axes, strict=True):
         x = _rolled(x, as_index(by), normal_axis(at, x.aval.ndim, "roll"))
     return x
@@ -305,31 +308,29 @@ def roll(x: Any, shift: int | Sequence[int], *, axis: int | Sequence[int] | None
 def _rolled(x: Any, by: int, axis: int) -> Any:
     extent = x.aval.shape[axis]
     cut = -by % extent if extent else 0
-    return (
-        concat((slice_axis(x, axis, cut, extent), slice_axis(x, axis, 0, cut)), axis=axis)
-        if cut
-        else x
-    )
+    if not cut:
+        return copied(x)
+    return concat((slice_axis(x, axis, cut, extent), slice_axis(x, axis, 0, cut)), axis=axis)
 
 
 def repeat(x: Any, repeats: int, *, axis: int | None = None) -> Any:
     """Each element `repeats` times in a row along `axis`; None: of the flat array."""
     x = value(x)
     if axis is None:
-        return repeat(flatten(x), repeats, axis=0)
+        return repeat(ravel(x), repeats, axis=0)
     place = normal_axis(axis, x.aval.ndim, "repeat")
     times = as_index(repeats)
     shape = x.aval.shape
     spread = broadcast_to(
         expand_dims(x, place + 1), (*shape[: place + 1], times, *shape[place + 1 :])
     )
-    return reshape_to(spread, (*shape[:place], shape[place] * times, *shape[place + 1 :]))
+    return copied(reshape_to(spread, (*shape[:place], shape[place] * times, *shape[place + 1 :])))
 
 
 def tile(x: Any, repetitions: int | Sequence[int]) -> Any:
     """`x` laid side by side `repetitions` times along each axis, as np.tile."""
     x = value(x)
-    times = tuple(repetitions) if isinstance(repetitions, tuple | list) else (repetitions,)
+    times = tuple(as_list(repetitions))
     ndim = max(len(times), x.aval.ndim)
     times = (1,) * (ndim - len(times)) + times
     shape = (1,) * (ndim - x.aval.ndim) + x.aval.shape
@@ -337,14 +338,14 @@ def tile(x: Any, repetitions: int | Sequence[int]) -> Any:
         reshape(x, tuple(part for extent in shape for part in (1, extent))),
         tuple(part for pair in zip(times, shape) for part in pair),
     )
-    return reshape_to(spread, tuple(n * extent for n, extent in zip(times, shape)))
+    return copied(reshape_to(spread, tuple(n * extent for n, extent in zip(times, shape))))
 
 
 def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
     """Coordinate arrays of a grid from one-dimensional ones, as np.meshgrid ("xy" or "ij")."""
     if indexing not in ("xy", "ij"):
         raise ValueError(at_user_line(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}"))
-    values = [flatten(x) for x in arrays]
+    values = [ravel(x) for x in arrays]
     places = list(range(len(values)))
     if indexing == "xy" and len(values) > 1:
         places[:2] = [1, 0]
@@ -352,7 +353,11 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
     for at, x in zip(places, values):
         shape[at] = x.aval.size
     return [
-        broadcast_to(reshape(x, tuple(-1 if k == at else 1 for k in range(len(shape)))), shape)
+        copied(
+            broadcast_to(
+                reshape_to(x, (*(1,) * at, shape[at], *(1,) * (len(shape) - at - 1))), shape
+            )
+        )
         for at, x in zip(places, values)
     ]
 
