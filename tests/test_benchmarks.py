@@ -1,0 +1,68 @@
+"""The workloads of the benchmarks at their smallest size: what they compute, not how fast."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as benchmarks
+from benchmarks.measure import Measurement, error_between, reference_results
+from benchmarks.report import table
+from benchmarks.systems import SYSTEMS
+from benchmarks.workloads import WORKLOADS
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize("system", ["numpy", "eager", "compiled"])
+def test_a_workload_gives_the_results_of_float64_numpy(workload: str, system: str) -> None:
+    inputs = WORKLOADS[workload].inputs(small=True)
+    implementation = SYSTEMS[system].implementations()[workload]
+    program = implementation(inputs, SYSTEMS[system].decorator())
+    program.step()
+    expected = reference_results(WORKLOADS[workload], small=True)
+    for actual, reference in zip(program.results(), expected, strict=True):
+        assert error_between(actual, reference) <= WORKLOADS[workload].tolerance
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_system_implements_every_workload_that_it_does_not_except(system: str) -> None:
+    pytest.importorskip(
+        SYSTEMS[system].package, reason="a peer that is timed where it is installed"
+    )
+    assert SYSTEMS[system].implementations().keys() | SYSTEMS[system].without == WORKLOADS.keys()
+
+
+def test_the_command_measures_in_processes_of_their_own_and_writes_all_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "figures.json"
+    status = benchmarks.main(["small_1", "--quick", "--systems", "numpy", "--json", str(file)])
+    assert status == 0
+    assert "small_1" in capsys.readouterr().out
+    (measured,) = json.loads(file.read_text())["measurements"]
+    assert measured["is_correct"]
+    assert len(measured["rounds"]) == 3
+    assert measured["median"] > 0
+
+
+def test_a_wrong_result_is_told_and_not_timed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure = importlib.import_module("benchmarks.measure")
+    monkeypatch.setattr(measure, "error_of", lambda *_: 0.5)
+    assert benchmarks.main(["small_1", "--quick", "--systems", "numpy"]) == 1
+    assert "wrong: 5.0e-01 from float64 NumPy" in capsys.readouterr().out
+
+
+def test_a_failed_worker_does_not_stop_the_others() -> None:
+    lines = table(
+        [
+            Measurement("w", "numpy", 1, is_correct=True, error=0.0, rounds=[2.0], minimum=1.0),
+            Measurement("w", "torch", 1, failure="Traceback\nOSError: gone"),
+        ]
+    )
+    assert "failed: OSError: gone" in lines
+    assert "2.00 s" in lines
