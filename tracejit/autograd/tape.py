@@ -62,6 +62,7 @@ class enable_grad(_GradSwitch):  # noqa: N801  # the field's name
 
 
 def is_grad_enabled() -> bool:
+    """Whether ops are noted on the tape, on this thread."""
     return _mode.enabled
 
 

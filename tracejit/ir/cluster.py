@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tracejit.dtypes import DType
 from tracejit.ir.graph import Apply, Node
-from tracejit.ops.op import Layout
+
+if TYPE_CHECKING:
+    from tracejit.ops.op import Layout
 
 Labels = tuple[int | None, ...]
 """For each dimension of a value the loop dimension it runs along; None for a dimension of one element."""
