@@ -24,6 +24,7 @@ LEVELS = {
     "tracejit.passes": 3,
     "tracejit.runtime": 3,
     "tracejit.transforms": 3,
+    "tracejit._dump": 3,
     "tracejit.assembly": 4,
     "tracejit.compiler": 4,
     "tracejit.products": 4,
