@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = {
     "tracejit._errors": 0,
     "tracejit._config": 0,
+    "tracejit._dump": 0,
     "tracejit._tree": 0,
     "tracejit.dtypes": 0,
     "tracejit.artifact": 0,
@@ -24,7 +25,6 @@ LEVELS = {
     "tracejit.passes": 3,
     "tracejit.runtime": 3,
     "tracejit.transforms": 3,
-    "tracejit._dump": 3,
     "tracejit.assembly": 4,
     "tracejit.compiler": 4,
     "tracejit.products": 4,
