@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -314,10 +314,6 @@ class Builder:
         index = str(lane) if isinstance(lane, Value) else f"i64 {lane}"
         return self.emit(f"extractelement {vector}, {index}", Type(vector.type.element))
 
-    def insert(self, vector: Value, scalar: Value, lane: Value | int) -> Value:
-        index = str(lane) if isinstance(lane, Value) else f"i64 {lane}"
-        return self.emit(f"insertelement {vector}, {scalar}, {index}", vector.type)
-
     def shuffle(self, first: Value, second: Value | None, lanes: tuple[int, ...]) -> Value:
         """Lanes picked from `first` and, numbered on from there, `second`."""
         other = second or self.poison(first.type)
@@ -327,15 +323,9 @@ class Builder:
 
     def any(self, mask: Value) -> Value:
         """An i1: true if any lane is."""
-        return self._reduce("or", mask)
-
-    def all(self, mask: Value) -> Value:
-        return self._reduce("and", mask)
-
-    def _reduce(self, op: Literal["or", "and"], mask: Value) -> Value:
         if not mask.type.width:
             return mask
-        return self.call(f"llvm.vector.reduce.{op}.{mask.type.suffix}", Type("i1"), mask)
+        return self.call(f"llvm.vector.reduce.or.{mask.type.suffix}", Type("i1"), mask)
 
     # blocks
 

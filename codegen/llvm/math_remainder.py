@@ -22,8 +22,8 @@ def fmod(b: Builder, x: Value, y: Value) -> Value:
     step = b.copysign(y, x)
     rest = b.select(overshot & rest.ne(0.0), rest + step, rest)
     rest = b.copysign(rest, x)
-    is_quick = (b.abs(quotient) < EXACT_QUOTIENT[x.type.element]) & (b.abs(y) < INFINITY)
-    return libm_where(b, ~is_quick, "fmod", rest, x, y)
+    is_long = (b.abs(quotient) >= EXACT_QUOTIENT[x.type.element]) & y.ne(0.0)
+    return libm_where(b, is_long | b.abs(y).eq(INFINITY), "fmod", rest, x, y)
 
 
 def floormod(b: Builder, x: Value, y: Value) -> Value:

@@ -66,7 +66,3 @@ class Type:
     def of(self, element: str) -> Type:
         """As many lanes of another element."""
         return Type(element, self.width)
-
-
-def scalar(dtype: DType) -> Type:
-    return Type(ELEMENTS[dtype])
