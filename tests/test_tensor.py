@@ -296,3 +296,22 @@ def test_repr_shows_what_the_text_alone_would_not_say() -> None:
 def test_errors_of_axes_name_the_axis() -> None:
     with pytest.raises(AxisError, match="axis 3"):
         tj.zeros((2, 2)).sum(3)
+
+
+def test_an_augmented_item_assignment_writes_once() -> None:
+    t = tj.zeros((3,))
+    t[1:] += 2
+    assert (t.tolist(), t.storage.version) == ([0, 2, 2], 1)
+
+
+def test_a_result_that_nobody_holds_gives_its_memory_to_the_target() -> None:
+    t, other = tj.zeros((4,)), tj.ones((4,))
+    view = t[1:]
+    t += 1
+    t.copy_(other)
+    t += 1
+    assert (view.tolist(), other.tolist()) == ([2, 2, 2], [1, 1, 1, 1])
+    kept = t * 2
+    t.copy_(kept)
+    t += 1
+    assert kept.tolist() == [4, 4, 4, 4]

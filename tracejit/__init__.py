@@ -26,6 +26,8 @@ from tracejit._errors import DTypeError as DTypeError
 from tracejit._errors import ShapeError as ShapeError
 from tracejit._errors import TracejitError as TracejitError
 from tracejit.autograd.functional import grad as grad
+from tracejit.autograd.functional import hessian as hessian
+from tracejit.autograd.functional import jacobian as jacobian
 from tracejit.autograd.functional import value_and_grad as value_and_grad
 from tracejit.autograd.functional import vjp as vjp
 from tracejit.autograd.tape import enable_grad as enable_grad

@@ -49,7 +49,7 @@ def asarray(
     check_device(device)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if isinstance(obj, Tensor):
-        made = obj if wanted is None else obj.astype(wanted)
+        made = obj if wanted is None else obj.astype(wanted, copy=bool(copy))
         made = made.copy() if copy and made is obj else made
     else:
         foreign = not isinstance(obj, (np.ndarray, np.generic)) and hasattr(obj, "__dlpack__")

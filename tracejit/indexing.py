@@ -12,6 +12,7 @@ import numpy as np
 
 from tracejit import dispatch, dtypes
 from tracejit.inplace import check_writable, write
+from tracejit.ops.arguments import cast
 from tracejit.ops.elementwise import where
 from tracejit.ops.index import getitem, select, set_item
 from tracejit.ops.registry import REGISTRY
@@ -73,7 +74,7 @@ def _is_single(value: Any) -> bool:
 def _element(value: Any, x: Tensor) -> Any:
     """One element in `x`'s dtype."""
     value = dispatch.lift(np.asarray(value) if isinstance(value, NUMBERS) else value)
-    return reshape(value, ()).astype(x.dtype)
+    return cast(reshape(value, ()), x.dtype)
 
 
 def _trimmed(value: Any, ndim: int) -> Any:

@@ -9,7 +9,7 @@ from tracejit import dispatch
 from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.autograd.tape import is_broadcast
 from tracejit.ops import elementwise, functions
-from tracejit.ops.arguments import value
+from tracejit.ops.arguments import cast, value
 from tracejit.ops.registry import REGISTRY
 
 
@@ -22,7 +22,9 @@ def check_writable(target: Any) -> None:
 def write(target: Any, source: Any) -> Any:
     """Overwrites `target` with `source`, cast and broadcast, as `target[...] = source` does."""
     check_writable(target)
-    source = value(source).astype(target.dtype)
+    source = cast(value(source), target.dtype)
+    if source.storage is target.storage and source.layout == target.layout:
+        return target  # `t[0] += 1` ends with `t[0] = t[0]`
     # Bound even where the shape is the same: what is assigned has a place of its own on the tape.
     dispatch.assign(
         target, dispatch.bind(REGISTRY["broadcast_to"], (source,), {"shape": target.shape})
@@ -47,7 +49,7 @@ def update(target: Any, result: Any, name: str) -> Any:
                 f"{name}: the result {result.aval} cannot be cast to {target.dtype.name} in place"
             )
         )
-    dispatch.assign(target, result.astype(target.dtype))
+    dispatch.assign(target, cast(result, target.dtype))
     return target
 
 

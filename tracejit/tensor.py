@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit import dispatch, dtypes, indexing
+from tracejit import dtypes, indexing
 from tracejit._config import config
 from tracejit._errors import AutogradError, DeviceUnavailable, DTypeError, at_user_line
 from tracejit.autograd import engine
@@ -18,8 +18,8 @@ from tracejit.inplace import InPlace
 from tracejit.interop import NumPyProtocols
 from tracejit.ir.aval import Aval, aval
 from tracejit.methods import Operators
+from tracejit.ops.arguments import copied
 from tracejit.ops.op import Layout, Op, Params
-from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage, as_array, is_row_major, row_major
 
@@ -149,7 +149,7 @@ class Tensor(Operators, InPlace, NumPyProtocols):
 
     def copy(self) -> Tensor:
         """The same elements in memory of their own."""
-        return dispatch.bind(REGISTRY["astype"], (self,), {"dtype": self.aval.dtype})
+        return copied(self)
 
     clone = copy
 
@@ -159,7 +159,7 @@ class Tensor(Operators, InPlace, NumPyProtocols):
         if isinstance(target, str) and target.split(":")[0] in DEVICES:
             check_device(target)
         else:
-            moved = self.astype(target)
+            moved = self.astype(target, copy=False)
         return moved.copy() if copy and moved is self else moved
 
     def __reduce__(self) -> tuple[object, ...]:

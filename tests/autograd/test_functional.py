@@ -90,3 +90,13 @@ def test_what_cannot_be_differentiated_is_told() -> None:
         tj.grad(lambda x: x)(3)
     with pytest.raises(DTypeError, match="gave float"):
         tj.grad(lambda x: 3.0)(1.0)
+
+
+def test_jacobians_and_hessians_agree_with_closed_forms() -> None:
+    a = tj.tensor(np.random.default_rng(0).random((2, 3)))
+    x = tj.tensor([1.0, 2.0, 3.0], dtype=tj.float64)
+    assert tj.jacobian(lambda v: a @ v)(x).tolist() == a.tolist()
+    assert tj.jacobian(lambda s, v: s * v, argnums=1)(2.0, x).tolist() == (2 * np.eye(3)).tolist()
+    assert tj.jacobian(lambda v: v[:0])(x).shape == (0, 3)
+    second = tj.hessian(lambda v: (v @ (a.T @ a) @ v).sum())(x)
+    np.testing.assert_allclose(second.numpy(), (2 * a.T @ a).numpy(), rtol=1e-12)

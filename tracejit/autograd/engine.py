@@ -12,6 +12,7 @@ from tracejit import dispatch
 from tracejit._errors import AutogradError, ShapeError, at_user_line
 from tracejit.autograd.node import Edge, Handle, Hook, Node
 from tracejit.autograd.tape import edge_of, enable_grad, no_grad
+from tracejit.ops.arguments import cast
 from tracejit.ops.elementwise import constant
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _root(tensor: Tensor, gradient: Any) -> tuple[Edge, Tensor]:
     if gradient.shape != tensor.shape:
         message = f"the gradient is {gradient.aval}, the tensor {tensor.aval}: shapes differ"
         raise ShapeError(at_user_line(message))
-    return edge, gradient.astype(tensor.dtype)
+    return edge, cast(gradient, tensor.dtype)
 
 
 def _run(

@@ -11,8 +11,11 @@ from tracejit._errors import AutogradError, DTypeError, at_user_line
 from tracejit.autograd import engine
 from tracejit.autograd.node import Edge, Handle, Node
 from tracejit.autograd.tape import edge_of, enable_grad, is_grad_enabled
+from tracejit.ops.creation import eye, zeros
 from tracejit.ops.elementwise import zeros_like
 from tracejit.ops.registry import REGISTRY
+from tracejit.ops.shape import reshape
+from tracejit.ops.slicing import stack
 
 Function = Callable[..., Any]
 
@@ -87,6 +90,43 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Function]:
         return tuple(_map(lambda _: next(grads), arg) for arg in inputs)
 
     return _as_outside(value, variables), pull
+
+
+def jacobian(f: Function, argnums: int = 0) -> Function:
+    """The function that gives the derivative of each element of `f`'s result with respect to each of one argument.
+
+    Its shape is the result's followed by the argument's; one backward pass is run for each element of the result.
+
+    >>> import tracejit as tj
+    >>> tj.jacobian(lambda x: x * x)(tj.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]])
+    """
+
+    @wraps(f)
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        def of_one(x: Any) -> Any:
+            return f(*args[:argnums], x, *args[argnums + 1 :], **kwargs)
+
+        value, pull = vjp(of_one, args[argnums])
+        units = reshape(eye(value.size, dtype=value.dtype), (value.size, *value.shape))
+        rows = [pull(unit)[0] for unit in units]
+        if not rows:
+            return zeros((*value.shape, *dispatch.lift(args[argnums]).shape), dtype=value.dtype)
+        return reshape(stack(rows), (*value.shape, *rows[0].shape))
+
+    return derivative
+
+
+def hessian(f: Function, argnums: int = 0) -> Function:
+    """The function that gives the second derivatives of `f`, a function with a scalar result, for one argument.
+
+    >>> import tracejit as tj
+    >>> tj.hessian(lambda x: (x**3).sum())(tj.tensor([1.0, 2.0]))
+    tensor([[ 6.,  0.],
+            [ 0., 12.]])
+    """
+    return jacobian(grad(f, argnums), argnums)
 
 
 def _gradients(value: Any, variables: list[Any], ct: Any) -> list[Any]:
