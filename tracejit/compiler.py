@@ -14,6 +14,7 @@ from tracejit._config import config
 from tracejit._dump import Dump, open_dump
 from tracejit.artifact import HostCall, KernelSource, LaunchSpec, Plan
 from tracejit.assembly import Assembly
+from tracejit.codegen.kernel.cost import is_costly
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
@@ -67,9 +68,9 @@ def compile_graph(graph: Graph, *, fastmath: bool = False) -> Executable:
     start = time.perf_counter()
     dump = open_dump(config.dump_dir)
     graph = optimize(graph, fastmath=fastmath, dump=dump and _graph_dump(dump))
-    graph = duplicate_free(turn_products(graph))
+    graph = duplicate_free(turn_products(graph), is_costly)
     layouts = Layouts(graph)
-    steps = fuse(graph, layouts, join=config.fuse)
+    steps = fuse(graph, layouts, is_costly, join=config.fuse)
     plan = Assembly(graph, layouts, Emitter(dump)).plan(steps)
     if dump:
         dump.write("steps", print_steps(steps, graph))

@@ -49,6 +49,11 @@ def profile(node: Apply) -> Profile:
     return _profile(node.op, node.params, tuple(source.aval.dtype for source in node.inputs))
 
 
+def is_costly(node: Apply) -> bool:
+    """An element takes more than a few instructions."""
+    return profile(node).costly > 0
+
+
 def widened(dtype: DType) -> DType:
     """The dtype in which a pointwise op computes: half precision in float32, rounded after the op."""
     return float32 if dtype.is_float and dtype.itemsize == 2 else dtype

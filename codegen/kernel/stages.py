@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracejit.codegen.kernel.access import Accesses
-from tracejit.codegen.kernel.cost import profile
+from tracejit.codegen.kernel.cost import is_costly
 from tracejit.ir.graph import Apply, Node
 from tracejit.ops.op import Reduction
 
@@ -43,7 +43,7 @@ class Stages:
                 member = stack.pop()
                 if isinstance(member.op.recipe, Reduction) or seen.get(member) == loop:
                     continue
-                if member in seen and profile(member).costly and self._runs_along(member):
+                if member in seen and is_costly(member) and self._runs_along(member):
                     spilled.add(member)
                     continue
                 seen.setdefault(member, loop)

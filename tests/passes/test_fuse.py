@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.ir.graphs import apply
 from tracejit import dtypes
+from tracejit.codegen.kernel.cost import is_costly
 from tracejit.ir.aval import aval
 from tracejit.ir.cluster import Fused, Product, Step
 from tracejit.ir.graph import Constant, Effect, Graph, Input, Node
@@ -31,7 +32,7 @@ def steps_of(*outputs: Node, effects: tuple[Effect, ...] = (), **options: Any) -
         stack += getattr(node, "inputs", ())
     inputs = tuple(node for node in seen if isinstance(node, Input))
     graph = Graph(inputs, outputs, effects)
-    return fuse(graph, Layouts(graph), **options)
+    return fuse(graph, Layouts(graph), is_costly, **options)
 
 
 def keep(node: Node, axis: int) -> Node:
@@ -132,3 +133,8 @@ def test_a_cheap_small_operand_is_computed_where_it_is_used():
     (step,) = steps_of(apply("add", x, apply("multiply", bias, number(2.0))))
     assert isinstance(step, Fused)
     assert step.space == (64, 32)
+
+
+def test_a_costly_operand_is_computed_once_not_in_every_row():
+    x, bias = array(64, 32), array(32)
+    assert len(steps_of(apply("add", x, apply("exp", bias)))) == 2

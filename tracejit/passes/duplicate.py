@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from tracejit.ir.graph import Apply, Effect, Graph, Input, Node
+from collections.abc import Callable
+
+from tracejit.ir.graph import Apply, Effect, Graph, Input, Node, with_inputs
 from tracejit.ops.op import Pointwise, View
 
 
-def duplicate_free(graph: Graph) -> Graph:
-    """No two ops share a value made from numbers alone: each has its own, which fusion then puts in its kernel."""
-    return _Duplicator().run(graph)
+def duplicate_free(graph: Graph, is_costly: Callable[[Apply], bool]) -> Graph:
+    """No two ops share a cheap value made from numbers alone: each has its own, which fusion then puts in its kernel."""
+    return _Duplicator(is_costly).run(graph)
 
 
 class _Duplicator:
-    def __init__(self) -> None:
+    def __init__(self, is_costly: Callable[[Apply], bool]) -> None:
+        self.is_costly = is_costly
         self.new: dict[Node, Node] = {}
         self.free: set[Node] = set()
 
@@ -29,9 +32,8 @@ class _Duplicator:
             return
         if self._is_free(node):
             self.free.add(node)
-        inputs = tuple(self._own(source) for source in node.inputs)
-        same = inputs == node.inputs
-        self.new[node] = node if same else Apply(node.op, inputs, node.params, node.aval, node.loc)
+        owned = {source: self._own(source) for source in node.inputs}
+        self.new[node] = with_inputs(node, owned)
 
     def _own(self, source: Node) -> Node:
         """The operand, or a copy of it if it is free."""
@@ -42,9 +44,9 @@ class _Duplicator:
         return Apply(source.op, inputs, source.params, source.aval, source.loc)
 
     def _is_free(self, node: Apply) -> bool:
-        """Pointwise on nothing but numbers (and not costly), or a view of that."""
-        if "costly" in node.op.traits or not isinstance(node.op.recipe, Pointwise | View):
-            return False
+        """Pointwise on nothing but numbers, and cheap, or a view of that."""
         if isinstance(node.op.recipe, View):
             return all(source in self.free for source in node.inputs)
+        if not isinstance(node.op.recipe, Pointwise) or self.is_costly(node):
+            return False
         return all(not isinstance(source, Apply | Input) for source in node.inputs)

@@ -7,11 +7,9 @@ is stored only if something outside its group reads it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
-from math import prod
 
 from tracejit.ir.cluster import Fused, Host, Labels, Product, Step, Store
 from tracejit.ir.graph import Apply, Graph, Node
@@ -28,61 +26,23 @@ from tracejit.ops.op import (
     View,
 )
 from tracejit.passes.expand import expand
+from tracejit.passes.group import Group
 from tracejit.passes.layouts import Layouts, relabel, row_major
 
 MOST_MEMBERS = 96
-MOST_OPERANDS = 48
 """Beyond these a kernel's registers spill and its compile time shows."""
 
-SPLIT_LANES, SPLIT_ROWS = 262_144, 4_096
-"""The superblocks of the fold trees (codegen.kernel.ir.Tree): where one fold can be shared among tasks."""
-FEW_ROWS, FEW_COLUMNS = 4, 256
-"""Folds so few that splitting each is worth a second launch."""
-
-
-@dataclass(slots=True, eq=False)
-class Group:
-    """A cluster under construction."""
-
-    order: int
-    space: tuple[int, ...]
-    axes: tuple[int, ...] = ()
-    members: list[Apply] = field(default_factory=list)
-    labels: dict[Apply, Labels] = field(default_factory=dict)
-    needs: set[Group] = field(default_factory=set)
-    """The groups that must run before, directly or not."""
-    single: bool = False
-    """A step of its own: nothing joins it."""
-
-    @property
-    def kept(self) -> tuple[int, ...]:
-        return tuple(axis for axis in range(len(self.space)) if axis not in self.axes)
-
-    @property
-    def split(self) -> bool:
-        """Few folds, each long enough to share among tasks; such a group has no later stage."""
-        if not self.axes:
-            return False
-        extent = prod(self.space[axis] for axis in self.axes)
-        folds = prod(self.space[axis] for axis in self.kept)
-        if self.axes[-1] == len(self.space) - 1:
-            return folds <= FEW_ROWS and extent > SPLIT_LANES
-        return folds <= FEW_COLUMNS and extent > SPLIT_ROWS
-
-    def result_labels(self, node: Apply) -> Labels:
-        """Labels of a member's value: of a reduction's, those of its input without the axes."""
-        labels = self.labels[node]
-        if isinstance(node.op.recipe, Reduction):
-            return tuple(label for label in labels if label not in self.axes)
-        return labels
+IsCostly = Callable[[Apply], bool]
+"""Whether computing one element of a pointwise node takes more than a few instructions."""
 
 
 class Fusion:
     """The groups of one graph; `run` makes them, node by node in the graph's order."""
 
-    def __init__(self, graph: Graph, layouts: Layouts, *, join: bool) -> None:
+    def __init__(self, graph: Graph, layouts: Layouts, is_costly: IsCostly, *, join: bool) -> None:
         self.graph = graph
         self.layouts = layouts
+        self.is_costly = is_costly
         self.join = join
         self.users = graph.users()
         self.group_of: dict[Apply, Group] = {}
@@ -364,7 +324,7 @@ class Fusion:
         inside = {*other.members, *group.members}
         return not other.axes and not any(
             member in self.pinned
-            or "costly" in member.op.traits
+            or self.is_costly(member)
             or any(user not in inside for user in self._compute_users(member))
             for member in other.members
         )
@@ -456,9 +416,9 @@ def read_along(node: Apply) -> list[tuple[Node, int]]:
     return [(source, ndim - source.aval.ndim) for source in node.inputs]
 
 
-def fuse(graph: Graph, layouts: Layouts, *, join: bool = True) -> list[Step]:
+def fuse(graph: Graph, layouts: Layouts, is_costly: IsCostly, *, join: bool = True) -> list[Step]:
     """Every op of the graph is computed by a step, and each step comes after those that it needs.
 
     Without `join` each op is a step of its own.
     """
-    return Fusion(graph, layouts, join=join).run()
+    return Fusion(graph, layouts, is_costly, join=join).run()
