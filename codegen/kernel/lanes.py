@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.folds import SEARCHES
 from tracejit.codegen.kernel.hoist import address_operands
 from tracejit.codegen.kernel.ir import (
@@ -32,6 +33,8 @@ class Lanes:
     wide: set[Var | Size] = field(default_factory=set)
     indices: set[Var] = field(default_factory=set)
     """Indices of vector loops that are used as values, so that a vector of them is needed."""
+    divisors: set[Operand] = field(default_factory=set)
+    """Uniform floats that varying ones are divided by."""
 
     def varies(self, operand: Operand | None) -> bool:
         return operand in self.varying
@@ -67,6 +70,8 @@ class _Finder:
                 if any(map(self.lanes.varies, args)):
                     self.lanes.varying.add(var)
                     self.use(*args)
+                    if stmt.fn is Fn.DIV and not self.lanes.varies(args[1]):
+                        self.lanes.divisors.add(args[1])
             case Load():
                 if self.lanes.is_vector_access(stmt):
                     self.lanes.varying.add(stmt.var)

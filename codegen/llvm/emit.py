@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import assert_never
 
+from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store, Tree
 from tracejit.codegen.llvm.builder import Builder, Value
+from tracejit.codegen.llvm.division import quotients
 from tracejit.codegen.llvm.flow import I64, Values, loop
 from tracejit.codegen.llvm.folds import fold_chain, fold_lanes
 from tracejit.codegen.llvm.frame import Frame
@@ -72,6 +74,11 @@ class _Writer:
             frame.define(
                 stmt.var, apply(self.b, fn, source, to, [frame.scalar(arg) for arg in stmt.args])
             )
+            return
+        if fn is Fn.DIV and stmt.args[1] in frame.divisors:
+            numerators = tuple(frame.vector(stmt.args[0], number) for number in frame.numbers())
+            divisor = frame.divisors[stmt.args[1]]
+            frame.vectors[stmt.var] = quotients(self.b, numerators, divisor)
             return
         frame.vectors[stmt.var] = tuple(
             apply(self.b, fn, source, to, [frame.vector(arg, number) for arg in stmt.args])

@@ -50,11 +50,16 @@ def loop(
 
 
 def when(
-    b: Builder, condition: Value, otherwise: Sequence[Value], body: Callable[[], Sequence[Value]]
+    b: Builder,
+    condition: Value,
+    otherwise: Sequence[Value],
+    body: Callable[[], Sequence[Value]],
+    *,
+    unlikely: bool = False,
 ) -> Values:
     """`body()` if `condition` else `otherwise`"""
     before, then, done = b.block, b.fresh("then"), b.fresh("done")
-    b.branch(condition, then, done)
+    b.branch(condition, then, done, unlikely=unlikely)
     b.start(then)
     values = tuple(body())
     last = b.block

@@ -23,6 +23,7 @@ from tracejit.codegen.kernel.lanes import find_lanes
 from tracejit.codegen.llvm import memory
 from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.casts import register
+from tracejit.codegen.llvm.division import Divisor
 from tracejit.codegen.llvm.flow import I64, Values, when
 from tracejit.codegen.llvm.functions import apply
 from tracejit.dtypes import int64
@@ -49,6 +50,7 @@ class Frame:
         self.pointers: dict[Buffer, Value] = {}
         self.scalars: dict[Var | Size, Value] = {}
         self.splats: dict[Var | Size, Value] = {}
+        self.divisors: dict[Operand, Divisor] = {}
         self.vectors: dict[Var, Values] = {}
         self.strip: Strip | None = None
         self.frame_lines: list[str] = []
@@ -92,6 +94,8 @@ class Frame:
         self.scalars[var] = value
         if var in self.lanes.wide:
             self.splats[var] = self.b.splat(value)
+        if var in self.lanes.divisors and self.b.target.has_fma:
+            self.divisors[var] = Divisor.of(self.b, value)
 
     def scalar(self, operand: Operand) -> Value:
         if isinstance(operand, Const):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.codegen.harness import RUNNABLE, WIDEST, Machine
-from tests.codegen.kernels import assert_emitted_as_interpreted, run, samples
+from tests.codegen.kernels import assert_emitted_as_interpreted, run, same_bits, samples
 from tracejit.codegen.kernel.builder import Element, ScalarBuilder
 from tracejit.codegen.kernel.ir import (
     Address,
@@ -413,3 +413,30 @@ def test_nothing_is_read_for_a_loop_that_is_not_entered() -> None:
         tasks=1,
         origins=[1 << 44, 0],
     )
+
+
+@machines
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_division_by_one_scalar_is_rounded_as_a_division(machine: Machine, dtype: DType) -> None:
+    kernel = scaled(dtype)
+    count, rng = 3000, np.random.default_rng(0)
+    divisors = np.concatenate(
+        [samples(dtype, 40), 1 + rng.integers(0, 99, 60) * np.finfo(dtype.numpy).eps]
+    )
+    rows = np.where(
+        rng.random(count) < 0.5, rng.standard_normal(count), rng.integers(1, 200, count)
+    )
+    for values in (rows.astype(dtype.numpy), samples(dtype, count)):
+        for divisor in divisors.astype(dtype.numpy):
+            out = np.zeros_like(values)
+            run(kernel, machine, [values, divisor.reshape(1), out], [count], tasks=1)
+            with np.errstate(all="ignore"):
+                assert same_bits(out, values / divisor).all(), divisor
+
+
+def scaled(dtype: DType) -> Kernel:
+    s, size = ScalarBuilder(), Size("n")
+    x, scale, out = Buffer(dtype, "x"), Buffer(dtype, "scale"), Buffer(dtype, "out", written=True)
+    with s.block() as body, s.loop(1, Kind.PARALLEL), s.loop(size, Kind.VECTOR) as i:
+        s.store(out, at(i), s.load(x, at(i)) / s.load(scale, Address()))
+    return Kernel((x, scale, out), (size,), (), tuple(body))
