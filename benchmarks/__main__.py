@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     names = arguments.workloads or list(WORKLOADS)
     chosen = [name for name in arguments.systems if SYSTEMS[name].is_installed]
+    measure.write_bytecode()
     measurements: list[measure.Measurement] = []
     for threads in arguments.threads:
         settings = measure.Settings(

@@ -22,6 +22,7 @@ from benchmarks.systems.numpy_suite import suite as reference
 from benchmarks.workloads import WORKLOADS, Workload, to_float64
 
 ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ["tracejit", "codegen", "runtime", "benchmarks"]
 THREAD_VARIABLES = [
     "MKL_NUM_THREADS",
     "NUMBA_NUM_THREADS",
@@ -123,9 +124,20 @@ class Worker:
 
 
 def environment(threads: int, folder: Path) -> dict[str, str]:
-    """This process's, with so many threads for every library and caches of the worker's own."""
+    """So many threads for every library, and caches of the worker's own."""
     variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return {**os.environ, **variables, **dict.fromkeys(CACHE_VARIABLES, str(folder))}
+    return {**with_bytecode(), **variables, **dict.fromkeys(CACHE_VARIABLES, str(folder))}
+
+
+def with_bytecode() -> dict[str, str]:
+    """The environment, in which modules are kept as bytecode, as those of an installed package are."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def write_bytecode() -> None:
+    """So that no process has to compile tracejit's own modules."""
+    command = [sys.executable, "-m", "compileall", "-q", *SOURCES]
+    subprocess.run(command, cwd=ROOT, env=with_bytecode(), check=True)
 
 
 def measure(name: str, systems: Sequence[str], settings: Settings) -> list[Measurement]:
@@ -212,27 +224,18 @@ def import_seconds(repeats: int = 9) -> Iterator[tuple[str, float]]:
     """How long fresh processes take to import NumPy, and NumPy and tracejit: medians, the two in turn."""
     programs = {"numpy": "import numpy", "numpy and tracejit": "import numpy, tracejit"}
     times: dict[str, list[float]] = {name: [] for name in programs}
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as bytecode:
-        for turn in range(repeats + 1):
-            for name, program in programs.items():
-                taken = seconds_to_run(program, Path(bytecode))
-                if turn:  # the first turn compiles the modules to bytecode
-                    times[name].append(taken)
-    for name, taken_each in times.items():
-        yield name, statistics.median(taken_each)
+    for _ in range(repeats):
+        for name, program in programs.items():
+            times[name].append(seconds_to_run(program))
+    for name, taken in times.items():
+        yield name, statistics.median(taken)
 
 
-def seconds_to_run(program: str, bytecode: Path) -> float:
+def seconds_to_run(program: str) -> float:
     """The time that `program` takes in a fresh interpreter, the interpreter's own start not counted."""
     timed = f"from time import perf_counter as c; s = c(); exec({program!r}); print(c() - s)"
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(bytecode)}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-c", timed]
     done = subprocess.run(
-        [sys.executable, "-c", timed],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
+        command, cwd=ROOT, env=with_bytecode(), capture_output=True, text=True, check=True
     )
     return float(done.stdout)
