@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 PACKAGE = Path(__file__).resolve().parent
 OWN_CODE = tuple(f"{folder}/" for folder in (PACKAGE, PACKAGE.parent / "codegen", PACKAGE.parent / "runtime"))
@@ -27,7 +28,7 @@ _is_own: dict[str, bool] = {}
 
 def user_location() -> Location | None:
     """The innermost frame outside tracejit's own code, or None where there is none."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         is_own = _is_own.get(file)

@@ -67,7 +67,7 @@ def compile_graph(graph: Graph, *, fastmath: bool = False) -> Executable:
     """The program that computes the graph's outputs and makes its writes."""
     start = time.perf_counter()
     dump = open_dump(config.dump_dir)
-    graph = optimize(graph, fastmath=fastmath, dump=dump and _graph_dump(dump))
+    graph = optimize(graph, fastmath=fastmath, dump=_graph_dump(dump))
     graph = duplicate_free(turn_products(graph), is_costly)
     layouts = Layouts(graph)
     steps = fuse(graph, layouts, is_costly, join=config.fuse)
@@ -79,8 +79,8 @@ def compile_graph(graph: Graph, *, fastmath: bool = False) -> Executable:
     return Executable(graph, tuple(steps), plan, program, time.perf_counter() - start)
 
 
-def _graph_dump(dump: Dump) -> Callable[[str, Graph], None]:
-    return lambda stage, graph: dump.write(stage, print_graph(graph))
+def _graph_dump(dump: Dump | None) -> Callable[[str, Graph], None] | None:
+    return None if dump is None else lambda stage, graph: dump.write(stage, print_graph(graph))
 
 
 def print_plan(plan: Plan) -> str:

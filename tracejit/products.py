@@ -28,7 +28,9 @@ def product_segments(left: Layout, right: Layout, shape: tuple[int, ...]) -> Ite
     steps = [strides[-1] if batch[outer:] else 0 for strides in (a, b, c)]
     dims, tasks, grain = gemm_segment(
         prod(batch[outer:]), m, n, k,
-        a=(steps[0], *left.strides[-2:]), b=(steps[1], *right.strides[-2:]), c=(steps[2], n),
+        a=(steps[0], left.strides[-2], left.strides[-1]),
+        b=(steps[1], right.strides[-2], right.strides[-1]),
+        c=(steps[2], n),
     )  # fmt: skip
     for place in product(*map(range, batch[:outer])):
         offsets = [

@@ -1,4 +1,4 @@
-"""How the values of a fused step are read and written: one stride per loop dimension; and which dimensions merge into one loop."""
+"""How the values of a step are read and written: a stride per loop dimension; and which dimensions merge into one loop."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """From a fused step to its kernels: the shape of the loop nest.
 
-A *map* runs over its space, the last dimension in vectors. A *row* nest (folds over the last dimensions, LANES) gives each task a
-row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task 64 columns, in vectors, and folds down them.
-Where folds are few and long each is shared among tasks: a launch folds superblocks, and a second one folds their results.
+A *map* runs over its space, the last dimension in vectors. A *row* nest (folds over the last dimensions, LANES) gives each task
+a row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task 64 columns, in vectors, and folds down
+them. Where folds are few and long each is shared among tasks: a launch folds superblocks, a second one folds their results.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tracejit.codegen.kernel.ir import (
     Tree,
     Var,
 )
-from tracejit.codegen.kernel.nest import Lowered, Nest
+from tracejit.codegen.kernel.nest import Lowered, Nest, only_loop
 from tracejit.codegen.kernel.stages import Stages
 from tracejit.dtypes import DType, int64
 from tracejit.ir.cluster import Fused, Store, Temporary
@@ -92,11 +92,12 @@ class StepNest(Nest):
 
     def map(self) -> Lowered:
         """Every store, over the whole space."""
-        *outer, inner = self.axes or [None]
-        chunk = CHUNK if inner and (not outer or inner.extent > 4 * CHUNK) else 0
+        outer, inner = self.axes[:-1], self.axes[-1] if self.axes else None
+        long = inner is not None and (not outer or inner.extent > 4 * CHUNK)
+        chunk = CHUNK if long else 0
         with self.tasks(outer, inner, chunk) as part, self.vector(inner, part):
             self.store(self.step.stores)
-        return self.finish(chunk or (inner.extent if inner else 1))
+        return self.finish(chunk or (inner.extent if inner is not None else 1))
 
     def rows(self) -> Lowered:
         """Folds along rows, stage after stage; a row is a task."""
@@ -249,5 +250,5 @@ def join_partials(node: Apply, partial: Temporary, folds: int, parts: int) -> Lo
             value = builder.load(source, Address(((fold.index, tasks), (task, 1))))
             result = fold.join(combine_of(node), value)
         builder.store(target, Address(((task, 1),)), builder.cast(result, node.aval.dtype))
-    kernel = Kernel((source, target), (tasks, extent), (), tuple(body))  # type: ignore[arg-type]
+    kernel = Kernel((source, target), (tasks, extent), (), only_loop(body))
     return Lowered(kernel, ((partial, 0), (node, 0)), (folds, parts), folds, grain=64)

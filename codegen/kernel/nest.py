@@ -15,6 +15,7 @@ from tracejit.codegen.kernel.ir import (
     Address,
     Buffer,
     Extent,
+    For,
     Kernel,
     Kind,
     Operand,
@@ -302,10 +303,17 @@ class Nest:
             tuple(self.buffers.values()),
             tuple(size for size, _ in self.sizes.values()),
             tuple(self.scratch.values()),
-            tuple(self.body),  # type: ignore[arg-type]  # the one statement is the parallel loop
+            only_loop(self.body),
         )
 
 
 def variable(element: Element) -> Var:
     assert isinstance(element.operand, Var)
     return element.operand
+
+
+def only_loop(body: list[Stmt]) -> tuple[For]:
+    """A kernel's body: the parallel loop."""
+    (loop,) = body
+    assert isinstance(loop, For)
+    return (loop,)

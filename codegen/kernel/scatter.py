@@ -10,7 +10,7 @@ from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
 from tracejit.codegen.kernel.cost import widened
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import Address, Buffer, Extent, Kernel, Kind, Size, Var
-from tracejit.codegen.kernel.nest import Lowered, variable
+from tracejit.codegen.kernel.nest import Lowered, only_loop, variable
 from tracejit.dtypes import int64
 from tracejit.ir.graph import Apply
 
@@ -23,7 +23,7 @@ COLUMNS = 256
 def lower_scatter(node: Apply, place: Place) -> Lowered:
     """Adds the updates to the node's memory, which holds the base. An index outside is clamped into the array."""
     _, indices, updates = node.inputs
-    axis, rank = node.kwargs["axis"], indices.aval.ndim
+    axis = node.kwargs["axis"]
     shape = node.aval.sizes
     before, after = shape[:axis], shape[axis + 1 :]
     count = prod(indices.aval.sizes)
@@ -78,7 +78,7 @@ def lower_scatter(node: Apply, place: Place) -> Lowered:
                 new = s.cast(old, dtype) + s.cast(s.load(update_buffer, source), dtype)
                 s.store(target, destination, s.cast(new, old.dtype))
     kernel = Kernel(
-        (index_buffer, update_buffer, target), tuple(size for size, _ in sizes), (), tuple(body)
+        (index_buffer, update_buffer, target), tuple(size for size, _ in sizes), (), only_loop(body)
     )
     arguments = tuple((root, layout.offset) for root, layout in owners)
     return Lowered(kernel, arguments, tuple(value for _, value in sizes), tasks, grain=1)

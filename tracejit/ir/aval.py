@@ -36,7 +36,7 @@ class Aval:
     def __post_init__(self) -> None:
         known = not any(isinstance(extent, Dim) for extent in self.shape)
         object.__setattr__(self, "ndim", len(self.shape))
-        object.__setattr__(self, "_size", prod(self.shape) if known else None)  # type: ignore[arg-type]
+        object.__setattr__(self, "_size", prod(self.shape) if known else None)
 
     @property
     def size(self) -> int:
