@@ -145,11 +145,13 @@ class Fusion:
         return True
 
     def _gathers_from(self, node: Apply, group: Group) -> bool:
-        """The node picks elements of a value of the group, which must then be there as a whole."""
-        if not isinstance(node.op.recipe, Gather):
-            return False
-        root = self.layouts.root(node.inputs[0])
-        return isinstance(root, Apply) and self.group_of.get(root) is group
+        """The node reads a value of the group at other places than its own, so that the value must be there as a whole."""
+        if isinstance(node.op.recipe, Gather) and self._home(node.inputs[0]) is group:
+            return True
+        return any(
+            self._home(source) is group and self._source_labels(group, source) is None
+            for source, _ in read_along(node)
+        )
 
     def _runs_before(self, node: Apply, group: Group) -> bool:
         """None of the node's other producers needs the group."""
