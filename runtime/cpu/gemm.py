@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from functools import cache
 
 from tracejit.artifact import KernelSource
-from tracejit.runtime.cpu.packing import A_ROWS, PACK_A, PACK_B, write_pack_a, write_pack_b
+from tracejit.runtime.cpu.packing import (
+    A_ROWS,
+    PACK_A,
+    PACK_B,
+    write_pack_a,
+    write_pack_b,
+    write_transpose,
+)
 from tracejit.runtime.cpu.target import Level
 from tracejit.runtime.cpu.writer import VectorWriter
 from tracejit.runtime.gemm import DEPTH, DIMS, KERNELS, PANEL_BYTES
@@ -59,6 +66,7 @@ def gemm_source(dtype: str, level: Level) -> KernelSource:
     wide, narrow = _SHAPES.get(level.name, _SIXTEEN_REGISTERS)
     w = VectorWriter(dtype, level)
     write_pack_a(w)
+    write_transpose(w)
     for shape in (wide, narrow):
         for rows in shape.rows:
             _write_tile(w, shape.vectors, rows, ragged=shape is narrow)

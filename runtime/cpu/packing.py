@@ -11,6 +11,7 @@ PACK_A = ("ptr %packed", "ptr %a", "i64 %a.column", "i64 %rows", "i64 %depth")
 PACK_B = (
     "ptr %packed", "ptr %b", "i64 %b.row", "i64 %b.column", "i64 %depth", "i64 %columns",
 )  # fmt: skip
+TRANSPOSE = ("ptr %source", "i64 %from", "ptr %target", "i64 %to")
 
 
 def write_pack_a(w: VectorWriter) -> None:
@@ -63,13 +64,24 @@ def _squares(w: VectorWriter, vectors: int, depth: str) -> None:
     with w.loop("0", depth, str(w.lanes)) as k, w.loop("0", "%columns", str(w.lanes)) as j:
         source = w.moved("%b", (j, "%b.column"), (k, str(w.size)))
         target = w.moved("%packed", (k, w.bytes_of(vectors)), (j, str(w.size)))
-        square = []
-        for _ in range(w.lanes):
-            square.append(w.load(source))
-            source = w.at(source, "%b.column")
-        for row in _transposed(w, square):
-            w.put(target, row)
-            target = w.at(target, w.bytes_of(vectors))
+        w.call(
+            "transpose",
+            TRANSPOSE,
+            {
+                "%source": source,
+                "%from": "%b.column",
+                "%target": target,
+                "%to": w.bytes_of(vectors),
+            },
+        )
+
+
+def write_transpose(w: VectorWriter) -> None:
+    """Function `transpose`: a square of lanes x lanes; %from and %to are bytes from one vector to the next."""
+    with w.function("transpose", TRANSPOSE):
+        square = [w.load(w.moved("%source", (str(i), "%from"))) for i in range(w.lanes)]
+        for i, row in enumerate(_transposed(w, square)):
+            w.put(w.moved("%target", (str(i), "%to")), row)
 
 
 def _transposed(w: VectorWriter, rows: list[str]) -> list[str]:
@@ -84,6 +96,7 @@ def _transposed(w: VectorWriter, rows: list[str]) -> list[str]:
                 new[i] = w.shuffle(rows[i], rows[i | width], low)
                 new[i | width] = w.shuffle(rows[i], rows[i | width], high)
         rows, width = new, width // 2
+        w.next_block()  # LLVM would search all four stages for shuffles to join, and take ten times as long
     return rows
 
 

@@ -97,13 +97,20 @@ class Writer:
         yield index, values, nexts
         self.do(f"br label %{latch}")
         self.enter(latch)
-        self.do(f"{following} = add i64 {index}, {step}")
+        # Frozen, so that LLVM's strength reduction sees no induction variable: it takes long, and gains nothing here.
+        moved = self.let(f"add i64 {index}, {step}")
+        self.do(f"{following} = freeze i64 {moved}")
         self.do(f"br label %{head}")
         self.lines[at_phis:at_phis] = [
             f"  {value} = phi {kind} [ {first}, %{before} ], [ {after}, %{latch} ]"
             for value, (kind, first), after in zip(values, initial, nexts, strict=True)
         ]
         self.enter(done)
+
+    def next_block(self) -> None:
+        following = self.fresh("next")
+        self.do(f"br label %{following}")
+        self.enter(following)
 
     def enter(self, block: str) -> None:
         self.lines.append(f"{block}:")
