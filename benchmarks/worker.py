@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 import warnings
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -55,7 +56,7 @@ def main() -> None:
     answer(answers, first=first, imports=imported)
 
     serve(program.step, answers)
-    answer(answers, peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    answer(answers, peak_bytes=peak_bytes())
 
 
 def serve(step: Any, answers: Any) -> None:
@@ -92,6 +93,16 @@ def pin(threads: int) -> None:
     """Keeps the process to as many cores as it may have threads, where the system can."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def peak_bytes() -> int:
+    """The most memory that the process has held."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Not ru_maxrss, which on Linux begins with that of the process that started this one.
+    peaks = [line.split()[1] for line in status.read_text().splitlines() if "VmHWM" in line]
+    return int(peaks[0]) * 1024
 
 
 def answer(answers: Any, **values: Any) -> None:
