@@ -138,3 +138,11 @@ def test_a_cheap_small_operand_is_computed_where_it_is_used():
 def test_a_costly_operand_is_computed_once_not_in_every_row():
     x, bias = array(64, 32), array(32)
     assert len(steps_of(apply("add", x, apply("exp", bias)))) == 2
+
+
+def test_a_slice_of_a_value_reads_it_from_memory():
+    x = array(8, 8)
+    e = apply("exp", x)
+    part = apply("slice", e, start=(0, 0), stop=(8, 1), step=(1, 1))
+    assert len(steps_of(apply("multiply", x, part))) == 2
+    assert len(steps_of(apply("multiply", e, part))) == 2

@@ -136,7 +136,7 @@ class Fusion:
     def _try_join(self, group: Group, node: Apply) -> bool:
         if group.single or len(group.members) >= MOST_MEMBERS or not self._runs_before(node, group):
             return False
-        if self._gathers_from(node, group):
+        if self._reads_elsewhere(node, group):
             return False
         labels = self._labels_in(group, node)
         if labels is None or (group.split and not self._in_first_stage(group, node, labels)):
@@ -144,7 +144,7 @@ class Fusion:
         self._join(group, node, labels)
         return True
 
-    def _gathers_from(self, node: Apply, group: Group) -> bool:
+    def _reads_elsewhere(self, node: Apply, group: Group) -> bool:
         """The node reads a value of the group at other places than its own, so that the value must be there as a whole."""
         if isinstance(node.op.recipe, Gather) and self._home(node.inputs[0]) is group:
             return True
@@ -266,7 +266,7 @@ class Fusion:
             return
         if len(group.members) + len(other.members) > MOST_MEMBERS:
             return
-        if any(self._gathers_from(member, other) for member in group.members):
+        if any(self._reads_elsewhere(member, other) for member in group.members):
             return
         places = self._places(group, other)
         if places is None:
