@@ -9,9 +9,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tests.ops.interpreter import lift
 from tests.ops.scalars import TABLE, evaluate
-from tracejit import dtypes, ops
+from tracejit import dispatch, dtypes, ops
 from tracejit._errors import DTypeError, ShapeError
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.dtypes import ALL, DType
@@ -163,7 +162,7 @@ def accepted(op: Op, arity: int, dtype: DType) -> list[np.ndarray] | None:
     if op.name == "where":
         grids[0] = np.array([False, True]).reshape(2, 1, 1)
         return grids
-    args, _ = op.coerce(*map(lift, grids))
+    args, _ = op.coerce(*map(dispatch.lift, grids))
     return grids if all(arg.aval.dtype is dtype for arg in args) else None
 
 

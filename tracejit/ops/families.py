@@ -27,7 +27,6 @@ from tracejit.ops.arguments import (
     one_device,
     refuse,
     value_or_number,
-    weak_dtype,
 )
 from tracejit.ops.op import Extern, Op, Params, Pointwise, Recipe, Reduction, View
 from tracejit.ops.registry import REGISTRY, register
@@ -212,9 +211,11 @@ def _promoting_coerce(
         return found
 
     def coerce(*args: Any) -> tuple[tuple[Any, ...], Params]:
-        args = tuple(map(value_or_number, args))
-        dtype = resolve(*map(weak_dtype, args))
-        return tuple(cast(arg, dtype) for arg in args), {}
+        # Every eager op passes here: what needs no conversion costs no call.
+        known = [arg if hasattr(arg, "aval") else value_or_number(arg) for arg in args]
+        given = [type(arg) if type(arg) in NUMBERS else arg.aval.dtype for arg in known]
+        dtype = resolve(*given)
+        return tuple([a if d is dtype else cast(a, dtype) for a, d in zip(known, given)]), {}
 
     return coerce
 
