@@ -77,6 +77,8 @@ def lift(value: Any) -> Any:
 def below(interpreter: Interpreter) -> Interpreter:
     """The interpreter that `interpreter` hands ops on to."""
     interpreters = _stack.interpreters
+    if interpreters[-1] is interpreter:
+        return interpreters[-2]
     return interpreters[interpreters.index(interpreter) - 1]
 
 

@@ -1,4 +1,4 @@
-"""An op's gradient rule as a graph: run once on abstract values, so that the tape knows what the rule needs and saves no more."""
+"""An op's gradient rule as steps: run once on abstract values, so that the tape knows what it needs and saves no more."""
 
 from __future__ import annotations
 
@@ -10,16 +10,7 @@ from tracejit import dispatch
 from tracejit._errors import AutogradError
 from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval
-from tracejit.ir.graph import (
-    Apply,
-    Constant,
-    Graph,
-    Input,
-    Node,
-    ScalarInput,
-    params_key,
-    topological,
-)
+from tracejit.ir.graph import Apply, Constant, Input, Node, params_key, topological
 from tracejit.methods import Operators
 from tracejit.ops.op import Op, Params
 
@@ -53,27 +44,25 @@ def _node(arg: Abstract | Scalar) -> Node:
 class Pullback:
     """The cotangents of some of an op's arguments, from the cotangent of its result.
 
-    graph    its inputs are the cotangent, then what `needs` names
-    needs    the places of the needed values in (result, *arguments)
-    gives    the places of the arguments that get a cotangent, in the order of the graph's outputs
+    needs      the places of the needed values in (result, *arguments)
+    gives      the places of the arguments that get a cotangent
+    constants  numbers of the rule; the cotangent, the needed values and they have the first places among the values
+    steps      (op, places of its arguments, params) of each further value
+    results    the places of the cotangents
     """
 
-    graph: Graph
     needs: tuple[int, ...]
     gives: tuple[int, ...]
+    constants: tuple[Scalar, ...]
+    steps: tuple[tuple[Op, tuple[int, ...], Params], ...]
+    results: tuple[int, ...]
 
     def __call__(self, ct: Any, values: tuple[Any, ...]) -> list[Any]:
         """Runs the rule by the interpreters in charge."""
-        known: dict[Node, Any] = dict(zip(self.graph.inputs, (ct, *values), strict=True))
-        for node in self.graph.nodes:
-            match node:
-                case Apply(op=op, inputs=inputs):
-                    known[node] = dispatch.bind(op, tuple(known[i] for i in inputs), node.kwargs)
-                case Constant(aval=aval, value=value):
-                    known[node] = Scalar(value, aval)
-                case Input() | ScalarInput():
-                    pass
-        return [known[node] for node in self.graph.outputs]
+        known = [ct, *values, *self.constants]
+        for op, places, params in self.steps:
+            known.append(dispatch.bind(op, tuple([known[place] for place in places]), params))
+        return [known[place] for place in self.results]
 
 
 @lru_cache(maxsize=8192)
@@ -81,16 +70,12 @@ def pullback(
     op: Op,
     out: Aval,
     args: tuple[Aval, ...],
-    scalars: tuple[bool, ...],
     params: tuple[tuple[str, Any], ...],
     wanted: tuple[bool, ...],
 ) -> Pullback:
     """The rule of `op` for such arguments, reduced to the cotangents of those that are wanted."""
     assert op.vjp is not None
-    ct, *values = (
-        Abstract(ScalarInput(aval) if is_scalar else Input(aval))
-        for aval, is_scalar in zip((out, out, *args), (False, False, *scalars), strict=True)
-    )
+    ct, *values = (Abstract(Input(aval)) for aval in (out, out, *args))
     with dispatch.pushed(_Tracer()):
         cts = op.vjp(ct, *values, **dict(params))
     gives = tuple(place for place, ct in enumerate(cts) if wanted[place] and ct is not None)
@@ -99,8 +84,17 @@ def pullback(
             raise AutogradError(
                 f"{op}: the gradient rule gives {cts[place].aval} for argument {place}, {args[place]}"
             )
-    outputs = tuple(_node(cts[place]) for place in gives)
-    reached = set(topological(outputs))
-    needs = tuple(place for place, value in enumerate(values) if value.node in reached)
-    inputs = (ct.node, *(values[place].node for place in needs))
-    return Pullback(Graph(inputs, outputs), needs, gives)  # type: ignore[arg-type]  # inputs, by construction
+    outputs = [_node(cts[place]) for place in gives]
+    nodes = topological(outputs)
+    needs = tuple(place for place, value in enumerate(values) if value.node in nodes)
+    constants = [node for node in nodes if isinstance(node, Constant)]
+    applies = [node for node in nodes if isinstance(node, Apply)]
+    ordered = [ct.node, *(values[place].node for place in needs), *constants, *applies]
+    at = {node: place for place, node in enumerate(ordered)}
+    return Pullback(
+        needs,
+        gives,
+        tuple(Scalar(node.value, node.aval) for node in constants),
+        tuple((node.op, tuple(at[i] for i in node.inputs), node.kwargs) for node in applies),
+        tuple(at[node] for node in outputs),
+    )

@@ -71,14 +71,12 @@ class Tape:
 
     def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
         out = dispatch.below(self).bind(op, args, params)
-        for arg in args:
-            if arg.autograd is not None or arg.origin is not None:
-                break
-        else:
-            return out
         if _mode.enabled:
-            _note(op, args, params, out)
-        elif out.origin is not None:
+            for arg in args:
+                if arg.autograd is not None or arg.origin is not None:
+                    _note(op, args, params, out)
+                    break
+        elif out.origin is not None and base_of(out).autograd is not None:
             # What is seen through a view made under no_grad is a constant, now and after later writes to the base.
             parent, view, view_params = out.origin
             out.origin = (parent.detach(), view, view_params)
@@ -157,7 +155,6 @@ def _note(op: Op, args: tuple[Any, ...], params: Params, out: Any) -> None:
         op,
         out.aval,
         tuple(arg.aval for arg in args),
-        tuple(type(arg) is Scalar for arg in args),
         tuple(params.items()),
         tuple(edge is not None for edge in edges),
     )
