@@ -23,7 +23,6 @@ LOG2_E: Final = (1.4426950408889634, 2.0355273740931033e-17)
 LOG10_E: Final = (0.4342944819032518, 1.098319650216765e-17)
 LOG10_2: Final = (0.3010299956639812, -2.8037281277851704e-18)
 PI: Final = (3.141592653589793, 1.2246467991473532e-16, -2.9947698097183397e-33)
-"""A product with a constant in two or three parts is good to that many times the precision of a part."""
 
 MANTISSA_BITS: Final = {"float": 23, "double": 52}
 BIAS: Final = {"float": 127, "double": 1023}
