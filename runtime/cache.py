@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 
 from tracejit._config import config
-from tracejit._errors import PACKAGE
 
 _CHECKSUM_BYTES = 16
 _TOUCH_AFTER = 3600
@@ -113,18 +112,6 @@ class DiskCache:
 @cache
 def _opened(directory: Path, limit: int) -> DiskCache:
     return DiskCache(directory, limit)
-
-
-@cache
-def code_fingerprint() -> str:
-    """A hash of tracejit's own code, for keys of what does not hold all that it was made from."""
-    digest = hashlib.sha256()
-    for folder, folders, files in os.walk(PACKAGE, followlinks=True):
-        folders.sort()
-        for name in sorted(files):
-            if name.endswith(".py"):
-                digest.update(Path(folder, name).read_bytes())
-    return digest.hexdigest()
 
 
 def _checksum(data: bytes) -> bytes:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -26,7 +27,8 @@ from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.target import host
 from tracejit.runtime.cpu.threads import available_cores
 
-_SETTINGS = "opt=2 reloc=pic codemodel=small 1"
+_SETTINGS = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+"""Changes with this file, and so with the way that it makes code."""
 
 
 @dataclass(slots=True)
@@ -46,18 +48,17 @@ _lock = threading.Lock()
 def load_kernels(
     sources: Iterable[KernelSource],
     disk: DiskCache | None = None,
-    imports: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """The address of each kernel by name; what this process has loaded before is not loaded again.
 
-    `imports` are the addresses of the symbols that the texts declare and neither libc nor libm has. Raises CompileError.
+    The texts may call what libc and libm have. Raises CompileError.
     """
     wanted = {source.name: source for source in sources}
     if not wanted.keys() <= _addresses.keys():
         with _lock:
             missing = [source for name, source in wanted.items() if name not in _addresses]
-            objects = _objects(missing, disk)
-            _addresses.update(_link(missing, objects, imports or {}))
+            if missing:  # another thread may have loaded them meanwhile
+                _addresses.update(_link(missing, _objects(missing, disk)))
     return {name: _addresses[name] for name in wanted}
 
 
@@ -171,19 +172,15 @@ _libraries: list[llvm.orcjit.ResourceTracker] = []
 _library_numbers = itertools.count()
 
 
-def _link(
-    sources: list[KernelSource], objects: Mapping[str, bytes], imports: Mapping[str, int]
-) -> dict[str, int]:
+def _link(sources: list[KernelSource], objects: Mapping[str, bytes]) -> dict[str, int]:
     library = llvm.JITLibraryBuilder().add_current_process()
-    for symbol, address in imports.items():
-        library.import_symbol(symbol, address)
     for name, data in objects.items():
         library.add_object_img(data)
         library.export_symbol(name)
     try:
         loaded = library.link(_linker(), f"kernels{next(_library_numbers)}")
     except RuntimeError as error:
-        unknown = sorted(_declared(sources) - imports.keys())
+        unknown = sorted(_declared(sources))
         absent = [symbol for symbol in unknown if not llvm.address_of_symbol(symbol)]
         reason = f"no symbol {', '.join(absent)}" if absent else str(error)
         raise CompileError(f"kernels {', '.join(objects)}: not linked: {reason}") from None

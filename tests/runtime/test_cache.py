@@ -12,7 +12,7 @@ import pytest
 
 from tracejit._config import config
 from tracejit.runtime import cache
-from tracejit.runtime.cache import DiskCache, code_fingerprint, default_directory, disk_cache
+from tracejit.runtime.cache import DiskCache, default_directory, disk_cache
 
 KEY = "ab" + "0" * 62
 OTHER = "cd" + "0" * 62
@@ -130,15 +130,3 @@ def test_the_default_directory_is_the_platforms(monkeypatch: pytest.MonkeyPatch)
     assert default_directory() == Path("/somewhere/tracejit")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_directory() == Path.home() / ".cache/tracejit"
-
-
-def test_the_fingerprint_covers_all_three_source_folders(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
-    original = Path.read_bytes
-    monkeypatch.setattr(
-        Path, "read_bytes", lambda path: (read.append(str(path)), original(path))[1]
-    )
-    code_fingerprint.cache_clear()
-    assert len(code_fingerprint()) == 64
-    for name in ("artifact.py", "runtime/cache.py", "codegen/kernel/ir.py"):
-        assert any(path.endswith(name) for path in read)
