@@ -218,3 +218,23 @@ def test_writes_leave_no_cycles_behind() -> None:
         assert [r() for r in gone] == [None] * 3
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_eager_and_recorded_programs_give_the_same_bits(seed: int) -> None:
+    point = np.random.default_rng(seed).uniform(0.5, 1.5, (3, 4)).astype(np.float32)
+
+    def gradient(x: tj.Tensor) -> tuple[tj.Tensor, tj.Tensor | None]:
+        out = program(x, seed)
+        try:
+            out.backward()
+        except AutogradError:
+            return out.detach(), None
+        return out.detach(), x.grad
+
+    results = []
+    with tj.config.scope(eager="compiled"):
+        for f in (gradient, tj.compile(gradient)):
+            value, grad = f(tj.tensor(point, requires_grad=True))
+            results.append((value.item(), None if grad is None else grad.tolist()))
+    assert results[0] == results[1]
