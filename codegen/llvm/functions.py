@@ -28,7 +28,7 @@ def maximum(b: Builder, x: Value, y: Value) -> Value:
     return b.select(b.compare("uno", x, x), x, b.select(x > y, x, y))
 
 
-FLOAT: Final[dict[Fn, Row]] = {
+_DIRECT: Final[dict[Fn, Row]] = {
     Fn.ADD: lambda b, x, y: x + y,
     Fn.SUB: lambda b, x, y: x - y,
     Fn.MUL: lambda b, x, y: x * y,
@@ -49,7 +49,9 @@ FLOAT: Final[dict[Fn, Row]] = {
     Fn.NE: lambda b, x, y: x.ne(y),
     Fn.LT: lambda b, x, y: x < y,
     Fn.LE: lambda b, x, y: x <= y,
-} | MATH
+}
+
+FLOAT: Final[Mapping[Fn, Row]] = {**_DIRECT, **MATH}
 
 
 # integers

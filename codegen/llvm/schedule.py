@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, assert_never
 
+from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import Fold, For, Kernel, Let, Load, Stmt, Store
 from tracejit.codegen.llvm.math import MATH
 from tracejit.codegen.llvm.target import Target
@@ -12,6 +13,8 @@ from tracejit.dtypes import DType
 
 HEAVY: Final = 12
 """Instructions, roughly, of a function that is a polynomial."""
+
+SLOW: Final = 4
 
 COLUMNS: Final = 64
 
@@ -39,21 +42,18 @@ def computed(body: tuple[Stmt, ...]) -> Iterator[DType]:
 
 
 def unrolled(body: tuple[Stmt, ...], width: int) -> int:
-    """Vectors in an iteration of a vector loop: several where the body is light. Down a fold, 64 columns: each memory row is then
-    read in a long run."""
+    """Vectors in an iteration of a vector loop: two where the body is light, for latency; down folds, 64 columns, so that each
+    memory row is read in a long run."""
     weight = sum(map(_weight, body))
-    if weight > 24:
-        return 1
-    if weight > 12:
-        return 2
-    folds = any(isinstance(stmt, Fold) for stmt in body)
-    return min(COLUMNS // width, 8) if folds else 4
+    if any(isinstance(stmt, Fold) for stmt in body):
+        return min(COLUMNS // width, 8) if weight <= 2 * HEAVY else 2
+    return 2 if weight <= HEAVY + 4 else 1
 
 
 def _weight(stmt: Stmt) -> int:
     match stmt:
         case Let(fn=fn):
-            return HEAVY if fn in MATH else 1
+            return HEAVY if fn in MATH else SLOW if fn in (Fn.DIV, Fn.SQRT) else 1
         case Load() | Store():
             return 1
         case For(body=body) | Fold(body=body):
