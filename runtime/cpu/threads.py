@@ -9,22 +9,41 @@ from pathlib import Path
 
 @cache
 def available_cores() -> int:
-    """Cores in this process's affinity mask and within its control group's quota, at least 1."""
+    """Cores in this process's affinity mask and within its control groups' quotas, at least 1."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(cores, _quota(Path("/sys/fs/cgroup"), cores)))
+    quotas = [_quota(group) for group in _groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]
+    return max(1, min([cores, *(quota for quota in quotas if quota)]))
 
 
-def _quota(root: Path, cores: int) -> int:
-    """The cores that a control group's CPU quota amounts to, rounded up; `cores` where there is no quota."""
+def _groups(membership: Path, root: Path) -> list[Path]:
+    """The folders of the control groups that this process is in, from `root` down to its own."""
     try:
-        limit, period = (root / "cpu.max").read_text().split()
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return []
+    groups = [root, root / "cpu"]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        group = root / "cpu" if controllers else root
+        for part in Path(path).parts[1:]:
+            group /= part
+            groups.append(group)
+    return groups
+
+
+def _quota(group: Path) -> int | None:
+    """The cores that a control group's quota amounts to, rounded up; None where it has none."""
+    try:
+        limit, period = (group / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:
-            limit = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+            limit = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text().strip()
         except OSError:
-            return cores
+            return None
     if not (limit.isdigit() and period.isdigit() and int(period)):
-        return cores  # "max" or -1: no limit
+        return None  # "max", or -1
     return -(-int(limit) // int(period))

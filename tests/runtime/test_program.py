@@ -6,6 +6,7 @@ import dataclasses
 import struct
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -17,7 +18,7 @@ from tests.runtime.plans import SCALE, count_plan, kernel, scale_plan
 from tracejit._config import config
 from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan, Segment
 from tracejit.runtime.cpu.pool import get_num_threads, set_num_threads, thread_pool
-from tracejit.runtime.cpu.threads import _quota, available_cores
+from tracejit.runtime.cpu.threads import _groups, _quota, available_cores
 from tracejit.runtime.pool import memory_stats
 from tracejit.runtime.program import Program
 from tracejit.runtime.scalars import struct_format, write_slots
@@ -300,17 +301,24 @@ def test_the_number_of_threads_is_a_setting() -> None:
 @pytest.mark.parametrize(
     ("files", "cores"),
     [
-        ({"cpu.max": "max 100000"}, 16),
+        ({"cpu.max": "max 100000"}, None),
         ({"cpu.max": "150000 100000"}, 2),
-        ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 16),
-        ({}, 16),
+        ({"cpu.cfs_quota_us": "400000", "cpu.cfs_period_us": "100000"}, 4),
+        ({"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
     ],
 )
-def test_a_control_groups_quota_limits_the_cores(
-    tmp_path, files: dict[str, str], cores: int
-) -> None:  # type: ignore[no-untyped-def]
+def test_a_control_groups_quota_is_a_number_of_cores(
+    tmp_path: Path, files: dict[str, str], cores: int | None
+) -> None:
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
-    assert _quota(tmp_path, 16) == cores
+    assert _quota(tmp_path) == cores
+
+
+def test_the_quotas_of_all_enclosing_control_groups_count(tmp_path: Path) -> None:
+    membership = tmp_path / "cgroup"
+    membership.write_text("4:cpu,cpuacct:/old\n3:memory:/other\n0::/user/job\n")
+    groups = [str(group.relative_to(tmp_path)) for group in _groups(membership, tmp_path)]
+    assert groups == [".", "cpu", "cpu/old", "user", "user/job"]
+    assert _groups(tmp_path / "absent", tmp_path) == []
