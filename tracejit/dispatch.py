@@ -34,7 +34,8 @@ class Interpreter(Protocol):
 
     `bind(op, args, params)` gives the op's one result; args are values or Scalars that `op.coerce` has normalised.
     `assign(target, value)` writes a value, already of the target's shape and dtype, to the memory that the target views;
-    the value is read completely before the first write.
+    the value is read completely before the first write. A value that nobody else holds may give its memory to the target:
+    whoever passes one must not use it afterwards.
     """
 
     def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Any: ...

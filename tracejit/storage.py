@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -61,10 +62,20 @@ class Storage:
         assert self.buffer is not None, "a storage has memory or a pending value"
         return self.buffer
 
+    def expose(self) -> None:
+        """Lets the memory escape, after everything that is waiting to read it as it was."""
+        for finish in before_exposure:
+            finish(self)
+        self.escaped = True
+
     def note_write(self) -> None:
         """Tells the tape, which compares versions, that the content is another."""
         self.version += 1
         self.written = user_location()
+
+
+before_exposure: list[Callable[[Storage], None]] = []
+"""What is called with a storage whose memory is about to escape."""
 
 
 @lru_cache(maxsize=65536)

@@ -144,7 +144,7 @@ class Tensor(Operators, InPlace, NumPyProtocols):
                 )
             )
         array = as_array(self)
-        self.storage.escaped = True
+        self.storage.expose()
         return array
 
     def copy(self) -> Tensor:
@@ -248,10 +248,15 @@ class Tensor(Operators, InPlace, NumPyProtocols):
 
     def detach(self) -> Tensor:
         """The same memory, through which no gradient flows."""
-        if self.origin is None:
-            return make(self.storage, self.layout, self.aval)
-        parent, op, params = self.origin
-        return make(self.storage, self.layout, self.aval, (parent.detach(), op, params))
+        views = []
+        tensor = self
+        while tensor.origin is not None:
+            views.append(tensor)
+            tensor = tensor.origin[0]
+        twin = make(tensor.storage, tensor.layout, tensor.aval)
+        for view in reversed(views):
+            twin = make(view.storage, view.layout, view.aval, (twin, *view.origin[1:]))
+        return twin
 
     def backward(
         self,

@@ -184,7 +184,8 @@ def _leading_to(wanted: set[Edge], roots: Iterable[Edge]) -> set[Node]:
 def _accumulate(leaf: Handle, ct: Any, taken: set[int], create_graph: bool) -> None:
     """Adds to the gradient; in place, so that whoever holds it sees the sum, unless the sum is differentiable."""
     if leaf.grad is not None:
-        leaf.grad = leaf.grad + ct if create_graph else leaf.grad.add_(ct)
+        is_on_tape = create_graph or leaf.grad.requires_grad
+        leaf.grad = leaf.grad + ct if is_on_tape else leaf.grad.add_(ct)
         return
     # A gradient that two leaves share, or that is a view, could be overwritten through the other.
     is_shared = id(ct.storage) in taken or ct.origin is not None
@@ -216,6 +217,6 @@ def retain_grad(tensor: Tensor) -> None:
 
     def keep(ct: Tensor) -> None:
         if (kept := handle()) is not None:
-            kept.grad = ct if kept.grad is None else kept.grad + ct
+            kept.grad = ct.copy() if kept.grad is None else kept.grad + ct
 
     edge.hooks.append(keep)
