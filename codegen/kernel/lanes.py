@@ -23,6 +23,7 @@ from tracejit.codegen.kernel.ir import (
     Tree,
     Var,
 )
+from tracejit.dtypes import int64
 
 
 @dataclass(slots=True)
@@ -34,10 +35,18 @@ class Lanes:
     indices: set[Var] = field(default_factory=set)
     """Indices of vector loops that are used as values, so that a vector of them is needed."""
     divisors: set[Operand] = field(default_factory=set)
-    """Uniform floats that varying ones are divided by."""
+    """Uniform scalars that varying ones are divided by."""
 
     def varies(self, operand: Operand | None) -> bool:
         return operand in self.varying
+
+    def is_division_by_one(self, let: Let) -> bool:
+        """Whether vectors of floats or of int64 are divided by one run-time scalar."""
+        dtype, divisor = let.var.dtype, let.args[-1]
+        divides = let.fn is Fn.DIV if dtype.is_float else let.fn in (Fn.FLOORDIV, Fn.FLOORMOD)
+        is_constant = isinstance(divisor, Const)
+        fits = dtype.is_float or dtype is int64
+        return divides and fits and not is_constant and not self.varies(divisor)
 
     def is_vector_access(self, access: Load | Store) -> bool:
         """Whether lanes access memory each for itself. All lanes may store to one element only in a loop of one iteration,
@@ -70,7 +79,7 @@ class _Finder:
                 if any(map(self.lanes.varies, args)):
                     self.lanes.varying.add(var)
                     self.use(*args)
-                    if stmt.fn is Fn.DIV and not self.lanes.varies(args[1]):
+                    if self.lanes.is_division_by_one(stmt):
                         self.lanes.divisors.add(args[1])
             case Load():
                 if self.lanes.is_vector_access(stmt):

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import assert_never
 
-from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store, Tree
 from tracejit.codegen.llvm.builder import Builder, Value
-from tracejit.codegen.llvm.division import quotients
+from tracejit.codegen.llvm.division import divide
 from tracejit.codegen.llvm.flow import I64, Values, loop
 from tracejit.codegen.llvm.folds import fold_chain, fold_lanes
 from tracejit.codegen.llvm.frame import Frame
@@ -68,21 +67,26 @@ class _Writer:
                 assert_never(stmt)
 
     def let(self, stmt: Let) -> None:
-        frame, fn = self.frame, stmt.fn
-        source, to = stmt.args[-1].dtype, stmt.var.dtype
+        frame = self.frame
         if not frame.lanes.varies(stmt.var):
+            args = [frame.scalar(arg) for arg in stmt.args]
             frame.define(
-                stmt.var, apply(self.b, fn, source, to, [frame.scalar(arg) for arg in stmt.args])
+                stmt.var, apply(self.b, stmt.fn, stmt.args[-1].dtype, stmt.var.dtype, args)
             )
             return
-        if fn is Fn.DIV and stmt.args[1] in frame.divisors:
-            numerators = tuple(frame.vector(stmt.args[0], number) for number in frame.numbers())
-            divisor = frame.divisors[stmt.args[1]]
-            frame.vectors[stmt.var] = quotients(self.b, numerators, divisor)
+        divisor = frame.divisors.get(stmt.args[-1])
+        if divisor is None or not frame.lanes.is_division_by_one(stmt):
+            frame.vectors[stmt.var] = self.vector_let(stmt)
             return
-        frame.vectors[stmt.var] = tuple(
-            apply(self.b, fn, source, to, [frame.vector(arg, number) for arg in stmt.args])
-            for number in frame.numbers()
+        numerators = tuple(frame.vector(stmt.args[0], number) for number in frame.numbers())
+        slowly = partial(self.vector_let, stmt)
+        frame.vectors[stmt.var] = divide(self.b, stmt.fn, numerators, divisor, slowly)
+
+    def vector_let(self, stmt: Let) -> Values:
+        source, to, vector = stmt.args[-1].dtype, stmt.var.dtype, self.frame.vector
+        return tuple(
+            apply(self.b, stmt.fn, source, to, [vector(arg, number) for arg in stmt.args])
+            for number in self.frame.numbers()
         )
 
     def serial_loop(self, stmt: For, start: Value, stop: Value) -> None:

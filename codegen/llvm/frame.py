@@ -23,7 +23,7 @@ from tracejit.codegen.kernel.lanes import find_lanes
 from tracejit.codegen.llvm import memory
 from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.casts import register
-from tracejit.codegen.llvm.division import Divisor
+from tracejit.codegen.llvm.division import Divisor, divisor_of
 from tracejit.codegen.llvm.flow import I64, Values, when
 from tracejit.codegen.llvm.functions import apply
 from tracejit.dtypes import int64
@@ -94,8 +94,8 @@ class Frame:
         self.scalars[var] = value
         if var in self.lanes.wide:
             self.splats[var] = self.b.splat(value)
-        if var in self.lanes.divisors and self.b.target.has_fma:
-            self.divisors[var] = Divisor.of(self.b, value)
+        if var in self.lanes.divisors and (self.b.target.has_fma or not value.type.is_float):
+            self.divisors[var] = divisor_of(self.b, value)
 
     def scalar(self, operand: Operand) -> Value:
         if isinstance(operand, Const):
