@@ -12,7 +12,7 @@ import numpy as np
 from tracejit._config import config
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
-from tracejit.runtime.cpu import runner
+from tracejit.runtime.cpu import pool_ir, runner
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.target import host
 from tracejit.runtime.cpu.threads import available_cores
@@ -22,7 +22,7 @@ class ThreadPool:
     """The context that native code finds its threads by; `address` points at it, and it is never freed."""
 
     def __init__(self) -> None:
-        size = runner.CONTEXT_BYTES
+        size = pool_ir.CONTEXT_BYTES
         memory = np.zeros(2 * size, np.uint8)
         skew = (
             -memory.ctypes.data % size
@@ -45,13 +45,13 @@ class ThreadPool:
     @property
     def workers(self) -> int:
         """Threads that now run beside the callers."""
-        return int(self._bytes[runner.ALIVE :].view(np.int32).sum())
+        return int(self._bytes[pool_ir.ALIVE :].view(np.int32).sum())
 
     def _resize(self, threads: int) -> None:
         """Missing workers are made, and surplus ones end, when next there is work for several."""
-        self._count = min(threads, runner.MAX_THREADS)
-        self._word(runner.THREADS)[0] = self._count
-        self._word(runner.STARTED)[0] = 0
+        self._count = min(threads, pool_ir.MAX_THREADS)
+        self._word(pool_ir.THREADS)[0] = self._count
+        self._word(pool_ir.STARTED)[0] = 0
 
     def _word(self, offset: int) -> np.ndarray:
         return self._bytes[offset : offset + 4].view(np.int32)
