@@ -38,9 +38,11 @@ def interpret(
 
 
 def evaluate(node: Apply, arrays: Sequence[Any]) -> np.ndarray:
-    """The op on `arrays`, checked against what the graph says of the result."""
+    """The op on `arrays`, checked against what the graph says of the result: row-major, unless it is a view."""
     with np.errstate(all="ignore"):
         result = np.asarray(node.op.eval(*arrays, **node.kwargs))
+    if not any(np.may_share_memory(result, array) for array in arrays):
+        result = np.asarray(result, order="C")  # NumPy adds in an order that depends on strides
     assert result.shape == node.aval.shape, (
         f"{node.op}: eval gives shape {result.shape}, infer {node.aval}"
     )

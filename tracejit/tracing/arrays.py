@@ -89,7 +89,7 @@ class StandIn(Tensor):
 def _real(stand_in: StandIn) -> np.ndarray:
     """The array over the same memory, for good."""
     array = as_array(stand_in)
-    stand_in.storage.escaped = True
+    stand_in.storage.expose()
     return array
 
 

@@ -9,7 +9,9 @@ from weakref import ref
 from tracejit import dispatch
 from tracejit._config import config
 from tracejit._errors import CompileError, at_user_line
-from tracejit.ops.op import Op, Params, View
+from tracejit.eager import check_indices
+from tracejit.ops.op import Gather, Op, Params, ScatterAdd, View
+from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor, make, view_of
 from tracejit.tracing.programs import Programs
@@ -41,6 +43,8 @@ class Recorder(Tracer):
         with self._lock:
             if type(op.recipe) is View and (view := view_of(args[0], op, params)) is not None:
                 return view
+            if type(op.recipe) in (Gather, ScatterAdd):  # they can fail: here, not when they run
+                check_indices(op, args[0], args[1], params["axis"])
             step = self.apply(op, [self.place_of(arg) for arg in args], params)
             tensor = self._pending_tensor(step)
             if step.place >= self._budget:
@@ -65,6 +69,10 @@ class Recorder(Tracer):
         """Gives `storage` its memory; with it all other values that wait."""
         self.flush()
 
+    def reads(self, storage: Storage) -> bool:
+        """Whether what waits reads the memory."""
+        return storage in self._storages
+
     def _known(self, storage: Storage) -> int | None:
         pending = storage.pending
         if pending is None:
@@ -74,9 +82,9 @@ class Recorder(Tracer):
             return None
         return pending[1]  # type: ignore[no-any-return]  # a place of this trace
 
-    def _address(self, storage: Storage) -> int:
+    def _memory(self, storage: Storage) -> Buffer:
         assert storage.buffer is not None
-        return storage.buffer.address
+        return storage.buffer
 
     def _pending_tensor(self, step: Step) -> Tensor:
         aval = step.aval

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from tracejit import dispatch
 from tracejit.autograd.tape import tape
+from tracejit.storage import Storage, before_exposure
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.recorder import Recorder
 
@@ -40,3 +41,12 @@ def recording(programs: Programs) -> Iterator[None]:
                 recorder.flush()
     finally:
         _session.recorder = None
+
+
+def _finish_reading(storage: Storage) -> None:
+    recorder = _session.recorder
+    if recorder is not None and recorder.reads(storage):
+        recorder.flush()
+
+
+before_exposure.append(_finish_reading)

@@ -48,7 +48,7 @@ class Tracer(ABC):
         """The place of a storage's content; None where its memory holds it."""
 
     @abstractmethod
-    def _address(self, storage: Storage) -> int:
+    def _memory(self, storage: Storage) -> Buffer:
         """Where a program finds the content of a storage that has no place."""
 
     def place_of(self, value: Any) -> int:
@@ -116,7 +116,9 @@ class Tracer(ABC):
     def _read(self, aval: Aval, layout: Layout, storage: Storage) -> int:
         memory = self._storages.setdefault(storage, len(self._storages))
         strides = None if is_row_major(layout) else layout.strides
-        self._addresses.append(self._address(storage) + layout.offset * aval.dtype.itemsize)
+        buffer = self._memory(storage)
+        self._kept.append(buffer)
+        self._addresses.append(buffer.address + layout.offset * aval.dtype.itemsize)
         return self._enter((aval, strides, memory), _input_node, aval, strides, memory)
 
     def _copy(self, tensor: Any) -> int:

@@ -78,13 +78,13 @@ class Witness(Tracer):
     def _known(self, storage: Storage) -> int | None:
         return self._places.get(storage)
 
-    def _address(self, storage: Storage) -> int:
+    def _memory(self, storage: Storage) -> Buffer:
         if storage not in self._before:
             buffer = storage.realize()
             copy = self._before[storage] = Buffer.allocate(buffer.nbytes)
             whole = np.dtype(np.uint8), (buffer.nbytes,)
             copy.array(*whole)[...] = buffer.array(*whole)
-        return self._before[storage].address
+        return self._before[storage]
 
     # Afterwards
 
