@@ -228,6 +228,33 @@ def test_comparisons_take_any_python_integer() -> None:
     assert ops.less(np.array([2**63 - 1]), 2**63).array.tolist() == [True]
 
 
+@pytest.mark.parametrize(
+    "name", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
+)
+def test_signed_and_unsigned_integers_compare_by_value(name: str) -> None:
+    x = np.array([-1, 0, 2**63 - 1, -(2**63)])[:, None]
+    y = np.array([0, 2**63 - 1, 2**63, 2**64 - 1], np.uint64)
+    op = getattr(ops, name)
+    for left, right in ((x, y), (y, x), (x.astype(np.int8), y)):
+        expected = getattr(np, name)(left, right)
+        same(op(left, right).array, expected)
+        same(
+            evaluate(
+                op,
+                *(
+                    array.astype(np.int64) if array.dtype == np.int8 else array
+                    for array in (left, right)
+                ),
+            ),
+            expected,
+        )
+
+
+def test_arguments_are_counted() -> None:
+    with pytest.raises(TypeError, match=r"add takes 2 arguments, got 1"):
+        ops.add(np.ones(2))
+
+
 def test_python_integers_out_of_range_overflow_as_in_numpy() -> None:
     with pytest.raises(
         OverflowError, match=r"test_pointwise.py:\d+: Python integer 300 out of bounds for uint8"

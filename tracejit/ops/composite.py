@@ -73,7 +73,12 @@ def _shifted(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
 
 
 def softmax(x: Any, *, axis: Axes = -1) -> Any:
-    """exp(x) divided by its sum over `axis`."""
+    """exp(x) divided by its sum over `axis`.
+
+    >>> import tracejit as tj
+    >>> tj.softmax(tj.tensor([0.0, 0.0]))
+    tensor([0.5, 0.5])
+    """
     x, dtype = _computed(x)
     axes = normal_axes(axis, x.aval.ndim, "softmax")
     grown = exp(_shifted(x, axes)[0])
@@ -81,7 +86,12 @@ def softmax(x: Any, *, axis: Axes = -1) -> Any:
 
 
 def log_softmax(x: Any, *, axis: Axes = -1) -> Any:
-    """log(softmax(x)), exact where softmax underflows."""
+    """log(softmax(x)), exact where softmax underflows.
+
+    >>> import tracejit as tj
+    >>> tj.log_softmax(tj.tensor([1000.0, 0.0]))
+    tensor([    0., -1000.])
+    """
     x, dtype = _computed(x)
     axes = normal_axes(axis, x.aval.ndim, "log_softmax")
     apart, _ = _shifted(x, axes)
@@ -89,7 +99,12 @@ def log_softmax(x: Any, *, axis: Axes = -1) -> Any:
 
 
 def logsumexp(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))) over `axis`; -inf of no elements."""
+    """log(sum(exp(x))) over `axis`; -inf of no elements.
+
+    >>> import tracejit as tj
+    >>> tj.logsumexp(tj.tensor([1000.0, -1000.0]))
+    tensor(1000.)
+    """
     x, dtype = _computed(x)
     axes = normal_axes(axis, x.aval.ndim, "logsumexp")
     apart, most = _shifted(x, axes)
@@ -119,6 +134,10 @@ def cross_entropy(logits: Any, target: Any, *, reduction: Mean = "mean") -> Any:
 
     `target` holds class numbers (integers, the shape of `logits` without the class axis), or probabilities (floats, the shape
     of `logits`). A label outside the classes has the loss of no class; whoever has the labels at hand must check them.
+
+    >>> import tracejit as tj
+    >>> tj.cross_entropy(tj.tensor([[9.0, -9.0], [-9.0, 9.0]]), tj.tensor([0, 1])) < 1e-6
+    tensor(True)
     """
     x, dtype = _computed(logits)
     target = value(target)
@@ -168,7 +187,12 @@ def _of_probabilities(x: Any, total: Any, target: Any, axis: int) -> Any:
 
 
 def mse_loss(x: Any, y: Any, *, reduction: Mean = "mean") -> Any:
-    """The squared difference."""
+    """The squared difference.
+
+    >>> import tracejit as tj
+    >>> tj.mse_loss(tj.tensor([1.0, 2.0]), tj.tensor([1.0, 4.0]))
+    tensor(2.)
+    """
     return _reduced(square(subtract(x, y)), reduction)
 
 
@@ -187,7 +211,12 @@ def moments(x: Any, *, axis: Axes = None, keepdims: bool = False) -> tuple[Any, 
 def layer_norm(
     x: Any, weight: Any = None, bias: Any = None, *, axis: Axes = -1, eps: float = 1e-5
 ) -> Any:
-    """(x - mean) / sqrt(variance + eps) over `axis`, times `weight`, plus `bias`."""
+    """(x - mean) / sqrt(variance + eps) over `axis`, times `weight`, plus `bias`.
+
+    >>> import tracejit as tj
+    >>> tj.layer_norm(tj.tensor([1.0, 3.0]), eps=0.0)
+    tensor([-1.,  1.])
+    """
     x, dtype = _computed(x)
     axes = normal_axes(axis, x.aval.ndim, "layer_norm")
     apart = subtract(x, mean(x, axis=axes, keepdims=True))
@@ -225,7 +254,12 @@ def _affine(x: Any, weight: Any, bias: Any) -> Any:
 
 
 def gelu(x: Any, *, approximate: Literal["none", "tanh"] = "none") -> Any:
-    """x times the normal distribution function of x, by erf or by the usual tanh formula."""
+    """x times the normal distribution function of x, by erf or by the usual tanh formula.
+
+    >>> import tracejit as tj
+    >>> tj.gelu(tj.tensor([0.0, 100.0]))
+    tensor([  0., 100.])
+    """
     x, dtype = _computed(x)
     match approximate:
         case "none":
@@ -241,7 +275,12 @@ def gelu(x: Any, *, approximate: Literal["none", "tanh"] = "none") -> Any:
 
 
 def silu(x: Any) -> Any:
-    """x * sigmoid(x)."""
+    """x * sigmoid(x).
+
+    >>> import tracejit as tj
+    >>> tj.silu(tj.tensor([0.0, 100.0]))
+    tensor([  0., 100.])
+    """
     x, dtype = _computed(x)
     return cast(multiply(x, sigmoid(x)), dtype)
 

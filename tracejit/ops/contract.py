@@ -78,6 +78,10 @@ def matmul(x: Any, y: Any) -> Any:
     """The matrix product over the last two axes; leading axes broadcast, a vector is a row on the left, a column on the right.
 
     float16 and bfloat16 are multiplied in float32 and rounded once; integers wrap; bools give "any of and".
+
+    >>> import tracejit as tj
+    >>> tj.matmul(tj.tensor([[1.0, 2.0], [3.0, 4.0]]), tj.tensor([1.0, 1.0]))
+    tensor([3., 7.])
     """
     x, y = value(x), value(y)
     if not x.aval.shape or not y.aval.shape:
@@ -106,7 +110,12 @@ def _product(x: Any, y: Any) -> Any:
 
 
 def vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:
-    """The sum of products along `axis`; the other axes broadcast."""
+    """The sum of products along `axis`; the other axes broadcast.
+
+    >>> import tracejit as tj
+    >>> tj.vecdot(tj.tensor([[1.0, 2.0], [3.0, 4.0]]), tj.tensor([1.0, 1.0]))
+    tensor([3., 7.])
+    """
     x, y = value(x), value(y)
     extents = [v.aval.shape[normal_axis(axis, v.aval.ndim, "vecdot")] for v in (x, y)]
     if extents[0] != extents[1]:
@@ -122,12 +131,23 @@ def vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:
 
 
 def outer(x: Any, y: Any) -> Any:
-    """x[i] * y[j] of the raveled arrays."""
+    """x[i] * y[j] of the raveled arrays.
+
+    >>> import tracejit as tj
+    >>> tj.outer(tj.tensor([1, 2]), tj.tensor([3, 4]))
+    tensor([[3, 4],
+            [6, 8]])
+    """
     return multiply(expand_dims(ravel(x), 1), expand_dims(ravel(y), 0))
 
 
 def dot(x: Any, y: Any) -> Any:
-    """np.dot: the last axis of `x` with the last but one (or only) axis of `y`; of a scalar, the product."""
+    """np.dot: the last axis of `x` with the last but one (or only) axis of `y`; of a scalar, the product.
+
+    >>> import tracejit as tj
+    >>> tj.dot(tj.tensor([1.0, 2.0]), tj.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
     x, y = value(x), value(y)
     if not x.aval.shape or not y.aval.shape:
         return multiply(x, y)
@@ -137,7 +157,12 @@ def dot(x: Any, y: Any) -> Any:
 
 
 def tensordot(x: Any, y: Any, *, axes: int | Sequence[Any] = 2) -> Any:
-    """The sum of products over pairs of axes: the last `axes` of x with the first of y, or two lists of axes."""
+    """The sum of products over pairs of axes: the last `axes` of x with the first of y, or two lists of axes.
+
+    >>> import tracejit as tj
+    >>> tj.tensordot(tj.ones((2, 3)), tj.ones((2, 3)), axes=((0, 1), (0, 1)))
+    tensor(6.)
+    """
     x, y = value(x), value(y)
     first, second = _paired_axes(x.aval, y.aval, axes)
     if [x.aval.shape[a] for a in first] != [y.aval.shape[b] for b in second]:
@@ -183,6 +208,10 @@ def einsum(equation: str, *operands: Any) -> Any:
     """Sums of products by index letters, as np.einsum: "ij,jk->ik", "...ij->...ji", "ii".
 
     Operands are contracted in pairs from the left. Without "->" the result has the letters that occur once, sorted.
+
+    >>> import tracejit as tj
+    >>> tj.einsum("ij,ij->i", tj.ones((2, 3)), tj.ones((2, 3)))
+    tensor([3., 3.])
     """
     values = [value(x) for x in operands]
     labels, result = _parsed(equation, [v.aval for v in values])
@@ -303,12 +332,23 @@ def _grouped(x: Any, y: Any, batch: int, x_rest: int, inner: int) -> Any:
 
 
 def trace(x: Any, *, offset: int = 0) -> Any:
-    """The sum along a diagonal of the last two axes."""
+    """The sum along a diagonal of the last two axes.
+
+    >>> import tracejit as tj
+    >>> tj.trace(tj.tensor([[1, 2], [3, 4]]))
+    tensor(5)
+    """
     return sum(diagonal(x, offset=offset, axis1=-2, axis2=-1), axis=-1)
 
 
 def kron(x: Any, y: Any) -> Any:
-    """The Kronecker product of two matrices."""
+    """The Kronecker product of two matrices.
+
+    >>> import tracejit as tj
+    >>> tj.kron(tj.tensor([[1, 2]]), tj.tensor([[1], [1]]))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     x, y = value(x), value(y)
     if x.aval.ndim != 2 or y.aval.ndim != 2:
         raise ShapeError(at_user_line(f"kron: {x.aval}, {y.aval}: needs two matrices"))

@@ -105,6 +105,10 @@ def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
     """`x` converted to `dtype`, by NumPy's rules; where it has that dtype, a copy, or `x` itself if not `copy`.
 
     Floats become integers by truncation; bools are true where the element is not zero.
+
+    >>> import tracejit as tj
+    >>> tj.astype(tj.tensor([1.7, -1.7]), "int32")
+    tensor([ 1, -1], dtype=int32)
     """
     x, wanted = value(x), dtypes.as_dtype(dtype)
     return copied(x) if copy and x.aval.dtype is wanted else cast(x, wanted)
@@ -345,6 +349,10 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
 
     Python bounds beyond an integer dtype's range limit nothing. The gradient passes where x is within the bounds, ends
     included.
+
+    >>> import tracejit as tj
+    >>> tj.clip(tj.tensor([-1.0, 0.5, 9.0]), 0.0, 1.0)
+    tensor([0. , 0.5, 1. ])
     """
     x = value(x)
     dtype = dtypes.promote_all(
@@ -427,7 +435,12 @@ _nextafter_half: Op = extern(
 
 
 def nextafter(x: Any, y: Any) -> Any:
-    """The next number after `x` towards `y`, in the floating-point dtype that both promote to."""
+    """The next number after `x` towards `y`, in the floating-point dtype that both promote to.
+
+    >>> import tracejit as tj
+    >>> tj.nextafter(tj.tensor(1.0), 2.0) > 1.0
+    tensor(True)
+    """
     x, y = value_or_number(x), value_or_number(y)
     dtype = dtypes.promote_all(weak_dtype(x), weak_dtype(y))
     if dtype in dtypes.HALF:

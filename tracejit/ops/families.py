@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracejit import dtypes
-from tracejit._errors import DTypeError, ShapeError
+from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.dispatch import Scalar, bind
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, aval
@@ -27,11 +27,14 @@ from tracejit.ops.arguments import (
     one_device,
     refuse,
     value_or_number,
+    weak_dtype,
 )
 from tracejit.ops.op import Extern, Op, Params, Pointwise, Recipe, Reduction, View
 from tracejit.ops.registry import REGISTRY, register
 
 Rule = Callable[..., Any]
+MIXED_SIGNS = frozenset({dtypes.int64, dtypes.uint64})
+"""The two dtypes that only a comparison takes side by side: no integer dtype holds both."""
 NARROW_REDUCTION = 256
 """Adjacent reduced axes become one op while the inner ones have fewer elements than this."""
 
@@ -174,7 +177,7 @@ def pointwise(
     return register(
         Op(
             name=name,
-            infer=_broadcasting_infer(name, result),
+            infer=_broadcasting_infer(name, scalar, result),
             eval=in_single(eval),
             recipe=Pointwise(scalar),
             coerce=_promoting_coerce(name, tuple(dtypes), integers, tuple(refuses)),
@@ -186,11 +189,17 @@ def pointwise(
     )
 
 
-def _broadcasting_infer(name: str, result: DType | None) -> Callable[..., Aval]:
+def _broadcasting_infer(
+    name: str, scalar: Rule, result: DType | None, mixed: frozenset[DType] = frozenset()
+) -> Callable[..., Aval]:
+    arity = scalar.__code__.co_argcount - 1
+
     @lru_cache(maxsize=4096)
     def infer(*avals: Aval) -> Aval:
+        if len(avals) != arity:
+            raise TypeError(at_user_line(f"{name} takes {arity} arguments, got {len(avals)}"))
         given = [a.dtype for a in avals]
-        if any(dtype is not given[0] for dtype in given):
+        if any(dtype is not given[0] for dtype in given) and set(given) != mixed:
             refuse(DTypeError, name, avals, "the arguments differ in dtype")
         return aval(result or given[0], broadcast_shapes(name, avals), one_device(name, avals))
 
@@ -213,26 +222,44 @@ def _promoting_coerce(
     def coerce(*args: Any) -> tuple[tuple[Any, ...], Params]:
         # Every eager op passes here: what needs no conversion costs no call.
         known = [arg if hasattr(arg, "aval") else value_or_number(arg) for arg in args]
-        given = [type(arg) if type(arg) in NUMBERS else arg.aval.dtype for arg in known]
+        given: list[Any] = [type(arg) if type(arg) in NUMBERS else arg.aval.dtype for arg in known]
         dtype = resolve(*given)
         return tuple([a if d is dtype else cast(a, dtype) for a, d in zip(known, given)]), {}
 
     return coerce
 
 
-def comparison(name: str, *, eval: Rule, scalar: Rule, doc: str = "") -> Op:
-    """An op from two elements of one dtype to a bool. Integers compare with any Python integer, in range or not."""
+def comparison(
+    name: str, *, eval: Rule, scalar: Rule, first_negative: bool, second_negative: bool, doc: str
+) -> Op:
+    """An op from two elements of one dtype to a bool; integers are compared by value, whatever their dtypes.
+
+    A Python integer may lie outside the other argument's range. Of int64 and uint64 the last two arguments give the result where
+    the first, or the second, is negative.
+    """
     promote = _promoting_coerce(name, dtypes.ALL, None, ())
 
     def coerce(*args: Any) -> tuple[tuple[Any, ...], Params]:
-        return promote(*_beyond_as_infinity(tuple(map(value_or_number, args))))
+        known = _beyond_as_infinity(tuple(map(value_or_number, args)))
+        given = [weak_dtype(arg) for arg in known]
+        if dtypes.uint64 not in given or not any(dtype in dtypes.SIGNED for dtype in given):
+            return promote(*known)
+        wide = (d if d is dtypes.uint64 else dtypes.int64 for d in given)
+        return tuple(cast(arg, dtype) for arg, dtype in zip(known, wide)), {}
+
+    def by_value(s: Any, x: Any, y: Any) -> Any:
+        if x.dtype is y.dtype:
+            return scalar(s, x, y)
+        signed, outcome = (y, second_negative) if x.dtype is dtypes.uint64 else (x, first_negative)
+        both_positive = scalar(s, s.cast(x, dtypes.uint64), s.cast(y, dtypes.uint64))
+        return s.select(signed < 0, s.const(outcome, dtypes.bool_), both_positive)
 
     return register(
         Op(
             name=name,
-            infer=_broadcasting_infer(name, dtypes.bool_),
+            infer=_broadcasting_infer(name, by_value, dtypes.bool_, MIXED_SIGNS),
             eval=in_single(eval),
-            recipe=Pointwise(scalar),
+            recipe=Pointwise(by_value),
             coerce=coerce,
             doc=doc,
         )
@@ -261,7 +288,7 @@ def logical(name: str, *, eval: Rule, scalar: Rule, doc: str = "") -> Op:
     return register(
         Op(
             name=name,
-            infer=_broadcasting_infer(name, dtypes.bool_),
+            infer=_broadcasting_infer(name, scalar, dtypes.bool_),
             eval=eval,
             recipe=Pointwise(scalar),
             coerce=coerce,

@@ -243,6 +243,10 @@ def pow(x: Any, y: Any) -> Any:
 
     A Python exponent of -1, 0, 0.5, 1 or 2 is computed by the exact operation (for floats: 1 / x, 1, sqrt, x, x * x).
     ValueError for integers to a negative Python power, as in NumPy; an array of negative powers truncates (0 unless |x| is 1).
+
+    >>> import tracejit as tj
+    >>> tj.pow(tj.tensor([1, 2, 3]), 2)
+    tensor([1, 4, 9])
     """
     x, y = value_or_number(x), value_or_number(y)
     if not isinstance(y, int | float):

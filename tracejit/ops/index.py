@@ -129,6 +129,10 @@ def scatter_add(base: Any, indices: Any, updates: Any, *, axis: int = 0) -> Any:
 
     `updates` broadcasts to `base`'s shape with `axis` replaced by the axes of `indices`. float16 and bfloat16 are added in
     float32 and rounded once.
+
+    >>> import tracejit as tj
+    >>> tj.scatter_add(tj.zeros(3), [0, 2, 0], tj.tensor([1.0, 2.0, 3.0]))
+    tensor([4., 0., 2.])
     """
     base, indices = value(base), index_value(indices)
     place = normal_axis(axis, base.aval.ndim, "scatter_add")
@@ -166,7 +170,12 @@ put: Op = extern(
 
 
 def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
-    """The elements of `x` at `indices` (integers, negative ones from the end) along `axis`; None: of the flat array."""
+    """The elements of `x` at `indices` (integers, negative ones from the end) along `axis`; None: of the flat array.
+
+    >>> import tracejit as tj
+    >>> tj.take(tj.tensor([5, 6, 7]), [-1, 0])
+    tensor([7, 5])
+    """
     x = value(x)
     if axis is None:
         return gather(ravel(x), indices, axis=0)
@@ -174,7 +183,13 @@ def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
 
 
 def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
-    """Along `axis` the elements at `indices`, whose other axes are those of `x` or 1, as np.take_along_axis."""
+    """Along `axis` the elements at `indices`, whose other axes are those of `x` or 1, as np.take_along_axis.
+
+    >>> import tracejit as tj
+    >>> tj.take_along_axis(tj.tensor([[5, 6], [7, 8]]), tj.tensor([[1], [0]]), axis=1)
+    tensor([[6],
+            [7]])
+    """
     x, indices = value(x), value(indices)
     place = normal_axis(axis, x.aval.ndim, "take_along_axis")
     if indices.aval.ndim != x.aval.ndim:
@@ -215,7 +230,13 @@ _one_hot: Op = record(
 
 
 def one_hot(labels: Any, num_classes: int, *, dtype: Any = dtypes.float32) -> Any:
-    """A new last axis of `num_classes`, 1 at the label and 0 elsewhere; all 0 for a label outside the range."""
+    """A new last axis of `num_classes`, 1 at the label and 0 elsewhere; all 0 for a label outside the range.
+
+    >>> import tracejit as tj
+    >>> tj.one_hot([2, 0], 3)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
     labels = index_value(labels)
     _integers("one_hot", labels.aval)
     places = expand_dims(cast(labels, dtypes.int64), -1)
@@ -429,7 +450,12 @@ def set_item(x: Any, key: Any, part: Any) -> Any:
 
 
 def add_at(x: Any, key: Any, part: Any) -> Any:
-    """A copy of `x` with `part`, which broadcasts, added at `key`; repeated indices add up, as np.add.at."""
+    """A copy of `x` with `part`, which broadcasts, added at `key`; repeated indices add up, as np.add.at.
+
+    >>> import tracejit as tj
+    >>> tj.add_at(tj.zeros(3), [0, 0], 1.0)
+    tensor([2., 0., 0.])
+    """
     x = value(x)
     places = _places(x, key)
     part = ravel(_spread("add_at", part, x.aval, places.aval.shape))
@@ -437,7 +463,12 @@ def add_at(x: Any, key: Any, part: Any) -> Any:
 
 
 def diagonal(x: Any, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """The diagonal of two axes, as a new last axis: a view, as np.diagonal."""
+    """The diagonal of two axes, as a new last axis: a view, as np.diagonal.
+
+    >>> import tracejit as tj
+    >>> tj.diagonal(tj.reshape(tj.arange(9), (3, 3)), offset=1)
+    tensor([1, 5])
+    """
     x = value(x)
     ndim = x.aval.ndim
     first, second = (normal_axis(axis, ndim, "diagonal") for axis in (axis1, axis2))

@@ -14,19 +14,53 @@ BITS = (bool_, *INTEGERS)
 
 # comparison
 
-equal: Op = comparison("equal", eval=np.equal, scalar=lambda s, x, y: x == y, doc="x == y.")
-not_equal: Op = comparison(
-    "not_equal", eval=np.not_equal, scalar=lambda s, x, y: x != y, doc="x != y; true of NaN."
+equal: Op = comparison(
+    "equal",
+    eval=np.equal,
+    scalar=lambda s, x, y: s.eq(x, y),
+    first_negative=False,
+    second_negative=False,
+    doc="x == y.",
 )
-less: Op = comparison("less", eval=np.less, scalar=lambda s, x, y: s.lt(x, y), doc="x < y.")
+not_equal: Op = comparison(
+    "not_equal",
+    eval=np.not_equal,
+    scalar=lambda s, x, y: s.ne(x, y),
+    first_negative=True,
+    second_negative=True,
+    doc="x != y; true of NaN.",
+)
+less: Op = comparison(
+    "less",
+    eval=np.less,
+    scalar=lambda s, x, y: s.lt(x, y),
+    first_negative=True,
+    second_negative=False,
+    doc="x < y.",
+)
 less_equal: Op = comparison(
-    "less_equal", eval=np.less_equal, scalar=lambda s, x, y: s.le(x, y), doc="x <= y."
+    "less_equal",
+    eval=np.less_equal,
+    scalar=lambda s, x, y: s.le(x, y),
+    first_negative=True,
+    second_negative=False,
+    doc="x <= y.",
 )
 greater: Op = comparison(
-    "greater", eval=np.greater, scalar=lambda s, x, y: s.lt(y, x), doc="x > y."
+    "greater",
+    eval=np.greater,
+    scalar=lambda s, x, y: s.lt(y, x),
+    first_negative=False,
+    second_negative=True,
+    doc="x > y.",
 )
 greater_equal: Op = comparison(
-    "greater_equal", eval=np.greater_equal, scalar=lambda s, x, y: s.le(y, x), doc="x >= y."
+    "greater_equal",
+    eval=np.greater_equal,
+    scalar=lambda s, x, y: s.le(y, x),
+    first_negative=False,
+    second_negative=True,
+    doc="x >= y.",
 )
 
 

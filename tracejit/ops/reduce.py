@@ -144,6 +144,10 @@ def sum(x: Any, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False)
     """The sum over `axis` (None: all axes; an int or a tuple).
 
     Bools and integers are added in int64 or uint64; float16 and bfloat16 in float32, rounded once. No elements sum to 0.
+
+    >>> import tracejit as tj
+    >>> tj.sum(tj.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+    tensor([4., 6.])
     """
     x = value(x)
     axes = normal_axes(axis, x.aval.ndim, "sum")
@@ -152,7 +156,12 @@ def sum(x: Any, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False)
 
 
 def prod(x: Any, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The product over `axis`, in the dtype that `sum` uses. No elements have the product 1."""
+    """The product over `axis`, in the dtype that `sum` uses. No elements have the product 1.
+
+    >>> import tracejit as tj
+    >>> tj.prod(tj.tensor([2, 3, 4]))
+    tensor(24)
+    """
     x = value(x)
     axes = normal_axes(axis, x.aval.ndim, "prod")
     total = accumulator(x.aval.dtype) if dtype is None else dtypes.as_dtype(dtype)
@@ -164,12 +173,21 @@ def max(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
     """The largest element over `axis`; NaN if there is one. ValueError where there is no element.
 
     Elements that tie share the gradient equally.
+
+    >>> import tracejit as tj
+    >>> tj.max(tj.tensor([[1, 5], [7, 2]]), axis=1)
+    tensor([5, 7])
     """
     return _extreme(x, axis, keepdims, reduce_max, reduce_any)
 
 
 def min(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
-    """The smallest element over `axis`; NaN if there is one. ValueError where there is no element."""
+    """The smallest element over `axis`; NaN if there is one. ValueError where there is no element.
+
+    >>> import tracejit as tj
+    >>> tj.min(tj.tensor([[1, 5], [7, 2]]), axis=1)
+    tensor([1, 2])
+    """
     return _extreme(x, axis, keepdims, reduce_min, reduce_all)
 
 
@@ -183,12 +201,22 @@ def _extreme(x: Any, axis: Axes, keepdims: bool, numeric: Op, of_bools: Op) -> A
 
 
 def any(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
-    """Whether an element over `axis` is not zero."""
+    """Whether an element over `axis` is not zero.
+
+    >>> import tracejit as tj
+    >>> tj.any(tj.tensor([[0, 1], [0, 0]]), axis=1)
+    tensor([ True, False])
+    """
     return _truth(x, axis, keepdims, reduce_any)
 
 
 def all(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
-    """Whether no element over `axis` is zero."""
+    """Whether no element over `axis` is zero.
+
+    >>> import tracejit as tj
+    >>> tj.all(tj.tensor([[1, 1], [0, 1]]), axis=1)
+    tensor([ True, False])
+    """
     return _truth(x, axis, keepdims, reduce_all)
 
 
@@ -199,17 +227,32 @@ def _truth(x: Any, axis: Axes, keepdims: bool, op: Op) -> Any:
 
 
 def count_nonzero(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
-    """How many elements over `axis` are not zero, in int64."""
+    """How many elements over `axis` are not zero, in int64.
+
+    >>> import tracejit as tj
+    >>> tj.count_nonzero(tj.tensor([0.0, 2.0, 3.0]))
+    tensor(2)
+    """
     return sum(not_equal(x, 0), axis=axis, keepdims=keepdims)
 
 
 def argmax(x: Any, *, axis: int | None = None, keepdims: bool = False) -> Any:
-    """The index (int64) of the first largest element along `axis`, or in row-major order; a NaN counts as largest."""
+    """The index (int64) of the first largest element along `axis`, or in row-major order; a NaN counts as largest.
+
+    >>> import tracejit as tj
+    >>> tj.argmax(tj.tensor([1, 3, 2, 3]))
+    tensor(1)
+    """
     return _place(x, axis, keepdims, reduce_argmax)
 
 
 def argmin(x: Any, *, axis: int | None = None, keepdims: bool = False) -> Any:
-    """The index (int64) of the first smallest element along `axis`, or in row-major order; a NaN counts as smallest."""
+    """The index (int64) of the first smallest element along `axis`, or in row-major order; a NaN counts as smallest.
+
+    >>> import tracejit as tj
+    >>> tj.argmin(tj.tensor([4, 3, 5, 3]))
+    tensor(1)
+    """
     return _place(x, axis, keepdims, reduce_argmin)
 
 
@@ -241,7 +284,12 @@ def _count(shape: Shape, axes: tuple[int, ...]) -> int:
 
 
 def mean(x: Any, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The mean over `axis`: of integers in float64, of float16 and bfloat16 computed in float32. NaN of no elements."""
+    """The mean over `axis`: of integers in float64, of float16 and bfloat16 computed in float32. NaN of no elements.
+
+    >>> import tracejit as tj
+    >>> tj.mean(tj.tensor([1.0, 2.0, 6.0]))
+    tensor(3.)
+    """
     x = value(x) if dtype is None else cast(value(x), dtypes.as_dtype(dtype))
     x = _floating(x)
     axes = normal_axes(axis, x.aval.ndim, "mean")
@@ -251,13 +299,23 @@ def mean(x: Any, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False
 
 
 def var(x: Any, *, axis: Axes = None, correction: float = 0, keepdims: bool = False) -> Any:
-    """The mean squared distance from the mean over `axis`, divided by n - `correction`."""
+    """The mean squared distance from the mean over `axis`, divided by n - `correction`.
+
+    >>> import tracejit as tj
+    >>> tj.var(tj.tensor([1.0, 2.0, 3.0]), correction=1)
+    tensor(1.)
+    """
     x = _floating(value(x))
     return cast(_variance(_in_single(x), axis, correction, keepdims, "var"), x.aval.dtype)
 
 
 def std(x: Any, *, axis: Axes = None, correction: float = 0, keepdims: bool = False) -> Any:
-    """The square root of `var`."""
+    """The square root of `var`.
+
+    >>> import tracejit as tj
+    >>> tj.std(tj.tensor([1.0, 3.0]))
+    tensor(1.)
+    """
     x = _floating(value(x))
     return cast(sqrt(_variance(_in_single(x), axis, correction, keepdims, "std")), x.aval.dtype)
 
@@ -346,6 +404,10 @@ def cumulative_sum(
     """Running sums along `axis` (None only for at most one dimension), in the dtype that `sum` uses.
 
     With `include_initial` a 0 stands before them.
+
+    >>> import tracejit as tj
+    >>> tj.cumulative_sum(tj.tensor([1, 2, 3]), include_initial=True)
+    tensor([0, 1, 3, 6])
     """
     return _running(x, axis, dtype, include_initial, _cumulative_sum, 0)
 
@@ -353,7 +415,12 @@ def cumulative_sum(
 def cumulative_prod(
     x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Any:
-    """Running products along `axis`, as `cumulative_sum`; with `include_initial` a 1 stands before them."""
+    """Running products along `axis`, as `cumulative_sum`; with `include_initial` a 1 stands before them.
+
+    >>> import tracejit as tj
+    >>> tj.cumulative_prod(tj.tensor([1, 2, 3]))
+    tensor([1, 2, 6])
+    """
     return _running(x, axis, dtype, include_initial, _cumulative_prod, 1)
 
 

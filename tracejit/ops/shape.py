@@ -78,7 +78,13 @@ _reshape: Op = view(
 
 
 def reshape(x: Any, shape: int | Sequence[int]) -> Any:
-    """`x` in another shape of the same size; one extent may be -1 and is then computed."""
+    """`x` in another shape of the same size; one extent may be -1 and is then computed.
+
+    >>> import tracejit as tj
+    >>> tj.reshape(tj.arange(6), (2, -1))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
     x = value(x)
     wanted = normal_shape(shape)
     return reshape_to(x, _without_minus_one(x.aval, wanted))
@@ -111,7 +117,12 @@ _permute: Op = view(
 
 
 def permute_dims(x: Any, axes: Sequence[int]) -> Any:
-    """`x` with axis `axes[k]` at place k. ShapeError unless `axes` names each axis once."""
+    """`x` with axis `axes[k]` at place k. ShapeError unless `axes` names each axis once.
+
+    >>> import tracejit as tj
+    >>> tj.permute_dims(tj.zeros((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
     x = value(x)
     order = tuple(normal_axis(axis, x.aval.ndim, "permute_dims") for axis in axes)
     if sorted(order) != list(range(x.aval.ndim)):
@@ -125,13 +136,24 @@ def permute_dims(x: Any, axes: Sequence[int]) -> Any:
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
-    """`x` with its axes in the order `axes`, by default reversed."""
+    """`x` with its axes in the order `axes`, by default reversed.
+
+    >>> import tracejit as tj
+    >>> tj.transpose(tj.tensor([[1, 2], [3, 4]]))
+    tensor([[1, 3],
+            [2, 4]])
+    """
     x = value(x)
     return permute_dims(x, tuple(reversed(range(x.aval.ndim))) if axes is None else axes)
 
 
 def matrix_transpose(x: Any) -> Any:
-    """`x` with its last two axes exchanged."""
+    """`x` with its last two axes exchanged.
+
+    >>> import tracejit as tj
+    >>> tj.matrix_transpose(tj.zeros((5, 2, 3))).shape
+    (5, 3, 2)
+    """
     x = value(x)
     if x.aval.ndim < 2:
         refuse(ShapeError, "matrix_transpose", (x.aval,), "needs two dimensions or more")
@@ -139,7 +161,12 @@ def matrix_transpose(x: Any) -> Any:
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    """`x` with two axes exchanged."""
+    """`x` with two axes exchanged.
+
+    >>> import tracejit as tj
+    >>> tj.swapaxes(tj.zeros((2, 3, 4)), 0, -1).shape
+    (4, 3, 2)
+    """
     x = value(x)
     order = list(range(x.aval.ndim))
     a, b = (normal_axis(axis, x.aval.ndim, "swapaxes") for axis in (axis1, axis2))
@@ -148,7 +175,12 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
 
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
-    """`x` with the axes `source` at the places `destination`; the others keep their order."""
+    """`x` with the axes `source` at the places `destination`; the others keep their order.
+
+    >>> import tracejit as tj
+    >>> tj.moveaxis(tj.zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
     x = value(x)
     ndim = x.aval.ndim
     moved = [normal_axis(axis, ndim, "moveaxis") for axis in as_list(source)]
@@ -201,14 +233,25 @@ _broadcast: Op = view(
 
 
 def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
-    """`x` repeated to `shape`, by NumPy's rule of broadcasting; a view whose repeated strides are 0."""
+    """`x` repeated to `shape`, by NumPy's rule of broadcasting; a view whose repeated strides are 0.
+
+    >>> import tracejit as tj
+    >>> tj.broadcast_to(tj.arange(2), (2, 2))
+    tensor([[0, 1],
+            [0, 1]])
+    """
     x = value(x)
     wanted = normal_shape(shape)
     return x if x.aval.shape == wanted else _broadcast(x, shape=wanted)
 
 
 def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
-    """All arrays repeated to their common shape."""
+    """All arrays repeated to their common shape.
+
+    >>> import tracejit as tj
+    >>> [x.shape for x in tj.broadcast_arrays(tj.zeros((2, 1)), tj.zeros(3))]
+    [(2, 3), (2, 3)]
+    """
     arrays = tuple(map(value, arrays))
     if not arrays:
         return ()
@@ -220,7 +263,12 @@ def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
 
 
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
-    """`x` with new axes of extent 1 at the places `axis` of the result."""
+    """`x` with new axes of extent 1 at the places `axis` of the result.
+
+    >>> import tracejit as tj
+    >>> tj.expand_dims(tj.arange(3), 0).shape
+    (1, 3)
+    """
     x = value(x)
     given = as_list(axis)
     places = normal_axes(given, x.aval.ndim + len(given), "expand_dims")
@@ -230,7 +278,12 @@ def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
 
 
 def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
-    """`x` without the axes `axis`, which must have extent 1; by default without all that do."""
+    """`x` without the axes `axis`, which must have extent 1; by default without all that do.
+
+    >>> import tracejit as tj
+    >>> tj.squeeze(tj.zeros((1, 3, 1)), 0).shape
+    (3, 1)
+    """
     x = value(x)
     shape = x.aval.shape
     if axis is None:

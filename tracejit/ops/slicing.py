@@ -90,7 +90,12 @@ def slice_axis(x: Any, axis: int, start: int, stop: int, step: int = 1) -> Any:
 
 
 def flip(x: Any, axis: int | Sequence[int] | None = None) -> Any:
-    """`x` in reverse order along `axis`, by default along all."""
+    """`x` in reverse order along `axis`, by default along all.
+
+    >>> import tracejit as tj
+    >>> tj.flip(tj.arange(3))
+    tensor([2, 1, 0])
+    """
     x = value(x)
     axes = normal_axes(axis, x.aval.ndim, "flip")
     if not axes:
@@ -191,7 +196,12 @@ def _bounds_of(x: Aval, widths: tuple[tuple[int, int], ...]) -> Params:
 
 
 def pad(x: Any, widths: int | Sequence[Any], value: Any = 0) -> Any:
-    """`x` surrounded by `value`. `widths` as in np.pad: n, (before, after), or one pair for each axis."""
+    """`x` surrounded by `value`. `widths` as in np.pad: n, (before, after), or one pair for each axis.
+
+    >>> import tracejit as tj
+    >>> tj.pad(tj.tensor([1, 2]), (1, 2), 9)
+    tensor([9, 1, 2, 9, 9])
+    """
     x = _value(x)
     pairs = np.broadcast_to(np.asarray(widths, np.int64), (x.aval.ndim, 2)).tolist()
     return _pad(x, value, widths=tuple(map(tuple, pairs)))
@@ -232,7 +242,12 @@ _concat: Op = record(
 
 
 def concat(arrays: Sequence[Any], *, axis: int | None = 0) -> Any:
-    """The arrays one after another along `axis` (None: flattened first), promoted to one dtype."""
+    """The arrays one after another along `axis` (None: flattened first), promoted to one dtype.
+
+    >>> import tracejit as tj
+    >>> tj.concat([tj.arange(2), tj.tensor([7.0])])
+    tensor([0., 1., 7.], dtype=float64)
+    """
     values = [value(x) for x in arrays]
     if not values:
         raise ShapeError(at_user_line("concat: needs at least one array"))
@@ -254,7 +269,13 @@ def concat(arrays: Sequence[Any], *, axis: int | None = 0) -> Any:
 
 
 def stack(arrays: Sequence[Any], *, axis: int = 0) -> Any:
-    """Arrays of one shape joined along a new axis at the place `axis` of the result."""
+    """Arrays of one shape joined along a new axis at the place `axis` of the result.
+
+    >>> import tracejit as tj
+    >>> tj.stack([tj.arange(2), tj.arange(2)], axis=1)
+    tensor([[0, 0],
+            [1, 1]])
+    """
     values = [value(x) for x in arrays]
     if len({x.aval.shape for x in values}) != 1:
         refuse(ShapeError, "stack", [x.aval for x in values], "needs arrays, all of one shape")
@@ -263,7 +284,12 @@ def stack(arrays: Sequence[Any], *, axis: int = 0) -> Any:
 
 
 def unstack(x: Any, *, axis: int = 0) -> tuple[Any, ...]:
-    """The parts of `x` along `axis`, which they lose."""
+    """The parts of `x` along `axis`, which they lose.
+
+    >>> import tracejit as tj
+    >>> tj.unstack(tj.tensor([[1, 2], [3, 4]]))
+    (tensor([1, 2]), tensor([3, 4]))
+    """
     x = value(x)
     place = normal_axis(axis, x.aval.ndim, "unstack")
     rest = (*x.aval.shape[:place], *x.aval.shape[place + 1 :])
@@ -273,7 +299,12 @@ def unstack(x: Any, *, axis: int = 0) -> tuple[Any, ...]:
 
 
 def split(x: Any, sections: int | Sequence[int], *, axis: int = 0) -> list[Any]:
-    """`x` cut along `axis` into `sections` equal parts, or at the given places, as np.split."""
+    """`x` cut along `axis` into `sections` equal parts, or at the given places, as np.split.
+
+    >>> import tracejit as tj
+    >>> tj.split(tj.arange(5), [2])
+    [tensor([0, 1]), tensor([2, 3, 4])]
+    """
     x = value(x)
     place = normal_axis(axis, x.aval.ndim, "split")
     extent = x.aval.shape[place]
@@ -295,7 +326,12 @@ def _cuts(x: Aval, sections: int | Sequence[int], axis: int) -> list[int]:
 
 
 def roll(x: Any, shift: int | Sequence[int], *, axis: int | Sequence[int] | None = None) -> Any:
-    """`x` moved by `shift` places along `axis`, what falls off the end coming in at the front; None: of the flat array."""
+    """`x` moved by `shift` places along `axis`, what falls off the end coming in at the front; None: of the flat array.
+
+    >>> import tracejit as tj
+    >>> tj.roll(tj.arange(4), 1)
+    tensor([3, 0, 1, 2])
+    """
     x = value(x)
     if axis is None:
         return reshape_to(roll(ravel(x), shift, axis=0), x.aval.shape)
@@ -314,7 +350,12 @@ def _rolled(x: Any, by: int, axis: int) -> Any:
 
 
 def repeat(x: Any, repeats: int, *, axis: int | None = None) -> Any:
-    """Each element `repeats` times in a row along `axis`; None: of the flat array."""
+    """Each element `repeats` times in a row along `axis`; None: of the flat array.
+
+    >>> import tracejit as tj
+    >>> tj.repeat(tj.arange(2), 2)
+    tensor([0, 0, 1, 1])
+    """
     x = value(x)
     if axis is None:
         return repeat(ravel(x), repeats, axis=0)
@@ -328,7 +369,12 @@ def repeat(x: Any, repeats: int, *, axis: int | None = None) -> Any:
 
 
 def tile(x: Any, repetitions: int | Sequence[int]) -> Any:
-    """`x` laid side by side `repetitions` times along each axis, as np.tile."""
+    """`x` laid side by side `repetitions` times along each axis, as np.tile.
+
+    >>> import tracejit as tj
+    >>> tj.tile(tj.arange(2), 2)
+    tensor([0, 1, 0, 1])
+    """
     x = value(x)
     times = tuple(as_list(repetitions))
     ndim = max(len(times), x.aval.ndim)
@@ -342,7 +388,13 @@ def tile(x: Any, repetitions: int | Sequence[int]) -> Any:
 
 
 def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
-    """Coordinate arrays of a grid from one-dimensional ones, as np.meshgrid ("xy" or "ij")."""
+    """Coordinate arrays of a grid from one-dimensional ones, as np.meshgrid ("xy" or "ij").
+
+    >>> import tracejit as tj
+    >>> tj.meshgrid(tj.arange(2), tj.arange(2), indexing="ij")[0]
+    tensor([[0, 0],
+            [1, 1]])
+    """
     if indexing not in ("xy", "ij"):
         raise ValueError(at_user_line(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}"))
     values = [ravel(x) for x in arrays]
