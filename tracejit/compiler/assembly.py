@@ -21,41 +21,15 @@ from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.scatter import lower_scatter
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step, Temporary
 from tracejit.ir.graph import Apply, Graph, Input, Node, ScalarInput
+from tracejit.compiler.launches import Call, Launch, Task, merge_alike
 from tracejit.ops.op import Layout
 from tracejit.passes.expand import store
 from tracejit.passes.layouts import Layouts, relabel, row_major
 from tracejit.passes.plan_memory import Memory, Unit, nbytes, plan_memory
-from tracejit.products import product_segments
+from tracejit.compiler.products import product_segments
 from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES
 
 Emit = Callable[[Kernel], KernelSource]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Launch:
-    """A launch before its memory is known: each segment's arguments are owners with offsets in elements."""
-
-    kernel: str
-    segments: tuple[tuple[tuple[tuple[Owner, int], ...], tuple[int, ...], int], ...]
-    grain: int
-    scratch_bytes: int
-    note: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Call:
-    """A host call before its memory is known."""
-
-    node: Apply
-    note: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Task:
-    """A launch or call, and what it does to memory."""
-
-    work: Launch | Call
-    unit: Unit
 
 
 @dataclass(slots=True)
@@ -226,57 +200,6 @@ def at(owner: Owner, offset: int, places: Mapping[Owner, Argument]) -> Argument:
     place = places[owner]
     dtype = owner.dtype if isinstance(owner, Temporary) else owner.aval.dtype
     return replace(place, offset=place.offset + offset * dtype.itemsize)
-
-
-def merge_alike(tasks: list[Task]) -> list[Task]:
-    """Launches of one kernel that can wait for the last of them run together: an optimizer's updates are one launch."""
-    merged: list[Task | None] = list(tasks)
-    for late in range(len(tasks) - 1, -1, -1):
-        task = merged[late]
-        if task is None or not isinstance(task.work, Launch) or task.unit.copies:
-            continue
-        for early in range(late - 1, -1, -1):
-            other = merged[early]
-            if other is None or not isinstance(other.work, Launch):
-                continue
-            between = [t.unit for t in merged[early + 1 : late + 1] if t]
-            if other.work.kernel == task.work.kernel and _can_wait(other.unit, between):
-                task = merged[late] = _together(other, task)
-                merged[early] = None
-    return [task for task in merged if task]
-
-
-def _can_wait(unit: Unit, later: list[Unit]) -> bool:
-    """None of the later units reads what this one writes, or writes what it reads or writes."""
-    written, used = set(unit.writes), {*unit.writes, *unit.reads}
-    return unit.copies is None and all(
-        written.isdisjoint(other.reads) and used.isdisjoint(other.writes) for other in later
-    )
-
-
-def _together(first: Task, second: Task) -> Task:
-    assert isinstance(first.work, Launch)
-    assert isinstance(second.work, Launch)
-    work = replace(
-        second.work,
-        segments=first.work.segments + second.work.segments,
-        grain=min(first.work.grain, second.work.grain),
-        scratch_bytes=max(first.work.scratch_bytes, second.work.scratch_bytes),
-        note=second.work.note
-        if first.work.note in second.work.note
-        else f"{first.work.note}; {second.work.note}",
-    )
-    unit = Unit(
-        tuple(dict.fromkeys(first.unit.reads + second.unit.reads)),
-        tuple(dict.fromkeys(first.unit.writes + second.unit.writes)),
-        _alone(first.unit, second.unit) | _alone(second.unit, first.unit),
-    )
-    return Task(work, unit)
-
-
-def _alone(unit: Unit, beside: Unit) -> frozenset[tuple[Owner, Owner]]:
-    """The aligned pairs of a unit of which the other, running at the same time, reads nothing."""
-    return frozenset(pair for pair in unit.aligned if pair[0] not in beside.reads)
 
 
 def note_of(nodes: tuple[Apply, ...]) -> str:

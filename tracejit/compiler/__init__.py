@@ -13,7 +13,7 @@ import numpy as np
 from tracejit._config import config
 from tracejit._dump import Dump, open_dump
 from tracejit.artifact import HostCall, KernelSource, LaunchSpec, Plan
-from tracejit.assembly import Assembly
+from tracejit.compiler.assembly import Assembly
 from tracejit.codegen.kernel.cost import is_costly
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.printer import print_kernel

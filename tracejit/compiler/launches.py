@@ -1,0 +1,107 @@
+"""Launches before their memory is known, and alike ones merged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tracejit.ir.cluster import Owner
+from tracejit.ir.graph import Apply
+from tracejit.passes.plan_memory import Unit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Launch:
+    """A launch before its memory is known: each segment's arguments are owners with offsets in elements."""
+
+    kernel: str
+    segments: tuple[tuple[tuple[tuple[Owner, int], ...], tuple[int, ...], int], ...]
+    grain: int
+    scratch_bytes: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A host call before its memory is known."""
+
+    node: Apply
+    note: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """A launch or call, and what it does to memory."""
+
+    work: Launch | Call
+    unit: Unit
+
+    @property
+    def kernel(self) -> str | None:
+        return self.work.kernel if isinstance(self.work, Launch) else None
+
+
+FARTHEST = 128
+"""How many launches a launch may wait for."""
+
+
+def merge_alike(tasks: list[Task]) -> list[Task]:
+    """Launches of one kernel that can wait for the last of them run together: an optimizer's updates are one launch."""
+    merged: list[Task | None] = list(tasks)
+    for late in range(len(tasks) - 1, 0, -1):
+        task = merged[late]
+        if task is not None and _may_merge(task):
+            merged[late] = _with_earlier(task, merged, late)
+    return [task for task in merged if task]
+
+
+def _with_earlier(task: Task, merged: list[Task | None], late: int) -> Task:
+    """The task with those before it that can wait for it, which leave the list."""
+    reads, writes = set(task.unit.reads), set(task.unit.writes)
+    for early in range(late - 1, max(late - 1 - FARTHEST, -1), -1):
+        other = merged[early]
+        if other is None:
+            continue
+        if (
+            _may_merge(other)
+            and other.kernel == task.kernel
+            and _can_wait(other.unit, reads, writes)
+        ):
+            task = _together(other, task)
+            merged[early] = None
+        reads.update(other.unit.reads)
+        writes.update(other.unit.writes)
+    return task
+
+
+def _may_merge(task: Task) -> bool:
+    return isinstance(task.work, Launch) and task.unit.copies is None
+
+
+def _can_wait(unit: Unit, reads: set[Owner], writes: set[Owner]) -> bool:
+    """What comes after it reads nothing that the unit writes, and writes nothing that it reads or writes."""
+    return reads.isdisjoint(unit.writes) and writes.isdisjoint((*unit.reads, *unit.writes))
+
+
+def _together(first: Task, second: Task) -> Task:
+    assert isinstance(first.work, Launch)
+    assert isinstance(second.work, Launch)
+    work = replace(
+        second.work,
+        segments=first.work.segments + second.work.segments,
+        grain=min(first.work.grain, second.work.grain),
+        scratch_bytes=max(first.work.scratch_bytes, second.work.scratch_bytes),
+        note=second.work.note
+        if first.work.note in second.work.note
+        else f"{first.work.note}; {second.work.note}",
+    )
+    unit = Unit(
+        tuple(dict.fromkeys(first.unit.reads + second.unit.reads)),
+        tuple(dict.fromkeys(first.unit.writes + second.unit.writes)),
+        _alone(first.unit, second.unit) | _alone(second.unit, first.unit),
+    )
+    return Task(work, unit)
+
+
+def _alone(unit: Unit, beside: Unit) -> frozenset[tuple[Owner, Owner]]:
+    """The aligned pairs of a unit of which the other, running at the same time, reads nothing."""
+    return frozenset(pair for pair in unit.aligned if pair[0] not in beside.reads)
