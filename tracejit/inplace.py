@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tracejit import dispatch
+from tracejit import dispatch, ops
 from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.autograd.tape import is_broadcast
-from tracejit.ops import elementwise, functions
 from tracejit.ops.arguments import cast, value
 from tracejit.ops.registry import REGISTRY
 
@@ -22,7 +21,7 @@ def check_writable(target: Any) -> None:
 def write(target: Any, source: Any) -> Any:
     """Overwrites `target` with `source`, cast and broadcast, as `target[...] = source` does."""
     check_writable(target)
-    source = cast(value(source), target.dtype)
+    source = cast(value(source), target.aval.dtype)
     if source.storage is target.storage and source.layout == target.layout:
         return target  # `t[0] += 1` ends with `t[0] = t[0]`
     # Bound even where the shape is the same: what is assigned has a place of its own on the tape.
@@ -41,15 +40,15 @@ def update(target: Any, result: Any, name: str) -> Any:
         )
     kinds = "biuf"
     if (
-        kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind)
-        and result.dtype.kind + target.dtype.kind != "ui"
+        kinds.index(result.aval.dtype.kind) > kinds.index(target.aval.dtype.kind)
+        and result.aval.dtype.kind + target.aval.dtype.kind != "ui"
     ):
         raise DTypeError(
             at_user_line(
-                f"{name}: the result {result.aval} cannot be cast to {target.dtype.name} in place"
+                f"{name}: the result {result.aval} cannot be cast to {target.aval.dtype.name} in place"
             )
         )
-    dispatch.assign(target, cast(result, target.dtype))
+    dispatch.assign(target, cast(result, target.aval.dtype))
     return target
 
 
@@ -67,42 +66,42 @@ class InPlace:
 
     __slots__ = ()
 
-    abs_ = _in_place("abs_", elementwise.abs)
-    add_ = _in_place("add_", elementwise.add)
-    ceil_ = _in_place("ceil_", elementwise.ceil)
-    clip_ = _in_place("clip_", elementwise.clip)
-    cos_ = _in_place("cos_", functions.cos)
-    div_ = _in_place("div_", elementwise.divide)
-    exp_ = _in_place("exp_", functions.exp)
-    floor_ = _in_place("floor_", elementwise.floor)
-    log_ = _in_place("log_", functions.log)
-    maximum_ = _in_place("maximum_", elementwise.maximum)
-    minimum_ = _in_place("minimum_", elementwise.minimum)
-    mul_ = _in_place("mul_", elementwise.multiply)
-    neg_ = _in_place("neg_", elementwise.negative)
-    pow_ = _in_place("pow_", functions.pow)
-    reciprocal_ = _in_place("reciprocal_", elementwise.reciprocal)
-    relu_ = _in_place("relu_", functions.relu)
-    round_ = _in_place("round_", elementwise.round)
-    sigmoid_ = _in_place("sigmoid_", functions.sigmoid)
-    sin_ = _in_place("sin_", functions.sin)
-    sqrt_ = _in_place("sqrt_", elementwise.sqrt)
-    square_ = _in_place("square_", elementwise.square)
-    sub_ = _in_place("sub_", elementwise.subtract)
-    tanh_ = _in_place("tanh_", functions.tanh)
+    abs_ = _in_place("abs_", ops.abs)
+    add_ = _in_place("add_", ops.add)
+    ceil_ = _in_place("ceil_", ops.ceil)
+    clip_ = _in_place("clip_", ops.clip)
+    cos_ = _in_place("cos_", ops.cos)
+    div_ = _in_place("div_", ops.divide)
+    exp_ = _in_place("exp_", ops.exp)
+    floor_ = _in_place("floor_", ops.floor)
+    log_ = _in_place("log_", ops.log)
+    maximum_ = _in_place("maximum_", ops.maximum)
+    minimum_ = _in_place("minimum_", ops.minimum)
+    mul_ = _in_place("mul_", ops.multiply)
+    neg_ = _in_place("neg_", ops.negative)
+    pow_ = _in_place("pow_", ops.pow)
+    reciprocal_ = _in_place("reciprocal_", ops.reciprocal)
+    relu_ = _in_place("relu_", ops.relu)
+    round_ = _in_place("round_", ops.round)
+    sigmoid_ = _in_place("sigmoid_", ops.sigmoid)
+    sin_ = _in_place("sin_", ops.sin)
+    sqrt_ = _in_place("sqrt_", ops.sqrt)
+    square_ = _in_place("square_", ops.square)
+    sub_ = _in_place("sub_", ops.subtract)
+    tanh_ = _in_place("tanh_", ops.tanh)
 
     __iadd__ = add_
     __isub__ = sub_
     __imul__ = mul_
     __itruediv__ = div_
     __ipow__ = pow_
-    __ifloordiv__ = _in_place("//=", elementwise.floor_divide)
-    __imod__ = _in_place("%=", elementwise.remainder)
-    __iand__ = _in_place("&=", elementwise.bitwise_and)
-    __ior__ = _in_place("|=", elementwise.bitwise_or)
-    __ixor__ = _in_place("^=", elementwise.bitwise_xor)
-    __ilshift__ = _in_place("<<=", elementwise.bitwise_left_shift)
-    __irshift__ = _in_place(">>=", elementwise.bitwise_right_shift)
+    __ifloordiv__ = _in_place("//=", ops.floor_divide)
+    __imod__ = _in_place("%=", ops.remainder)
+    __iand__ = _in_place("&=", ops.bitwise_and)
+    __ior__ = _in_place("|=", ops.bitwise_or)
+    __ixor__ = _in_place("^=", ops.bitwise_xor)
+    __ilshift__ = _in_place("<<=", ops.bitwise_left_shift)
+    __irshift__ = _in_place(">>=", ops.bitwise_right_shift)
 
     def copy_(self, source: Any) -> Any:
         """Overwrites the elements with those of `source`, cast and broadcast; returns the tensor."""

@@ -9,43 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from tracejit import dispatch
+from tracejit import dispatch, ops
 from tracejit._errors import at_user_line
-from tracejit.ops import (
-    contract,
-    creation,
-    elementwise,
-    functions,
-    index,
-    reduce,
-    shape,
-    slicing,
-)
 from tracejit.ops.op import Op
 
 Function = Callable[..., Any]
 
-SAME_NAME = {
-    contract: "dot einsum kron matmul outer tensordot trace vecdot",
-    creation: "full_like ones_like tril triu",
-    elementwise: (
-        "abs add astype bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor ceil clip "
-        "copysign divide equal floor floor_divide greater greater_equal isfinite isinf isnan less less_equal logical_and "
-        "logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive reciprocal "
-        "remainder sign signbit sqrt square subtract trunc where zeros_like"
-    ),
-    functions: (
-        "acos acosh asin asinh atan atan2 atanh cos cosh exp expm1 hypot log log1p log2 log10 logaddexp pow sin sinh tan tanh"
-    ),
-    index: "diagonal take take_along_axis",
-    reduce: (
-        "all any argmax argmin count_nonzero cumulative_prod cumulative_sum max mean min prod std sum var"
-    ),
-    shape: (
-        "broadcast_arrays broadcast_to expand_dims matrix_transpose moveaxis permute_dims reshape squeeze swapaxes transpose"
-    ),
-    slicing: "concat flip meshgrid pad repeat roll split stack tile unstack",
-}
+SAME_NAME = """
+    abs acos acosh add all any argmax argmin asin asinh astype atan atan2 atanh bitwise_and bitwise_invert
+    bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor broadcast_arrays broadcast_to ceil clip concat
+    copysign cos cosh count_nonzero cumulative_prod cumulative_sum diagonal divide dot einsum equal exp
+    expand_dims expm1 flip floor floor_divide full_like greater greater_equal hypot isfinite isinf isnan kron less
+    less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul
+    matrix_transpose max maximum mean meshgrid min minimum moveaxis multiply negative nextafter not_equal
+    ones_like outer pad permute_dims positive pow prod reciprocal remainder repeat reshape roll sign signbit sin
+    sinh split sqrt square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile
+    trace transpose tril triu trunc unstack var vecdot where zeros_like
+""".split()
 """Functions that NumPy has under the same name, which is the array API's, and with the same meaning."""
 
 
@@ -53,7 +33,7 @@ def _scan(function: Function) -> Function:
     """NumPy's older running sums, which take the flat array where no axis is given."""
 
     def scan(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
-        flat, place = (shape.flatten(x), 0) if axis is None else (x, axis)
+        flat, place = (ops.flatten(x), 0) if axis is None else (x, axis)
         return function(flat, axis=place, dtype=dtype)
 
     return scan
@@ -62,29 +42,29 @@ def _scan(function: Function) -> Function:
 def _round(x: Any, decimals: int = 0) -> Any:
     """The nearest number of so many decimals, found as NumPy does."""
     if not decimals:
-        return elementwise.round(x)
+        return ops.round(x)
     power = 10.0 ** abs(decimals)
     if decimals < 0:
-        return elementwise.round(x / power) * power
-    return elementwise.round(x * power) / power
+        return ops.round(x / power) * power
+    return ops.round(x * power) / power
 
 
 OTHER_NAME = {
-    np.amax: reduce.max,
-    np.amin: reduce.min,
+    np.amax: ops.max,
+    np.amin: ops.min,
     np.around: _round,
-    np.cumprod: _scan(reduce.cumulative_prod),
-    np.cumsum: _scan(reduce.cumulative_sum),
-    np.ravel: shape.flatten,
+    np.cumprod: _scan(ops.cumulative_prod),
+    np.cumsum: _scan(ops.cumulative_sum),
+    np.ravel: ops.flatten,
     np.round: _round,
 }
 FOLDS = {
-    np.add: reduce.sum,
-    np.logical_and: reduce.all,
-    np.logical_or: reduce.any,
-    np.maximum: reduce.max,
-    np.minimum: reduce.min,
-    np.multiply: reduce.prod,
+    np.add: ops.sum,
+    np.logical_and: ops.all,
+    np.logical_or: ops.any,
+    np.maximum: ops.max,
+    np.minimum: ops.min,
+    np.multiply: ops.prod,
 }
 """What `ufunc.reduce` is."""
 OTHER_KEYWORD = {
@@ -98,12 +78,8 @@ OTHER_KEYWORD = {
 @cache
 def table() -> dict[Function, Function]:
     """NumPy's function -> tracejit's."""
-    same = {
-        getattr(np, name): getattr(module, name)
-        for module, names in SAME_NAME.items()
-        for name in names.split()
-        if hasattr(np, name)  # some are newer than the oldest NumPy that tracejit takes
-    }
+    # Some names are newer than the oldest NumPy that tracejit takes.
+    same = {getattr(np, name): getattr(ops, name) for name in SAME_NAME if hasattr(np, name)}
     return same | OTHER_NAME
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tracejit import ops
 from tracejit._errors import at_user_line
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval
-from tracejit.ops import composite, contract, elementwise, functions, index, reduce, slicing
-from tracejit.ops import shape as shapes
 
 Method = Callable[..., Any]
 
@@ -70,7 +69,7 @@ def _of_sizes(function: Method) -> Method:
 
 def _transpose(self: Any, *axes: Any) -> Any:
     """The axes in another order, by default reversed; a view."""
-    return _of_sizes(shapes.transpose)(self, *axes) if axes else shapes.transpose(self)
+    return _of_sizes(ops.transpose)(self, *axes) if axes else ops.transpose(self)
 
 
 class Operators:
@@ -114,127 +113,127 @@ class Operators:
             raise TypeError(at_user_line("a 0-d tensor has no length"))
         return self.shape[0]
 
-    __add__ = _binary(elementwise.add)
-    __radd__ = _reflected(elementwise.add)
-    __sub__ = _binary(elementwise.subtract)
-    __rsub__ = _reflected(elementwise.subtract)
-    __mul__ = _binary(elementwise.multiply)
-    __rmul__ = _reflected(elementwise.multiply)
-    __truediv__ = _binary(elementwise.divide)
-    __rtruediv__ = _reflected(elementwise.divide)
-    __floordiv__ = _binary(elementwise.floor_divide)
-    __rfloordiv__ = _reflected(elementwise.floor_divide)
-    __mod__ = _binary(elementwise.remainder)
-    __rmod__ = _reflected(elementwise.remainder)
-    __pow__ = _binary(functions.pow)
-    __rpow__ = _reflected(functions.pow)
-    __and__ = _binary(elementwise.bitwise_and)
-    __rand__ = _reflected(elementwise.bitwise_and)
-    __or__ = _binary(elementwise.bitwise_or)
-    __ror__ = _reflected(elementwise.bitwise_or)
-    __xor__ = _binary(elementwise.bitwise_xor)
-    __rxor__ = _reflected(elementwise.bitwise_xor)
-    __lshift__ = _binary(elementwise.bitwise_left_shift)
-    __rlshift__ = _reflected(elementwise.bitwise_left_shift)
-    __rshift__ = _binary(elementwise.bitwise_right_shift)
-    __rrshift__ = _reflected(elementwise.bitwise_right_shift)
-    __eq__ = _binary(elementwise.equal)
-    __ne__ = _binary(elementwise.not_equal)
-    __lt__ = _binary(elementwise.less)
-    __le__ = _binary(elementwise.less_equal)
-    __gt__ = _binary(elementwise.greater)
-    __ge__ = _binary(elementwise.greater_equal)
-    __matmul__ = _binary(contract.matmul)
-    __rmatmul__ = _reflected(contract.matmul)
-    __neg__ = _method(elementwise.negative)
-    __pos__ = _method(elementwise.positive)
-    __abs__ = _method(elementwise.abs)
-    __invert__ = _method(elementwise.bitwise_invert)
+    __add__ = _binary(ops.add)
+    __radd__ = _reflected(ops.add)
+    __sub__ = _binary(ops.subtract)
+    __rsub__ = _reflected(ops.subtract)
+    __mul__ = _binary(ops.multiply)
+    __rmul__ = _reflected(ops.multiply)
+    __truediv__ = _binary(ops.divide)
+    __rtruediv__ = _reflected(ops.divide)
+    __floordiv__ = _binary(ops.floor_divide)
+    __rfloordiv__ = _reflected(ops.floor_divide)
+    __mod__ = _binary(ops.remainder)
+    __rmod__ = _reflected(ops.remainder)
+    __pow__ = _binary(ops.pow)
+    __rpow__ = _reflected(ops.pow)
+    __and__ = _binary(ops.bitwise_and)
+    __rand__ = _reflected(ops.bitwise_and)
+    __or__ = _binary(ops.bitwise_or)
+    __ror__ = _reflected(ops.bitwise_or)
+    __xor__ = _binary(ops.bitwise_xor)
+    __rxor__ = _reflected(ops.bitwise_xor)
+    __lshift__ = _binary(ops.bitwise_left_shift)
+    __rlshift__ = _reflected(ops.bitwise_left_shift)
+    __rshift__ = _binary(ops.bitwise_right_shift)
+    __rrshift__ = _reflected(ops.bitwise_right_shift)
+    __eq__ = _binary(ops.equal)
+    __ne__ = _binary(ops.not_equal)
+    __lt__ = _binary(ops.less)
+    __le__ = _binary(ops.less_equal)
+    __gt__ = _binary(ops.greater)
+    __ge__ = _binary(ops.greater_equal)
+    __matmul__ = _binary(ops.matmul)
+    __rmatmul__ = _reflected(ops.matmul)
+    __neg__ = _method(ops.negative)
+    __pos__ = _method(ops.positive)
+    __abs__ = _method(ops.abs)
+    __invert__ = _method(ops.bitwise_invert)
 
     # Elements
 
-    astype = elementwise.astype
-    clip = elementwise.clip
-    abs = _method(elementwise.abs)
-    ceil = _method(elementwise.ceil)
-    cos = _method(functions.cos)
-    erf = _method(functions.erf)
-    exp = _method(functions.exp)
-    expm1 = _method(functions.expm1)
-    floor = _method(elementwise.floor)
-    isfinite = _method(elementwise.isfinite)
-    isinf = _method(elementwise.isinf)
-    isnan = _method(elementwise.isnan)
-    log = _method(functions.log)
-    log1p = _method(functions.log1p)
-    log2 = _method(functions.log2)
-    log10 = _method(functions.log10)
-    pow = functions.pow
-    reciprocal = _method(elementwise.reciprocal)
-    relu = _method(functions.relu)
-    round = _method(elementwise.round)
-    sigmoid = _method(functions.sigmoid)
-    sign = _method(elementwise.sign)
-    sin = _method(functions.sin)
-    sqrt = _method(elementwise.sqrt)
-    square = _method(elementwise.square)
-    tan = _method(functions.tan)
-    tanh = _method(functions.tanh)
-    trunc = _method(elementwise.trunc)
+    astype = ops.astype
+    clip = ops.clip
+    abs = _method(ops.abs)
+    ceil = _method(ops.ceil)
+    cos = _method(ops.cos)
+    erf = _method(ops.erf)
+    exp = _method(ops.exp)
+    expm1 = _method(ops.expm1)
+    floor = _method(ops.floor)
+    isfinite = _method(ops.isfinite)
+    isinf = _method(ops.isinf)
+    isnan = _method(ops.isnan)
+    log = _method(ops.log)
+    log1p = _method(ops.log1p)
+    log2 = _method(ops.log2)
+    log10 = _method(ops.log10)
+    pow = ops.pow
+    reciprocal = _method(ops.reciprocal)
+    relu = _method(ops.relu)
+    round = _method(ops.round)
+    sigmoid = _method(ops.sigmoid)
+    sign = _method(ops.sign)
+    sin = _method(ops.sin)
+    sqrt = _method(ops.sqrt)
+    square = _method(ops.square)
+    tan = _method(ops.tan)
+    tanh = _method(ops.tanh)
+    trunc = _method(ops.trunc)
 
     # Folds
 
-    all = _fold(reduce.all)
-    any = _fold(reduce.any)
-    argmax = _fold(reduce.argmax)
-    argmin = _fold(reduce.argmin)
-    cumprod = _fold(reduce.cumulative_prod)
-    cumsum = _fold(reduce.cumulative_sum)
-    max = _fold(reduce.max)
-    mean = _fold(reduce.mean)
-    min = _fold(reduce.min)
-    prod = _fold(reduce.prod)
-    std = _fold(reduce.std)
-    sum = _fold(reduce.sum)
-    var = _fold(reduce.var)
+    all = _fold(ops.all)
+    any = _fold(ops.any)
+    argmax = _fold(ops.argmax)
+    argmin = _fold(ops.argmin)
+    cumprod = _fold(ops.cumulative_prod)
+    cumsum = _fold(ops.cumulative_sum)
+    max = _fold(ops.max)
+    mean = _fold(ops.mean)
+    min = _fold(ops.min)
+    prod = _fold(ops.prod)
+    std = _fold(ops.std)
+    sum = _fold(ops.sum)
+    var = _fold(ops.var)
 
-    log_softmax = composite.log_softmax
-    logsumexp = _fold(composite.logsumexp)
-    softmax = composite.softmax
+    log_softmax = ops.log_softmax
+    logsumexp = _fold(ops.logsumexp)
+    softmax = ops.softmax
 
     # Products
 
-    dot = contract.dot
-    matmul = contract.matmul
-    outer = contract.outer
-    trace = contract.trace
+    dot = ops.dot
+    matmul = ops.matmul
+    outer = ops.outer
+    trace = ops.trace
 
     # Arrangement
 
-    diagonal = index.diagonal
-    take = index.take
-    broadcast_to = _of_sizes(shapes.broadcast_to)
-    expand_dims = shapes.expand_dims
-    flatten = shapes.flatten
-    flip = slicing.flip
-    moveaxis = shapes.moveaxis
-    permute = _of_sizes(shapes.permute_dims)
-    repeat = slicing.repeat
-    reshape = _of_sizes(shapes.reshape)
-    roll = slicing.roll
-    split = slicing.split
-    squeeze = shapes.squeeze
-    tile = slicing.tile
-    swapaxes = shapes.swapaxes
+    diagonal = ops.diagonal
+    take = ops.take
+    broadcast_to = _of_sizes(ops.broadcast_to)
+    expand_dims = ops.expand_dims
+    flatten = ops.flatten
+    flip = ops.flip
+    moveaxis = ops.moveaxis
+    permute = _of_sizes(ops.permute_dims)
+    repeat = ops.repeat
+    reshape = _of_sizes(ops.reshape)
+    roll = ops.roll
+    split = ops.split
+    squeeze = ops.squeeze
+    tile = ops.tile
+    swapaxes = ops.swapaxes
     transpose = _transpose
-    unstack = slicing.unstack
+    unstack = ops.unstack
 
     @property
     def T(self) -> Any:
         """The axes in reverse order; a view."""
-        return shapes.transpose(self)
+        return ops.transpose(self)
 
     @property
     def mT(self) -> Any:
         """The last two axes exchanged; a view."""
-        return shapes.matrix_transpose(self)
+        return ops.matrix_transpose(self)
