@@ -13,13 +13,13 @@ import numpy as np
 from tracejit._config import config
 from tracejit._dump import Dump, open_dump
 from tracejit.artifact import HostCall, KernelSource, LaunchSpec, Plan
-from tracejit.compiler.assembly import Assembly
 from tracejit.codegen.kernel.cost import is_costly
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.codegen.llvm.emit import emit
 from tracejit.codegen.llvm.target import TARGETS, Target
+from tracejit.compiler.assembly import Assembly
 from tracejit.ir.cluster import Step
 from tracejit.ir.graph import Graph
 from tracejit.ir.printer import print_graph

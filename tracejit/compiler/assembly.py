@@ -19,14 +19,14 @@ from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.lower import lower
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.scatter import lower_scatter
+from tracejit.compiler.launches import Call, Launch, Task, merge_alike
+from tracejit.compiler.products import product_segments
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step, Temporary
 from tracejit.ir.graph import Apply, Graph, Input, Node, ScalarInput
-from tracejit.compiler.launches import Call, Launch, Task, merge_alike
 from tracejit.ops.op import Layout
 from tracejit.passes.expand import store
 from tracejit.passes.layouts import Layouts, relabel, row_major
 from tracejit.passes.plan_memory import Memory, Unit, nbytes, plan_memory
-from tracejit.compiler.products import product_segments
 from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES
 
 Emit = Callable[[Kernel], KernelSource]

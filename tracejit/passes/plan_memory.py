@@ -130,19 +130,15 @@ class Planner:
         """First fit, the largest first, over the intervals in which homes are needed."""
         homes = [home for home in self.tenants if home not in self.fixed]
         homes.sort(key=lambda home: (-nbytes(home), self.first[home]))
-        placed: list[tuple[int, int, Owner]] = []
+        placed: list[tuple[int, int, int, int]] = []
         offsets: dict[Owner, Argument] = {}
         for home in homes:
             first, last = self._interval(home)
-            rivals = (
-                (start, stop)
-                for start, stop, other in placed
-                if self._interval(other)[0] <= last and first <= self._interval(other)[1]
-            )
+            rivals = ((start, stop) for a, b, start, stop in placed if a <= last and first <= b)
             start = _first_gap(rivals, nbytes(home))
-            placed.append((start, start + nbytes(home), home))
+            placed.append((first, last, start, start + nbytes(home)))
             offsets[home] = Argument(Place.ARENA, 0, start)
-        return offsets, max((stop for _, stop, _ in placed), default=0)
+        return offsets, max((stop for *_, stop in placed), default=0)
 
 
 def nbytes(owner: Owner) -> int:
