@@ -6,6 +6,7 @@ import os
 import tempfile
 
 import hypothesis
+import pytest
 
 # Before tracejit is imported, and inherited by the processes that tests start.
 _cache = tempfile.TemporaryDirectory(prefix="tracejit-tests-", ignore_cleanup_errors=True)
@@ -15,3 +16,11 @@ hypothesis.settings.register_profile(
     "tracejit", deadline=None, database=None, derandomize=True, print_blob=True
 )
 hypothesis.settings.load_profile("tracejit")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write the listings that tests compare with as the code makes them now",
+    )
