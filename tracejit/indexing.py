@@ -74,7 +74,7 @@ def _is_single(value: Any) -> bool:
 def _element(value: Any, x: Tensor) -> Any:
     """One element in `x`'s dtype."""
     value = dispatch.lift(np.asarray(value) if isinstance(value, NUMBERS) else value)
-    return cast(reshape(value, ()), x.dtype)
+    return cast(reshape(value, ()), x.aval.dtype)
 
 
 def _trimmed(value: Any, ndim: int) -> Any:

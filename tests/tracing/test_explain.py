@@ -1,0 +1,69 @@
+"""What `tj.explain` says."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+import tracejit as tj
+
+
+@tj.compile
+def model(x, deep=False):
+    y = (x * 2).tanh()
+    return y.exp() if deep else y
+
+
+def test_a_function_that_was_not_called_has_nothing_but_its_place():
+    found = tj.explain(tj.compile(model.function))
+    assert (found.tier, found.graphs, found.kernels) == (0, (), ())
+    assert found.reasons[0].endswith("it has not been called yet")
+    assert f"test_explain.py:{model.function.__code__.co_firstlineno}" in found.reasons[0]
+
+
+def test_every_op_has_its_line():
+    f = tj.compile(model.function)
+    f(tj.ones(3))
+    (graph,) = tj.explain(f).graphs
+    first = model.function.__code__.co_firstlineno
+    assert {node.loc.line for node in graph.applies} == {first + 2}
+    assert "tanh" in str(tj.explain(f))
+
+
+def test_kernels_tell_what_they_compute_and_move():
+    f = tj.compile(model.function)
+    f(tj.ones(1000))
+    found = tj.explain(f)
+    (kernel,) = found.kernels
+    assert "multiply, tanh" in kernel.computes
+    assert kernel.nbytes >= 8000
+    assert found.memory.bytes_moved == kernel.nbytes
+
+
+def test_recompiles_tell_what_changed():
+    f = tj.compile(model.function)
+    for x, deep in [
+        (tj.ones(3), False),
+        (tj.ones(4), False),
+        (tj.ones(4), True),
+        (tj.ones((2, 2)).T[0], True),
+    ]:
+        f(x, deep)
+    shape, ops, strides = tj.explain(f).recompiles
+    assert shape == "input 0: f32[3] -> f32[4]"
+    assert "exp is new" in ops
+    assert strides == "input 0: f32[4] -> f32[2] strides (2,)"
+
+
+def test_methods_and_wrapped_functions_are_found():
+    @functools.wraps(model)
+    def wrapped(x):
+        return model(x)
+
+    assert tj.explain(wrapped).name == "model"
+
+
+def test_what_is_not_compiled_cannot_be_explained():
+    with pytest.raises(TypeError, match="not a compiled function"):
+        tj.explain(len)
