@@ -251,11 +251,12 @@ class Tensor(Operators, InPlace, NumPyProtocols):
         views = []
         tensor = self
         while tensor.origin is not None:
-            views.append(tensor)
-            tensor = tensor.origin[0]
+            parent, op, params = tensor.origin
+            views.append((tensor, op, params))
+            tensor = parent
         twin = make(tensor.storage, tensor.layout, tensor.aval)
-        for view in reversed(views):
-            twin = make(view.storage, view.layout, view.aval, (twin, *view.origin[1:]))
+        for view, op, params in reversed(views):
+            twin = make(view.storage, view.layout, view.aval, (twin, op, params))
         return twin
 
     def backward(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -314,3 +315,26 @@ def test_backward_frees_what_was_saved() -> None:
     assert inner() is not None
     z.sum().backward()
     assert inner() is None
+
+
+# Threads and depth
+
+
+def test_no_grad_holds_for_its_own_thread() -> None:
+    x = leaf(1.0)
+    with tj.no_grad(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: (x * 2).requires_grad).result()
+        assert not (x * 2).requires_grad
+
+
+def test_views_of_views_of_any_depth_can_be_differentiated_and_written() -> None:
+    with tj.config.scope(eager="numpy"):
+        x = leaf(*range(1500))
+        base = x * 1
+        view = base
+        for _ in range(1499):
+            view = view[1:]
+        view *= 2
+        (base.sum() + view.sum()).backward()
+    assert x.grad[:-1].tolist() == [1] * 1499
+    assert x.grad[-1].item() == 4
