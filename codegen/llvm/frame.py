@@ -275,13 +275,14 @@ class Frame:
         if stmt.add:
             value = self.added(stmt, self.read(stmt, base, number), value)
         if not self.is_run(stmt.address):
-            memory.scatter(self.b, self.lane_pointers(stmt, base, number), value, self.full(mask))
+            pointers = self.lane_pointers(stmt, base, number)
+            memory.scatter(self.b, pointers, value, stmt.buffer.dtype, self.full(mask))
             return
         pointer = self.run_pointer(stmt, base, number)
         if mask is None:
             memory.store(self.b, pointer, value, stmt.buffer.dtype)
         else:
-            memory.store_masked(self.b, pointer, value, mask)
+            memory.store_masked(self.b, pointer, value, stmt.buffer.dtype, mask)
 
     def added(self, stmt: Store, old: Value, new: Value) -> Value:
         dtype = stmt.buffer.dtype

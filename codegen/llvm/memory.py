@@ -8,7 +8,6 @@ from tracejit.codegen.llvm.types import Type
 from tracejit.dtypes import DType, bool_
 
 POINTER = Type("ptr")
-I1 = Type("i1")
 
 
 def memory_type(dtype: DType, width: int = 0) -> Type:
@@ -41,30 +40,44 @@ def store(b: Builder, pointer: Value, value: Value, dtype: DType) -> None:
     b.line(f"store {to_memory(b, value)}, {pointer}, align {dtype.itemsize}")
 
 
+# The masked intrinsics are written as they were before LLVM 22, with the alignment as an operand: it upgrades them on reading.
+
+
 def load_masked(b: Builder, pointer: Value, dtype: DType, mask: Value) -> Value:
     """Elements in a row; where the mask is false memory is not touched and the value is zero."""
     type = memory_type(dtype, mask.type.width)
-    zero = b.value("zeroinitializer", type)
-    value = b.call(f"llvm.masked.load.{type.suffix}.p0", type, pointer, mask, zero, pure=False)
-    return from_memory(value, dtype)
+    name = f"llvm.masked.load.{type.suffix}.p0"
+    return from_memory(b.call(name, type, *_read(b, pointer, type, dtype, mask), pure=False), dtype)
 
 
-def store_masked(b: Builder, pointer: Value, value: Value, mask: Value) -> None:
-    stored = to_memory(b, value)
-    type = stored.type
-    b.module.declare(f"void @llvm.masked.store.{type.suffix}.p0({type}, ptr, {mask.type})")
-    b.line(f"call void @llvm.masked.store.{type.suffix}.p0({stored}, {pointer}, {mask})")
+def store_masked(b: Builder, pointer: Value, value: Value, dtype: DType, mask: Value) -> None:
+    _write(b, "store", pointer, value, dtype, mask)
 
 
 def gather(b: Builder, pointers: Value, dtype: DType, mask: Value) -> Value:
-    type = memory_type(dtype, pointers.type.width)
-    zero = b.value("zeroinitializer", type)
+    """Elements anywhere; zero where the mask is false."""
+    type = memory_type(dtype, mask.type.width)
     name = f"llvm.masked.gather.{type.suffix}.{pointers.type.suffix}"
-    return from_memory(b.call(name, type, pointers, mask, zero, pure=False), dtype)
+    return from_memory(
+        b.call(name, type, *_read(b, pointers, type, dtype, mask), pure=False), dtype
+    )
 
 
-def scatter(b: Builder, pointers: Value, value: Value, mask: Value) -> None:
-    stored = to_memory(b, value)
-    name = f"llvm.masked.scatter.{stored.type.suffix}.{pointers.type.suffix}"
-    b.module.declare(f"void @{name}({stored.type}, {pointers.type}, {mask.type})")
-    b.line(f"call void @{name}({stored}, {pointers}, {mask})")
+def scatter(b: Builder, pointers: Value, value: Value, dtype: DType, mask: Value) -> None:
+    """In the order of the lanes, where two meet."""
+    _write(b, "scatter", pointers, value, dtype, mask)
+
+
+def _read(b: Builder, place: Value, type: Type, dtype: DType, mask: Value) -> tuple[Value, ...]:
+    return place, _alignment(b, dtype), mask, b.value("zeroinitializer", type)
+
+
+def _write(b: Builder, kind: str, place: Value, value: Value, dtype: DType, mask: Value) -> None:
+    operands = (to_memory(b, value), place, _alignment(b, dtype), mask)
+    name = f"llvm.masked.{kind}.{operands[0].type.suffix}.{place.type.suffix}"
+    b.module.declare(f"void @{name}({', '.join(str(operand.type) for operand in operands)})")
+    b.line(f"call void @{name}({', '.join(map(str, operands))})")
+
+
+def _alignment(b: Builder, dtype: DType) -> Value:
+    return b.constant(Type("i32"), dtype.itemsize)
