@@ -5,7 +5,7 @@ The state is a tensor that every draw reads and advances, so that eager and comp
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from collections.abc import Callable, Sequence
 from math import prod
@@ -99,7 +99,7 @@ class Generator:
 
 def _seed(seed: int | None) -> int:
     if seed is None:
-        return secrets.randbits(64)
+        return int.from_bytes(os.urandom(8), "little")
     if not isinstance(seed, (int, np.integer)):
         raise TypeError(at_user_line(f"a seed is an integer, got {seed!r}"))
     return int(seed)
