@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from tracejit._config import config
 from tracejit.artifact import Argument, BufferSpec, LaunchSpec, Place, Plan, Segment
+from tracejit.runtime.cpu.gemm import gemm_source
 from tracejit.runtime.cpu.target import LEVELS, target_level
 from tracejit.runtime.gemm import DEPTH, DIMS, KERNELS, PANEL_BYTES, SCRATCH_BYTES, gemm_segment
 from tracejit.runtime.program import Program
@@ -157,3 +160,26 @@ def test_a_large_product_has_work_for_many_threads_and_a_small_one_for_one() -> 
     assert gemm_segment(1, 1024, 1024, 1024, a=(0, 1024, 1), b=(0, 1024, 1))[1:] >= (16, 1)
     _, tasks, grain = gemm_segment(1, 32, 32, 32, a=(0, 32, 1), b=(0, 32, 1))
     assert tasks <= grain
+
+
+@pytest.mark.parametrize("dtype", sorted(KERNELS))
+@pytest.mark.parametrize(
+    ("level", "triple", "cpu"),
+    [
+        ("sse", "x86_64-unknown-linux-gnu", "x86-64"),
+        ("avx2", "x86_64-unknown-linux-gnu", "haswell"),
+        ("avx512", "x86_64-unknown-linux-gnu", "skylake-avx512"),
+        ("neon", "aarch64-unknown-linux-gnu", "neoverse-n1"),
+    ],
+)
+def test_kernels_compile_for_the_least_processor_of_a_level(
+    dtype: str, level: str, triple: str, cpu: str
+) -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    machine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=cpu, opt=2, reloc="pic", codemodel="small"
+    )
+    module = llvm.parse_assembly(gemm_source(dtype, LEVELS[level]).text, llvm.create_context())
+    called = set(re.findall(r"^\s+(?:callq?|bl)\s+([\w.]+)", machine.emit_assembly(module), re.M))
+    assert called <= {function.name for function in module.functions} | {"memset"}
