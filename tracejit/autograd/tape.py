@@ -145,7 +145,7 @@ def _note(op: Op, args: tuple[Any, ...], params: Params, out: Any) -> None:
     """Puts `out` on the tape if a gradient can flow from it to an argument."""
     if not out.aval.dtype.is_float:
         return
-    edges = tuple(edge_of(arg) for arg in args)
+    edges = tuple([edge_of(arg) for arg in args])
     if not any(edges):
         return
     if op.vjp is None:
@@ -154,13 +154,13 @@ def _note(op: Op, args: tuple[Any, ...], params: Params, out: Any) -> None:
     rule = pullback(
         op,
         out.aval,
-        tuple(arg.aval for arg in args),
+        tuple([arg.aval for arg in args]),
         tuple(params.items()),
-        tuple(edge is not None for edge in edges),
+        tuple([edge is not None for edge in edges]),
     )
     if rule.gives:
         values = (out, *args)
-        saved = tuple(_save(values[place], place, values, edges) for place in rule.needs)
+        saved = tuple([_save(values[place], place, values, edges) for place in rule.needs])
         attach(out, Node(op.name, out.aval, edges, _Apply(rule), saved, user_location()))
 
 
@@ -207,15 +207,20 @@ def _no_rule(node: Node, ct: Any) -> tuple[Any, ...]:
 
 
 def _refuse_leaf(target: Any, base: Any) -> None:
-    for tensor, name in ((target, "a leaf"), (base, "a view of a leaf")):
-        handle: Handle | None = tensor.autograd
-        if handle is not None and handle.requires_grad and handle.node is None:
-            raise AutogradError(
-                at_user_line(
-                    f"{'a leaf' if target is base else name} Variable that requires grad is being used in an in-place "
-                    "operation; write to it under tj.no_grad()"
-                )
-            )
+    if not _is_leaf(target) and not _is_leaf(base):
+        return
+    what = "a leaf" if _is_leaf(target) else "a view of a leaf"
+    message = (
+        f"{what} Variable that requires grad is being used in an in-place operation; "
+        "write to it under tj.no_grad()"
+    )
+    raise AutogradError(at_user_line(message))
+
+
+def _is_leaf(tensor: Any) -> bool:
+    """Whether gradients of `tensor` end there."""
+    handle: Handle | None = tensor.autograd
+    return handle is not None and handle.requires_grad and handle.node is None
 
 
 def _keep_what_the_write_destroys(edge: Edge | None, target: Any) -> None:
@@ -267,6 +272,8 @@ class _Replace:
 def is_broadcast(tensor: Any) -> bool:
     """Whether several elements of `tensor` lie at one place."""
     layout = tensor.layout
+    if 0 not in layout.strides:
+        return False
     return prod(layout.shape) > 1 and any(
         stride == 0 and extent > 1 for stride, extent in zip(layout.strides, layout.shape)
     )
