@@ -156,3 +156,10 @@ def test_tensors_made_of_arrays_keep_them_alive() -> None:
     assert t[999].item() == again[999].item() == 999
     array = tj.arange(1000).numpy()
     assert array[999] == 999
+
+
+def test_programs_written_against_the_array_api_find_its_namespace() -> None:
+    x = tj.tensor([1.0, 4.0])
+    xp = x.__array_namespace__()
+    assert xp is tj
+    assert xp.sqrt(x).to_device("cpu").tolist() == [1, 2]

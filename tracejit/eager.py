@@ -22,8 +22,12 @@ from tracejit.storage import Storage, as_array, is_row_major, row_major
 from tracejit.tensor import Tensor, fresh, from_array, make, view_of
 
 
+MOST_EXECUTABLES = 1 << 14
+"""Programs whose shapes keep changing must not fill the memory."""
+
+
 class Eager:
-    """Computes at once. Its executables are kept for the life of the process."""
+    """Computes at once, each op by a program of its own that is kept for the next time."""
 
     def __init__(self) -> None:
         self._executables: dict[tuple[object, ...], Any] = {}
@@ -50,7 +54,7 @@ class Eager:
         storage.note_write()
 
     def _execute(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
-        key: list[Any] = [op]
+        key: list[Any] = [op, config.target]
         addresses: list[int] = []
         scalars: list[bool | int | float] = []
         for arg in args:
@@ -66,6 +70,8 @@ class Eager:
             key.extend(map(_distinct, params.items()))
         found = self._executables.get(tuple(key))
         if found is None:
+            if len(self._executables) >= MOST_EXECUTABLES:
+                self._executables.clear()
             found = self._executables[tuple(key)] = _compile(op, args, params)
         run, aval, layout, size = found
         (buffer,) = run(addresses, scalars)

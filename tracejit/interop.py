@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -104,6 +105,9 @@ class NumPyProtocols:
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0  # kDLCPU
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return sys.modules["tracejit"]
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", (None,))
         if method == "at":
@@ -117,7 +121,7 @@ class NumPyProtocols:
         if method == "reduce" and ufunc in FOLDS and kwargs.keys() <= {"axis", "dtype", "keepdims"}:
             # np.add.reduce folds the first axis where np.sum folds all.
             return _deliver(FOLDS[ufunc](*inputs, **{"axis": 0, **kwargs}), out)
-        return _deliver(_by_numpy(getattr(ufunc, method), inputs, kwargs), out)
+        return _deliver(by_numpy(getattr(ufunc, method), inputs, kwargs), out)
 
     def __array_function__(
         self,
@@ -129,7 +133,7 @@ class NumPyProtocols:
         ours = table().get(function)
         call = None if ours is None else _translated(function, ours, args, kwargs)
         if ours is None or call is None:
-            return _by_numpy(function, args, kwargs)
+            return by_numpy(function, args, kwargs)
         positional, named, out = call
         return _deliver(ours(*positional, **named), (out,))
 
@@ -181,7 +185,7 @@ def _deliver(result: Any, out: tuple[Any, ...]) -> Any:
     return target.copy_(result)
 
 
-def _by_numpy(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def by_numpy(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """NumPy's own function on the memory of the tensors; arrays in its result become tensors again."""
     return _tensors(function(*_arrays(args, function), **_arrays(kwargs, function)))
 

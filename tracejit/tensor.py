@@ -162,6 +162,11 @@ class Tensor(Operators, InPlace, NumPyProtocols):
             moved = self.astype(target, copy=False)
         return moved.copy() if copy and moved is self else moved
 
+    def to_device(self, device: str, /, *, stream: None = None) -> Tensor:
+        """On another device: the array API's name of `to`."""
+        check_device(device)
+        return self
+
     def __reduce__(self) -> tuple[object, ...]:
         raw = np.array(as_array(self)).view(
             f"V{self.aval.dtype.itemsize}"
