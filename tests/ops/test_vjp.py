@@ -11,7 +11,7 @@ import pytest
 from tests.ops.gradient import check_gradient, pullback
 from tests.ops.interpreter import lift
 from tracejit import ops
-from tracejit.ops.reduce import linear_scan
+from tracejit.ops.scan import linear_scan
 from tracejit.ops.slicing import update_slice
 
 RNG = np.random.default_rng(5)

@@ -23,7 +23,6 @@ from tracejit.ops.arguments import (
     broadcast_shapes,
     cast,
     in_range,
-    number_as,
     one_device,
     refuse,
     value_or_number,
@@ -289,7 +288,7 @@ def logical(name: str, *, eval: Rule, scalar: Rule, doc: str = "") -> Op:
         Op(
             name=name,
             infer=_broadcasting_infer(name, scalar, dtypes.bool_),
-            eval=eval,
+            eval=in_single(eval),
             recipe=Pointwise(scalar),
             coerce=coerce,
             doc=doc,
@@ -401,10 +400,3 @@ def record(
 def extern(name: str, **fields: Any) -> Op:
     """An op with no kernel: its `eval` computes it."""
     return record(name, recipe=Extern(), **fields)
-
-
-__all__ = [
-    "NARROW_REDUCTION", "Vjp", "add_up", "as_given", "carries_gradient", "comparison", "computing_dtype", "extern",
-    "in_single", "logical", "number_as", "pointwise", "record", "reduction", "reduction_groups", "reshape_to",
-    "unbroadcast", "view",
-]  # fmt: skip

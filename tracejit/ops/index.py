@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from operator import index as as_index
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tracejit import dtypes
-from tracejit._errors import ShapeError, at_user_line
+from tracejit._errors import ShapeError
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, aval
 from tracejit.ops.arguments import (
@@ -25,6 +24,7 @@ from tracejit.ops.arguments import (
 from tracejit.ops.creation import arange
 from tracejit.ops.elementwise import add, constant, less, multiply, where
 from tracejit.ops.families import extern, record, reshape_to
+from tracejit.ops.keys import Basic, Selection, index_value, integers_only, select
 from tracejit.ops.op import Gather, Op, Params, Pointwise, ScatterAdd
 from tracejit.ops.shape import broadcast_to, expand_dims, permute_dims, ravel, reshape
 from tracejit.ops.slicing import slice_, update_slice
@@ -32,29 +32,17 @@ from tracejit.ops.slicing import slice_, update_slice
 # the records
 
 
-def _integers(name: str, indices: Aval) -> None:
-    if not indices.dtype.is_integer:
-        refuse(IndexError, name, (indices,), "an index must be of an integer dtype")
-
-
 def _indexed_coerce(name: str) -> Any:
     def coerce(x: Any, indices: Any, *updates: Any, axis: int) -> tuple[tuple[Any, ...], Params]:
         x = value(x)
         indices = index_value(indices)
-        _integers(name, indices.aval)
+        integers_only(name, indices.aval)
         rest = (cast(value_or_number(update), x.aval.dtype) for update in updates)
         return (x, cast(indices, dtypes.int64), *rest), {
             "axis": normal_axis(axis, x.aval.ndim, name)
         }
 
     return coerce
-
-
-def index_value(indices: Any) -> Any:
-    """An array of indices as a value; an empty list holds integers."""
-    if isinstance(indices, list | tuple) and not np.asarray(indices).size:
-        return value(np.asarray(indices, np.int64))
-    return value(indices)
 
 
 def _replaced(x: Aval, axis: int, by: Shape) -> Shape:
@@ -238,7 +226,7 @@ def one_hot(labels: Any, num_classes: int, *, dtype: Any = dtypes.float32) -> An
             [1., 0., 0.]])
     """
     labels = index_value(labels)
-    _integers("one_hot", labels.aval)
+    integers_only("one_hot", labels.aval)
     places = expand_dims(cast(labels, dtypes.int64), -1)
     return _one_hot(
         places, axis=labels.aval.ndim, depth=as_index(num_classes), dtype=dtypes.as_dtype(dtype)
@@ -246,130 +234,6 @@ def one_hot(labels: Any, num_classes: int, *, dtype: Any = dtypes.float32) -> An
 
 
 # general indexing
-
-
-@dataclass(frozen=True, slots=True)
-class Basic:
-    """What integers, slices and new axes select: a slice of each axis, and the shape in which it is seen."""
-
-    start: tuple[int, ...]
-    stop: tuple[int, ...]
-    step: tuple[int, ...]
-    shape: tuple[int, ...]
-
-    @property
-    def bounds(self) -> Params:
-        return {"start": self.start, "stop": self.stop, "step": self.step}
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """A key taken apart: `basic` keeps an axis of extent 1 for each integer and new axis where `arrays` are to follow.
-
-    arrays   axis of the basic part -> array of indices
-    dropped  axes of the basic part that integers selected from
-    """
-
-    basic: Basic
-    arrays: dict[int, Any]
-    dropped: tuple[int, ...]
-
-
-def select(shape: tuple[int, ...], key: Any) -> Selection:
-    """What `key` selects from an array of `shape`. IndexError as in NumPy."""
-    bounds: list[tuple[int, int, int]] = []
-    seen: list[int] = []
-    arrays: dict[int, Any] = {}
-    dropped: list[int] = []
-    for item in _full_key(shape, key):
-        if item is None:
-            seen.append(1)
-            continue
-        extent = shape[len(bounds)]
-        if isinstance(item, slice):
-            bounds.append(_slice_bounds(item, extent))
-        elif _is_integer(item):
-            place = _place(as_index(item), extent, len(bounds))
-            bounds.append((place, place + 1, 1))
-            dropped.append(len(seen))
-        else:
-            arrays[len(seen)] = _index_array(item, extent, len(bounds))
-            bounds.append((0, extent, 1))
-        seen.append(len(range(*bounds[-1])))
-    start, stop, step = zip(*bounds) if bounds else ((), (), ())
-    if not arrays:
-        seen = [extent for at, extent in enumerate(seen) if at not in dropped]
-    return Selection(Basic(start, stop, step, tuple(seen)), arrays, tuple(dropped))
-
-
-def _full_key(shape: tuple[int, ...], key: Any) -> list[Any]:
-    """`key` with one item for each axis: an ellipsis, or the end, stands for whole axes."""
-    items = list(key) if isinstance(key, tuple) else [key]
-    ellipses = [at for at, item in enumerate(items) if item is Ellipsis]
-    used = sum(item is not None and item is not Ellipsis for item in items)
-    if len(ellipses) > 1:
-        raise IndexError(at_user_line("an index can only have a single ellipsis ('...')"))
-    if used > len(shape):
-        raise IndexError(
-            at_user_line(
-                f"too many indices: the array has {len(shape)} dimensions, {used} were indexed"
-            )
-        )
-    at = ellipses[0] if ellipses else len(items)
-    return [*items[:at], *[slice(None)] * (len(shape) - used), *items[at + 1 :]]
-
-
-def _is_integer(item: Any) -> bool:
-    if isinstance(item, bool | np.bool_):
-        raise IndexError(
-            at_user_line("a bool is no index; a mask is an array of the shape that it selects from")
-        )
-    return isinstance(item, int | np.integer) or (
-        isinstance(item, np.ndarray) and not item.shape and item.dtype.kind in "iu"
-    )
-
-
-def _slice_bounds(item: slice, extent: int) -> tuple[int, int, int]:
-    bounds = item.indices(extent)
-    places = range(*bounds)
-    # Bounds of an empty slice may lie outside the axis.
-    return bounds if places else (0, 0, 1)
-
-
-def _place(index: int, extent: int, axis: int) -> int:
-    if not -extent <= index < extent:
-        raise IndexError(
-            at_user_line(f"index {index} is out of bounds for axis {axis} with size {extent}")
-        )
-    return index % extent
-
-
-def _index_array(item: Any, extent: int, axis: int) -> Any:
-    """An array of int64 indices; those already known are checked."""
-    if isinstance(item, slice | float | str):
-        raise IndexError(
-            at_user_line(
-                f"{item!r} is no index: use integers, slices, None, ... or arrays of integers"
-            )
-        )
-    if not hasattr(item, "aval"):
-        known = (
-            np.asarray(item, np.int64)
-            if isinstance(item, list) and not len(item)
-            else np.asarray(item)
-        )
-        if known.dtype.kind in "iu" and known.size:
-            _place(int(known.min()), extent, axis)
-            _place(int(known.max()), extent, axis)
-        item = value(known)
-    if item.aval.dtype is dtypes.bool_:
-        raise IndexError(
-            at_user_line(
-                "a mask gives a shape that depends on data; use where, or nonzero for indices"
-            )
-        )
-    _integers("index", item.aval)
-    return cast(item, dtypes.int64)
 
 
 def getitem(x: Any, key: Any) -> Any:
@@ -488,5 +352,6 @@ def diagonal(x: Any, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 __all__ = [
-    "add_at", "diagonal", "getitem", "one_hot", "put", "scatter_add", "select", "set_item", "take", "take_along_axis",
+    "add_at", "diagonal", "gather", "getitem", "index_value", "one_hot", "put", "scatter_add", "select", "set_item", "take",
+    "take_along_axis",
 ]  # fmt: skip

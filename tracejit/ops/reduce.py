@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from tracejit import dtypes
-from tracejit._errors import DTypeError, ShapeError
-from tracejit.dtypes import NUMERIC, DType
-from tracejit.ir.aval import Aval, Shape, aval
+from tracejit._errors import ShapeError
+from tracejit.dtypes import NUMERIC
+from tracejit.ir.aval import Shape
 from tracejit.ops.arguments import cast, copied, normal_axes, normal_axis, refuse, value
 from tracejit.ops.elementwise import (
-    constant,
     divide,
     equal,
     multiply,
@@ -27,10 +26,11 @@ from tracejit.ops.elementwise import (
     subtract,
     where,
 )
-from tracejit.ops.families import add_up, extern, reduction, reduction_groups, reshape_to
+from tracejit.ops.families import add_up, reduction, reduction_groups, reshape_to
 from tracejit.ops.op import Op
+from tracejit.ops.scan import accumulator, cumulative_prod, cumulative_sum, product_before
 from tracejit.ops.shape import broadcast_to, expand_dims, ravel
-from tracejit.ops.slicing import concat, flip, slice_axis
+from tracejit.ops.slicing import flip
 
 Axes = int | Sequence[int] | None
 
@@ -52,23 +52,9 @@ def _to_the_others(ct: Any, out: Any, x: Any, axes: tuple[int, ...]) -> Any:
     shape = x.aval.shape
     row = (*shape[: axes[0]], product(shape[axis] for axis in axes), *shape[axes[-1] + 1 :])
     factors = reshape_to(x, row)
-    before = _product_before(factors, axes[0])
-    after = flip(_product_before(flip(factors, axes[0]), axes[0]), axes[0])
+    before = product_before(factors, axes[0])
+    after = flip(product_before(flip(factors, axes[0]), axes[0]), axes[0])
     return multiply(_spread(ct, x, axes), reshape_to(multiply(before, after), shape))
-
-
-def _product_before(x: Any, axis: int) -> Any:
-    """At each place the product of the elements before it."""
-    if x.aval.shape[axis] == 0:
-        return x
-    rest = slice_axis(x, axis, 0, x.aval.shape[axis] - 1)
-    return _cumulative_prod(concat((_edge(x, axis, 1), rest), axis=axis), axis=axis)
-
-
-def _edge(x: Any, axis: int, fill: int) -> Any:
-    """`fill`s in the shape of one place of `x` along `axis`."""
-    shape = tuple(1 if at == axis else extent for at, extent in enumerate(x.aval.shape))
-    return constant(shape=shape, dtype=x.aval.dtype, value=fill)
 
 
 def _over(fold: Callable[..., Any]) -> Callable[..., Any]:
@@ -131,13 +117,6 @@ def kept(result: Any, shape: Shape, axes: tuple[int, ...], keepdims: bool) -> An
     return reshape_to(
         result, tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
     )
-
-
-def accumulator(dtype: DType) -> DType:
-    """What sums and products of `dtype` are computed and returned in: bools and small integers in 64 bits, as in NumPy."""
-    if dtype.is_float:
-        return dtype
-    return dtypes.uint64 if dtype.kind == "u" else dtypes.int64
 
 
 def sum(x: Any, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
@@ -326,115 +305,6 @@ def _variance(x: Any, axis: Axes, correction: float, keepdims: bool, name: str) 
     count = _count(x.aval.shape, axes) - correction
     spread = divide(add_up(square(apart), axes), float(count if count > 0 else 0))
     return kept(spread, x.aval.shape, axes, keepdims)
-
-
-# running sums and products
-
-
-def _along_infer(name: str) -> Callable[..., Aval]:
-    def infer(*avals: Aval, axis: int) -> Aval:
-        x = avals[0]
-        if x.dtype not in NUMERIC:
-            refuse(DTypeError, name, avals, f"takes no {x.dtype.name}")
-        if len({a.shape for a in avals}) != 1:
-            refuse(ShapeError, name, avals, "the arguments differ in shape")
-        return aval(x.dtype, x.shape, x.device)
-
-    return infer
-
-
-def _linear_scan_eval(x: Any, decay: Any, *, axis: int) -> Any:
-    out = np.array(np.moveaxis(x, axis, 0))
-    factor = np.moveaxis(decay, axis, 0)
-    for place in range(1, len(out)):
-        out[place] += factor[place] * out[place - 1]
-    return np.moveaxis(out, 0, axis)
-
-
-def _shifted(x: Any, axis: int, step: int) -> Any:
-    """`x` moved by one place along `axis`, zero where nothing moved in."""
-    extent = x.aval.shape[axis]
-    if extent == 0:
-        return x
-    zeros = _edge(x, axis, 0)
-    if step > 0:
-        return concat((zeros, slice_axis(x, axis, 0, extent - 1)), axis=axis)
-    return concat((slice_axis(x, axis, 1, extent), zeros), axis=axis)
-
-
-def _scan_backwards(ct: Any, decay: Any, axis: int) -> Any:
-    """s[i] = ct[i] + decay[i + 1] * s[i + 1]"""
-    reverse = linear_scan(flip(ct, axis), flip(_shifted(decay, axis, -1), axis), axis=axis)
-    return flip(reverse, axis)
-
-
-linear_scan: Op = extern(
-    "linear_scan",
-    infer=_along_infer("linear_scan"),
-    eval=_linear_scan_eval,
-    vjp=(
-        lambda ct, out, x, decay, axis: _scan_backwards(ct, decay, axis),
-        lambda ct, out, x, decay, axis: multiply(
-            _scan_backwards(ct, decay, axis), _shifted(out, axis, 1)
-        ),
-    ),
-    doc="y[0] = x[0], y[i] = x[i] + decay[i] * y[i - 1] along `axis`.",
-)
-_cumulative_sum: Op = extern(
-    "cumulative_sum",
-    infer=_along_infer("cumulative_sum"),
-    eval=lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
-    vjp=(lambda ct, out, x, axis: flip(_cumulative_sum(flip(ct, axis), axis=axis), axis),),
-    doc="Running sums along `axis`.",
-)
-_cumulative_prod: Op = extern(
-    "cumulative_prod",
-    infer=_along_infer("cumulative_prod"),
-    eval=lambda x, *, axis: np.cumprod(x, axis=axis, dtype=x.dtype),
-    vjp=(
-        lambda ct, out, x, axis: multiply(_scan_backwards(ct, x, axis), _product_before(x, axis)),
-    ),
-    doc="Running products along `axis`.",
-)
-
-
-def cumulative_sum(
-    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
-) -> Any:
-    """Running sums along `axis` (None only for at most one dimension), in the dtype that `sum` uses.
-
-    With `include_initial` a 0 stands before them.
-
-    >>> import tracejit as tj
-    >>> tj.cumulative_sum(tj.tensor([1, 2, 3]), include_initial=True)
-    tensor([0, 1, 3, 6])
-    """
-    return _running(x, axis, dtype, include_initial, _cumulative_sum, 0)
-
-
-def cumulative_prod(
-    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
-) -> Any:
-    """Running products along `axis`, as `cumulative_sum`; with `include_initial` a 1 stands before them.
-
-    >>> import tracejit as tj
-    >>> tj.cumulative_prod(tj.tensor([1, 2, 3]))
-    tensor([1, 2, 6])
-    """
-    return _running(x, axis, dtype, include_initial, _cumulative_prod, 1)
-
-
-def _running(
-    x: Any, axis: int | None, dtype: Any, include_initial: bool, op: Op, initial: int
-) -> Any:
-    x = value(x)
-    if axis is None and x.aval.ndim > 1:
-        refuse(ShapeError, op.name, (x.aval,), "needs an axis for more than one dimension")
-    x = x if x.aval.ndim else reshape_to(x, (1,))
-    place = normal_axis(0 if axis is None else axis, x.aval.ndim, op.name)
-    x = cast(x, accumulator(x.aval.dtype) if dtype is None else dtypes.as_dtype(dtype))
-    running = op(x, axis=place)
-    return concat((_edge(x, place, initial), running), axis=place) if include_initial else running
 
 
 __all__ = [

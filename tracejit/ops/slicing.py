@@ -195,19 +195,16 @@ def _bounds_of(x: Aval, widths: tuple[tuple[int, int], ...]) -> Params:
     return {"start": start, "stop": stop, "step": (1,) * x.ndim}
 
 
-def pad(x: Any, widths: int | Sequence[Any], value: Any = 0) -> Any:
-    """`x` surrounded by `value`. `widths` as in np.pad: n, (before, after), or one pair for each axis.
+def pad(x: Any, widths: int | Sequence[Any], fill_value: Any = 0) -> Any:
+    """`x` surrounded by `fill_value`. `widths` as in np.pad: n, (before, after), or one pair for each axis.
 
     >>> import tracejit as tj
     >>> tj.pad(tj.tensor([1, 2]), (1, 2), 9)
     tensor([9, 1, 2, 9, 9])
     """
-    x = _value(x)
+    x = value(x)
     pairs = np.broadcast_to(np.asarray(widths, np.int64), (x.aval.ndim, 2)).tolist()
-    return _pad(x, value, widths=tuple(map(tuple, pairs)))
-
-
-_value = value
+    return _pad(x, fill_value, widths=tuple(map(tuple, pairs)))
 
 
 def _concat_infer(*avals: Aval, axis: int) -> Aval:
