@@ -11,10 +11,14 @@ from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.flow import Values, loop, when
 from tracejit.codegen.llvm.frame import Frame
 from tracejit.codegen.llvm.joins import Joins
+from tracejit.codegen.llvm.schedule import is_light
 
 ACCUMULATORS = 64
+MOST_REGISTERS = 16
+"""Vectors of accumulators that are kept in registers."""
 
 Body = Callable[[], None]
+Range = tuple[Value, Value]
 
 
 def fold_lanes(frame: Frame, fold: Fold, body: Body) -> None:
@@ -65,7 +69,11 @@ def _select(b: Builder, condition: Value, yes: Values, no: Values) -> Values:
 
 
 class _LanesBlock:
-    """One block of Tree.LANES: value i joins accumulator i mod 64, and these are joined in halves."""
+    """One block of Tree.LANES: value i joins accumulator i mod 64, and these are joined in halves.
+
+    A light body is written once for each vector of accumulators, which stay in registers. Otherwise, and for the last values,
+    it is written for one vector, whose accumulators are found in memory.
+    """
 
     def __init__(self, frame: Frame, fold: Fold, joins: Joins, body: Body) -> None:
         self.frame = frame
@@ -80,18 +88,21 @@ class _LanesBlock:
         ]
 
     def block(self, first: Value, end: Value) -> Values:
-        full = first + ((end - first) & -ACCUMULATORS)
         nothing = self.joins.nothing(self.b.width) * self.count
-        states = loop(self.b, first, full, ACCUMULATORS, nothing, self.whole)
-        states = when(self.b, full < end, states, lambda: self.rest(full, end, states))
-        return self.in_halves(self.split(states))
+        if not is_light(self.fold.body) or self.count > MOST_REGISTERS:
+            full = first + ((end - first) & -self.b.width)
+            return self.in_halves(self.in_memory(nothing, (first, full), (full, end)))
+        full = first + ((end - first) & -ACCUMULATORS)
+        states = loop(self.b, first, full, ACCUMULATORS, nothing, self.in_registers)
+        states = when(self.b, full < end, states, lambda: self.in_memory(states, None, (full, end)))
+        return self.in_halves(states)
 
     def split(self, states: Values) -> list[Values]:
         """The state of each vector of accumulators."""
         size = len(self.joins.dtypes)
         return [states[size * n : size * (n + 1)] for n in range(self.count)]
 
-    def whole(self, start: Value, carried: Values) -> Values:
+    def in_registers(self, start: Value, carried: Values) -> Values:
         with self.frame.in_strip(self.fold.index, start, self.count):
             self.body()
             joined = [
@@ -100,24 +111,28 @@ class _LanesBlock:
             ]
         return tuple(chain.from_iterable(joined))
 
-    def rest(self, full: Value, end: Value, states: Values) -> Values:
-        """Less than 64 values: their accumulators are found by a run-time number, so in memory."""
+    def in_memory(self, states: Values, full: Range | None, partial: Range) -> Values:
+        """The states after the full vectors of one range and the partial ones of another."""
         for number, state in enumerate(self.split(states)):
             self.spill(self.frame.integer(number * self.b.width), state)
-
-        def some(start: Value, _: Values) -> Values:
-            with self.frame.in_strip(self.fold.index, start, 1, stop=end) as strip:
-                self.body()
-                nothing = self.joins.nothing(self.b.width)
-                assert strip.mask is not None
-                values = _select(self.b, strip.mask, self.values(0), nothing)
-                place = start - full
-                self.spill(place, self.joins.join(self.reload(place), values))
-            return ()
-
-        loop(self.b, full, end, self.b.width, (), some)
+        if full is not None:
+            loop(self.b, *full, self.b.width, (), lambda start, _: self.one(start))
+        _, end = partial
+        loop(self.b, *partial, self.b.width, (), lambda start, _: self.one(start, end))
         numbers = range(0, ACCUMULATORS, self.b.width)
         return tuple(value for n in numbers for value in self.reload(self.frame.integer(n)))
+
+    def one(self, start: Value, end: Value | None = None) -> Values:
+        """One vector of values; those from `end` on are nothing."""
+        with self.frame.in_strip(self.fold.index, start, 1, stop=end) as strip:
+            self.body()
+            values = self.values(0)
+            if strip.mask is not None:
+                nothing = self.joins.nothing(self.b.width)
+                values = _select(self.b, strip.mask, values, nothing)
+            place = start & (ACCUMULATORS - 1)
+            self.spill(place, self.joins.join(self.reload(place), values))
+        return ()
 
     def values(self, number: int) -> Values:
         operands = self.joins.operands(self.fold.index)
@@ -137,11 +152,12 @@ class _LanesBlock:
             for pointer, dtype in zip(self.spilled, self.joins.dtypes, strict=True)
         )
 
-    def in_halves(self, states: list[Values]) -> Values:
-        while len(states) > 1:
-            half = len(states) // 2
-            states = [self.joins.join(states[k], states[k + half]) for k in range(half)]
-        state, width = states[0], self.b.width
+    def in_halves(self, states: Values) -> Values:
+        vectors = self.split(states)
+        while len(vectors) > 1:
+            half = len(vectors) // 2
+            vectors = [self.joins.join(vectors[k], vectors[k + half]) for k in range(half)]
+        state, width = vectors[0], self.b.width
         while width > 1:
             width //= 2
             low, high = (self.part(state, first, width) for first in (0, width))

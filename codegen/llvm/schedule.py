@@ -47,7 +47,12 @@ def unrolled(body: tuple[Stmt, ...], width: int) -> int:
     weight = sum(map(_weight, body))
     if any(isinstance(stmt, Fold) for stmt in body):
         return min(COLUMNS // width, 8) if weight <= 2 * HEAVY else 2
-    return 2 if weight <= HEAVY + 4 else 1
+    return 2 if is_light(body) else 1
+
+
+def is_light(body: tuple[Stmt, ...]) -> bool:
+    """Whether the body is worth writing several times: one vector of a heavy one keeps the processor busy."""
+    return sum(map(_weight, body)) < HEAVY
 
 
 def _weight(stmt: Stmt) -> int:
