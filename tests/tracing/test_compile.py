@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import pickle
 import threading
 from typing import Any
 
@@ -12,6 +14,9 @@ import pytest
 import tracejit as tj
 from tracejit.ir.graph import ScalarInput
 from tracejit.ir.printer import print_graph
+from tracejit.ops.op import View
+from tracejit.ops.registry import REGISTRY
+from tracejit.tracing.tracer import INVERSES
 
 
 def same(found: Any, expected: Any) -> None:
@@ -150,6 +155,11 @@ def test_a_graph_runs_at_its_node_budget():
 scale = 2.0
 
 
+@tj.compile
+def plus_one(x):
+    return x + 1
+
+
 def test_globals_and_closures_that_change_are_seen():
     global scale
     offset = vector(1.0, 1.0, 1.0)
@@ -242,6 +252,24 @@ def test_arguments_and_their_views_are_written_in_place():
     found, expected = world(), world()
     same(tj.compile(f)(*found), f(*expected))
     same(found[0], expected[0])
+
+
+def test_every_view_can_be_written_through():
+    views = {name for name, op in REGISTRY.items() if isinstance(op.recipe, View)}
+    assert views == set(INVERSES)
+
+
+def test_a_long_chain_of_views_is_no_deep_recursion():
+    def f(x):
+        y = view = x + 1
+        for _ in range(3000):
+            view = view.T
+        view.mul_(2)
+        return y, view + 1
+
+    x = tj.ones((2, 3))
+    for found, expected in zip(tj.compile(f)(x), f(x)):
+        same(found, expected)
 
 
 def test_values_swap_without_one_overwriting_the_other():
@@ -353,6 +381,11 @@ def test_a_compiled_function_keeps_its_name_and_its_words():
         return x
 
     assert (named.__name__, named.__doc__) == ("named", "What it does.")
+
+
+def test_a_compiled_function_is_copied_and_pickled_as_a_function_is():
+    assert copy.deepcopy({"f": plus_one})["f"] is plus_one
+    assert pickle.loads(pickle.dumps(plus_one)) is plus_one
 
 
 def test_a_compiled_function_inside_another_joins_it():

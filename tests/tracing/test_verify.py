@@ -54,12 +54,22 @@ def test_numpy_arrays_are_compared_as_well():
     np.testing.assert_array_equal(x, np.ones(3))
 
 
+def test_compiled_functions_inside_are_part_of_what_is_compared():
+    inner = tj.compile(lambda x: x.add_(1))
+    outer = tj.compile(lambda x: (inner(x) * 2).sum(), verify=1)
+    x = tj.ones(3)
+    assert float(outer(x)) == 12
+    assert float(outer(x)) == 18
+    assert tj.explain(outer).divergences == ()
+
+
 class Wrong:
     """A program whose results are one too large where it has applied an exponential."""
 
     def __init__(self, program: Program) -> None:
         self.graph = program.graph
         self.seconds = program.seconds
+        self.is_compiled = False
         self.executable = self
         self._run = program.executable.run
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import copysign
-from typing import Any
+from typing import Any, TypeGuard
 
 from tracejit.dtypes import DType, can_cast
 from tracejit.ir.graph import Apply, Constant, Graph, Node
@@ -17,7 +17,7 @@ from tracejit.ops.op import Layout, Op, Update, View
 from tracejit.ops.registry import REGISTRY
 from tracejit.passes.layouts import row_major
 
-Rule = Callable[[Apply], Node | None]
+Rule = Callable[[Any], Node | None]
 
 RULES: dict[Op | type, list[Rule]] = {}
 """Rules by the op, or by the kind of recipe, that they rewrite."""
@@ -57,7 +57,8 @@ def _first(tables: tuple[dict[Op | type, list[Rule]], ...], node: Node) -> Node 
         return None
     for table in tables:
         for rule in (*table.get(node.op, ()), *table.get(type(node.op.recipe), ())):
-            if (better := rule(node)) is not None:
+            better: Node | None = rule(node)
+            if better is not None:
                 assert better.aval is node.aval, (
                     f"{rule.__doc__}: {node.aval} becomes {better.aval}"
                 )
@@ -79,7 +80,7 @@ def known(node: Node) -> bool | int | float | None:
         return node.value
     if isinstance(node, Apply) and node.op is constant:
         value = node.kwargs["value"]
-        return float(value) if node.aval.dtype.is_float else value  # type: ignore[no-any-return]
+        return float(value) if node.aval.dtype.is_float else value
     return None
 
 
@@ -140,7 +141,7 @@ def add_negative_zero(node: Apply) -> Node | None:
 def negative_twice(node: Apply) -> Node | None:
     """-(-x) -> x"""
     inner = applied(node.inputs[0], e.negative)
-    return inner and inner[0]
+    return inner[0] if inner else None
 
 
 @rewrites(e.positive)
@@ -160,7 +161,7 @@ def abs_of_abs(node: Apply) -> Node | None:
 def abs_of_negative(node: Apply) -> Node | None:
     """|-x| -> |x|"""
     inner = applied(node.inputs[0], e.negative)
-    return inner and apply(e.abs, inner[0], like=node)
+    return apply(e.abs, inner[0], like=node) if inner else None
 
 
 # logic and choice
@@ -170,14 +171,14 @@ def abs_of_negative(node: Apply) -> Node | None:
 def not_twice(node: Apply) -> Node | None:
     """not not x -> x"""
     inner = applied(node.inputs[0], e.logical_not)
-    return inner and inner[0]
+    return inner[0] if inner else None
 
 
 @rewrites(e.bitwise_invert)
 def invert_twice(node: Apply) -> Node | None:
     """~~x -> x"""
     inner = applied(node.inputs[0], e.bitwise_invert)
-    return inner and inner[0]
+    return inner[0] if inner else None
 
 
 @rewrites(e.maximum, e.minimum, e.logical_and, e.logical_or, e.bitwise_and, e.bitwise_or)
@@ -199,7 +200,7 @@ def choice_by_negation(node: Apply) -> Node | None:
     """where(not c, x, y) -> where(c, y, x)"""
     condition, x, y = node.inputs
     inner = applied(condition, e.logical_not)
-    return inner and apply(e.where, inner[0], y, x, like=node)
+    return apply(e.where, inner[0], y, x, like=node) if inner else None
 
 
 @rewrites(e.where)
@@ -252,7 +253,7 @@ def view_of_everything(node: Apply) -> Node | None:
 def reshape_twice(node: Apply) -> Node | None:
     """reshape(reshape(x)) -> reshape(x)"""
     inner = applied(node.inputs[0], node.op)
-    return inner and apply(node.op, inner[0], like=node, **node.kwargs)
+    return apply(node.op, inner[0], like=node, **node.kwargs) if inner else None
 
 
 @rewrites(REGISTRY["permute"])
@@ -307,7 +308,7 @@ def update_twice(node: Apply) -> Node | None:
     return Apply(node.op, (x.inputs[0], value), node.params, node.aval, node.loc)
 
 
-def is_update(node: Node) -> bool:
+def is_update(node: Node) -> TypeGuard[Apply]:
     return isinstance(node, Apply) and isinstance(node.op.recipe, Update)
 
 

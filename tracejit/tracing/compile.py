@@ -7,7 +7,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from types import MethodType
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 from tracejit._errors import at_user_line
 from tracejit.tensor import check_device
@@ -71,20 +71,16 @@ class Compiled:
             raise AttributeError(name)
         return getattr(self.function, name)
 
+    def __reduce__(self) -> str:
+        """Copied and pickled as functions are: by name."""
+        return self.__qualname__  # type: ignore[no-any-return]  # the function's
+
     def __repr__(self) -> str:
         return f"<compiled {self.function!r}>"
 
 
-@overload
-def compile(f: Function, **options: Any) -> Compiled: ...
-
-
-@overload
-def compile(f: None = None, **options: Any) -> Callable[[Function], Compiled]: ...
-
-
 def compile(
-    f: Function | None = None,
+    f: Any = None,
     *,
     device: str | None = None,
     dynamic: bool | None = None,
@@ -119,7 +115,7 @@ def compile(
     _refuse(background, "background=True", "a program is compiled where it is first needed")
     if on_miss != "record":
         raise ValueError(at_user_line(f"compile: on_miss must be 'record', got {on_miss!r}"))
-    if isinstance(verify, bool) or not isinstance(verify, int) or verify < 0:
+    if type(verify) is not int or verify < 0:
         raise ValueError(at_user_line(f"compile: verify is a number of calls, got {verify!r}"))
     if f is None:
         return functools.partial(compile, verify=verify, fastmath=fastmath)

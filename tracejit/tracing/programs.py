@@ -27,15 +27,19 @@ MOST_STEPS = 200_000
 class Program:
     """A graph that can be run."""
 
-    __slots__ = ("__weakref__", "executable", "graph", "seconds")
+    __slots__ = ("__weakref__", "executable", "graph", "is_compiled", "seconds")
+
+    executable: Any
+    """It runs: `run(addresses, scalars) -> buffers`. One that `is_compiled` is a `tracejit.compiler.Executable`."""
 
     def __init__(self, graph: Graph, fastmath: bool) -> None:
         start = time.perf_counter()
         self.graph = graph
+        self.is_compiled = config.eager != "numpy"
         self.executable = (
-            Interpreted(graph)
-            if config.eager == "numpy"
-            else _compiler().compile_graph(graph, fastmath=fastmath)
+            _compiler().compile_graph(graph, fastmath=fastmath)
+            if self.is_compiled
+            else Interpreted(graph)
         )
         self.seconds = time.perf_counter() - start
 
@@ -111,6 +115,7 @@ class Programs:
             self._root = Step(None, None)
             self._epoch = config.epoch
             self._steps = 0
+            self.compiled.clear()
         return self._root
 
     def ending(self, last: Step, ends: Ends, part: int = 0) -> Program:

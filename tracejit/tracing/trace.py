@@ -28,13 +28,15 @@ class Step:
 
     __slots__ = ("after", "aval", "layout", "node", "parent", "place", "programs")
 
+    node: Node
+
     def __init__(self, node: Node | None, parent: Step | None) -> None:
-        self.node = node
         self.parent = parent
         self.place: int = -1 if parent is None else parent.place + 1
         self.after: dict[Hashable, Step] = {}
         self.programs: dict[Ends, Program] = {}
-        if node is not None:
+        if node is not None:  # the root is no value
+            self.node = node
             self.aval: Aval = node.aval
             self.layout: Layout = row_major(node.aval.shape)
 

@@ -44,6 +44,12 @@ class Tracer(ABC):
         self._scalars: list[bool | int | float] = []
 
     @abstractmethod
+    def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Any: ...
+
+    @abstractmethod
+    def assign(self, target: Any, value: Any) -> None: ...
+
+    @abstractmethod
     def _known(self, storage: Storage) -> int | None:
         """The place of a storage's content; None where its memory holds it."""
 
@@ -59,7 +65,7 @@ class Tracer(ABC):
         place = self._known(value.storage)
         if place is None:
             return self._input(value)
-        return place if value.origin is None else self._seen(value)
+        return place if value.origin is None else self._seen(value, place)
 
     def apply(self, op: Op, places: list[int], params: Params) -> Step:
         """The step that applies `op`; only one that is new costs more than a look-up."""
@@ -76,7 +82,7 @@ class Tracer(ABC):
         """The tensor that `target` is a view of, and its place after `target` has become the value at `place`."""
         while target.origin is not None:
             target, op, params = target.origin
-            name, keeps_rest, params = _INVERSES[op.name](target, params)
+            name, keeps_rest, params = INVERSES[op.name](target, params)
             places = [self.place_of(target), place] if keeps_rest else [place]
             place = self.apply(REGISTRY[name], places, params).place
         return target, place
@@ -92,14 +98,18 @@ class Tracer(ABC):
             step = self._last.then(key, kind(*args))
         return self._to(step).place
 
-    def _seen(self, view: Any) -> int:
-        """A view of a storage that has a place."""
-        parent, op, params = view.origin
-        base = self.place_of(parent)
-        key = (base, op, *map(_distinct, params.items()))
-        place = self._views.get(key)
-        if place is None:
-            place = self._views[key] = self.apply(op, [base], params).place
+    def _seen(self, view: Any, place: int) -> int:
+        """A view of a storage whose content stands at `place`."""
+        chain = []
+        while view.origin is not None:
+            view, op, params = view.origin
+            chain.append((op, params))
+        for op, params in reversed(chain):
+            key = (place, op, *map(_distinct, params.items()))
+            known = self._views.get(key)
+            if known is None:
+                known = self._views[key] = self.apply(op, [place], params).place
+            place = known
         return place
 
     def _input(self, tensor: Any) -> int:
@@ -151,17 +161,12 @@ def _distinct(param: tuple[str, Any]) -> tuple[Any, ...]:
 
 def is_exposed(storage: Storage) -> bool:
     """Whether others may write to the memory with no notice."""
-    buffer = storage.buffer
-    if not storage.escaped or buffer is None:
+    if not storage.escaped or storage.buffer is None:
         return False
-    # An array over a buffer holds it: where only the storage does, what `numpy()` gave is gone.
-    if not buffer.foreign and sys.getrefcount(buffer) <= _OWN_REFERENCES:
+    # An array over a buffer holds it: where only the storage does (and this call), what `numpy()` gave is gone.
+    if not storage.buffer.foreign and sys.getrefcount(storage.buffer) == 2:
         storage.escaped = False
     return storage.escaped
-
-
-_OWN_REFERENCES = 3
-"""References to a buffer that no array is over: the storage's, a local variable's and the argument's of `getrefcount`."""
 
 
 def same_bits(x: np.ndarray, y: np.ndarray) -> bool:
@@ -187,7 +192,7 @@ def _into_part(parent: Any, params: Params) -> Inverse:
     return "update", True, params
 
 
-_INVERSES: dict[str, Callable[[Any, Params], Inverse]] = {
+INVERSES: dict[str, Callable[[Any, Params], Inverse]] = {
     "reshape": _into_shape,
     "permute": _into_order,
     "slice": _into_part,

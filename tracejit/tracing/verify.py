@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from tracejit import dispatch
-from tracejit.autograd.tape import tape
 from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Apply, Node
@@ -18,6 +17,7 @@ from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage, as_array
 from tracejit.tensor import Tensor
 from tracejit.tracing.programs import Programs, program_of
+from tracejit.tracing.session import tracing
 from tracejit.tracing.trace import graph_of
 from tracejit.tracing.tracer import Tracer, is_exposed
 
@@ -29,7 +29,7 @@ def verified(compiled: Compiled, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     """The function's result by eager execution; a RuntimeWarning names the first line where the program gives another."""
     witness = Witness(compiled.programs)
     try:
-        with dispatch.pushed(witness, under=tape):
+        with tracing(witness):
             return compiled.function(*args, **kwargs)
     finally:
         found = witness.divergence()
@@ -90,7 +90,7 @@ class Witness(Tracer):
 
     def divergence(self) -> str | None:
         """What to say if the program gives other bits than eager execution has given."""
-        fresh = [(made(), aval) for made, aval in self._fresh if made() is not None]
+        fresh = [(made, aval) for held, aval in self._fresh if (made := held()) is not None]
         outputs = tuple(self._places[storage] for storage, _ in fresh)
         effects = tuple((at, self._places[storage]) for storage, (at, _) in self._written.items())
         if not outputs and not effects:
