@@ -47,6 +47,15 @@ class ThreadPool:
         """Threads that now run beside the callers."""
         return int(self._bytes[pool_ir.ALIVE :].view(np.int32).sum())
 
+    @property
+    def jobs(self) -> int:
+        """Launches that have been shared among threads so far."""
+        return int(self._bytes[4:8].view(np.uint32)[0])
+
+    def work_alone(self, until: int) -> None:
+        """Has callers do small launches alone until the processor's counter reaches `until`."""
+        self._bytes[pool_ir.ALONE_UNTIL :][:8].view(np.int64)[0] = until
+
     def _resize(self, threads: int) -> None:
         """Missing workers are made, and surplus ones end, when next there is work for several."""
         self._count = min(threads, pool_ir.MAX_THREADS)

@@ -4,6 +4,9 @@ The context (`CONTEXT_BYTES` of zeros to begin with) holds a ticket, `generation
 the slot of the next generation and then publishes that generation; threads claim chunks by compare-and-swap on the ticket, so
 one that looked at an old job cannot claim a chunk of a new one, and a caller waits only for chunks that were claimed. The caller
 works too. Idle workers spin for a while and then sleep on the generation (a futex).
+
+On a machine that is busy with something else a worker may lose its core in the middle of a chunk, for milliseconds. A caller that
+waited far longer than it worked therefore does small jobs alone for some time.
 """
 
 from __future__ import annotations
@@ -11,15 +14,23 @@ from __future__ import annotations
 from tracejit.runtime.cpu.target import Host
 
 CONTEXT_BYTES = 4096
-TICKET, SLEEPERS, BUSY, THREADS, STARTED, JOBS, ALIVE = 0, 64, 128, 192, 196, 256, 1024
+SLEEPERS, BUSY, THREADS, STARTED, ALONE_UNTIL, JOBS, ALIVE = 64, 128, 192, 196, 200, 256, 1024
 """Offsets in the context: the words that are written often have cache lines of their own."""
 MAX_THREADS = (CONTEXT_BYTES - ALIVE) // 4
-SPINS = 4000
-"""Looks at the ticket before a worker goes to sleep: 0.1 to 0.3 ms."""
+SPINS = 2000
+"""Looks at the ticket before a worker goes to sleep: about 0.1 ms."""
+YIELD_EVERY = 64
+"""Looks after which an idle worker offers its core to others: the caller itself may be waiting for it."""
 YIELD_AFTER = 1000
 """Looks at the count of finished chunks before a waiting caller offers its core to others."""
 WAKE_FROM = 3
 """Chunks that are worth waking sleepers for: a call to the system costs as much as half a chunk."""
+CHUNKS_PER_THREAD = 8
+"""Chunks that a thread gets where there is work for more: with few, all wait for the slowest."""
+LONG_WAIT = 4
+"""A wait of so many times the caller's own work means that a worker lost its core..."""
+ALONE_FOR = 32
+"""... and so many times this wait the caller then does small jobs alone."""
 
 _PAUSE_X86 = "call void @llvm.x86.sse2.pause()"
 _PAUSE_ARM = "call void @llvm.aarch64.hint(i32 1)"
@@ -72,6 +83,7 @@ _WORKER = r"""
 declare i64 @syscall(i64, ...)
 declare i32 @pthread_create(ptr, ptr, ptr, ptr)
 declare i32 @pthread_detach(i64)
+declare i32 @sched_yield()
 declare i32 @pthread_sigmask(i32, ptr, ptr)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 
@@ -108,7 +120,7 @@ busy:
   %seen = call i64 @work(ptr %context, i64 %number)
   br label %spin
 spin:
-  %spins = phi i32 [ 0, %busy ], [ %spins.next, %pause ]
+  %spins = phi i32 [ 0, %busy ], [ %spins.next, %pause ], [ %spins.next, %yield ]
   %ticket = load atomic i64, ptr %context monotonic, align 64
   %generation = lshr i64 %ticket, 32
   %new = icmp ne i64 %generation, %seen
@@ -116,7 +128,14 @@ spin:
 idle:
   %spins.next = add i32 %spins, 1
   %patient = icmp ult i32 %spins.next, {SPINS}
-  br i1 %patient, label %pause, label %sleep
+  br i1 %patient, label %rest, label %sleep
+rest:
+  %turn = and i32 %spins.next, {YIELD_EVERY_MASK}
+  %polite = icmp eq i32 %turn, 0
+  br i1 %polite, label %yield, label %pause
+yield:
+  call i32 @sched_yield()
+  br label %spin
 pause:
   {PAUSE}
   br label %spin
@@ -174,11 +193,19 @@ end:
 """
 
 _PARALLEL_FOR = r"""
-declare i32 @sched_yield()
-
-; fn(argument, chunk, worker) for each chunk, worker < threads; false, and nothing done, if another thread is using the pool.
+; fn(argument, chunk, worker) for each chunk, worker < threads; false, and nothing done, if another thread is using the pool or
+; the caller had better do the chunks alone.
 define internal i1 @parallel_for(ptr %context, ptr %fn, ptr %argument, i64 %chunks, i64 %threads) {
 entry:
+  %begun = call i64 @{TICKS}()
+  %alone.p = getelementptr i8, ptr %context, i64 {ALONE_UNTIL}
+  %alone.until = load atomic i64, ptr %alone.p monotonic, align 8
+  %alone = icmp ult i64 %begun, %alone.until
+  %many = mul i64 %threads, {CHUNKS_PER_THREAD}
+  %small = icmp ult i64 %chunks, %many
+  %not.now = and i1 %alone, %small
+  br i1 %not.now, label %refuse, label %acquire
+acquire:
   %busy.p = getelementptr i8, ptr %context, i64 {BUSY}
   %take = cmpxchg ptr %busy.p, i32 0, i32 1 acq_rel monotonic, align 4
   %mine = extractvalue { i32, i1 } %take, 1
@@ -228,6 +255,7 @@ wake:
   br label %work
 work:
   call i64 @work(ptr %context, i64 0)
+  %worked = call i64 @{TICKS}()
   br label %wait
 wait:
   %looks = phi i32 [ 0, %work ], [ %looks.next, %pause ], [ %looks.next, %yield ]
@@ -245,6 +273,18 @@ yield:
   call i32 @sched_yield()
   br label %wait
 end:
+  %ended = call i64 @{TICKS}()
+  %work.ticks = sub i64 %worked, %begun
+  %wait.ticks = sub i64 %ended, %worked
+  %patience = mul i64 %work.ticks, {LONG_WAIT}
+  %too.long = icmp ugt i64 %wait.ticks, %patience
+  br i1 %too.long, label %give.up, label %leave
+give.up:
+  %pause.ticks = mul i64 %wait.ticks, {ALONE_FOR}
+  %until = add i64 %ended, %pause.ticks
+  store atomic i64 %until, ptr %alone.p monotonic, align 8
+  br label %leave
+leave:
   store atomic i32 0, ptr %busy.p release, align 4
   ret i1 true
 }
@@ -263,8 +303,11 @@ def pool_ir(host: Host) -> str:
         return _NO_THREADS
     if host.is_x86:
         declaration, pause, futex = "declare void @llvm.x86.sse2.pause()\n", _PAUSE_X86, 202
+        ticks = "llvm.readcyclecounter"
     else:
         declaration, pause, futex = "declare void @llvm.aarch64.hint(i32)\n", _PAUSE_ARM, 98
+        ticks = "llvm.readsteadycounter"  # the cycle counter is the system's own there
+    declaration += "declare i64 @{TICKS}()\n"
     text = declaration + _WORK + _WORKER + _PARALLEL_FOR
     values = {
         "JOBS": JOBS,
@@ -276,8 +319,14 @@ def pool_ir(host: Host) -> str:
         "CONTEXT_BYTES": CONTEXT_BYTES,
         "MAX_THREADS": MAX_THREADS,
         "SPINS": SPINS,
+        "YIELD_EVERY_MASK": YIELD_EVERY - 1,
         "YIELD_AFTER": YIELD_AFTER,
         "WAKE_FROM": WAKE_FROM,
+        "ALONE_UNTIL": ALONE_UNTIL,
+        "CHUNKS_PER_THREAD": CHUNKS_PER_THREAD,
+        "LONG_WAIT": LONG_WAIT,
+        "ALONE_FOR": ALONE_FOR,
+        "TICKS": ticks,
         "PAUSE": pause,
         "FUTEX": futex,
     }

@@ -14,12 +14,10 @@ offsets and the addresses lead to.
 
 from __future__ import annotations
 
-from tracejit.runtime.cpu.pool_ir import pool_ir
+from tracejit.runtime.cpu.pool_ir import CHUNKS_PER_THREAD, pool_ir
 from tracejit.runtime.cpu.target import Host
 
 RUN = "tracejit_run"
-CHUNKS_PER_THREAD = 8
-"""Chunks that a thread gets where there is work for more: with few, all wait for the slowest."""
 
 _RUN = r"""
 declare i64 @llvm.umin.i64(i64, i64)

@@ -55,6 +55,25 @@ def test_every_task_is_done_once_with_scratch_of_its_own(
     assert (counts == 1).all()
 
 
+def test_a_launch_is_shared_if_it_has_several_chunks_and_the_workers_are_prompt() -> None:
+    pool = thread_pool()
+
+    def shared(tasks: int) -> bool:
+        before, counts = pool.jobs, np.zeros(tasks, np.int64)
+        Program(count_plan([tasks], 10), no_host).run([address(counts)])
+        assert (counts == 1).all()
+        return pool.jobs > before
+
+    with config.scope(num_threads=2):
+        pool.work_alone(until=0)
+        assert not shared(10)
+        assert shared(20)
+        pool.work_alone(until=2**63 - 1)
+        assert not shared(20)
+        assert shared(1000)
+        pool.work_alone(until=0)
+
+
 def test_many_runs_with_many_chunks_lose_no_task() -> None:
     counts = np.zeros(4096, np.int64)
     program = Program(count_plan([4000, 96], 16), no_host)
