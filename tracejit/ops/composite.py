@@ -21,6 +21,7 @@ from tracejit.ops.elementwise import (
     isfinite,
     multiply,
     negative,
+    reciprocal,
     sqrt,
     square,
     subtract,
@@ -220,8 +221,8 @@ def layer_norm(
     x, dtype = _computed(x)
     axes = normal_axes(axis, x.aval.ndim, "layer_norm")
     apart = subtract(x, mean(x, axis=axes, keepdims=True))
-    scale = sqrt(add(mean(square(apart), axis=axes, keepdims=True), eps))
-    return cast(_affine(divide(apart, scale), weight, bias), dtype)
+    scale = reciprocal(sqrt(add(mean(square(apart), axis=axes, keepdims=True), eps)))
+    return cast(_affine(multiply(apart, scale), weight, bias), dtype)
 
 
 def batch_norm(
@@ -242,7 +243,8 @@ def batch_norm(
         None if part is None else expand_dims(part, others) if others else part
         for part in (center, spread, weight, bias)
     )
-    return cast(_affine(divide(subtract(x, center), sqrt(add(spread, eps))), weight, bias), dtype)
+    scale = reciprocal(sqrt(add(spread, eps)))
+    return cast(_affine(multiply(subtract(x, center), scale), weight, bias), dtype)
 
 
 def _affine(x: Any, weight: Any, bias: Any) -> Any:

@@ -26,7 +26,7 @@ from tracejit.ops.elementwise import multiply
 from tracejit.ops.families import extern, record, reshape_to
 from tracejit.ops.index import diagonal
 from tracejit.ops.op import Contract, Op
-from tracejit.ops.reduce import sum
+from tracejit.ops.reduce import any, sum
 from tracejit.ops.shape import (
     broadcast_to,
     expand_dims,
@@ -84,29 +84,44 @@ def matmul(x: Any, y: Any) -> Any:
     tensor([3., 7.])
     """
     x, y = value(x), value(y)
+    shown = (f"{x.aval} @ {y.aval}",)
     if not x.aval.shape or not y.aval.shape:
-        refuse(
-            ShapeError,
-            "matmul",
-            (f"{x.aval} @ {y.aval}",),
-            "needs one dimension or more; use multiply",
-        )
-    if x.aval.shape[-1] != y.aval.shape[-2 if y.aval.ndim > 1 else -1]:
-        sizes = f"{x.aval.shape[-1]} != {y.aval.shape[-2 if y.aval.ndim > 1 else -1]}"
-        refuse(ShapeError, "matmul", (f"{x.aval} @ {y.aval}",), f"inner sizes differ ({sizes})")
-    row, column = x.aval.ndim == 1, y.aval.ndim == 1
-    product = _product(expand_dims(x, 0) if row else x, expand_dims(y, 1) if column else y)
-    unwanted = (*((-2,) if row else ()), *((-1,) if column else ()))
-    return squeeze(product, unwanted) if unwanted else product
+        refuse(ShapeError, "matmul", shown, "needs one dimension or more; use multiply")
+    inner = x.aval.shape[-1], y.aval.shape[-2 if y.aval.ndim > 1 else -1]
+    if inner[0] != inner[1]:
+        refuse(ShapeError, "matmul", shown, f"inner sizes differ ({inner[0]} != {inner[1]})")
+    match x.aval.ndim, y.aval.ndim:
+        case 1, 1:
+            return _inner(x, y)
+        case 1, _:
+            return squeeze(_product(expand_dims(x, 0), y), -2)
+        case _, 1:
+            return squeeze(_product(x, expand_dims(y, 1)), -1)
+        case _:
+            return _product(x, y)
 
 
 def _product(x: Any, y: Any) -> Any:
     """`x @ y` of two dimensions or more, in the dtype that both promote to."""
+    if y.aval.ndim == 2 < x.aval.ndim:
+        # One matrix for the whole stack: one large product instead of many small ones.
+        *lead, columns = x.aval.shape
+        rows = reshape_to(x, (prod(lead), columns))
+        return reshape_to(_product(rows, y), (*lead, y.aval.shape[-1]))
     dtype = dtypes.promote(x.aval.dtype, y.aval.dtype)
     if not dtype.is_float:
         return _matmul_exact(cast(x, dtype), cast(y, dtype))
     single = dtypes.float32 if dtype in dtypes.HALF else dtype
     return cast(_matmul(cast(x, single), cast(y, single)), dtype)
+
+
+def _inner(x: Any, y: Any) -> Any:
+    """The sum of products over the last axis, in the dtype that both promote to; the other axes broadcast."""
+    dtype = dtypes.promote(x.aval.dtype, y.aval.dtype)
+    if dtype is dtypes.bool_:
+        return any(multiply(x, y), axis=-1)
+    single = dtypes.float32 if dtype in dtypes.HALF else dtype
+    return cast(sum(multiply(cast(x, single), cast(y, single)), axis=-1, dtype=single), dtype)
 
 
 def vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:
@@ -117,17 +132,10 @@ def vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:
     tensor([3., 7.])
     """
     x, y = value(x), value(y)
-    extents = [v.aval.shape[normal_axis(axis, v.aval.ndim, "vecdot")] for v in (x, y)]
-    if extents[0] != extents[1]:
-        refuse(
-            ShapeError,
-            "vecdot",
-            (x.aval, y.aval),
-            f"axis {axis} differs ({extents[0]} != {extents[1]})",
-        )
-    dtype = dtypes.promote(x.aval.dtype, y.aval.dtype)
-    x, y = moveaxis(cast(x, dtype), axis, -1), moveaxis(cast(y, dtype), axis, -1)
-    return squeeze(_product(expand_dims(x, -2), expand_dims(y, -1)), (-2, -1))
+    m, n = (v.aval.shape[normal_axis(axis, v.aval.ndim, "vecdot")] for v in (x, y))
+    if m != n:
+        refuse(ShapeError, "vecdot", (x.aval, y.aval), f"axis {axis} differs ({m} != {n})")
+    return _inner(moveaxis(x, axis, -1), moveaxis(y, axis, -1))
 
 
 def outer(x: Any, y: Any) -> Any:
@@ -327,6 +335,8 @@ def _grouped(x: Any, y: Any, batch: int, x_rest: int, inner: int) -> Any:
         x = reshape_to(x, (*lead, *rows, *(1 for _ in columns)))
         return multiply(x, reshape_to(y, (*lead, *(1 for _ in rows), *columns)))
     depth = prod(y.aval.shape[batch : batch + inner])
+    if not rows and not columns:
+        return _inner(reshape_to(x, (*lead, depth)), reshape_to(y, (*lead, depth)))
     left = reshape_to(x, (*lead, prod(rows), depth))
     return reshape_to(_product(left, reshape_to(y, (*lead, depth, prod(columns)))), shape)
 
