@@ -315,3 +315,11 @@ def test_a_result_that_nobody_holds_gives_its_memory_to_the_target() -> None:
     t.copy_(kept)
     t += 1
     assert kept.tolist() == [4, 4, 4, 4]
+
+
+def test_ragged_sequences_and_integers_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"test_tensor.py:\d+: .*inhomogeneous"):
+        tj.tensor([[1], [2, 3]])
+    with pytest.raises(OverflowError, match="300"):
+        tj.tensor([300], dtype=tj.uint8)
+    assert tj.tensor([1.7], dtype=tj.int8).tolist() == [1]

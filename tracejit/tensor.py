@@ -9,7 +9,13 @@ import numpy as np
 
 from tracejit import dtypes, indexing
 from tracejit._config import config
-from tracejit._errors import AutogradError, DeviceUnavailable, DTypeError, at_user_line
+from tracejit._errors import (
+    AutogradError,
+    DeviceUnavailable,
+    DTypeError,
+    ShapeError,
+    at_user_line,
+)
 from tracejit.autograd import engine
 from tracejit.autograd.node import Handle, Hook, Node
 from tracejit.autograd.tape import handle_of
@@ -396,7 +402,10 @@ def _gathered(data: Any, dtype: DType | None) -> np.ndarray:
     """Numbers, tensors and sequences of them as an array, promoted as operands are: Python numbers are weak."""
     if isinstance(data, Tensor):
         return as_array(data)
-    array = np.asarray(_plain(data))
+    try:
+        array = np.asarray(_plain(data), None if dtype is None else dtype.numpy)
+    except ValueError as error:  # sequences of different lengths
+        raise ShapeError(at_user_line(str(error))) from None
     if dtype is not None or array.dtype != np.float64:
         return array
     kinds = set(_kinds(data))
