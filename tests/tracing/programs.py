@@ -52,11 +52,39 @@ programs = st.lists(
 )
 
 
-def world() -> list[tj.Tensor]:
+def world(*, requires_grad: bool = False) -> list[tj.Tensor]:
     """What a program begins with: two tensors, a view of one, and one over the memory of a NumPy array."""
     rng = np.random.default_rng(0)
     x, y = (tj.tensor(rng.normal(size=SHAPE).astype("f4")) for _ in range(2))
+    if requires_grad:
+        x.requires_grad_()
+        y.requires_grad_()
     return [x, y, x[1:], tj.from_numpy(rng.normal(size=SHAPE).astype("f4"))]
+
+
+def gradients(program: list[Statement], *, inside: bool, wrap: Callable[..., Any]) -> list[Any]:
+    """The gradients of the sum of everything, the backward pass inside or outside of the function; None where there is none."""
+    leaves: list[Any] = []
+
+    def forward() -> Any:
+        values = world(requires_grad=True)
+        leaves[:] = values[:2]
+        values, seen = run(program, values)
+        sums = [value.astype(tj.float32).sum() for value in values if value.requires_grad]
+        loss = sum(sums[1:], start=sums[0]) if sums else None
+        return seen, backward(loss) if inside else loss
+
+    def backward(loss: Any) -> str | None:
+        try:
+            if loss is not None:
+                loss.backward()
+        except tj.AutogradError as error:  # a value that was needed has been overwritten
+            return type(error).__name__
+        return None
+
+    seen, loss = wrap(forward)()
+    outcome = loss if inside else backward(loss)
+    return [seen, outcome, *(leaf.grad for leaf in leaves)]
 
 
 def run(program: list[Statement], values: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -66,7 +94,7 @@ def run(program: list[Statement], values: list[Any]) -> tuple[list[Any], list[An
     for statement in program:
         try:
             seen += _do(statement, values, arrays)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, tj.AutogradError) as error:
             seen.append(type(error).__name__)
     return values, seen
 
