@@ -62,6 +62,7 @@ from tracejit.dtypes import int8 as int8
 from tracejit.dtypes import int16 as int16
 from tracejit.dtypes import int32 as int32
 from tracejit.dtypes import int64 as int64
+from tracejit.dtypes import isdtype as isdtype
 from tracejit.dtypes import result_type as result_type
 from tracejit.dtypes import uint8 as uint8
 from tracejit.dtypes import uint16 as uint16

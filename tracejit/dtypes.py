@@ -159,7 +159,7 @@ def weak_or_dtype(value: Any) -> DType | type:
         return value
     if hasattr(value, "aval"):
         return value.aval.dtype
-    return as_dtype(getattr(value, "dtype", value))
+    return as_dtype(value if isinstance(value, type) else getattr(value, "dtype", value))
 
 
 @cache
@@ -180,21 +180,82 @@ def _rank(dtype: DType) -> int:
 
 
 def can_cast(source: Any, target: Any) -> bool:
-    """Whether every value of `source` is a value of `target` (NumPy's "safe" casting)."""
-    return _PROMOTED[as_dtype(source), as_dtype(target)] is as_dtype(target)
+    """Whether every value of `source`'s dtype is a value of `target` (NumPy's "safe" casting)."""
+    return promote(result_type(source), as_dtype(target)) is as_dtype(target)
 
 
-def finfo(dtype: Any) -> Any:
-    """Limits of a floating-point dtype: bits, eps, max, min, smallest_normal, dtype."""
+_OF_KIND: Final = {
+    "bool": "b",
+    "signed integer": "i",
+    "unsigned integer": "u",
+    "integral": "iu",
+    "real floating": "f",
+    "complex floating": "",
+    "numeric": "iuf",
+}
+
+
+def isdtype(dtype: Any, kind: Any) -> bool:
+    """Whether `dtype` is `kind`, which is a dtype, one of the array API's names of kinds, or a tuple of these.
+
+    >>> isdtype(int8, "integral"), isdtype(float32, ("bool", float64))
+    (True, False)
+    """
     found = as_dtype(dtype)
+    if isinstance(kind, tuple):
+        return any(isdtype(found, each) for each in kind)
+    if kind in _OF_KIND:
+        return found.kind in _OF_KIND[kind]
+    if isinstance(kind, str):
+        names = ", ".join(map(repr, _OF_KIND))
+        raise ValueError(at_user_line(f"isdtype: {kind!r} is no kind of dtype; there are {names}"))
+    return found is as_dtype(kind)
+
+
+@dataclass(frozen=True, slots=True)
+class FloatLimits:
+    """What the numbers of a floating-point dtype are limited to; `eps` is the distance from 1 to the next number."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerLimits:
+    """What the numbers of an integer dtype are limited to."""
+
+    bits: int
+    max: int
+    min: int
+    dtype: DType
+
+
+def finfo(dtype: Any) -> FloatLimits:
+    """The limits of a floating-point dtype, or of the dtype of a value.
+
+    >>> finfo(float16).max
+    65504.0
+    """
+    found = result_type(dtype)
     if not found.is_float:
         raise DTypeError(at_user_line(f"finfo: {found.name} is not a floating-point dtype"))
-    return ml_dtypes.finfo(found.numpy)  # type: ignore[no-untyped-call]  # ml_dtypes ships no types
+    limits = ml_dtypes.finfo(found.numpy)  # type: ignore[no-untyped-call]  # ml_dtypes ships no types
+    numbers = map(float, (limits.eps, limits.max, limits.min, limits.smallest_normal))
+    return FloatLimits(8 * found.itemsize, *numbers, found)
 
 
-def iinfo(dtype: Any) -> Any:
-    """Limits of an integer dtype: bits, max, min, dtype."""
-    found = as_dtype(dtype)
+def iinfo(dtype: Any) -> IntegerLimits:
+    """The limits of an integer dtype, or of the dtype of a value.
+
+    >>> iinfo(uint8).max
+    255
+    """
+    found = result_type(dtype)
     if not found.is_integer:
         raise DTypeError(at_user_line(f"iinfo: {found.name} is not an integer dtype"))
-    return np.iinfo(found.numpy)
+    limits = np.iinfo(found.numpy)
+    return IntegerLimits(8 * found.itemsize, int(limits.max), int(limits.min), found)

@@ -90,11 +90,42 @@ def test_dtypes_that_cannot_be_computed_with_are_refused(spec: object) -> None:
         as_dtype(spec)
 
 
-def test_limits_are_those_of_numpy() -> None:
-    assert dtypes.iinfo("uint8").max == 255
-    assert dtypes.finfo(dtypes.float32).eps == np.finfo(np.float32).eps
-    assert float(dtypes.finfo("bfloat16").eps) == 2**-7
+@pytest.mark.parametrize("dtype", dtypes.FLOATING)
+def test_limits_of_floats_are_python_numbers(dtype: DType) -> None:
+    found, expected = dtypes.finfo(dtype), ml_dtypes.finfo(dtype.numpy)
+    for name in ("bits", "eps", "max", "min", "smallest_normal"):
+        assert getattr(found, name) == getattr(expected, name)
+        assert type(getattr(found, name)) in (int, float)
+    assert found.dtype is dtype
+
+
+@pytest.mark.parametrize("dtype", dtypes.INTEGERS)
+def test_limits_of_integers_are_python_numbers(dtype: DType) -> None:
+    found, expected = dtypes.iinfo(dtype), np.iinfo(dtype.numpy)
+    assert (found.bits, found.max, found.min) == (expected.bits, expected.max, expected.min)
+    assert found.dtype is dtype
+
+
+def test_limits_are_told_of_values_types_and_names() -> None:
+    assert dtypes.iinfo(np.zeros(2, np.uint8)) == dtypes.iinfo("uint8") == dtypes.iinfo(np.uint8)
+    assert dtypes.finfo(np.float32(1)) == dtypes.finfo(dtypes.float32)
     with pytest.raises(DTypeError):
         dtypes.finfo(dtypes.int8)
     with pytest.raises(DTypeError):
         dtypes.iinfo(float)
+
+
+def test_values_are_cast_by_their_dtype() -> None:
+    assert dtypes.can_cast(np.zeros(2, np.int8), dtypes.int64)
+    assert not dtypes.can_cast(np.float64, "float32")
+
+
+def test_kinds_of_dtypes_are_those_of_the_array_api() -> None:
+    assert dtypes.isdtype("uint8", "integral")
+    assert dtypes.isdtype("uint8", "unsigned integer")
+    assert not dtypes.isdtype(dtypes.bool_, "numeric")
+    assert dtypes.isdtype(dtypes.bfloat16, ("bool", "real floating"))
+    assert dtypes.isdtype(np.float32, dtypes.float32)
+    assert not dtypes.isdtype(dtypes.float32, "complex floating")
+    with pytest.raises(ValueError, match="no kind of dtype"):
+        dtypes.isdtype(dtypes.float32, "float")
