@@ -102,3 +102,12 @@ def test_the_listings_of_the_internals_are_what_the_stages_make(
 def test_the_internals_show_the_examples_own_function() -> None:
     source = EXAMPLE.read_text()
     assert source[source.index("@tj.compile") : source.index("\n\n\nif")] in INTERNALS.read_text()
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=name_of)
+def test_an_example_runs(example: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", example]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
