@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.codegen.harness import Machine
 from tracejit.codegen.kernel.interpret import interpret
-from tracejit.codegen.kernel.ir import Kernel
+from tracejit.codegen.kernel.ir import Address, Kernel, Size, Var
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.codegen.llvm.emit import emit
@@ -22,6 +22,10 @@ Array = np.ndarray[Any, Any]
 SCRATCH_BYTES = 1 << 20
 _ENGINES: list[object] = []
 _COMPILED: dict[tuple[str, str], Callable[..., None]] = {}
+
+
+def at(index: Var, stride: Size | int = 1, offset: Size | int = 0) -> Address:
+    return Address(((index, stride),), offset)
 
 
 def compiled(kernel: Kernel, machine: Machine) -> Callable[..., None]:
