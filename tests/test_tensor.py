@@ -220,6 +220,7 @@ def test_tensors_without_elements_or_dimensions_work() -> None:
     assert_same(empty.sum(0), np.zeros(3, np.float32))
     assert_same(empty.T, np.zeros((3, 0), np.float32))
     empty[:] = 3
+    tj.zeros((3, 0)).fill_(1)
     scalar = tj.tensor(2.0)
     scalar += 1
     scalar[...] = scalar * 2

@@ -7,13 +7,13 @@ from typing import Any
 
 from tracejit import dispatch, ops
 from tracejit._errors import DTypeError, ShapeError, at_user_line
-from tracejit.autograd.tape import is_broadcast
 from tracejit.ops.arguments import cast, value
 from tracejit.ops.registry import REGISTRY
+from tracejit.storage import is_broadcast
 
 
 def check_writable(target: Any) -> None:
-    if is_broadcast(target):
+    if is_broadcast(target.layout):
         message = f"{target.aval} is a broadcast view, whose elements share memory: copy() it before writing"
         raise ValueError(at_user_line(message))
 

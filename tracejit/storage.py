@@ -98,6 +98,13 @@ def is_row_major(layout: Layout) -> bool:
     )
 
 
+def is_broadcast(layout: Layout) -> bool:
+    """Whether several elements lie at one place."""
+    if 0 not in layout.strides or 0 in layout.shape:
+        return False
+    return any(stride == 0 and extent > 1 for stride, extent in zip(layout.strides, layout.shape))
+
+
 def as_array(tensor: Tensor) -> np.ndarray:
     """NumPy's view of the memory, for use at once: unlike `numpy()` it does not let the memory escape."""
     layout = tensor.layout

@@ -29,7 +29,7 @@ def backward(
     """Adds the gradient of `tensor` to the `.grad` of every leaf that it depends on."""
     roots = [_root(tensor, gradient)]
     keep = create_graph if retain_graph is None else retain_graph
-    with _mode(create_graph), _around(roots):
+    with _grad_mode(create_graph), _around(roots):
         _into_leaves(roots, keep, create_graph)
 
 
@@ -58,7 +58,7 @@ def grad(
     if not all(edges):
         raise AutogradError(at_user_line("One of the differentiated Tensors does not require grad"))
     keep = create_graph if retain_graph is None else retain_graph
-    with _mode(create_graph), _around(roots):
+    with _grad_mode(create_graph), _around(roots):
         found = _run(roots, {edge for edge in edges if edge}, keep)
     grads = tuple(found.get(edge) for edge in edges if edge)
     if not allow_unused and any(gradient is None for gradient in grads):
@@ -75,7 +75,7 @@ def _sequence(tensors: Any) -> Sequence[Any]:
     return tensors if isinstance(tensors, (tuple, list)) else (tensors,)
 
 
-def _mode(create_graph: bool) -> Any:
+def _grad_mode(create_graph: bool) -> Any:
     return enable_grad() if create_graph else no_grad()
 
 

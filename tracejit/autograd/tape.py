@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import ContextDecorator
-from math import prod
 from typing import Any
 
 from tracejit import dispatch
@@ -149,7 +148,7 @@ def _note(op: Op, args: tuple[Any, ...], params: Params, out: Any) -> None:
     if not any(edges):
         return
     if op.vjp is None:
-        attach(out, Node(op.name, out.aval, edges, _no_rule, (), user_location()))
+        _attach(out, Node(op.name, out.aval, edges, _no_rule, (), user_location()))
         return
     rule = pullback(
         op,
@@ -161,17 +160,17 @@ def _note(op: Op, args: tuple[Any, ...], params: Params, out: Any) -> None:
     if rule.gives:
         values = (out, *args)
         saved = tuple([_save(values[place], place, values, edges) for place in rule.needs])
-        attach(out, Node(op.name, out.aval, edges, _Apply(rule), saved, user_location()))
+        _attach(out, Node(op.name, out.aval, edges, _Apply(rule), saved, user_location()))
 
 
-def attach(tensor: Any, node: Node | None) -> None:
-    """`tensor`'s value is what `node` made; with None, a constant."""
+def _attach(tensor: Any, node: Node) -> None:
+    """The value of `tensor` is what `node` made."""
     version = tensor.storage.version
     if tensor.autograd is None:
         tensor.autograd = Handle(node, version)
         return
     handle: Handle = tensor.autograd
-    handle.node, handle.version, handle.requires_grad = node, version, node is not None
+    handle.node, handle.version, handle.requires_grad = node, version, True
 
 
 def _save(value: Any, place: int, values: tuple[Any, ...], edges: tuple[Edge | None, ...]) -> Any:
@@ -227,8 +226,10 @@ def _keep_what_the_write_destroys(edge: Edge | None, target: Any) -> None:
     """The op whose result is written over one of its arguments (`t.mul_(u)`) keeps a copy of that argument."""
     if not isinstance(edge, Node):
         return
+    storage = target.storage
     for saved in edge.saved:
-        if type(saved) is Saved and saved.tensor.storage is target.storage:
+        is_current = type(saved) is Saved and saved.version == storage.version
+        if is_current and saved.tensor.storage is storage:
             with no_grad():
                 saved.keep(saved.tensor.copy())
 
@@ -236,7 +237,7 @@ def _keep_what_the_write_destroys(edge: Edge | None, target: Any) -> None:
 def _rebase(base: Any, base_edge: Edge | None, target: Any, value_edge: Edge | None) -> None:
     """`base` is now its former value with the part that `target` views replaced."""
     if target is base and isinstance(value_edge, Node):
-        attach(base, value_edge)
+        _attach(base, value_edge)
         return
     path = []
     view = target
@@ -244,7 +245,7 @@ def _rebase(base: Any, base_edge: Edge | None, target: Any, value_edge: Edge | N
         view, op, params = view.origin
         path.append((op, params))
     rule = _Replace(tuple(reversed(path)))
-    attach(base, Node("assign", base.aval, (base_edge, value_edge), rule, (), user_location()))
+    _attach(base, Node("assign", base.aval, (base_edge, value_edge), rule, (), user_location()))
 
 
 class _Replace:
@@ -267,13 +268,3 @@ class _Replace:
         for op, params in self.path:
             tensor = dispatch.bind(op, (tensor,), params)
         return tensor
-
-
-def is_broadcast(tensor: Any) -> bool:
-    """Whether several elements of `tensor` lie at one place."""
-    layout = tensor.layout
-    if 0 not in layout.strides:
-        return False
-    return prod(layout.shape) > 1 and any(
-        stride == 0 and extent > 1 for stride, extent in zip(layout.strides, layout.shape)
-    )
