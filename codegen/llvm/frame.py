@@ -43,6 +43,8 @@ class Strip:
 
 
 class Frame:
+    """Where each scalar of the kernel is: as a scalar, in all lanes of a vector, or lane by lane in the vectors of the strip."""
+
     def __init__(self, kernel: Kernel, builder: Builder) -> None:
         self.kernel = kernel
         self.b = builder
