@@ -33,7 +33,14 @@ DEVICES = ("cpu", "cuda")
 Origin = tuple["Tensor", Op, Params]
 
 
-class Tensor(Operators, InPlace, NumPyProtocols):
+class _Kind(type):
+    """Lets `isinstance` go by what an object says it is: what stands for a NumPy array is no tensor."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return issubclass(instance.__class__, cls)
+
+
+class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
     """An array of numbers of one dtype. Slices, transposes and reshapes are views: they share memory, as NumPy's do.
 
     storage    the memory, shared with views
@@ -249,6 +256,8 @@ class Tensor(Operators, InPlace, NumPyProtocols):
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(at_user_line(f"a gradient is a tensor, not {type(value).__name__}"))
         if value is not None and value.aval is not self.aval:
             raise ValueError(at_user_line(f"the gradient of {self.aval} cannot be {value.aval}"))
         if self.autograd is None:
@@ -361,7 +370,8 @@ def from_array(array: Any, *, copy: bool, dtype: DType | None = None) -> Tensor:
 
     Nested sequences are made an array first, of the default dtype where they hold Python floats.
     """
-    array = array if isinstance(array, np.ndarray) else _gathered(array, dtype)
+    # What only stands for an array becomes the array that it stands for.
+    array = np.asarray(array) if isinstance(array, np.ndarray) else _gathered(array, dtype)
     found = _dtype_of(array)
     if dtype is not None and dtype is not found:
         with np.errstate(all="ignore"):  # an overflow in a cast is a value, as for every op

@@ -177,6 +177,29 @@ def test_arrays_that_tracejit_does_not_compute_with_are_left_to_numpy(array: np.
     assert seen == [type(array)]
 
 
+def test_a_stand_in_is_an_array_and_no_tensor():
+    @tj.compile
+    def f(x):
+        t = x if isinstance(x, tj.Tensor) else tj.asarray(x * 1)
+        return isinstance(x, np.ndarray), isinstance(x, tj.Tensor), t + 1, tj.exp(x), tj.tensor(x)
+
+    is_array, is_tensor, *tensors = f(matrix())
+    assert (is_array, is_tensor) == (True, False)
+    assert {type(t) for t in tensors} == {tj.Tensor}
+
+
+def test_a_tensor_over_a_result_shares_its_memory():
+    def f(x):
+        y = x + 1
+        t = tj.asarray(y)
+        y += 1
+        t.add_(1)
+        return y, t, y * 2
+
+    for found, expected in zip(tj.compile(f)(matrix()), f(matrix())):
+        np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+
+
 def test_an_array_stands_in_only_for_the_call():
     seen: list[Any] = []
 
