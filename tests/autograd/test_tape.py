@@ -274,6 +274,8 @@ def test_only_leaves_of_floats_can_be_told_to_require_gradients() -> None:
 def test_a_gradient_of_another_shape_cannot_be_assigned() -> None:
     with pytest.raises(ValueError, match="cannot be"):
         leaf(1.0).grad = tj.zeros((2,), dtype=F64)
+    with pytest.raises(TypeError, match="a gradient is a tensor, not ndarray"):
+        leaf(1.0).grad = np.zeros(1)
 
 
 # Memory
