@@ -17,6 +17,7 @@ from tracejit.ir.aval import Aval, Shape, aval
 from tracejit.ops.registry import REGISTRY
 
 NUMBERS = frozenset({bool, int, float})
+SCALARS = {dtype: aval(dtype) for dtype in dtypes.ALL}
 _RANGES = {
     dtype: (int(np.iinfo(dtype.numpy).min), int(np.iinfo(dtype.numpy).max))
     for dtype in dtypes.INTEGERS
@@ -61,11 +62,11 @@ def weak_dtype(arg: Any) -> DType | type:
 def cast(arg: Any, dtype: DType) -> Any:
     """`arg` in `dtype`: numbers as Scalars, values by an explicit `astype` where their dtype is another."""
     if type(arg) in NUMBERS:
-        return Scalar(number_as(arg, dtype), aval(dtype))
+        return Scalar(number_as(arg, dtype), SCALARS[dtype])
     if arg.aval.dtype is dtype:
         return arg
     if isinstance(arg, Scalar):
-        return Scalar(number_as(arg.value, dtype), aval(dtype))
+        return Scalar(number_as(arg.value, dtype), SCALARS[dtype])
     return bind(REGISTRY["astype"], (arg,), {"dtype": dtype})
 
 

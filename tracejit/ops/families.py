@@ -40,25 +40,17 @@ NARROW_REDUCTION = 256
 
 @dataclass(frozen=True, slots=True)
 class Vjp:
-    """`(ct, out, *args, **params) -> cotangents` from one rule per argument; a rule that is None has no cotangent.
-
-    `of(needed, ...)` computes only the cotangents of the arguments that `needed` marks.
-    """
+    """`(ct, out, *args, **params) -> cotangents` from one rule per argument; a rule that is None has no cotangent."""
 
     rules: tuple[Rule | None, ...]
 
     def __call__(self, ct: Any, out: Any, *args: Any, **params: Any) -> tuple[Any, ...]:
-        return self.of((True,) * len(args), ct, out, *args, **params)
-
-    def of(
-        self, needed: Sequence[bool], ct: Any, out: Any, *args: Any, **params: Any
-    ) -> tuple[Any, ...]:
-        """One cotangent per argument, of its shape; None for those not needed, numbers and integers."""
+        """One cotangent per argument, of its shape; None for numbers and integers."""
         return tuple(
             unbroadcast(rule(ct, out, *args, **params), arg.aval)
-            if rule is not None and wanted and carries_gradient(arg)
+            if rule is not None and carries_gradient(arg)
             else None
-            for rule, wanted, arg in zip(self.rules, needed, args)
+            for rule, arg in zip(self.rules, args)
         )
 
 

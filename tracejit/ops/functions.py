@@ -10,7 +10,6 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import at_user_line
-from tracejit.dispatch import Scalar
 from tracejit.dtypes import FLOATING, NUMERIC
 from tracejit.ops.arguments import cast, value, value_or_number, weak_dtype
 from tracejit.ops.elementwise import (
@@ -28,7 +27,6 @@ from tracejit.ops.elementwise import (
     square,
     subtract,
     where,
-    zeros_like,
 )
 from tracejit.ops.families import pointwise
 from tracejit.ops.op import Op
@@ -217,8 +215,6 @@ def _power_eval(x: Any, y: Any) -> Any:
 
 def _power_wrt_base(ct: Any, out: Any, x: Any, y: Any) -> Any:
     """y * x**(y - 1), which is 0 where y is 0."""
-    if isinstance(y, Scalar):
-        return multiply(ct, multiply(pow(x, y.value - 1), y.value)) if y.value else zeros_like(ct)
     return multiply(ct, where(equal(y, 0), 0.0, multiply(y, power(x, subtract(y, 1)))))
 
 
