@@ -14,10 +14,13 @@ from benchmarks.report import table
 from benchmarks.systems import SYSTEMS
 from benchmarks.workloads import WORKLOADS
 
+PEER = "a peer that is timed where it is installed"
+
 
 @pytest.mark.parametrize("workload", WORKLOADS)
-@pytest.mark.parametrize("system", ["numpy", "eager", "compiled"])
+@pytest.mark.parametrize("system", ["numpy", "eager", "compiled", "torch"])
 def test_a_workload_gives_the_results_of_float64_numpy(workload: str, system: str) -> None:
+    pytest.importorskip(SYSTEMS[system].package, reason=PEER)
     inputs = WORKLOADS[workload].inputs(small=True)
     implementation = SYSTEMS[system].implementations()[workload]
     program = implementation(inputs, SYSTEMS[system].decorator())
@@ -29,9 +32,7 @@ def test_a_workload_gives_the_results_of_float64_numpy(workload: str, system: st
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_system_implements_every_workload_that_it_does_not_except(system: str) -> None:
-    pytest.importorskip(
-        SYSTEMS[system].package, reason="a peer that is timed where it is installed"
-    )
+    pytest.importorskip(SYSTEMS[system].package, reason=PEER)
     assert SYSTEMS[system].implementations().keys() | SYSTEMS[system].without == WORKLOADS.keys()
 
 
