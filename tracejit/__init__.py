@@ -77,6 +77,7 @@ from tracejit.ops import all as all
 from tracejit.ops import any as any
 from tracejit.ops import argmax as argmax
 from tracejit.ops import argmin as argmin
+from tracejit.ops import argsort as argsort
 from tracejit.ops import asin as asin
 from tracejit.ops import asinh as asinh
 from tracejit.ops import astype as astype
@@ -103,6 +104,7 @@ from tracejit.ops import cross_entropy as cross_entropy
 from tracejit.ops import cumulative_prod as cumulative_prod
 from tracejit.ops import cumulative_sum as cumulative_sum
 from tracejit.ops import diagonal as diagonal
+from tracejit.ops import diff as diff
 from tracejit.ops import divide as divide
 from tracejit.ops import dot as dot
 from tracejit.ops import dropout as dropout
@@ -121,6 +123,7 @@ from tracejit.ops import greater as greater
 from tracejit.ops import greater_equal as greater_equal
 from tracejit.ops import hypot as hypot
 from tracejit.ops import isfinite as isfinite
+from tracejit.ops import isin as isin
 from tracejit.ops import isinf as isinf
 from tracejit.ops import isnan as isnan
 from tracejit.ops import kron as kron
@@ -167,6 +170,7 @@ from tracejit.ops import reshape as reshape
 from tracejit.ops import roll as roll
 from tracejit.ops import round as round
 from tracejit.ops import scatter_add as scatter_add
+from tracejit.ops import searchsorted as searchsorted
 from tracejit.ops import sigmoid as sigmoid
 from tracejit.ops import sign as sign
 from tracejit.ops import signbit as signbit
@@ -175,6 +179,7 @@ from tracejit.ops import sin as sin
 from tracejit.ops import sinh as sinh
 from tracejit.ops import softmax as softmax
 from tracejit.ops import softplus as softplus
+from tracejit.ops import sort as sort
 from tracejit.ops import split as split
 from tracejit.ops import sqrt as sqrt
 from tracejit.ops import square as square

@@ -153,3 +153,20 @@ def test_diagonals_are_those_of_numpy(offset: int, axes: tuple[int, int]) -> Non
 def test_indices_must_be_integers() -> None:
     with pytest.raises(IndexError, match="integer dtype"):
         ops.take(lift(X), np.array([0.0]))
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, -1])
+def test_each_place_is_repeated_as_often_as_its_number_says(axis: int | None) -> None:
+    extent = X.size if axis is None else X.shape[axis]
+    counts = np.arange(extent) % 3
+    for repeats in (counts, counts.astype(np.uint8), counts.tolist(), 2, [2], np.array(0)):
+        expected = np.repeat(X, repeats, axis=axis)
+        np.testing.assert_array_equal(ops.repeat(X, repeats, axis=axis).array, expected)
+    np.testing.assert_array_equal(ops.repeat(np.zeros(0), np.zeros(0, int)).array, np.zeros(0))
+
+
+def test_numbers_of_repeats_must_fit_the_axis() -> None:
+    with pytest.raises(ShapeError, match="one integer for each of 3 places"):
+        ops.repeat(X, [1, 2], axis=0)
+    with pytest.raises(ShapeError, match="one integer"):
+        ops.repeat(X, [1.5, 2.0, 1.0], axis=0)

@@ -10,7 +10,7 @@ from tracejit.ops.op import Op
 from tracejit.ops.registry import NOT_DIFFERENTIABLE, REGISTRY, missing_rules, register
 
 WITHOUT_FLOATS = {
-    "advance", "all", "any", "argmax", "argmin", "matmul_exact", "multiply_high", "philox",
+    "advance", "all", "any", "argmax", "argmin", "argsort", "matmul_exact", "multiply_high", "philox", "searchsorted",
 }  # fmt: skip
 """Ops whose arguments or result are never floating point."""
 

@@ -118,6 +118,7 @@ from tracejit.ops.index import (
     getitem,
     one_hot,
     put,
+    repeat,
     scatter_add,
     select,
     set_item,
@@ -141,6 +142,7 @@ from tracejit.ops.reduce import (
     var,
 )
 from tracejit.ops.registry import REGISTRY
+from tracejit.ops.scan import diff
 from tracejit.ops.shape import (
     broadcast_arrays,
     broadcast_to,
@@ -160,28 +162,28 @@ from tracejit.ops.slicing import (
     flip,
     meshgrid,
     pad,
-    repeat,
     roll,
     split,
     stack,
     tile,
     unstack,
 )
+from tracejit.ops.sorting import argsort, isin, searchsorted, sort
 
 __all__ = [
-    "REGISTRY", "random", "abs", "acos", "acosh", "add", "add_at", "all", "any", "arange", "argmax", "argmin", "asin",
-    "asinh", "astype", "atan", "atan2", "atanh", "batch_norm", "bitwise_and", "bitwise_invert", "bitwise_left_shift",
-    "bitwise_or", "bitwise_right_shift", "bitwise_xor", "broadcast_arrays", "broadcast_to", "ceil", "clip", "concat",
-    "copysign", "cos", "cosh", "count_nonzero", "cross_entropy", "cumulative_prod", "cumulative_sum", "diagonal",
-    "divide", "dot", "dropout", "einsum", "equal", "erf", "exp", "expand_dims", "expm1", "eye", "flatten", "flip",
-    "floor", "floor_divide", "full", "full_like", "gelu", "getitem", "greater", "greater_equal", "hypot", "isfinite",
-    "isinf", "isnan", "kron", "layer_norm", "less", "less_equal", "linspace", "log", "log10", "log1p", "log2",
-    "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "matmul",
-    "matrix_transpose", "max", "maximum", "mean", "meshgrid", "min", "minimum", "moments", "moveaxis", "mse_loss",
-    "multiply", "negative", "nextafter", "not_equal", "one_hot", "ones", "ones_like", "outer", "pad", "permute_dims",
-    "positive", "pow", "prod", "ravel", "put", "reciprocal", "relu", "remainder", "repeat", "reshape", "roll", "round",
-    "scatter_add", "select", "set_item", "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus",
-    "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take",
-    "take_along_axis", "tan", "tanh", "tensordot", "tile", "trace", "transpose", "tril", "triu", "trunc", "unstack",
-    "var", "vecdot", "where", "zeros", "zeros_like",
+    "REGISTRY", "random", "abs", "acos", "acosh", "add", "add_at", "all", "any", "arange", "argmax", "argmin",
+    "argsort", "asin", "asinh", "astype", "atan", "atan2", "atanh", "batch_norm", "bitwise_and", "bitwise_invert",
+    "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "broadcast_arrays", "broadcast_to",
+    "ceil", "clip", "concat", "copysign", "cos", "cosh", "count_nonzero", "cross_entropy", "cumulative_prod",
+    "cumulative_sum", "diagonal", "diff", "divide", "dot", "dropout", "einsum", "equal", "erf", "exp", "expand_dims",
+    "expm1", "eye", "flatten", "flip", "floor", "floor_divide", "full", "full_like", "gelu", "getitem", "greater",
+    "greater_equal", "hypot", "isfinite", "isin", "isinf", "isnan", "kron", "layer_norm", "less", "less_equal",
+    "linspace", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logsumexp", "matmul", "matrix_transpose", "max", "maximum", "mean", "meshgrid", "min", "minimum",
+    "moments", "moveaxis", "mse_loss", "multiply", "negative", "nextafter", "not_equal", "one_hot", "ones", "ones_like",
+    "outer", "pad", "permute_dims", "positive", "pow", "prod", "put", "ravel", "reciprocal", "relu", "remainder",
+    "repeat", "reshape", "roll", "round", "scatter_add", "searchsorted", "select", "set_item", "sigmoid", "sign",
+    "signbit", "silu", "sin", "sinh", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack",
+    "std", "stop_gradient", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot",
+    "tile", "trace", "transpose", "tril", "triu", "trunc", "unstack", "var", "vecdot", "where", "zeros", "zeros_like",
 ]  # fmt: skip

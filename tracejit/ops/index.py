@@ -16,6 +16,7 @@ from tracejit.ir.aval import Aval, Shape, aval
 from tracejit.ops.arguments import (
     NUMBERS,
     cast,
+    copied,
     normal_axis,
     refuse,
     value,
@@ -326,6 +327,41 @@ def add_at(x: Any, key: Any, part: Any) -> Any:
     return reshape_to(scatter_add(ravel(x), ravel(places), part, axis=0), x.aval.shape)
 
 
+def repeat(x: Any, repeats: Any, *, axis: int | None = None) -> Any:
+    """Each element `repeats` times in a row along `axis` (None: of the flat array), a number for all or one for each.
+
+    The shape depends on the numbers, so those of a tensor are waited for.
+
+    >>> import tracejit as tj
+    >>> tj.repeat(tj.arange(2), 2)
+    tensor([0, 0, 1, 1])
+    >>> tj.repeat(tj.arange(3), [2, 0, 1])
+    tensor([0, 0, 2])
+    """
+    x = value(x)
+    if axis is None:
+        return repeat(ravel(x), repeats, axis=0)
+    place = normal_axis(axis, x.aval.ndim, "repeat")
+    shape = x.aval.shape
+    counts = np.asarray(repeats)
+    if counts.size != 1:
+        return gather(x, _repeated(counts, x.aval, place), axis=place)
+    times = as_index(counts.reshape(())[()])
+    spread = broadcast_to(
+        expand_dims(x, place + 1), (*shape[: place + 1], times, *shape[place + 1 :])
+    )
+    return copied(reshape_to(spread, (*shape[:place], shape[place] * times, *shape[place + 1 :])))
+
+
+def _repeated(counts: np.ndarray, x: Aval, axis: int) -> np.ndarray:
+    """The places 0, 1, ... along `axis`, each as often as `counts` says."""
+    extent = x.shape[axis]
+    if counts.shape != (extent,) or (counts.size and counts.dtype.kind not in "iu"):
+        why = f"needs one integer for each of {extent} places, got {counts.dtype}{counts.shape}"
+        refuse(ShapeError, "repeat", (x,), why)
+    return np.repeat(np.arange(extent), counts.astype(np.int64))
+
+
 def diagonal(x: Any, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal of two axes, as a new last axis: a view, as np.diagonal.
 
@@ -352,6 +388,6 @@ def diagonal(x: Any, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 __all__ = [
-    "add_at", "diagonal", "gather", "getitem", "index_value", "one_hot", "put", "scatter_add", "select", "set_item", "take",
-    "take_along_axis",
+    "add_at", "diagonal", "gather", "getitem", "index_value", "one_hot", "put", "repeat", "scatter_add", "select", "set_item",
+    "take", "take_along_axis",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Running sums and products, and the linear recurrence that their gradients are made of."""
+"""Running sums and products, the linear recurrence that their gradients are made of, and differences."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from typing import Any
 import numpy as np
 
 from tracejit import dtypes
-from tracejit._errors import DTypeError, ShapeError
+from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.dtypes import NUMERIC, DType
 from tracejit.ir.aval import Aval, aval
-from tracejit.ops.arguments import cast, normal_axis, refuse, value
-from tracejit.ops.elementwise import constant, multiply
+from tracejit.ops.arguments import (
+    NUMBERS,
+    cast,
+    normal_axis,
+    refuse,
+    value,
+    value_or_number,
+)
+from tracejit.ops.elementwise import constant, multiply, not_equal, subtract
 from tracejit.ops.families import extern, reshape_to
 from tracejit.ops.op import Op
+from tracejit.ops.shape import broadcast_to
 from tracejit.ops.slicing import concat, flip, slice_axis
 
 
@@ -141,3 +149,36 @@ def _edge(x: Any, axis: int, fill: int) -> Any:
     """`fill`s in the shape of one place of `x` along `axis`."""
     shape = tuple(1 if at == axis else extent for at, extent in enumerate(x.aval.shape))
     return constant(shape=shape, dtype=x.aval.dtype, value=fill)
+
+
+def diff(x: Any, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
+    """The differences of neighbours along `axis`, taken `n` times; of bools, whether they differ.
+
+    `prepend` and `append` are put before and after `x` first; a number stands for one place of it.
+
+    >>> import tracejit as tj
+    >>> tj.diff(tj.tensor([1, 4, 9, 16]))
+    tensor([3, 5, 7])
+    """
+    x = value(x)
+    place = normal_axis(axis, x.aval.ndim, "diff")
+    if n < 0:
+        raise ValueError(at_user_line(f"diff: n must not be negative, got {n}"))
+    parts = [_beside(part, x, place) for part in (prepend, x, append) if part is not None]
+    x = concat(parts, axis=place) if len(parts) > 1 else x
+    step = not_equal if x.aval.dtype is dtypes.bool_ else subtract
+    for _ in range(min(n, x.aval.shape[place])):
+        last = x.aval.shape[place] - 1
+        x = step(slice_axis(x, place, 1, last + 1), slice_axis(x, place, 0, last))
+    return x
+
+
+def _beside(part: Any, x: Any, axis: int) -> Any:
+    """`part`; a number in the shape of one place of `x` along `axis`."""
+    part = value_or_number(part)
+    if type(part) in NUMBERS:
+        part = cast(part, dtypes.promote_all(x.aval.dtype, type(part)))
+    part = value(part)
+    if part.aval.ndim:
+        return part
+    return broadcast_to(part, tuple(1 if at == axis else n for at, n in enumerate(x.aval.shape)))

@@ -346,25 +346,6 @@ def _rolled(x: Any, by: int, axis: int) -> Any:
     return concat((slice_axis(x, axis, cut, extent), slice_axis(x, axis, 0, cut)), axis=axis)
 
 
-def repeat(x: Any, repeats: int, *, axis: int | None = None) -> Any:
-    """Each element `repeats` times in a row along `axis`; None: of the flat array.
-
-    >>> import tracejit as tj
-    >>> tj.repeat(tj.arange(2), 2)
-    tensor([0, 0, 1, 1])
-    """
-    x = value(x)
-    if axis is None:
-        return repeat(ravel(x), repeats, axis=0)
-    place = normal_axis(axis, x.aval.ndim, "repeat")
-    times = as_index(repeats)
-    shape = x.aval.shape
-    spread = broadcast_to(
-        expand_dims(x, place + 1), (*shape[: place + 1], times, *shape[place + 1 :])
-    )
-    return copied(reshape_to(spread, (*shape[:place], shape[place] * times, *shape[place + 1 :])))
-
-
 def tile(x: Any, repetitions: int | Sequence[int]) -> Any:
     """`x` laid side by side `repetitions` times along each axis, as np.tile.
 
@@ -416,7 +397,6 @@ __all__ = [
     "flip",
     "meshgrid",
     "pad",
-    "repeat",
     "roll",
     "split",
     "stack",
