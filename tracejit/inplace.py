@@ -13,9 +13,16 @@ from tracejit.storage import is_broadcast
 
 
 def check_writable(target: Any) -> None:
-    if is_broadcast(target.layout):
-        message = f"{target.aval} is a broadcast view, whose elements share memory: copy() it before writing"
-        raise ValueError(at_user_line(message))
+    """Refuses broadcast views and, as NumPy does, views of them: a write would show in several places."""
+    view = target
+    while not is_broadcast(view.layout):
+        if view.origin is None:
+            return
+        view = view.origin[0]
+    message = (
+        f"{target.aval} is a broadcast view, whose elements share memory: copy() it before writing"
+    )
+    raise ValueError(at_user_line(message))
 
 
 def write(target: Any, source: Any) -> Any:
