@@ -54,6 +54,7 @@ def _zero_gradient(ct: Any, out: Any, *args: Any) -> Any:
 
 def zeros_like(x: Any) -> Any:
     """Zeros of `x`'s shape and dtype that depend on nothing."""
+    x = value(x)
     return constant(shape=x.aval.shape, dtype=x.aval.dtype, value=0)
 
 
@@ -84,11 +85,8 @@ def _astype_scalar(s: Any, x: Any, *, dtype: DType) -> Any:
 
 def _astype_eval(x: Any, *, dtype: DType) -> Any:
     with np.errstate(all="ignore"):
-        return (
-            x.astype(np.float32).astype(dtype.numpy)
-            if dtype is dtypes.bfloat16
-            else x.astype(dtype.numpy)
-        )
+        x = x.astype(np.float32) if dtype is dtypes.bfloat16 else x
+        return x.astype(dtype.numpy)
 
 
 _cast_to: Op = record(
@@ -96,7 +94,7 @@ _cast_to: Op = record(
     infer=lambda x, *, dtype: aval(dtype, x.shape, x.device),
     eval=_astype_eval,
     recipe=Pointwise(_astype_scalar),
-    vjp=(lambda ct, out, x, dtype: cast(ct, x.aval.dtype) if ct.aval.dtype.is_float else None,),
+    vjp=(lambda ct, out, x, dtype: cast(ct, x.aval.dtype),),
     doc="The elements converted to `dtype`.",
 )
 
