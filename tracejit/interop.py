@@ -22,7 +22,7 @@ SAME_NAME = """
     copysign cos cosh count_nonzero cumulative_prod cumulative_sum diagonal divide dot einsum equal exp
     expand_dims expm1 flip floor floor_divide full_like greater greater_equal hypot isfinite isinf isnan kron less
     less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul
-    matrix_transpose max maximum mean meshgrid min minimum moveaxis multiply negative nextafter not_equal
+    matrix_transpose max maximum mean min minimum moveaxis multiply negative nextafter not_equal
     ones_like outer pad permute_dims positive pow prod reciprocal remainder repeat reshape roll sign signbit sin
     sinh split sqrt square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile
     trace transpose tril triu trunc unstack var vecdot where zeros_like
@@ -50,12 +50,17 @@ def _round(x: Any, decimals: int = 0) -> Any:
     return ops.round(x * power) / power
 
 
+def _meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
+    return tuple(ops.meshgrid(*arrays, indexing=indexing))
+
+
 OTHER_NAME = {
     np.amax: ops.max,
     np.amin: ops.min,
     np.around: _round,
     np.cumprod: _scan(ops.cumulative_prod),
     np.cumsum: _scan(ops.cumulative_sum),
+    np.meshgrid: _meshgrid,
     np.ravel: ops.flatten,
     np.round: _round,
 }
@@ -121,7 +126,9 @@ class NumPyProtocols:
         if method == "reduce" and ufunc in FOLDS and kwargs.keys() <= {"axis", "dtype", "keepdims"}:
             # np.add.reduce folds the first axis where np.sum folds all.
             return _deliver(FOLDS[ufunc](*inputs, **{"axis": 0, **kwargs}), out)
-        return _deliver(by_numpy(getattr(ufunc, method), inputs, kwargs), out)
+        if any(target is not None for target in out):
+            kwargs["out"] = out
+        return by_numpy(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(
         self,
@@ -179,25 +186,37 @@ def _deliver(result: Any, out: tuple[Any, ...]) -> Any:
     (target,) = out
     if target is None:
         return result
-    if isinstance(target, np.ndarray):
+    if not isinstance(target, NumPyProtocols):
         np.copyto(target, np.asarray(result), casting="same_kind")
         return target
-    return target.copy_(result)
+    found, wanted = (value.aval.dtype.numpy for value in (result, target))  # type: ignore[attr-defined]  # tensors
+    if found.kind in "biuf" and not np.can_cast(found, wanted, "same_kind"):
+        message = f"out: cannot cast {found} to {wanted} with casting rule 'same_kind'"
+        raise TypeError(at_user_line(message))
+    return target.copy_(result)  # type: ignore[attr-defined]  # a tensor
 
 
 def by_numpy(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """NumPy's own function on the memory of the tensors; arrays in its result become tensors again."""
-    return _tensors(function(*_arrays(args, function), **_arrays(kwargs, function)))
+    """NumPy's own function on the memory of the tensors; arrays in its result become tensors again, views over that memory."""
+    seen: Seen = {}
+    positional, named = _arrays(args, function, seen), _arrays(kwargs, function, seen)
+    return _tensors(function(*positional, **named), seen)
 
 
-def _arrays(value: Any, function: Function) -> Any:
+Seen = dict[int, tuple[np.ndarray, Any]]
+"""By identity of an array: it, and the tensor whose memory it shows."""
+
+
+def _arrays(value: Any, function: Function, seen: Seen) -> Any:
     match value:
         case dict():
-            return {key: _arrays(part, function) for key, part in value.items()}
+            return {key: _arrays(part, function, seen) for key, part in value.items()}
         case list() | tuple():
-            return type(value)(_arrays(part, function) for part in value)
+            return type(value)(_arrays(part, function, seen) for part in value)
         case NumPyProtocols():
-            return _array_of(value, function)
+            array = _array_of(value, function)
+            seen[id(array)] = array, value
+            return array
         case _:
             return value
 
@@ -210,9 +229,14 @@ def _array_of(tensor: Any, function: Function) -> np.ndarray:
     return np.asarray(tensor)
 
 
-def _tensors(result: Any) -> Any:
+def _tensors(result: Any, seen: Seen) -> Any:
     if type(result) in (tuple, list):
-        return type(result)(map(_tensors, result))
-    if isinstance(result, (np.ndarray, np.generic)) and result.dtype.kind in "biuf":
-        return dispatch.lift(result)
-    return result
+        return type(result)(_tensors(part, seen) for part in result)
+    if id(result) in seen:  # `out=`
+        return seen[id(result)][1]
+    if not isinstance(result, (np.ndarray, np.generic)) or result.dtype.kind not in "biuf":
+        return result
+    for array, tensor in seen.values():
+        if np.may_share_memory(result, array):
+            return tensor._over(result) if result.flags.writeable else result
+    return dispatch.lift(result)

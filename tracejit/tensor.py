@@ -160,6 +160,11 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
         self.storage.expose()
         return array
 
+    @staticmethod
+    def _over(array: np.ndarray) -> Tensor:
+        """A tensor over the memory of a NumPy array."""
+        return from_array(array, copy=False)
+
     def copy(self) -> Tensor:
         """The same elements in memory of their own."""
         return copied(self)
@@ -340,6 +345,8 @@ def _shown(tensor: Tensor) -> str:
     """`tensor([1., 2.], dtype=float64, requires_grad=True)`; the dtype where it is not what the text alone would give."""
     parts = [np.array2string(as_array(tensor), separator=", ", prefix="tensor(")]
     implied = {"b": dtypes.bool_, "i": dtypes.int64, "u": dtypes.int64, "f": config.default_dtype}
+    if not tensor.size and tensor.shape != (0,):
+        parts.append(f"shape={tensor.shape}")
     if implied[tensor.dtype.kind] is not tensor.dtype or not tensor.size:
         parts.append(f"dtype={tensor.dtype.name}")
     if tensor.requires_grad:

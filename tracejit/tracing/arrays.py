@@ -9,7 +9,7 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit.inplace import InPlace
-from tracejit.interop import NumPyProtocols
+from tracejit.interop import NumPyProtocols, by_numpy
 from tracejit.methods import Operators
 from tracejit.storage import as_array
 from tracejit.tensor import Tensor, from_array
@@ -23,10 +23,10 @@ class StandIn(Tensor):
 
     __slots__ = ()
 
-    @property
+    @property  # type: ignore[misc]  # as it is of any object, but for assignment
     def __class__(self) -> type:
-        """`isinstance(x, np.ndarray)` is true, as it is of the array."""
-        return np.ndarray
+        """`isinstance(x, np.ndarray)` is true, as it is of the array; of a number it is not."""
+        return self.aval.dtype.numpy.type if _is_number(self) else np.ndarray
 
     @property
     def dtype(self) -> Any:
@@ -56,17 +56,32 @@ class StandIn(Tensor):
 
     def __getitem__(self, index: Any) -> Any:
         item = as_stand_in(Tensor.__getitem__(self, index), (index,))
-        # One element of an array is a number, which no later write to the array changes.
-        return item.copy() if not item.aval.shape and item.origin is not None else item
+        # One element of an array is a number, which no later write to the array changes; `a[0, ...]` is a view.
+        is_view = item.aval.shape or item.origin is None or _has_ellipsis(index)
+        return item if is_view else item.copy()
 
     def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
-        if args or kwargs:
+        if args or kwargs or not _is_ours(np.dtype(dtype)):
             return _real(self).astype(dtype, *args, **kwargs)
         changed = dtypes.as_dtype(dtype) is not self.aval.dtype
         return as_stand_in(Tensor.astype(self, dtype) if changed else Tensor.copy(self), ())
 
-    def copy(self, *args: Any) -> Any:
+    def copy(self, *args: Any, **kwargs: Any) -> Any:
+        if args or kwargs:
+            return _real(self).copy(*args, **kwargs)
         return as_stand_in(Tensor.copy(self), ())
+
+    def item(self, *args: Any) -> Any:
+        return _real(self).item(*args) if args else Tensor.item(self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+    def __round__(self, *digits: int) -> Any:
+        return round(_real(self)[()], *digits)  # type: ignore[call-overload]  # a number
 
     def ravel(self, *args: Any) -> Any:
         return _real(self).ravel(*args) if args else self.reshape(-1)
@@ -75,15 +90,35 @@ class StandIn(Tensor):
         return _real(self).flatten(*args) if args else self.reshape(-1).copy()
 
     def dot(self, other: Any) -> Any:
-        return np.dot(self, other)  # type: ignore[call-overload]  # by the protocol
+        return np.dot(self, other)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return as_stand_in(Tensor.__array_ufunc__(self, ufunc, method, *inputs, **kwargs), inputs)
+        try:
+            result = Tensor.__array_ufunc__(self, ufunc, method, *inputs, **kwargs)
+        except NOT_OURS as error:
+            result = _numpys(error, getattr(ufunc, method), inputs, kwargs)
+        return as_stand_in(result, inputs)
 
     def __array_function__(
         self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        return as_stand_in(Tensor.__array_function__(self, function, types, args, kwargs), args)
+        try:
+            result = Tensor.__array_function__(self, function, types, args, kwargs)
+        except NOT_OURS as error:
+            result = _numpys(error, function, args, kwargs)
+        return as_stand_in(result, args)
+
+
+NOT_OURS = (TypeError, ValueError, IndexError, NotImplementedError)
+"""What tracejit raises for arguments that it does not take. NumPy decides what they mean, or what is wrong with them."""
+
+
+def _numpys(error: Exception, function: Any, args: Any, kwargs: Any) -> Any:
+    """The result of NumPy's function; where it refuses, too, `error` if that is of the same class, as it names the line."""
+    try:
+        return by_numpy(function, args, kwargs)
+    except NOT_OURS as refusal:
+        raise error if isinstance(error, type(refusal)) else refusal from None
 
 
 def _real(stand_in: StandIn) -> np.ndarray:
@@ -91,6 +126,17 @@ def _real(stand_in: StandIn) -> np.ndarray:
     array = as_array(stand_in)
     stand_in.storage.expose()
     return array
+
+
+def _is_number(stand_in: StandIn) -> bool:
+    """Whether NumPy has a scalar there: a result of no dimensions, unlike an argument or a view."""
+    buffer = stand_in.storage.buffer
+    is_argument = buffer is not None and buffer.foreign
+    return not stand_in.aval.shape and stand_in.origin is None and not is_argument
+
+
+def _has_ellipsis(index: Any) -> bool:
+    return index is ... or (isinstance(index, tuple) and any(part is ... for part in index))
 
 
 def as_stand_in(result: Any, operands: tuple[Any, ...]) -> Any:
@@ -112,9 +158,8 @@ def _method(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: StandIn, *args: Any, **kwargs: Any) -> Any:
         try:
             result = ours(self, *args, **kwargs)
-        except TypeError:
-            # Other arguments than ours, or none of our dtypes: NumPy decides what it means, or what is wrong with it.
-            return getattr(_real(self), name)(*args, **kwargs)
+        except NOT_OURS as error:
+            result = _numpys(error, getattr(_real(self), name), args, kwargs)
         return as_stand_in(result, args)
 
     return method
@@ -124,8 +169,7 @@ def _in_place(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
     operator = f"__{name[3:]}"
 
     def method(self: StandIn, *args: Any) -> Any:
-        if not self.aval.shape and not self.storage.escaped:
-            # A result of no dimensions is a number in NumPy, and `+=` makes another one.
+        if _is_number(self):  # `+=` makes another one
             return getattr(self, operator)(*args)
         return ours(self, *args)
 
@@ -208,14 +252,18 @@ class Arrays:
         if array is not None:
             return array
         array = _real(stand_in)
-        return array[()] if not array.shape else array
+        return array[()] if _is_number(stand_in) else array
 
 
 def can_stand_for(array: np.ndarray) -> bool:
     """Whether tracejit computes with such arrays; NumPy does with the others."""
     if not (array.flags.writeable and array.flags.aligned and array.dtype.isnative):
         return False
-    return array.dtype.kind in "biuf" and array.dtype.itemsize <= 8
+    return _is_ours(array.dtype)
+
+
+def _is_ours(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "biuf" and dtype.itemsize <= 8
 
 
 def _same_or(before: Any, after: Any) -> Any:
