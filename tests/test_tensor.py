@@ -325,3 +325,9 @@ def test_ragged_sequences_and_integers_out_of_range_are_refused() -> None:
     with pytest.raises(OverflowError, match="300"):
         tj.tensor([300], dtype=tj.uint8)
     assert tj.tensor([1.7], dtype=tj.int8).tolist() == [1]
+
+
+def test_nonzero_gives_places_by_axis() -> None:
+    array = np.array([[0, 1], [2, 0]])
+    for found, expected in zip(tj.nonzero(tj.tensor(array)), np.nonzero(array), strict=True):
+        assert_same(found, expected)

@@ -68,6 +68,7 @@ from tracejit.dtypes import uint8 as uint8
 from tracejit.dtypes import uint16 as uint16
 from tracejit.dtypes import uint32 as uint32
 from tracejit.dtypes import uint64 as uint64
+from tracejit.indexing import nonzero as nonzero
 from tracejit.ops import abs as abs
 from tracejit.ops import acos as acos
 from tracejit.ops import acosh as acosh
@@ -80,7 +81,6 @@ from tracejit.ops import argmin as argmin
 from tracejit.ops import argsort as argsort
 from tracejit.ops import asin as asin
 from tracejit.ops import asinh as asinh
-from tracejit.ops import astype as astype
 from tracejit.ops import atan as atan
 from tracejit.ops import atan2 as atan2
 from tracejit.ops import atanh as atanh
@@ -91,7 +91,6 @@ from tracejit.ops import bitwise_left_shift as bitwise_left_shift
 from tracejit.ops import bitwise_or as bitwise_or
 from tracejit.ops import bitwise_right_shift as bitwise_right_shift
 from tracejit.ops import bitwise_xor as bitwise_xor
-from tracejit.ops import broadcast_arrays as broadcast_arrays
 from tracejit.ops import broadcast_to as broadcast_to
 from tracejit.ops import ceil as ceil
 from tracejit.ops import clip as clip
@@ -166,7 +165,6 @@ from tracejit.ops import reciprocal as reciprocal
 from tracejit.ops import relu as relu
 from tracejit.ops import remainder as remainder
 from tracejit.ops import repeat as repeat
-from tracejit.ops import reshape as reshape
 from tracejit.ops import roll as roll
 from tracejit.ops import round as round
 from tracejit.ops import scatter_add as scatter_add
@@ -205,20 +203,26 @@ from tracejit.ops import unstack as unstack
 from tracejit.ops import var as var
 from tracejit.ops import vecdot as vecdot
 from tracejit.ops import where as where
+from tracejit.standard import NamespaceInfo as __array_namespace_info__  # noqa: F401
+from tracejit.standard import astype as astype
+from tracejit.standard import broadcast_arrays as broadcast_arrays
+from tracejit.standard import devices as devices
+from tracejit.standard import nonzero as nonzero
+from tracejit.standard import reshape as reshape
+from tracejit.standard import unique_all as unique_all
+from tracejit.standard import unique_counts as unique_counts
+from tracejit.standard import unique_inverse as unique_inverse
+from tracejit.standard import unique_values as unique_values
 from tracejit.tensor import Tensor as Tensor
 from tracejit.tracing.compile import compile as compile
 from tracejit.tracing.explain import Explanation as Explanation
 from tracejit.tracing.explain import explain as explain
 
 __version__ = "0.1.0.dev0"
+__array_api_version__ = "2024.12"
 
 e = math.e
 inf = math.inf
 nan = math.nan
 newaxis = None
 pi = math.pi
-
-
-def devices() -> list[str]:
-    """The devices that can be used here."""
-    return ["cpu"]

@@ -210,6 +210,10 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
     def __getitem__(self, index: Any) -> Tensor:
         return indexing.get(self, index)
 
+    def nonzero(self) -> tuple[Tensor, ...]:
+        """The places of the elements that are not zero: for each axis an array of integers. Waits for pending work."""
+        return indexing.nonzero(self)
+
     def __setitem__(self, index: Any, value: Any) -> None:
         indexing.put(self, index, value)
 
