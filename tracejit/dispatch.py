@@ -7,8 +7,7 @@ the one below. A value is whatever the bottom interpreter deals in, with an `ava
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -87,13 +86,21 @@ def current() -> Interpreter:
     return _stack.interpreters[-1]
 
 
-@contextmanager
-def pushed(interpreter: Interpreter, under: Interpreter | None = None) -> Iterator[Interpreter]:
+class pushed:  # noqa: N801  # used as a function would be
     """Inside the block `interpreter` is in charge on this thread, or has its place just under another one."""
-    interpreters = _stack.interpreters
-    place = len(interpreters) if under is None else interpreters.index(under)
-    interpreters.insert(place, interpreter)
-    try:
-        yield interpreter
-    finally:
-        interpreters.remove(interpreter)
+
+    __slots__ = ("_interpreter", "_under")
+
+    def __init__(self, interpreter: Interpreter, under: Interpreter | None = None) -> None:
+        self._interpreter = interpreter
+        self._under = under
+
+    def __enter__(self) -> Interpreter:
+        interpreters = _stack.interpreters
+        under = self._under
+        place = len(interpreters) if under is None else interpreters.index(under)
+        interpreters.insert(place, self._interpreter)
+        return self._interpreter
+
+    def __exit__(self, *error: object) -> None:
+        _stack.interpreters.remove(self._interpreter)

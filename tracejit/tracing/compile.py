@@ -6,11 +6,11 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
-from types import MethodType
+from types import MethodType, NoneType
 from typing import Any, Literal
 
 from tracejit._errors import at_user_line
-from tracejit.tensor import check_device
+from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.gradients import remember
 from tracejit.tracing.programs import Programs
@@ -18,6 +18,8 @@ from tracejit.tracing.session import is_recording, recording
 from tracejit.tracing.verify import verified
 
 Function = Callable[..., Any]
+_NO_ARRAYS = frozenset({Tensor, bool, int, float, str, NoneType})
+"""Types of arguments in which there is nothing to look for."""
 
 
 class Compiled:
@@ -35,6 +37,8 @@ class Compiled:
         self._lock = threading.Lock()
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs and all(type(arg) in _NO_ARRAYS for arg in args):
+            return self._run(args, kwargs)
         arrays = Arrays()
         try:
             args = tuple(map(arrays.enter, args))

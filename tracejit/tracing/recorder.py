@@ -97,6 +97,8 @@ class Recorder(Tracer):
     def flush(self) -> None:
         """Runs what was recorded: afterwards every tensor has its memory, and every write has been made."""
         with self._lock:
+            if not self._steps:
+                return
             fresh = [storage for held in self._fresh if (storage := held()) is not None]
             written = self._written
             try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tracejit import dispatch
 from tracejit.autograd.tape import tape
@@ -26,30 +24,49 @@ def is_recording() -> bool:
     return _session.tracer is not None
 
 
-@contextmanager
-def tracing(tracer: Tracer) -> Iterator[None]:
+class tracing(dispatch.pushed):  # noqa: N801  # used as a function would be
     """Inside the block `tracer` is in charge of ops on this thread."""
-    _session.tracer = tracer
-    try:
+
+    __slots__ = ("_tracer",)
+
+    def __init__(self, tracer: Tracer) -> None:
         # The tape notes ops above the tracer, so that `backward` finds, and records, ordinary tensors.
-        with dispatch.pushed(tracer, under=tape):
-            yield
-    finally:
+        super().__init__(tracer, under=tape)
+        self._tracer = tracer
+
+    def __enter__(self) -> Tracer:
+        super().__enter__()
+        _session.tracer = self._tracer
+        return self._tracer
+
+    def __exit__(self, *error: object) -> None:
         _session.tracer = None
+        super().__exit__(*error)
 
 
-@contextmanager
-def recording(programs: Programs) -> Iterator[None]:
+class recording:  # noqa: N801  # used as a function would be
     """Ops inside the block wait, at the latest until its end, an exception's included; a block inside another joins it."""
-    if is_recording():
-        yield
-        return
-    recorder = Recorder(programs)
-    with tracing(recorder):
+
+    __slots__ = ("_programs", "_recorder", "_tracing")
+
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
+        self._recorder: Recorder | None = None
+
+    def __enter__(self) -> None:
+        if is_recording():
+            return
+        self._recorder = Recorder(self._programs)
+        self._tracing = tracing(self._recorder)
+        self._tracing.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if self._recorder is None:
+            return
         try:
-            yield
+            self._recorder.flush()
         finally:
-            recorder.flush()
+            self._tracing.__exit__(*error)
 
 
 def _finish_reading(storage: Storage) -> None:
