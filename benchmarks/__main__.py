@@ -12,6 +12,8 @@ from benchmarks import measure, report
 from benchmarks.systems import SYSTEMS
 from benchmarks.workloads import WORKLOADS
 
+RESULTS = Path(__file__).resolve().parent / "results"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 if every system that ran gave the results of float64 NumPy."""
@@ -37,13 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     imports = {} if arguments.quick else dict(measure.import_seconds())
     for name, seconds in imports.items():
         print(f"import {name}: {report.duration(seconds)}")
-    if arguments.json:
+    file = arguments.json or (None if arguments.quick else RESULTS / "latest.json")
+    if file:
         record = {
             "machine": report.machine(),
             "imports": imports,
             "measurements": [measurement.record() for measurement in measurements],
         }
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(record, indent=1) + "\n")
+        print(f"all figures: {file}")
     return 0 if all(m.is_correct for m in measurements) else 1
 
 
@@ -66,7 +71,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, default=15, help="how often each is timed (15)")
     parser.add_argument("--quick", action="store_true", help="only see that all of it runs")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all figures")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="where to write all figures (benchmarks/results/latest.json)",
+    )
     return parser
 
 
