@@ -69,6 +69,7 @@ from tracejit.dtypes import uint16 as uint16
 from tracejit.dtypes import uint32 as uint32
 from tracejit.dtypes import uint64 as uint64
 from tracejit.indexing import nonzero as nonzero
+from tracejit.nn.functional import cross_entropy as cross_entropy
 from tracejit.ops import abs as abs
 from tracejit.ops import acos as acos
 from tracejit.ops import acosh as acosh
@@ -99,7 +100,6 @@ from tracejit.ops import copysign as copysign
 from tracejit.ops import cos as cos
 from tracejit.ops import cosh as cosh
 from tracejit.ops import count_nonzero as count_nonzero
-from tracejit.ops import cross_entropy as cross_entropy
 from tracejit.ops import cumulative_prod as cumulative_prod
 from tracejit.ops import cumulative_sum as cumulative_sum
 from tracejit.ops import diagonal as diagonal
@@ -203,10 +203,10 @@ from tracejit.ops import unstack as unstack
 from tracejit.ops import var as var
 from tracejit.ops import vecdot as vecdot
 from tracejit.ops import where as where
-from tracejit.standard import NamespaceInfo as __array_namespace_info__  # noqa: F401
 from tracejit.standard import astype as astype
 from tracejit.standard import broadcast_arrays as broadcast_arrays
 from tracejit.standard import devices as devices
+from tracejit.standard import namespace_info as __array_namespace_info__  # noqa: F401  # the array API's name
 from tracejit.standard import nonzero as nonzero
 from tracejit.standard import reshape as reshape
 from tracejit.standard import unique_all as unique_all

@@ -61,7 +61,7 @@ OTHER_NAME = {
     np.cumprod: _scan(ops.cumulative_prod),
     np.cumsum: _scan(ops.cumulative_sum),
     np.meshgrid: _meshgrid,
-    np.ravel: ops.flatten,
+    np.ravel: ops.ravel,
     np.round: _round,
 }
 FOLDS = {
@@ -104,8 +104,18 @@ class NumPyProtocols:
             return array.astype(dtype)
         return array.copy() if copy else array
 
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.numpy().__dlpack__(**options)  # type: ignore[attr-defined]  # a tensor
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        array: np.ndarray = self.numpy()  # type: ignore[attr-defined]  # a tensor
+        return array.__dlpack__(
+            stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
+        )
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0  # kDLCPU
