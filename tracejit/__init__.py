@@ -68,7 +68,6 @@ from tracejit.dtypes import uint8 as uint8
 from tracejit.dtypes import uint16 as uint16
 from tracejit.dtypes import uint32 as uint32
 from tracejit.dtypes import uint64 as uint64
-from tracejit.indexing import nonzero as nonzero
 from tracejit.nn.functional import cross_entropy as cross_entropy
 from tracejit.ops import abs as abs
 from tracejit.ops import acos as acos

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracejit import dispatch, dtypes
-from tracejit._errors import ShapeError, at_user_line
 from tracejit.inplace import check_writable, write
 from tracejit.ops.arguments import cast
 from tracejit.ops.elementwise import where
@@ -47,18 +46,6 @@ def put(x: Tensor, key: Any, value: Any) -> None:
         return
     check_writable(x)
     write(x, set_item(x, key, _trimmed(value, getitem(x.detach(), key).ndim)))
-
-
-def nonzero(x: Tensor) -> tuple[Tensor, ...]:
-    """The places of the elements that are not zero: for each axis an array of integers. Waits for pending work.
-
-    >>> import tracejit as tj
-    >>> tj.nonzero(tj.tensor([0, 3, 0, 5]))
-    (tensor([1, 3]),)
-    """
-    if not x.shape:
-        raise ShapeError(at_user_line("nonzero: a 0-d tensor has no places"))
-    return tuple(map(dispatch.lift, np.nonzero(as_array(x))))
 
 
 def _as_mask(item: Any) -> Any:

@@ -185,6 +185,10 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
         check_device(device)
         return self
 
+    def to_device(self, device: str, /, *, stream: None = None) -> Tensor:
+        """On another device, as the array API calls it; a CPU has no streams."""
+        return self.to(check_device(device))
+
     def __reduce__(self) -> tuple[object, ...]:
         raw = np.array(as_array(self)).view(
             f"V{self.aval.dtype.itemsize}"
@@ -209,10 +213,6 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
 
     def __getitem__(self, index: Any) -> Tensor:
         return indexing.get(self, index)
-
-    def nonzero(self) -> tuple[Tensor, ...]:
-        """The places of the elements that are not zero: for each axis an array of integers. Waits for pending work."""
-        return indexing.nonzero(self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         indexing.put(self, index, value)
