@@ -18,7 +18,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def main(argv: Sequence[str] | None = None) -> int:
     """0 if every system that ran gave the results of float64 NumPy."""
     arguments = parser().parse_args(argv)
-    names = arguments.workloads or list(WORKLOADS)
+    names = sum(arguments.workloads, []) or list(WORKLOADS)
     chosen = [name for name in arguments.systems if SYSTEMS[name].is_installed]
     measure.write_bytecode()
     measurements: list[measure.Measurement] = []
@@ -55,7 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "workloads", nargs="*", metavar="workload", help=f"of {', '.join(WORKLOADS)} (all)"
+        "workloads",
+        nargs="*",
+        metavar="workload",
+        type=names_of(WORKLOADS),
+        help=f"of {', '.join(WORKLOADS)} (all)",
     )
     parser.add_argument(
         "--systems",
