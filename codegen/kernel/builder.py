@@ -233,7 +233,7 @@ class ScalarBuilder:
 
     def let(self, fn: Fn, dtype: DType, *operands: Operand) -> Element:
         """A let in the open block, or the variable of an equal one."""
-        key = (fn, dtype, *map(_key, operands))
+        key = (fn, dtype, *map(operand_key, operands))
         for block in self._blocks:
             if key in block.values:
                 return self.element(block.values[key])
@@ -252,7 +252,7 @@ class ScalarBuilder:
         """`buffer[address]`, or `other` (by default zero) where `where` is false; shared until `buffer` is stored to."""
         mask = None if where is None else where.operand
         rest = None if where is None else _operand(0 if other is None else other, buffer.dtype)
-        key = (buffer, address, _key(mask), _key(rest))
+        key = (buffer, address, operand_key(mask), operand_key(rest))
         # A loop's body may store what it loads: only a buffer that is never written is shared across blocks.
         fixed = not buffer.written and buffer.scratch is None
         for block in self._blocks if fixed else self._blocks[-1:]:
@@ -314,12 +314,12 @@ class ScalarBuilder:
     def _select(self, condition: Operand, x: Operand, y: Operand) -> Element:
         if isinstance(condition, Const):
             return self.element(x if condition.value else y)
-        if _key(x) == _key(y):
+        if operand_key(x) == operand_key(y):
             return self.element(x)
         return self.let(Fn.SELECT, x.dtype, condition, x, y)
 
 
-def _key(operand: Operand | None) -> object:
+def operand_key(operand: Operand | None) -> object:
     """Equal for equal operands; unlike `==` it tells -0.0 from 0.0 and NaN is itself."""
     return (operand.dtype, repr(operand.value)) if isinstance(operand, Const) else operand
 

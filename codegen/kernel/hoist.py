@@ -1,12 +1,12 @@
-"""Moves what does not change in a loop out of it."""
+"""Moves what does not change in a loop out of it, and shares what then is computed twice."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import assert_never
+from dataclasses import dataclass, field, replace
+from typing import TypeVar, assert_never
 
-from tracejit.codegen.kernel.builder import constant
+from tracejit.codegen.kernel.builder import constant, operand_key
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import (
     Address,
@@ -26,72 +26,107 @@ from tracejit.dtypes import bool_, int64
 
 ZERO = Const(int64, 0)
 
+AnyOperand = TypeVar("AnyOperand", bound=Operand | None)
+
 
 def hoist(kernel: Kernel) -> Kernel:
-    """Every let stands in the outermost block of a task where its operands are known; so does every load that no loop
+    """Every let stands in the outermost block of a task where its operands are known, once; so does every load that no loop
     between overwrites, masked by the loops' being entered at all."""
-    return replace(kernel, body=tuple(_Hoister().task(loop) for loop in kernel.body))
+    return replace(kernel, body=tuple(_Hoister(loop).task() for loop in kernel.body))
+
+
+@dataclass(slots=True)
+class _Level:
+    """An open block: the loop round it, its statements, and what an equal statement may share."""
+
+    loop: For | Fold
+    stored: frozenset[Buffer]
+    stmts: list[Stmt] = field(default_factory=list)
+    values: dict[object, Var] = field(default_factory=dict)
 
 
 class _Hoister:
-    """`blocks[d]` collects the open block of depth `d`; `loops[d]` is the loop round it. The task's own block has depth 0."""
+    """`levels[d]` is the open block of depth `d`; the task's own has depth 0."""
 
-    def __init__(self) -> None:
-        self.blocks: list[list[Stmt]] = []
-        self.loops: list[For | Fold] = []
-        self.stored: list[frozenset[Buffer]] = []
+    def __init__(self, tasks: For) -> None:
+        self.tasks = tasks
+        self.stored = frozenset(stored_buffers(tasks.body))
+        self.levels: list[_Level] = []
         self.depths: dict[Var, int] = {}
-        self.entered: dict[For | Fold, Operand] = {}
+        self.same: dict[Var, Var] = {}
 
-    def task(self, loop: For) -> For:
-        return replace(loop, body=self.inside(loop))
+    def task(self) -> For:
+        return replace(self.tasks, body=self.inside(self.tasks))
 
     def inside(self, loop: For | Fold) -> tuple[Stmt, ...]:
-        block: list[Stmt] = []
-        self.blocks.append(block)
-        self.loops.append(loop)
-        self.stored.append(frozenset(stored_buffers(loop.body)))
-        self.define(loop.index)
+        level = _Level(loop, frozenset(stored_buffers(loop.body)))
+        self.levels.append(level)
+        self.depths[loop.index] = len(self.levels) - 1
         for stmt in loop.body:
             self.stmt(stmt)
-        self.blocks.pop()
-        self.loops.pop()
-        self.stored.pop()
-        return tuple(block)
-
-    def define(self, var: Var, depth: int | None = None) -> None:
-        self.depths[var] = len(self.blocks) - 1 if depth is None else depth
+        self.levels.pop()
+        return tuple(level.stmts)
 
     def stmt(self, stmt: Stmt) -> None:
         match stmt:
-            case Let(args=args):
-                depth = self.depth(*args)
-                self.define(stmt.var, depth)
-                self.blocks[depth].append(stmt)
+            case Let(var=var, fn=fn):
+                args = tuple(map(self.now, stmt.args))
+                key = (fn, var.dtype, *map(operand_key, args))
+                self.place(Let(var, fn, args), key, self.depth(*args))
             case Load():
-                self.load(stmt)
-            case Store():
-                self.blocks[-1].append(stmt)
-            case For():
-                self.blocks[-1].append(replace(stmt, body=self.inside(stmt)))
+                self.load(replace(stmt, address=self.address(stmt), where=self.now(stmt.where)))
+            case Store(value=value, where=where):
+                address = self.address(stmt)
+                moved = replace(stmt, address=address, value=self.now(value), where=self.now(where))
+                self.levels[-1].stmts.append(moved)
+            case For(extent=extent):
+                loop = replace(stmt, extent=self.now(extent))
+                self.levels[-1].stmts.append(replace(loop, body=self.inside(loop)))
             case Fold():
-                self.blocks[-1].append(replace(stmt, body=self.inside(stmt)))
-                for result in stmt.results:
-                    self.define(result.var)
+                self.fold(replace(stmt, start=self.now(stmt.start), stop=self.now(stmt.stop)))
             case _:
                 assert_never(stmt)
 
+    def fold(self, fold: Fold) -> None:
+        body = self.inside(fold)
+        results = tuple(replace(result, value=self.now(result.value)) for result in fold.results)
+        self.levels[-1].stmts.append(replace(fold, body=body, results=results))
+        for result in results:
+            self.depths[result.var] = len(self.levels) - 1
+
     def load(self, load: Load) -> None:
-        depth = self.depth(*address_operands(load.address), load.where, load.other)
-        depth = max([depth, *(d for d, buffers in enumerate(self.stored) if load.buffer in buffers)])
-        left = self.loops[depth + 1 :]
-        depth = max([depth, *(self.depth(*extent_operands(loop)) for loop in left)])
+        depth = self.depth(*address_operands(load.address), load.where, self.now(load.other))
+        depth = max(
+            [depth, *(d for d, level in enumerate(self.levels) if load.buffer in level.stored)]
+        )
+        left = [level.loop for level in self.levels[depth + 1 :]]
+        depth = max([depth, *(self.depth(*ends(loop)) for loop in left)])
         where = load.where
-        for loop in self.loops[depth + 1 :]:
-            where = self.both(where, self.is_entered(loop))
-        self.define(load.var, depth)
-        other = load.other if load.other is not None or where is None else constant(0, load.var.dtype)
-        self.blocks[depth].append(replace(load, where=where, other=other))
+        for level in self.levels[depth + 1 :]:
+            where = self.both(where, self.is_entered(level.loop))
+        other = self.now(load.other)
+        if other is None and where is not None:
+            other = constant(0, load.var.dtype)
+        key = (load.buffer, load.address, operand_key(where), operand_key(other))
+        is_fixed = load.buffer not in self.stored
+        self.place(replace(load, where=where, other=other), key if is_fixed else load, depth)
+
+    def place(self, stmt: Let | Load, key: object, depth: int) -> None:
+        """At the end of the block of that depth, unless it has an equal statement."""
+        shared = self.levels[depth].values.setdefault(key, stmt.var)
+        if shared is stmt.var:
+            self.levels[depth].stmts.append(stmt)
+            self.depths[stmt.var] = depth
+        else:
+            self.same[stmt.var] = shared
+
+    def now(self, operand: AnyOperand) -> AnyOperand:
+        """The operand, or the equal one that stands for it."""
+        return self.same.get(operand, operand) if isinstance(operand, Var) else operand  # type: ignore[return-value]
+
+    def address(self, access: Load | Store) -> Address:
+        terms = tuple((self.now(index), stride) for index, stride in access.address.terms)
+        return replace(access.address, terms=terms)
 
     def depth(self, *operands: Operand | None) -> int:
         return max([0, *(self.depths[operand] for operand in operands if isinstance(operand, Var))])
@@ -101,9 +136,7 @@ class _Hoister:
         first, last = (loop.start, loop.stop) if isinstance(loop, Fold) else (ZERO, loop.extent)
         if isinstance(first, Const) and isinstance(last, Const) and first.value < last.value:
             return None
-        if loop not in self.entered:
-            self.entered[loop] = self.let(Fn.LT, first, last)
-        return self.entered[loop]
+        return self.let(Fn.LT, first, last)
 
     def both(self, a: Operand | None, b: Operand | None) -> Operand | None:
         if a is None or b is None:
@@ -111,11 +144,9 @@ class _Hoister:
         return self.let(Fn.AND, a, b)
 
     def let(self, fn: Fn, *args: Operand) -> Var:
-        depth = self.depth(*args)
         var = Var(bool_, "entered")
-        self.define(var, depth)
-        self.blocks[depth].append(Let(var, fn, args))
-        return var
+        self.place(Let(var, fn, args), (fn, bool_, *map(operand_key, args)), self.depth(*args))
+        return self.now(var)
 
 
 def stored_buffers(body: tuple[Stmt, ...]) -> Iterator[Buffer]:
@@ -141,5 +172,5 @@ def address_operands(address: Address) -> Iterator[Operand]:
         yield address.offset
 
 
-def extent_operands(loop: For | Fold) -> tuple[Operand, ...]:
+def ends(loop: For | Fold) -> tuple[Operand, ...]:
     return (loop.start, loop.stop) if isinstance(loop, Fold) else (loop.extent,)

@@ -321,6 +321,19 @@ kernel(a0: f32*, a1: f32*, a2: out f32*, n0):
 """
 
 
+def test_what_leaves_two_loops_is_computed_once() -> None:
+    s, size = ScalarBuilder(), Size("n")
+    x, scale, out = Buffer(float32, "x"), Buffer(float32, "s"), Buffer(float32, "o", written=True)
+    with s.block() as body, s.loop(1, Kind.PARALLEL):
+        for _ in range(2):
+            with s.loop(size, Kind.VECTOR) as i:
+                factor = s.exp(s.load(scale, Address()))
+                s.store(out, Address(((i, 1),)), s.load(x, Address(((i, 1),))) * factor)
+    kernel = Kernel((x, scale, out), (size,), (), tuple(body))  # type: ignore[arg-type]
+    assert print_kernel(kernel).count("exp(") == 2
+    assert print_kernel(verify(hoist(kernel))).count("exp(") == 1
+
+
 def test_a_load_stays_in_the_loop_that_stores_there() -> None:
     s = ScalarBuilder()
     out = Buffer(float32, "o", written=True)
