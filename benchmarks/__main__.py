@@ -18,7 +18,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def main(argv: Sequence[str] | None = None) -> int:
     """0 if every system that ran gave the results of float64 NumPy."""
     arguments = parser().parse_args(argv)
-    names = sum(arguments.workloads, []) or list(WORKLOADS)
+    names = [name for listed in arguments.workloads for name in listed] or list(WORKLOADS)
     chosen = [name for name in arguments.systems if SYSTEMS[name].is_installed]
     measure.write_bytecode()
     measurements: list[measure.Measurement] = []
