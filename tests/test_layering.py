@@ -33,6 +33,7 @@ LEVELS = {
     "tracejit.interop": 5,
     "tracejit.methods": 2,
     "tracejit.random": 5,
+    "tracejit.standard": 5,
     "tracejit.storage": 5,
     "tracejit.tensor": 5,
     "tracejit.tracing": 5,

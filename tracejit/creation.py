@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,10 @@ def _placed(function: Callable[..., Any]) -> Callable[..., Tensor]:
         made: Tensor = function(*args, **options)
         return made.requires_grad_() if requires_grad else made
 
+    own, more = signature(function), signature(create, follow_wrapped=False)
+    keywords = [p for p in more.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = [*own.parameters.values(), *keywords]
+    create.__signature__ = own.replace(parameters=parameters, return_annotation="Tensor")  # type: ignore[attr-defined]
     return create
 
 

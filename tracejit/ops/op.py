@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import Parameter, Signature, signature
 from typing import Any
 
 from tracejit.dispatch import bind
@@ -96,6 +97,21 @@ class Layout:
     offset: int = 0
 
 
+class _Arguments:
+    """`inspect.signature(op)`: the arguments by the names that the op's rules give them."""
+
+    def __get__(self, op: Op | None, owner: type) -> Signature:
+        if op is None:
+            raise AttributeError("the class Op has the signature of its constructor")
+        is_pointwise = isinstance(op.recipe, Pointwise)
+        rule = signature(op.recipe.scalar if is_pointwise else op.infer)
+        named = list(rule.parameters.values())[is_pointwise:]  # without the builder of expressions
+        return Signature([p.replace(kind=_AS_CALLED.get(p.kind, p.kind)) for p in named])
+
+
+_AS_CALLED = {Parameter.POSITIONAL_OR_KEYWORD: Parameter.POSITIONAL_ONLY}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Op:
     """All that tracejit knows of one op. Arrays are positional, static arguments keyword-only.
@@ -116,6 +132,7 @@ class Op:
     vmap: Callable[..., Any] | None = None
     traits: frozenset[str] = field(default_factory=frozenset)
     doc: str = ""
+    __signature__ = _Arguments()
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         args, params = self.coerce(*args, **params)
