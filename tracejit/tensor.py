@@ -181,11 +181,6 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
         return moved.copy() if copy and moved is self else moved
 
     def to_device(self, device: str, /, *, stream: None = None) -> Tensor:
-        """On another device: the array API's name of `to`."""
-        check_device(device)
-        return self
-
-    def to_device(self, device: str, /, *, stream: None = None) -> Tensor:
         """On another device, as the array API calls it; a CPU has no streams."""
         return self.to(check_device(device))
 
