@@ -149,6 +149,19 @@ def test_a_graph_runs_at_its_node_budget():
     assert all(len(graph.applies) <= 10 for graph in tj.explain(f).graphs)
 
 
+def test_loops_of_many_lengths_are_run_in_pieces_that_are_alike():
+    @tj.compile
+    def f(x, n):
+        for _ in range(n):
+            x = x + 1
+        return x
+
+    for n in range(40, 140):
+        same(f(vector(), n), vector() + n)
+    assert len(tj.explain(f).graphs) < 90
+    assert "pieces" in tj.explain(f).reasons[0]
+
+
 # The world outside
 
 

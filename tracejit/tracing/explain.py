@@ -12,7 +12,7 @@ from tracejit._errors import Location, at_user_line
 from tracejit.ir.graph import Apply, Graph, Node
 from tracejit.ir.printer import print_graph
 from tracejit.tracing.compile import Compiled, is_deferred
-from tracejit.tracing.programs import Compilation, Program, Programs
+from tracejit.tracing.programs import PIECE, Compilation, Program, Programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,8 @@ def _reasons(compiled: Compiled) -> Iterator[str]:
     elif is_deferred(compiled.function):
         yield f"{where}: the call only makes a generator or coroutine, whose body runs after it, eagerly"
     else:
+        if compiled.programs.is_in_pieces:
+            yield f"{where}: calls differ in length, so their ops are run in pieces of {PIECE}"
         yield f"{where}: Python runs at every call and records: tier 2, replay without Python, is not built yet"
 
 

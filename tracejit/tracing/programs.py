@@ -20,6 +20,9 @@ from tracejit.ir.printer import print_graph
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.tracing.trace import Ends, Step, graph_of
 
+MANY_LENGTHS = 24
+PIECE = 100
+"""A function that has made programs of so many lengths runs in pieces of so many values, most of which are alike."""
 MOST_STEPS = 200_000
 """Steps kept for one function; a function whose every call is another begins anew after so many."""
 
@@ -108,6 +111,17 @@ class Programs:
         self._root = Step(None, None)
         self._epoch = config.epoch
         self._steps = 0
+        self._lengths: set[int] = set()
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether calls are cut up, because whole ones keep being of another length."""
+        return len(self._lengths) > MANY_LENGTHS
+
+    @property
+    def budget(self) -> int:
+        """How many values are recorded before they are computed."""
+        return min(PIECE, config.node_budget) if self.is_in_pieces else config.node_budget
 
     def root(self) -> Step:
         """Where a trace begins."""
@@ -115,6 +129,7 @@ class Programs:
             self._root = Step(None, None)
             self._epoch = config.epoch
             self._steps = 0
+            self._lengths.clear()
             self.compiled.clear()
         return self._root
 
@@ -126,4 +141,5 @@ class Programs:
             last.programs[ends] = program
             self.compiled.append(Compilation(part, program))
             self._steps += last.place + 1
+            self._lengths.add(last.place)
         return program

@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 from weakref import ref
 
 from tracejit import dispatch
-from tracejit._config import config
 from tracejit._errors import CompileError, at_user_line
 from tracejit.eager import check_indices
 from tracejit.ops.op import Gather, Op, Params, ScatterAdd, View
@@ -28,7 +27,7 @@ class Recorder(Tracer):
 
     def __init__(self, programs: Programs) -> None:
         self._lock = threading.RLock()
-        self._budget = config.node_budget
+        self._budget = programs.budget
         self._part = 0
         super().__init__(programs)
 
