@@ -56,6 +56,25 @@ def test_recompiles_tell_what_changed():
     assert strides == "input 0: f32[4] -> f32[2] strides (2,)"
 
 
+def test_cuts_tell_where_a_value_was_looked_at():
+    @tj.compile
+    def f(x, shared):
+        if (x * 2).sum() > 0:
+            shared.add_(1)
+        return x + 1
+
+    shared = tj.ones(3)
+    array = shared.numpy()
+    for _ in range(3):
+        f(tj.ones(3), shared)
+    assert array[0] == 4
+    first = f.function.__code__.co_firstlineno
+    assert tj.explain(f).cuts == (
+        f"test_explain.py:{first + 2}: a value is looked at (3 times)",
+        f"test_explain.py:{first + 3}: memory that is shared with NumPy is written (3 times)",
+    )
+
+
 def test_methods_and_wrapped_functions_are_found():
     @functools.wraps(model)
     def wrapped(x):

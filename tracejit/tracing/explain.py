@@ -42,6 +42,7 @@ class Explanation:
     tier         1: Python runs and its ops are recorded; 0: nothing has been recorded
     calls        how many there were of each kind: replay, record, eager
     reasons      why calls are not replayed, with file:line
+    cuts         where ops had to run before the end of a call, why, and how often
     guards       what replay would check: nothing at tier 1
     graphs       the recorded graphs, whose nodes have the user's file:line; those of backward passes come last
     kernels      what the programs launch
@@ -55,6 +56,7 @@ class Explanation:
     tier: int
     calls: dict[str, int]
     reasons: tuple[str, ...]
+    cuts: tuple[str, ...]
     guards: tuple[str, ...]
     graphs: tuple[Graph, ...]
     kernels: tuple[KernelUse, ...]
@@ -70,6 +72,7 @@ class Explanation:
             f"{self.name}: tier {self.tier}",
             f"calls: {counts}",
             *(f"why: {reason}" for reason in self.reasons),
+            *(f"cut: {cut}" for cut in self.cuts),
             f"programs: {len(self.graphs)}, compiled in {self.seconds:.2f} s",
             *(f"recompiled: {reason}" for reason in self.recompiles),
             *(f"diverged: {line}" for line in self.divergences),
@@ -110,6 +113,7 @@ def explain(f: Callable[..., Any]) -> Explanation:
         tier=1 if compiled.calls["record"] else 0,
         calls=dict(compiled.calls),
         reasons=tuple(_reasons(compiled)),
+        cuts=tuple(f"{cut} ({count} times)" for cut, count in compiled.programs.cuts.items()),
         guards=(),
         graphs=tuple(program.graph for program in programs),
         kernels=tuple(use for program in programs for use in _kernels(program)),

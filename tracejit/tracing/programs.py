@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -108,6 +109,8 @@ class Programs:
     def __init__(self, *, fastmath: bool = False) -> None:
         self.fastmath = fastmath
         self.compiled: list[Compilation] = []
+        self.cuts: Counter[str] = Counter()
+        """Where and why a call's ops had to run before its end."""
         self._root = Step(None, None)
         self._epoch = config.epoch
         self._steps = 0

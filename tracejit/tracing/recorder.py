@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from weakref import ref
 
 from tracejit import dispatch
-from tracejit._errors import CompileError, at_user_line
+from tracejit._errors import CompileError, at_user_line, user_location
 from tracejit.eager import check_indices
 from tracejit.ops.op import Gather, Op, Params, ScatterAdd, View
 from tracejit.runtime.buffer import Buffer
@@ -47,7 +47,7 @@ class Recorder(Tracer):
             step = self.apply(op, [self.place_of(arg) for arg in args], params)
             tensor = self._pending_tensor(step)
             if step.place >= self._budget:
-                self.flush()
+                self._cut("that is enough for one program")
             return tensor
 
     def assign(self, target: Tensor, value: Tensor) -> None:
@@ -55,7 +55,7 @@ class Recorder(Tracer):
         with self._lock:
             if is_exposed(storage):
                 # Others may look at the memory as soon as this statement is done.
-                self.flush()
+                self._cut("memory that is shared with NumPy is written")
                 dispatch.below(self).assign(target, value)
                 return
             base, place = self.write(target, self.place_of(value))
@@ -66,11 +66,12 @@ class Recorder(Tracer):
 
     def realize(self, storage: Storage) -> None:
         """Gives `storage` its memory; with it all other values that wait."""
-        self.flush()
+        self._cut("a value is looked at")
 
-    def reads(self, storage: Storage) -> bool:
-        """Whether what waits reads the memory."""
-        return storage in self._storages
+    def expose(self, storage: Storage) -> None:
+        """Others will write to the memory: what waits to read it runs before."""
+        if storage in self._storages:
+            self._cut("memory is shared with NumPy")
 
     def _known(self, storage: Storage) -> int | None:
         pending = storage.pending
@@ -92,6 +93,10 @@ class Recorder(Tracer):
         return make(storage, step.layout, aval)
 
     # Running
+
+    def _cut(self, why: str) -> None:
+        self._programs.cuts[f"{user_location()}: {why}"] += 1
+        self.flush()
 
     def flush(self) -> None:
         """Runs what was recorded: afterwards every tensor has its memory, and every write has been made."""

@@ -71,8 +71,8 @@ class recording:  # noqa: N801  # used as a function would be
 
 def _finish_reading(storage: Storage) -> None:
     tracer = _session.tracer
-    if isinstance(tracer, Recorder) and tracer.reads(storage):
-        tracer.flush()
+    if isinstance(tracer, Recorder):
+        tracer.expose(storage)
 
 
 before_exposure.append(_finish_reading)
