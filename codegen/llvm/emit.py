@@ -99,7 +99,7 @@ class _Writer:
 
     def vector_loop(self, stmt: For) -> None:
         """Several vectors at a time, and what is left in masked vectors."""
-        extent = self.frame.scalar(stmt.extent)
+        extent = self.b.intrinsic("smax", self.frame.scalar(stmt.extent), self.frame.integer(0))
         count = unrolled(stmt.body, self.b.width)
         full = extent & -(count * self.b.width)
 

@@ -248,6 +248,13 @@ def test_a_loop_of_one_iteration_may_store_without_a_stride(machine: Machine) ->
     assert_emitted_as_interpreted(kernel, machine, arrays, [1], tasks=3)
 
 
+@machines
+def test_a_negative_extent_is_no_iteration(machine: Machine) -> None:
+    kernel = chain([float32, float32], lambda s, x: x * 2.0)
+    arrays = [np.ones(80, np.float32), np.zeros(80, np.float32)]
+    assert_emitted_as_interpreted(kernel, machine, arrays, [-5], origins=[70, 70])
+
+
 def test_nothing_is_read_for_a_loop_that_is_not_entered() -> None:
     """The load of x is hoisted out of a loop of no iterations, and x has no elements."""
     s, size = ScalarBuilder(), Size("n")
