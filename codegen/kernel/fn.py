@@ -21,7 +21,7 @@ class Fn(Enum):
     NEG = ("neg", 1)
     ABS = ("abs", 1)
     FLOORDIV = ("floordiv", 2)  # integers: rounds to minus infinity; x // 0 is 0
-    FLOORMOD = ("floormod", 2)  # integers: the sign of the divisor; x % 0 is 0. floats: Python's and np.remainder's
+    FLOORMOD = ("floormod", 2)  # the sign of the divisor, as Python's; integers: x % 0 is 0
     FMOD = ("fmod", 2)  # floating point: C's fmod
     MIN = ("min", 2)  # NaN if either is NaN, as np.minimum
     MAX = ("max", 2)
@@ -41,7 +41,7 @@ class Fn(Enum):
     LOG1P = ("log1p", 1)
     LOG2 = ("log2", 1)
     LOG10 = ("log10", 1)
-    POW = ("pow", 2)  # floats: C's pow; integers: wrapping, a negative exponent gives 0 unless |x| == 1
+    POW = ("pow", 2)  # integers wrap; a negative exponent gives 0 unless |x| == 1
     # trigonometry
     SIN = ("sin", 1)
     COS = ("cos", 1)
@@ -72,7 +72,7 @@ class Fn(Enum):
     SHR = ("shr", 2)  # arithmetic for signed integers
     # the rest
     SELECT = ("select", 3)  # (bool, x, y) -> x or y
-    CAST = ("cast", 1)  # to the result's dtype, as NumPy's astype; float to integer saturates as the hardware does
+    CAST = ("cast", 1)  # as NumPy's astype; floats to integers saturate, NaN gives 0
 
     @property
     def arity(self) -> int:
