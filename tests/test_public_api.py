@@ -17,7 +17,7 @@ NAMESPACE = """
     arange empty empty_like eye full full_like linspace meshgrid ones ones_like tril triu zeros zeros_like
     abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift bitwise_or
     bitwise_right_shift bitwise_xor ceil clip copysign cos cosh divide equal erf exp expm1 floor floor_divide greater
-    greater_equal hypot isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp logical_and logical_not
+    greater_equal hypot isfinite isinf isnan lerp less less_equal log log10 log1p log2 logaddexp logical_and logical_not
     logical_or logical_xor maximum minimum multiply negative not_equal positive pow reciprocal remainder round sign
     signbit sin sinh sqrt square subtract tan tanh trunc where
     all any argmax argmin count_nonzero cumulative_prod cumulative_sum max mean min prod std sum var
@@ -34,7 +34,7 @@ NAMESPACE = """
 
 TENSOR = """
     T mT abs all any argmax argmin astype backward base broadcast_to clip copy copy_ cos cumsum detach device dtype exp
-    expand_dims fill_ flatten flip grad grad_fn is_leaf item itemsize log max mean min mul_ nbytes ndim numpy permute
+    expand_dims fill_ flatten flip grad grad_fn is_leaf item itemsize lerp lerp_ log max mean min mul_ nbytes ndim numpy permute
     pow prod register_hook relu repeat requires_grad requires_grad_ reshape retain_grad roll round shape sigmoid sign
     sin size split sqrt square squeeze std strides sub_ sum swapaxes tanh to tolist transpose var zero_ add_ div_
     __array__ __dlpack__ __array_ufunc__ __array_function__

@@ -126,6 +126,7 @@ from tracejit.ops import isinf as isinf
 from tracejit.ops import isnan as isnan
 from tracejit.ops import kron as kron
 from tracejit.ops import layer_norm as layer_norm
+from tracejit.ops import lerp as lerp
 from tracejit.ops import less as less
 from tracejit.ops import less_equal as less_equal
 from tracejit.ops import log as log

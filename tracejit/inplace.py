@@ -81,6 +81,7 @@ class InPlace:
     div_ = _in_place("div_", ops.divide)
     exp_ = _in_place("exp_", ops.exp)
     floor_ = _in_place("floor_", ops.floor)
+    lerp_ = _in_place("lerp_", ops.lerp)
     log_ = _in_place("log_", ops.log)
     maximum_ = _in_place("maximum_", ops.maximum)
     minimum_ = _in_place("minimum_", ops.minimum)

@@ -164,6 +164,7 @@ class Operators:
     isfinite = _method(ops.isfinite)
     isinf = _method(ops.isinf)
     isnan = _method(ops.isnan)
+    lerp = _method(ops.lerp)
     log = _method(ops.log)
     log1p = _method(ops.log1p)
     log2 = _method(ops.log2)

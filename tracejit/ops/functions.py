@@ -1,4 +1,4 @@
-"""Exponentials, logarithms, powers, trigonometry and activations, element by element."""
+"""Exponentials, logarithms, powers, trigonometry, activations and blends, element by element."""
 
 from __future__ import annotations
 
@@ -319,7 +319,35 @@ erf: Op = pointwise(
     doc="The error function.",
 )
 
+# blends
+
+
+def _lerp(s: Any, start: Any, end: Any, weight: Any) -> Any:
+    """From the nearer end, so that a weight of 0 or 1 gives that end exactly."""
+    apart = end - start
+    return s.select(weight < 0.5, start + weight * apart, end - (1 - weight) * apart)
+
+
+def _lerp_eval(start: Any, end: Any, weight: Any) -> Any:
+    apart = end - start
+    from_end = end - (np.ones_like(weight) - weight) * apart
+    return np.where(weight < 0.5, start + weight * apart, from_end)
+
+
+lerp = pointwise(
+    "lerp",
+    dtypes=FLOATING,
+    eval=_lerp_eval,
+    scalar=_lerp,
+    vjp=(
+        lambda ct, out, start, end, weight: multiply(ct, subtract(1, weight)),
+        lambda ct, out, start, end, weight: multiply(ct, weight),
+        lambda ct, out, start, end, weight: multiply(ct, subtract(end, start)),
+    ),
+    doc="start + weight * (end - start), by torch.lerp's formula.",
+)
+
 __all__ = [
-    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp", "expm1", "hypot", "log",
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp", "expm1", "hypot", "lerp", "log",
     "log10", "log1p", "log2", "logaddexp", "pow", "relu", "sigmoid", "sin", "sinh", "softplus", "tan", "tanh",
 ]  # fmt: skip

@@ -52,8 +52,8 @@ class Adam(Optimizer):
         state["step"] += 1
         beta1, beta2 = group["betas"]
         mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.mul_(beta1).add_(gradient * (1 - beta1))
-        square.mul_(beta2).add_(gradient * gradient * (1 - beta2))
+        mean.lerp_(gradient, 1 - beta1)
+        square.lerp_(gradient * gradient, 1 - beta2)
         # With the corrections in the numbers, each element costs one root and one division.
         spread = (1 - beta2 ** state["step"]) ** 0.5
         step_size = group["lr"] * spread / (1 - beta1 ** state["step"])
