@@ -153,7 +153,7 @@ def test_masks_select_and_fill() -> None:
 
 def test_indices_outside_are_refused_with_the_users_line() -> None:
     t = tj.zeros((2, 3))
-    for key in (2, (0, -4), [0, 2], tj.tensor([0, 5]), (0, 0, 0), 1.5, True):
+    for key in (2, (0, -4), [0, 2], tj.tensor([0, 5]), (0, 0, 0), 1.5):
         with pytest.raises(IndexError, match=r"test_tensor.py:\d+"):
             t[key]
 

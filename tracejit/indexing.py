@@ -6,17 +6,19 @@ once its values are, so to read by a mask waits for pending work; to fill by one
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tracejit import dispatch, dtypes
+from tracejit._errors import at_user_line
 from tracejit.inplace import check_writable, write
 from tracejit.ops.arguments import cast
 from tracejit.ops.elementwise import where
 from tracejit.ops.index import getitem, select, set_item
 from tracejit.ops.registry import REGISTRY
-from tracejit.ops.shape import reshape
+from tracejit.ops.shape import expand_dims, reshape
 from tracejit.storage import as_array
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ NUMBERS = (bool, int, float, np.generic)
 
 def get(x: Tensor, key: Any) -> Tensor:
     """`x[key]`"""
-    part = getitem(x, _without_masks(key))
+    source, items = _without_masks(x, key)
+    part = getitem(source, items)
     # `x[:]` is a view of x, not x.
     return part if part is not x else dispatch.bind(REGISTRY["reshape"], (x,), {"shape": x.shape})
 
@@ -39,7 +42,7 @@ def put(x: Tensor, key: Any, value: Any) -> None:
         check_writable(x)
         write(x, where(mask, _element(value, x), x))
         return
-    key = _without_masks(key)
+    x, key = _without_masks(x, key)
     if not select(x.shape, key).arrays:
         part = get(x, key)
         write(part, _trimmed(value, part.ndim))
@@ -49,22 +52,54 @@ def put(x: Tensor, key: Any, value: Any) -> None:
 
 
 def _as_mask(item: Any) -> Any:
-    """`item` as a value, if it is an array of bools."""
+    """`item` as a value, if it is a bool or an array of bools."""
     if isinstance(item, list) and item:
         item = np.asarray(item) if not any(hasattr(part, "aval") for part in item) else item
-    is_array = isinstance(item, np.ndarray) or hasattr(item, "aval")
-    if not is_array or item.dtype not in (dtypes.bool_, np.bool_) or not item.shape:
+    if isinstance(item, bool):
+        return dispatch.lift(item)
+    is_array = isinstance(item, np.ndarray | np.bool_) or hasattr(item, "aval")
+    if not is_array or item.dtype not in (dtypes.bool_, np.bool_):
         return None
     return dispatch.lift(item)
 
 
-def _without_masks(key: Any) -> Any:
-    """`key` with every mask replaced by the integer arrays that it stands for."""
-    items: list[Any] = []
-    for item in key if isinstance(key, tuple) else (key,):
-        mask = _as_mask(item)
-        items.extend((item,) if mask is None else np.nonzero(as_array(mask)))
-    return tuple(items)
+def _without_masks(x: Tensor, key: Any) -> tuple[Tensor, tuple[Any, ...]]:
+    """`key` with every mask replaced by the integer arrays that it stands for, and what they are to select from.
+
+    A mask of no dimensions selects all or nothing along a new axis.
+    """
+    items = key if isinstance(key, tuple) else (key,)
+    masks = list(map(_as_mask, items))
+    if all(mask is None for mask in masks):
+        return x, items
+    begins = _first_axes(x.ndim, items, masks)
+    x = expand_dims(
+        x, [at for at, mask in zip(begins, masks) if mask is not None and not mask.shape]
+    )
+    found: list[Any] = []
+    for item, mask, begin in zip(items, masks, begins):
+        if mask is None:
+            found.append(item)
+            continue
+        places = np.atleast_1d(as_array(mask))
+        extents = x.shape[begin : begin + places.ndim]
+        if places.shape != extents:
+            message = f"a mask of shape {places.shape} does not fit axes of shape {extents}"
+            raise IndexError(at_user_line(message))
+        found.extend(np.nonzero(places))
+    return x, tuple(found)
+
+
+def _first_axes(ndim: int, items: tuple[Any, ...], masks: list[Any]) -> list[int]:
+    """The first axis that each item selects from, counted with the new axes of masks of no dimensions."""
+    widths = [
+        0 if item is None or item is Ellipsis else 1 if mask is None else max(mask.ndim, 1)
+        for item, mask in zip(items, masks)
+    ]
+    new = sum(mask is not None and not mask.shape for mask in masks)
+    whole = ndim + new - sum(widths)  # what an ellipsis stands for
+    steps = (whole if item is Ellipsis else width for item, width in zip(items, widths))
+    return [0, *accumulate(steps)][:-1]
 
 
 def _is_single(value: Any) -> bool:

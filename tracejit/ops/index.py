@@ -355,7 +355,7 @@ def repeat(x: Any, repeats: Any, *, axis: int | None = None) -> Any:
 
 def _repeated(counts: np.ndarray, x: Aval, axis: int) -> np.ndarray:
     """The places 0, 1, ... along `axis`, each as often as `counts` says."""
-    extent = x.shape[axis]
+    extent = x.sizes[axis]
     if counts.shape != (extent,) or (counts.size and counts.dtype.kind not in "iu"):
         why = f"needs one integer for each of {extent} places, got {counts.dtype}{counts.shape}"
         refuse(ShapeError, "repeat", (x,), why)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from inspect import Parameter, Signature, signature
+from inspect import Signature, signature
 from typing import Any
 
 from tracejit.dispatch import bind
@@ -103,13 +103,15 @@ class _Arguments:
     def __get__(self, op: Op | None, owner: type) -> Signature:
         if op is None:
             raise AttributeError("the class Op has the signature of its constructor")
-        is_pointwise = isinstance(op.recipe, Pointwise)
-        rule = signature(op.recipe.scalar if is_pointwise else op.infer)
-        named = list(rule.parameters.values())[is_pointwise:]  # without the builder of expressions
-        return Signature([p.replace(kind=_AS_CALLED.get(p.kind, p.kind)) for p in named])
-
-
-_AS_CALLED = {Parameter.POSITIONAL_OR_KEYWORD: Parameter.POSITIONAL_ONLY}
+        # A scalar rule takes the builder of expressions first.
+        rule, first = (op.recipe.scalar, 1) if isinstance(op.recipe, Pointwise) else (op.infer, 0)
+        named = list(signature(rule).parameters.values())[first:]
+        return Signature(
+            [
+                p.replace(kind=p.POSITIONAL_ONLY) if p.kind is p.POSITIONAL_OR_KEYWORD else p
+                for p in named
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

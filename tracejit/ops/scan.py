@@ -18,6 +18,7 @@ from tracejit.ops.arguments import (
     refuse,
     value,
     value_or_number,
+    weak_dtype,
 )
 from tracejit.ops.elementwise import constant, multiply, not_equal, subtract
 from tracejit.ops.families import extern, reshape_to
@@ -177,7 +178,7 @@ def _beside(part: Any, x: Any, axis: int) -> Any:
     """`part`; a number in the shape of one place of `x` along `axis`."""
     part = value_or_number(part)
     if type(part) in NUMBERS:
-        part = cast(part, dtypes.promote_all(x.aval.dtype, type(part)))
+        part = cast(part, dtypes.promote_all(x.aval.dtype, weak_dtype(part)))
     part = value(part)
     if part.aval.ndim:
         return part
