@@ -94,7 +94,7 @@ class Optimizer:
             self._check_fit(parameter, self.state[parameter])
         with no_grad():
             for parameter, group in pairs:
-                gradient = parameter.grad.detach()
+                gradient = parameter.grad
                 if group["maximize"]:
                     gradient = -gradient
                 self.update(parameter, gradient, self.state[parameter], group)
