@@ -456,6 +456,33 @@ def test_a_value_that_waits_can_be_taken_by_another_thread():
     same(f(vector()), vector() * 4 + 1)
 
 
+def test_threads_that_take_each_others_values_do_not_wait_for_ever():
+    shared: list[Any] = [None, None]
+    ready = threading.Barrier(2)
+
+    @tj.compile
+    def f(x, me):
+        for _ in range(30):
+            shared[me] = x = x + 1
+            ready.wait()
+            x = x + shared[1 - me] * 0
+            ready.wait()
+        return x
+
+    results: list[Any] = [None, None]
+
+    def work(me: int) -> None:
+        results[me] = f(vector(), me)
+
+    threads = [threading.Thread(target=work, args=(me,), daemon=True) for me in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    for found in results:
+        same(found, vector() + 30)
+
+
 # Options
 
 

@@ -126,6 +126,10 @@ class Programs:
         """How many values are recorded before they are computed."""
         return min(PIECE, config.node_budget) if self.is_in_pieces else config.node_budget
 
+    def grown(self) -> None:
+        """Counts a step that no trace had before."""
+        self._steps += 1
+
     def root(self) -> Step:
         """Where a trace begins."""
         if self._epoch != config.epoch or self._steps > MOST_STEPS:
@@ -143,6 +147,5 @@ class Programs:
             program = program_of(graph_of(last, ends), fastmath=self.fastmath)
             last.programs[ends] = program
             self.compiled.append(Compilation(part, program))
-            self._steps += last.place + 1
             self._lengths.add(last.place)
         return program

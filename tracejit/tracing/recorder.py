@@ -39,37 +39,44 @@ class Recorder(Tracer):
     # The interpreter
 
     def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
-        with self._lock:
-            if type(op.recipe) is View and (view := view_of(args[0], op, params)) is not None:
-                return view
-            if type(op.recipe) in (Gather, ScatterAdd):  # they can fail: here, not when they run
-                check_indices(op, args[0], args[1], params["axis"])
-            step = self.apply(op, [self.place_of(arg) for arg in args], params)
-            tensor = self._pending_tensor(step)
-            if step.place >= self._budget:
-                self._cut("that is enough for one program")
-            return tensor
+        if type(op.recipe) is View and (view := view_of(args[0], op, params)) is not None:
+            return view
+        if type(op.recipe) in (Gather, ScatterAdd):  # they can fail: here, not when they run
+            check_indices(op, args[0], args[1], params["axis"])
+        try:
+            with self._lock:
+                step = self.apply(op, [self.place_of(arg) for arg in args], params)
+                tensor = self._pending_tensor(step)
+                if step.place >= self._budget:
+                    self._cut("that is enough for one program")
+                return tensor
+        except _Elsewhere as found:
+            found.storage.realize()
+            return self.bind(op, args, params)
 
     def assign(self, target: Tensor, value: Tensor) -> None:
         storage = target.storage
-        with self._lock:
-            if is_exposed(storage):
-                # Others may look at the memory as soon as this statement is done.
-                self._cut("memory that is shared with NumPy is written")
-                dispatch.below(self).assign(target, value)
-                return
-            base, place = self.write(target, self.place_of(value))
-            if self._known(storage) is None:
-                self._written[storage] = self._input(base)
-            storage.pending = (self, place)
-            storage.note_write()
+        if is_exposed(storage):
+            # Others may look at the memory as soon as this statement is done.
+            self._cut("memory that is shared with NumPy is written")
+            dispatch.below(self).assign(target, value)
+            return
+        try:
+            with self._lock:
+                base, place = self.write(target, self.place_of(value))
+                if self._known(storage) is None:
+                    self._written[storage] = self._input(base)
+                storage.pending = (self, place)
+                storage.note_write()
+        except _Elsewhere as found:
+            found.storage.realize()
+            self.assign(target, value)
 
     def realize(self, storage: Storage) -> None:
         """Gives `storage` its memory; with it all other values that wait."""
         self._cut("a value is looked at")
 
     def expose(self, storage: Storage) -> None:
-        """Others will write to the memory: what waits to read it runs before."""
         if storage in self._storages:
             self._cut("memory is shared with NumPy")
 
@@ -78,8 +85,7 @@ class Recorder(Tracer):
         if pending is None:
             return None
         if pending[0] is not self:
-            storage.realize()
-            return None
+            raise _Elsewhere(storage)
         return pending[1]  # type: ignore[no-any-return]  # a place of this trace
 
     def _memory(self, storage: Storage) -> Buffer:
@@ -95,6 +101,8 @@ class Recorder(Tracer):
     # Running
 
     def _cut(self, why: str) -> None:
+        if not self._steps:
+            return
         self._programs.cuts[f"{user_location()}: {why}"] += 1
         self.flush()
 
@@ -125,6 +133,13 @@ class Recorder(Tracer):
             storage.pending = None
         for storage in written:
             storage.pending = None
+
+
+class _Elsewhere(Exception):
+    """Another thread's recorder holds the value. It is asked without a lock held, as it may be asking for one of ours."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
 
 
 def _lose(fresh: list[Storage], written: dict[Storage, int], error: BaseException) -> None:

@@ -69,10 +69,9 @@ class recording:  # noqa: N801  # used as a function would be
             self._tracing.__exit__(*error)
 
 
-def _finish_reading(storage: Storage) -> None:
-    tracer = _session.tracer
-    if isinstance(tracer, Recorder):
-        tracer.expose(storage)
+def _expose(storage: Storage) -> None:
+    if _session.tracer is not None:
+        _session.tracer.expose(storage)
 
 
-before_exposure.append(_finish_reading)
+before_exposure.append(_expose)

@@ -12,7 +12,7 @@ import numpy as np
 from tracejit._errors import user_location
 from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval
-from tracejit.ir.graph import Apply, Input, ScalarInput, params_key
+from tracejit.ir.graph import Apply, Input, Node, ScalarInput, params_key
 from tracejit.ops.op import Layout, Op, Params
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
@@ -50,6 +50,10 @@ class Tracer(ABC):
     def assign(self, target: Any, value: Any) -> None: ...
 
     @abstractmethod
+    def expose(self, storage: Storage) -> None:
+        """Others will write to the memory, which is in no trace: from here on it is an input wherever it is read."""
+
+    @abstractmethod
     def _known(self, storage: Storage) -> int | None:
         """The place of a storage's content; None where its memory holds it."""
 
@@ -75,7 +79,7 @@ class Tracer(ABC):
             inputs = tuple(self._steps[place].node for place in places)
             aval = op.infer(*(node.aval for node in inputs), **params)
             node = Apply(op, inputs, params_key(params), aval, user_location())
-            step = self._last.then(key, node)
+            step = self._new(key, node)
         return self._to(step)
 
     def write(self, target: Any, place: int) -> tuple[Any, int]:
@@ -87,6 +91,10 @@ class Tracer(ABC):
             place = self.apply(REGISTRY[name], places, params).place
         return target, place
 
+    def _new(self, key: Any, node: Node) -> Step:
+        self._programs.grown()
+        return self._last.then(key, node)
+
     def _to(self, step: Step) -> Step:
         self._last = step
         self._steps.append(step)
@@ -95,7 +103,7 @@ class Tracer(ABC):
     def _enter(self, key: Any, kind: Callable[..., Any], *args: Any) -> int:
         step = self._last.after.get(key)
         if step is None:
-            step = self._last.then(key, kind(*args))
+            step = self._new(key, kind(*args))
         return self._to(step).place
 
     def _seen(self, view: Any, place: int) -> int:

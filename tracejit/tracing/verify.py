@@ -78,6 +78,16 @@ class Witness(Tracer):
     def _known(self, storage: Storage) -> int | None:
         return self._places.get(storage)
 
+    def expose(self, storage: Storage) -> None:
+        self._places.pop(storage, None)
+        self._written.pop(storage, None)
+        self._before.pop(storage, None)
+        self._inputs = {
+            key: place
+            for key, place in self._inputs.items()
+            if storage is not (key[0] if isinstance(key, tuple) else key)
+        }
+
     def _memory(self, storage: Storage) -> Buffer:
         if storage not in self._before:
             buffer = storage.realize()
@@ -90,7 +100,8 @@ class Witness(Tracer):
 
     def divergence(self) -> str | None:
         """What to say if the program gives other bits than eager execution has given."""
-        fresh = [(made, aval) for held, aval in self._fresh if (made := held()) is not None]
+        alive = [(made, aval) for held, aval in self._fresh if (made := held()) is not None]
+        fresh = [(made, aval) for made, aval in alive if made in self._places]
         outputs = tuple(self._places[storage] for storage, _ in fresh)
         effects = tuple((at, self._places[storage]) for storage, (at, _) in self._written.items())
         if not outputs and not effects:
