@@ -21,7 +21,6 @@ from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage, as_array, is_row_major, row_major
 from tracejit.tensor import Tensor, fresh, from_array, make, view_of
 
-
 MOST_EXECUTABLES = 1 << 14
 """Programs whose shapes keep changing must not fill the memory."""
 
@@ -81,7 +80,11 @@ class Eager:
 def _is_whole(tensor: Tensor) -> bool:
     """Whether the tensor is all of a storage of tracejit's own, in row-major order."""
     storage, layout = tensor.storage, tensor.layout
-    return layout is row_major(layout.shape) and storage.size == tensor.aval.size and not storage.escaped
+    return (
+        layout is row_major(layout.shape)
+        and storage.size == tensor.aval.size
+        and not storage.escaped
+    )
 
 
 def _distinct(param: tuple[str, Any]) -> tuple[Any, ...]:

@@ -199,11 +199,12 @@ def _deliver(result: Any, out: tuple[Any, ...]) -> Any:
     if not isinstance(target, NumPyProtocols):
         np.copyto(target, np.asarray(result), casting="same_kind")
         return target
-    found, wanted = (value.aval.dtype.numpy for value in (result, target))  # type: ignore[attr-defined]  # tensors
+    tensor: Any = target
+    found, wanted = result.aval.dtype.numpy, tensor.aval.dtype.numpy
     if found.kind in "biuf" and not np.can_cast(found, wanted, "same_kind"):
         message = f"out: cannot cast {found} to {wanted} with casting rule 'same_kind'"
         raise TypeError(at_user_line(message))
-    return target.copy_(result)  # type: ignore[attr-defined]  # a tensor
+    return tensor.copy_(result)
 
 
 def by_numpy(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
