@@ -165,6 +165,14 @@ def test_arrays_of_no_elements_launch_nothing():
     assert not executable.launches
 
 
+def test_a_host_op_reads_a_computed_value_of_no_elements():
+    x = Input(aval(dtypes.float32, (3, 0, 3)))
+    scan = apply("cumulative_sum", apply("multiply", x, x), axis=1)
+    graph = Graph((x,), (apply("sum", scan, axes=(1,)),))
+    result, _ = run(graph, [np.zeros((3, 0, 3), np.float32)])
+    assert result.tolist() == np.zeros((3, 3)).tolist()
+
+
 def test_a_product_over_no_elements_is_zero():
     a, b = array(3, 0), array(0, 2)
     found: Any = run(

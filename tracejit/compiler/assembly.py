@@ -196,8 +196,8 @@ class Assembly:
 
 
 def at(owner: Owner, offset: int, places: Mapping[Owner, Argument]) -> Argument:
-    """The argument that points at an element of an owner's memory."""
-    place = places[owner]
+    """The argument that points at an element of an owner's memory; of one without elements, which no task writes, at nothing."""
+    place = places[owner] if nbytes(owner) else Argument(Place.ARENA, 0)
     dtype = owner.dtype if isinstance(owner, Temporary) else owner.aval.dtype
     return replace(place, offset=place.offset + offset * dtype.itemsize)
 
