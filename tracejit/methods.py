@@ -22,18 +22,26 @@ def _operand(value: object) -> bool:
     )
 
 
+def _like(function: Method, method: Method) -> Method:
+    """`method` under the name, and with the documentation, of the function or Op that it calls."""
+    method.__name__ = getattr(function, "name", None) or function.__name__
+    method.__qualname__ = f"Tensor.{method.__name__}"
+    method.__doc__ = getattr(function, "doc", None) or function.__doc__
+    return method
+
+
 def _binary(function: Method) -> Method:
     def operator(self: Any, other: Any) -> Any:
         return function(self, other) if _operand(other) else NotImplemented
 
-    return operator
+    return _like(function, operator)
 
 
 def _reflected(function: Method) -> Method:
     def operator(self: Any, other: Any) -> Any:
         return function(other, self) if _operand(other) else NotImplemented
 
-    return operator
+    return _like(function, operator)
 
 
 def _method(function: Method) -> Method:
@@ -42,8 +50,7 @@ def _method(function: Method) -> Method:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return function(self, *args, **kwargs)
 
-    method.__doc__ = getattr(function, "doc", None) or function.__doc__
-    return method
+    return _like(function, method)
 
 
 def _fold(function: Method) -> Method:
@@ -52,8 +59,7 @@ def _fold(function: Method) -> Method:
     def method(self: Any, axis: Any = None, **options: Any) -> Any:
         return function(self, axis=axis, **options)
 
-    method.__doc__ = function.__doc__
-    return method
+    return _like(function, method)
 
 
 def _of_sizes(function: Method) -> Method:
@@ -63,8 +69,7 @@ def _of_sizes(function: Method) -> Method:
         one_sequence = len(sizes) == 1 and isinstance(sizes[0], (tuple, list))
         return function(self, sizes[0] if one_sequence else sizes)
 
-    method.__doc__ = function.__doc__
-    return method
+    return _like(function, method)
 
 
 def _transpose(self: Any, *axes: Any) -> Any:
