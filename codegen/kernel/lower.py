@@ -15,6 +15,7 @@ from tracejit.codegen.kernel.access import Accesses, Axis, Place, Relabel
 from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
 from tracejit.codegen.kernel.cost import widened
 from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.folds import JOINS, SEARCHES
 from tracejit.codegen.kernel.ir import (
     Address,
     Buffer,
@@ -26,7 +27,7 @@ from tracejit.codegen.kernel.ir import (
     Tree,
     Var,
 )
-from tracejit.codegen.kernel.nest import Lowered, Nest, only_loop
+from tracejit.codegen.kernel.nest import Lowered, Nest, only_loop, variable
 from tracejit.codegen.kernel.stages import Stages
 from tracejit.dtypes import DType, int64
 from tracejit.ir.cluster import Fused, Store, Temporary
@@ -39,6 +40,10 @@ COLUMNS = 64
 """Columns that one task folds: 256 bytes of float32 in each memory row."""
 LONGEST_SPILL = 65_536
 """Elements of a row that may be kept in scratch between stages: what a core's own cache holds."""
+SHORT = 8
+"""Elements of a row that are folded one by one, for a vector of rows at once."""
+ACCUMULATORS = 64
+"""Of the LANES tree."""
 
 
 def lower(step: Fused, place: Place, relabel: Relabel) -> list[Lowered]:
@@ -50,12 +55,12 @@ def lower(step: Fused, place: Place, relabel: Relabel) -> list[Lowered]:
         return []
     if prod(step.space) == 0:
         return [nest.empty()]
-    if step.split and not any(combine_of(node) in ARGS for node in nest.reductions):
+    if step.split and not any(combine_of(node) in SEARCHES for node in nest.reductions):
         return nest.split()
+    if nest.is_short:
+        return [nest.short_rows()]
     return [nest.rows() if nest.tree is Tree.LANES else nest.columns()]
 
-
-ARGS = (Combine.ARGMAX, Combine.ARGMIN)
 
 EMPTY = {Combine.SUM: 0, Combine.PROD: 1, Combine.ANY: False, Combine.ALL: True}
 """Of no elements."""
@@ -104,6 +109,51 @@ class StepNest(Nest):
         with self.tasks(self.kept):
             self.stages(spill=self.folded_extent <= LONGEST_SPILL)
         return self.finish(self.folded_extent * self.stage_of.loops)
+
+    @property
+    def is_short(self) -> bool:
+        """Rows of a few elements, enough of them to fill vectors, of which only what is kept is stored."""
+        return (
+            self.tree is Tree.LANES
+            and self.folded_extent <= SHORT
+            and bool(self.kept)
+            and self.kept[-1].extent >= SHORT
+            and not any(combine_of(node) in SEARCHES for node in self.reductions)
+            and len(self.kept_stores) == len(self.step.stores)
+        )
+
+    def short_rows(self) -> Lowered:
+        """Folds of a few elements each: the last kept axis in vectors, the elements of each fold one after another."""
+        *outer, inner = self.kept
+        chunk = CHUNK // SHORT if not outer or inner.extent > CHUNK else 0
+        with self.tasks(outer, inner, chunk) as part, self.vector(inner, part):
+            for stage in range(self.stage_of.folds):
+                found = [self.element_of_row(number, stage) for number in range(self.folded_extent)]
+                for node in self.reductions:
+                    if self.stage_of[node.inputs[0]] == stage:
+                        result = self.join([values[node] for values in found], combine_of(node))
+                        self.scopes[-1][node] = self.builder.cast(result, node.aval.dtype)
+            self.store(self.kept_stores)
+        return self.finish((chunk or inner.extent) * self.folded_extent)
+
+    def element_of_row(self, number: int, stage: int) -> dict[Apply, Element]:
+        """What the folds of a stage join from one element of each row."""
+        index = self.builder.let(Fn.CAST, int64, constant(number, int64))
+        with self.along_row(variable(index)):
+            nodes = [node for node in self.reductions if self.stage_of[node.inputs[0]] == stage]
+            return {node: self.joined(node) for node in nodes}
+
+    def join(self, values: list[Element], combine: Combine) -> Element:
+        """The LANES tree over fewer values than it has accumulators: those of none leave the others as they are."""
+        fn = JOINS[combine]
+        distance = ACCUMULATORS
+        while len(values) > 1:
+            distance //= 2
+            pairs = zip(values, values[distance:], strict=False)
+            values = [self.builder.apply(fn, *pair) for pair in pairs] + values[
+                max(len(values) - distance, 0) : distance
+            ]
+        return values[0]
 
     def columns(self) -> Lowered:
         """Folds down columns; a task does 64 of them."""

@@ -206,3 +206,17 @@ def test_a_compile_leaves_the_settings_alone():
     x = array(3)
     compiled((x,), apply("negative", x))
     assert config.epoch == epoch
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "max", "min"])
+@pytest.mark.parametrize("extent", range(2, 9))
+def test_short_rows_have_the_bits_of_long_ones(name: str, extent: int):
+    """Rows of a few elements are folded for many rows at once; padded with the neutral element they take the other way."""
+    neutral = {"sum": -0.0, "prod": 1.0, "max": -np.inf, "min": np.inf}[name]
+    data = values(100, extent)
+    padded = np.full((100, 40), neutral, np.float32)
+    padded[:, :extent] = data
+    short, long = array(100, extent), array(100, 40)
+    found = result(short, apply("exp", apply(name, short, axes=(1,))), data)
+    expected = result(long, apply("exp", apply(name, long, axes=(1,))), padded)
+    np.testing.assert_array_equal(found, expected)
