@@ -11,6 +11,7 @@ import pytest
 from benchmarks import __main__ as benchmarks
 from benchmarks.measure import Measurement, error_between, reference_results
 from benchmarks.report import table
+from benchmarks.summary import markdown
 from benchmarks.systems import SYSTEMS
 from benchmarks.workloads import WORKLOADS
 
@@ -67,3 +68,12 @@ def test_a_failed_worker_does_not_stop_the_others() -> None:
     )
     assert "failed: OSError: gone" in lines
     assert "2.00 s" in lines
+
+
+def test_the_summary_sets_systems_side_by_side_and_marks_the_fastest() -> None:
+    figures = [
+        {"workload": "w", "system": "numpy", "median": 2.0},
+        {"workload": "w", "system": "compiled", "median": 0.5},
+        {"workload": "w", "system": "torch", "median": None},
+    ]
+    assert markdown(figures).splitlines()[-1] == "| w | 2.00 s | **500.00 ms (4.0x)** | - |"
