@@ -34,7 +34,7 @@ def cell(row: dict[str, Figures], system: str) -> str:
     median = medians[system]
     text = duration(median)
     if system != "numpy" and "numpy" in medians:
-        text += f" ({medians['numpy'] / median:.1f}x)"
+        text += f" ({medians['numpy'] / median:.2g}x)"
     return f"**{text}**" if median == min(medians.values()) else text
 
 

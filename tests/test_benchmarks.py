@@ -76,4 +76,4 @@ def test_the_summary_sets_systems_side_by_side_and_marks_the_fastest() -> None:
         {"workload": "w", "system": "compiled", "median": 0.5},
         {"workload": "w", "system": "torch", "median": None},
     ]
-    assert markdown(figures).splitlines()[-1] == "| w | 2.00 s | **500.00 ms (4.0x)** | - |"
+    assert markdown(figures).splitlines()[-1] == "| w | 2.00 s | **500.00 ms (4x)** | - |"
