@@ -203,7 +203,9 @@ class _Chain:
     def block(self, first: Value, end: Value) -> Values:
         def one(index: Value, carried: Values) -> Values:
             self.frame.define(self.fold.index, index)
+            self.frame.down = None if is_light(self.fold.body) else self.fold.index
             self.body()
+            self.frame.down = None
             return self.join(carried, self.values())
 
         return loop(self.frame.b, first, end, 1, self.nothing(), one)

@@ -42,6 +42,10 @@ class Strip:
     mask: Value | None = None
 
 
+ROWS_AHEAD = 8
+"""Far enough that memory has answered, near enough that the row is still in the first cache."""
+
+
 class Frame:
     """Where each scalar of the kernel is: as a scalar, in all lanes of a vector, or lane by lane in the vectors of the strip."""
 
@@ -55,6 +59,7 @@ class Frame:
         self.divisors: dict[Operand, Divisor] = {}
         self.vectors: dict[Var, Values] = {}
         self.strip: Strip | None = None
+        self.down: Var | None = None  # the index of a fold whose rows are fetched ahead
         self.frame_lines: list[str] = []
         self.bind_arguments()
 
@@ -218,6 +223,17 @@ class Frame:
             return
         base = self.place(stmt)
         self.vectors[stmt.var] = tuple(self.vector_load(stmt, base, n) for n in self.numbers())
+        self.fetch_ahead(stmt, base)
+
+    def fetch_ahead(self, stmt: Load, base: Value) -> None:
+        """Asks for the same columns of a later row, which a processor does not foresee where rows are pages apart."""
+        strides = [stride for index, stride in stmt.address.terms if index is self.down]
+        if not strides or not self.is_run(stmt.address):
+            return
+        later = self.times(self.integer(ROWS_AHEAD), strides[0])
+        row = memory.element_pointer(self.b, base, stmt.buffer.dtype, later)
+        for number in self.numbers():
+            memory.prefetch(self.b, self.run_pointer(stmt, row, number))
 
     def scalar_load(self, stmt: Load) -> Value:
         pointer = self.place(stmt)

@@ -43,6 +43,12 @@ def store(b: Builder, pointer: Value, value: Value, dtype: DType) -> None:
 # The masked intrinsics are written as they were before LLVM 22, with the alignment as an operand: it upgrades them on reading.
 
 
+def prefetch(b: Builder, pointer: Value) -> None:
+    """Brings a line of memory near, if it is there at all."""
+    b.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    b.line(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
+
+
 def load_masked(b: Builder, pointer: Value, dtype: DType, mask: Value) -> Value:
     """Elements in a row; where the mask is false memory is not touched and the value is zero."""
     type = memory_type(dtype, mask.type.width)
