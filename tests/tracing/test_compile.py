@@ -483,6 +483,22 @@ def test_threads_that_take_each_others_values_do_not_wait_for_ever():
         same(found, vector() + 30)
 
 
+def test_a_program_that_fails_is_told_to_whoever_asks_for_its_values(monkeypatch):
+    def fail(graph: Any, **options: Any) -> Any:
+        raise tj.CompileError("no such kernel")
+
+    kept: list[Any] = []
+    f = tj.compile(lambda x: kept.append(x * 1.25 - 0.75))
+    with monkeypatch.context() as patch:
+        patch.setattr("tracejit.tracing.programs.program_of", fail)
+        with pytest.raises(tj.CompileError, match="no such kernel"):
+            f(vector())
+    with pytest.raises(tj.CompileError, match="lost when its program failed"):
+        kept[0].tolist()
+    f(vector())
+    same(kept[1], vector() * 1.25 - 0.75)
+
+
 # Options
 
 
