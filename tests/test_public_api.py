@@ -23,7 +23,9 @@ NAMESPACE = """
     all any argmax argmin count_nonzero cumulative_prod cumulative_sum max mean min prod std sum var
     broadcast_arrays broadcast_to concat expand_dims flip moveaxis pad permute_dims repeat reshape roll split squeeze
     stack tile unstack matrix_transpose
-    take take_along_axis one_hot scatter_add
+    take take_along_axis one_hot scatter_add argsort diff isin nonzero searchsorted sort
+    unique_all unique_counts unique_inverse unique_values
+    can_cast finfo iinfo isdtype result_type __array_api_version__ __array_namespace_info__
     matmul tensordot vecdot einsum
     astype softmax log_softmax logsumexp cross_entropy layer_norm gelu relu sigmoid
     grad value_and_grad vjp no_grad enable_grad is_grad_enabled
@@ -33,11 +35,11 @@ NAMESPACE = """
 """.split()
 
 TENSOR = """
-    T mT abs all any argmax argmin astype backward base broadcast_to clip copy copy_ cos cumsum detach device dtype exp
-    expand_dims fill_ flatten flip grad grad_fn is_leaf item itemsize lerp lerp_ log max mean min mul_ nbytes ndim numpy permute
-    pow prod register_hook relu repeat requires_grad requires_grad_ reshape retain_grad roll round shape sigmoid sign
+    T mT abs all any argmax argmin argsort astype backward base broadcast_to clip copy copy_ cos cumsum detach device dtype
+    exp expand_dims fill_ flatten flip grad grad_fn is_leaf item itemsize lerp lerp_ log max mean min mul_ nbytes ndim numpy
+    permute pow prod register_hook relu repeat requires_grad requires_grad_ reshape retain_grad roll round shape sigmoid sign
     sin size split sqrt square squeeze std strides sub_ sum swapaxes tanh to tolist transpose var zero_ add_ div_
-    __array__ __dlpack__ __array_ufunc__ __array_function__
+    to_device __array__ __array_namespace__ __dlpack__ __dlpack_device__ __array_ufunc__ __array_function__
 """.split()
 
 MODULES = {

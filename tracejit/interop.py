@@ -19,13 +19,13 @@ Function = Callable[..., Any]
 SAME_NAME = """
     abs acos acosh add all any argmax argmin asin asinh astype atan atan2 atanh bitwise_and bitwise_invert
     bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor broadcast_arrays broadcast_to ceil clip concat
-    copysign cos cosh count_nonzero cumulative_prod cumulative_sum diagonal divide dot einsum equal exp
-    expand_dims expm1 flip floor floor_divide full_like greater greater_equal hypot isfinite isinf isnan kron less
-    less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul
-    matrix_transpose max maximum mean min minimum moveaxis multiply negative nextafter not_equal
-    ones_like outer pad permute_dims positive pow prod reciprocal remainder repeat reshape roll sign signbit sin
-    sinh split sqrt square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile
-    trace transpose tril triu trunc unstack var vecdot where zeros_like
+    copysign cos cosh count_nonzero cumulative_prod cumulative_sum diagonal diff divide dot einsum equal exp
+    expand_dims expm1 flip floor floor_divide full_like greater greater_equal hypot isfinite isin isinf isnan kron
+    less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul
+    matrix_transpose max maximum mean min minimum moveaxis multiply negative nextafter not_equal ones_like outer
+    pad permute_dims positive pow prod reciprocal remainder repeat reshape roll searchsorted sign signbit sin sinh
+    split sqrt square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace
+    transpose tril triu trunc unstack var vecdot zeros_like
 """.split()
 """Functions that NumPy has under the same name, which is the array API's, and with the same meaning."""
 
@@ -54,15 +54,32 @@ def _meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
     return tuple(ops.meshgrid(*arrays, indexing=indexing))
 
 
+def _sorted(function: Function) -> Function:
+    """NumPy sorts the flat array where the axis is None."""
+
+    def along(x: Any, *, axis: int | None = -1) -> Any:
+        return function(ops.ravel(x), axis=0) if axis is None else function(x, axis=axis)
+
+    return along
+
+
+def _where(condition: Any, *choices: Any) -> Any:
+    """With nothing to choose from, the indices of what holds."""
+    return ops.where(condition, *choices) if choices else by_numpy(np.nonzero, (condition,), {})
+
+
 OTHER_NAME = {
     np.amax: ops.max,
     np.amin: ops.min,
+    np.argsort: _sorted(ops.argsort),
     np.around: _round,
     np.cumprod: _scan(ops.cumulative_prod),
     np.cumsum: _scan(ops.cumulative_sum),
     np.meshgrid: _meshgrid,
     np.ravel: ops.ravel,
     np.round: _round,
+    np.sort: _sorted(ops.sort),
+    np.where: _where,
 }
 FOLDS = {
     np.add: ops.sum,

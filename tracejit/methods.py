@@ -62,6 +62,15 @@ def _fold(function: Method) -> Method:
     return _like(function, method)
 
 
+def _along_last(function: Method) -> Method:
+    """A function along one axis, by default the last, which may be given by place: `t.argsort(0)`."""
+
+    def method(self: Any, axis: int = -1, **options: Any) -> Any:
+        return function(self, axis=axis, **options)
+
+    return _like(function, method)
+
+
 def _of_sizes(function: Method) -> Method:
     """A method of a shape or axes, given as one sequence or one by one: `t.reshape(2, 3)`."""
 
@@ -217,6 +226,7 @@ class Operators:
     # Arrangement
 
     diagonal = ops.diagonal
+    argsort = _along_last(ops.argsort)
     take = ops.take
     broadcast_to = _of_sizes(ops.broadcast_to)
     expand_dims = ops.expand_dims
