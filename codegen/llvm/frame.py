@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import (
     Address,
@@ -26,7 +28,7 @@ from tracejit.codegen.llvm.casts import register
 from tracejit.codegen.llvm.division import Divisor, divisor_of
 from tracejit.codegen.llvm.flow import I64, Values, when
 from tracejit.codegen.llvm.functions import apply
-from tracejit.dtypes import int64
+from tracejit.dtypes import bfloat16, int64
 
 ALIGNMENT = 64
 """Bytes: of scratch buffers and of what is spilled."""
@@ -44,6 +46,13 @@ class Strip:
 
 ROWS_AHEAD = 8
 """Far enough that memory has answered, near enough that the row is still in the first cache."""
+
+
+def number_of(literal: Const) -> bool | int | float:
+    """What a register holds for a literal: bfloat16 is in registers by its bits."""
+    if literal.dtype is not bfloat16:
+        return literal.value
+    return int(np.array(literal.value, bfloat16.numpy).view(np.uint16))
 
 
 class Frame:
@@ -106,13 +115,13 @@ class Frame:
 
     def scalar(self, operand: Operand) -> Value:
         if isinstance(operand, Const):
-            return self.b.constant(register(operand.dtype), operand.value)
+            return self.b.constant(register(operand.dtype), number_of(operand))
         return self.scalars[operand]
 
     def vector(self, operand: Operand, number: int) -> Value:
         """The operand in vector `number` of the strip."""
         if isinstance(operand, Const):
-            return self.b.constant(register(operand.dtype, self.b.width), operand.value)
+            return self.b.constant(register(operand.dtype, self.b.width), number_of(operand))
         if isinstance(operand, Var) and operand in self.lanes.varying:
             return self.vectors[operand][number]
         return self.splats[operand]

@@ -159,6 +159,14 @@ def test_folds_of_no_elements_have_their_neutral_value(name: str, expected: floa
     assert not np.signbit(found).any()
 
 
+@pytest.mark.parametrize("dtype", [dtypes.float16, dtypes.bfloat16], ids=str)
+def test_a_neutral_value_is_stored_in_half_precision(dtype: DType):
+    x = array(3, 0)
+    one = apply("astype", apply("prod", x, axes=(1,)), dtype=dtype)
+    found = result(x, one, np.empty((3, 0), np.float32))
+    np.testing.assert_array_equal(found.astype(np.float32), np.ones(3, np.float32))
+
+
 def test_arrays_of_no_elements_launch_nothing():
     x = array(0, 5)
     executable = compiled((x,), apply("exp", x), apply("sum", x, axes=(1,)))
