@@ -15,17 +15,17 @@ NAMESPACE = """
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64
     e inf nan newaxis pi
     arange empty empty_like eye full full_like linspace meshgrid ones ones_like tril triu zeros zeros_like
-    abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift bitwise_or
-    bitwise_right_shift bitwise_xor ceil clip copysign cos cosh divide equal erf exp expm1 floor floor_divide greater
-    greater_equal hypot isfinite isinf isnan lerp less less_equal log log10 log1p log2 logaddexp logical_and logical_not
-    logical_or logical_xor maximum minimum multiply negative not_equal positive pow reciprocal remainder round sign
-    signbit sin sinh sqrt square subtract tan tanh trunc where
+    abs acos acosh add addcdiv asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift
+    bitwise_or bitwise_right_shift bitwise_xor ceil clip copysign cos cosh divide equal erf exp expm1 floor
+    floor_divide greater greater_equal hypot isfinite isinf isnan lerp less less_equal log log10 log1p log2
+    logaddexp logical_and logical_not logical_or logical_xor maximum minimum multiply negative not_equal
+    positive pow reciprocal remainder round sign signbit sin sinh sqrt square subtract tan tanh trunc where
     all any argmax argmin count_nonzero cumulative_prod cumulative_sum max mean min prod std sum var
-    broadcast_arrays broadcast_to concat expand_dims flip moveaxis pad permute_dims repeat reshape roll split squeeze
-    stack tile unstack matrix_transpose
+    broadcast_arrays broadcast_to concat expand_dims flip moveaxis pad permute_dims repeat reshape roll split
+    squeeze stack tile unstack matrix_transpose
     take take_along_axis one_hot scatter_add argsort diff isin nonzero searchsorted sort
-    unique_all unique_counts unique_inverse unique_values
-    can_cast finfo iinfo isdtype result_type __array_api_version__ __array_namespace_info__
+    unique_all unique_counts unique_inverse unique_values can_cast finfo iinfo isdtype result_type
+    __array_api_version__ __array_namespace_info__
     matmul tensordot vecdot einsum
     astype softmax log_softmax logsumexp cross_entropy layer_norm gelu relu sigmoid
     grad value_and_grad vjp no_grad enable_grad is_grad_enabled
@@ -35,11 +35,12 @@ NAMESPACE = """
 """.split()
 
 TENSOR = """
-    T mT abs all any argmax argmin argsort astype backward base broadcast_to clip copy copy_ cos cumsum detach device dtype
-    exp expand_dims fill_ flatten flip grad grad_fn is_leaf item itemsize lerp lerp_ log max mean min mul_ nbytes ndim numpy
-    permute pow prod register_hook relu repeat requires_grad requires_grad_ reshape retain_grad roll round shape sigmoid sign
-    sin size split sqrt square squeeze std strides sub_ sum swapaxes tanh to tolist transpose var zero_ add_ div_
-    to_device __array__ __array_namespace__ __dlpack__ __dlpack_device__ __array_ufunc__ __array_function__
+    T mT abs addcdiv addcdiv_ all any argmax argmin argsort astype backward base broadcast_to clip copy copy_
+    cos cumsum detach device dtype exp expand_dims fill_ flatten flip grad grad_fn is_leaf item itemsize lerp
+    lerp_ log max mean min mul_ nbytes ndim numpy permute pow prod register_hook relu repeat requires_grad
+    requires_grad_ reshape retain_grad roll round shape sigmoid sign sin size split sqrt square squeeze std
+    strides sub_ sum swapaxes tanh to tolist transpose var zero_ add_ div_ to_device __array__
+    __array_namespace__ __dlpack__ __dlpack_device__ __array_ufunc__ __array_function__
 """.split()
 
 MODULES = {

@@ -74,6 +74,7 @@ from tracejit.ops import acos as acos
 from tracejit.ops import acosh as acosh
 from tracejit.ops import add as add
 from tracejit.ops import add_at as add_at
+from tracejit.ops import addcdiv as addcdiv
 from tracejit.ops import all as all
 from tracejit.ops import any as any
 from tracejit.ops import argmax as argmax

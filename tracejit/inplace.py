@@ -75,6 +75,7 @@ class InPlace:
 
     abs_ = _in_place("abs_", ops.abs)
     add_ = _in_place("add_", ops.add)
+    addcdiv_ = _in_place("addcdiv_", ops.addcdiv)
     ceil_ = _in_place("ceil_", ops.ceil)
     clip_ = _in_place("clip_", ops.clip)
     cos_ = _in_place("cos_", ops.cos)

@@ -169,6 +169,7 @@ class Operators:
     astype = ops.astype
     clip = ops.clip
     abs = _method(ops.abs)
+    addcdiv = ops.addcdiv
     ceil = _method(ops.ceil)
     cos = _method(ops.cos)
     erf = _method(ops.erf)

@@ -42,6 +42,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
     "where": (lambda x, y: ops.where(ANY > 0, x, y), (ANY, ROW)),
     "clip": (lambda x: ops.clip(x, -0.5, 0.5), (ANY,)),
     "clip bounds": (ops.clip, (ANY, ROW - 1, np.array(0.5))),
+    "addcdiv": (
+        lambda x, a, b, value: ops.addcdiv(x, a, b, value=value),
+        (ANY, OTHER, POSITIVE, np.array(-1.5)),
+    ),
     "lerp": (ops.lerp, (ANY, OTHER, np.array([[0.25], [0.75], [1.5]]))),
     "pow 2": (lambda x: ops.pow(x, 2), (ANY,)),
     "pow 3": (lambda x: ops.pow(x, 3), (ANY,)),

@@ -87,6 +87,7 @@ from tracejit.ops.elementwise import (
 from tracejit.ops.functions import (
     acos,
     acosh,
+    addcdiv,
     asin,
     asinh,
     atan,
@@ -172,7 +173,7 @@ from tracejit.ops.slicing import (
 from tracejit.ops.sorting import argsort, isin, searchsorted, sort
 
 __all__ = [
-    "REGISTRY", "random", "abs", "acos", "acosh", "add", "add_at", "all", "any", "arange", "argmax", "argmin",
+    "REGISTRY", "random", "abs", "acos", "acosh", "addcdiv", "add", "add_at", "all", "any", "arange", "argmax", "argmin",
     "argsort", "asin", "asinh", "astype", "atan", "atan2", "atanh", "batch_norm", "bitwise_and", "bitwise_invert",
     "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "broadcast_arrays", "broadcast_to",
     "ceil", "clip", "concat", "copysign", "cos", "cosh", "count_nonzero", "cross_entropy", "cumulative_prod",

@@ -346,8 +346,30 @@ lerp = pointwise(
     ),
     doc="start + weight * (end - start), by torch.lerp's formula.",
 )
+_addcdiv = pointwise(
+    "addcdiv",
+    dtypes=FLOATING,
+    eval=lambda x, a, b, value: x + value * (a / b),
+    scalar=lambda s, x, a, b, value: x + value * (a / b),
+    vjp=(
+        lambda ct, out, x, a, b, value: ct,
+        lambda ct, out, x, a, b, value: divide(multiply(ct, value), b),
+        lambda ct, out, x, a, b, value: negative(
+            divide(multiply(ct, multiply(a, value)), square(b))
+        ),
+        lambda ct, out, x, a, b, value: divide(multiply(ct, a), b),
+    ),
+    doc="x + value * a / b.",
+)
+
+
+def addcdiv(x: Any, a: Any, b: Any, *, value: Any = 1) -> Any:
+    """x + value * a / b, in one op."""
+    return _addcdiv(x, a, b, value)
+
 
 __all__ = [
-    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp", "expm1", "hypot", "lerp", "log",
-    "log10", "log1p", "log2", "logaddexp", "pow", "relu", "sigmoid", "sin", "sinh", "softplus", "tan", "tanh",
+    "acos", "acosh", "addcdiv", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp", "expm1", "hypot",
+    "lerp", "log", "log10", "log1p", "log2", "logaddexp", "pow", "relu", "sigmoid", "sin", "sinh", "softplus", "tan",
+    "tanh",
 ]  # fmt: skip

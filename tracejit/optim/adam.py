@@ -57,7 +57,7 @@ class Adam(Optimizer):
         # With the corrections in the numbers, each element costs one root and one division.
         spread = (1 - beta2 ** state["step"]) ** 0.5
         step_size = group["lr"] * spread / (1 - beta1 ** state["step"])
-        parameter.sub_(mean * step_size / (square.sqrt() + group["eps"] * spread))
+        parameter.addcdiv_(mean, square.sqrt() + group["eps"] * spread, value=-step_size)
 
     def decayed(self, parameter: Tensor, gradient: Tensor, group: Group) -> Tensor:
         """The gradient with the weight decay in it."""
