@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from tracejit.ops.op import Op, Params
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True, unsafe_hash=True
+)  # not frozen: one is made for every number in an expression
 class Scalar:
     """A Python number on its way into an op: a run-time input of 0 dimensions, never part of a graph's text."""
 

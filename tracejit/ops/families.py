@@ -20,9 +20,11 @@ from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, aval
 from tracejit.ops.arguments import (
     NUMBERS,
+    SCALARS,
     broadcast_shapes,
     cast,
     in_range,
+    number_as,
     one_device,
     refuse,
     value_or_number,
@@ -212,14 +214,42 @@ def _promoting_coerce(
             refuse(DTypeError, name, (), f"takes no {dtype.name}")
         return found
 
+    as_it_is = frozenset(dtype for dtype in accepted if dtype.is_float or integers is None)
+    """Dtypes that are computed in themselves."""
+
     def coerce(*args: Any) -> tuple[tuple[Any, ...], Params]:
-        # Every eager op passes here: what needs no conversion costs no call.
+        # Every op passes here, in eager code and in recordings: what needs no conversion costs no call.
+        ready = _ready(args, as_it_is)
+        if ready is not None:
+            return ready, {}
         known = [arg if hasattr(arg, "aval") else value_or_number(arg) for arg in args]
         given: list[Any] = [type(arg) if type(arg) in NUMBERS else arg.aval.dtype for arg in known]
         dtype = resolve(*given)
         return tuple([a if d is dtype else cast(a, dtype) for a, d in zip(known, given)]), {}
 
     return coerce
+
+
+def _ready(args: tuple[Any, ...], as_it_is: frozenset[DType]) -> tuple[Any, ...] | None:
+    """The arguments of an op on values of one dtype, or on one such value and a Python float; None for any other."""
+    first = args[0]
+    last = args[-1]
+    if type(first) is float and len(args) == 2 and hasattr(last, "aval"):
+        dtype = last.aval.dtype
+        if dtype in as_it_is and dtype.is_float:
+            return Scalar(number_as(first, dtype), SCALARS[dtype]), last
+        return None
+    if not hasattr(first, "aval"):
+        return None
+    dtype = first.aval.dtype
+    if dtype not in as_it_is:
+        return None
+    if type(last) is float and len(args) == 2:
+        return (first, Scalar(number_as(last, dtype), SCALARS[dtype])) if dtype.is_float else None
+    for arg in args[1:]:
+        if not hasattr(arg, "aval") or arg.aval.dtype is not dtype:
+            return None
+    return args
 
 
 def comparison(

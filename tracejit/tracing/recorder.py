@@ -8,13 +8,13 @@ from weakref import ref
 
 from tracejit import dispatch
 from tracejit._errors import CompileError, at_user_line, user_location
+from tracejit.dispatch import Scalar
 from tracejit.eager import check_indices
-from tracejit.ops.op import Gather, Op, Params, ScatterAdd, View
+from tracejit.ops.op import Gather, Op, Params, Pointwise, ScatterAdd, View
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor, make, view_of
 from tracejit.tracing.programs import Programs
-from tracejit.tracing.trace import Step
 from tracejit.tracing.tracer import Tracer, is_exposed
 
 
@@ -39,14 +39,24 @@ class Recorder(Tracer):
     # The interpreter
 
     def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
-        if type(op.recipe) is View and (view := view_of(args[0], op, params)) is not None:
-            return view
-        if type(op.recipe) in (Gather, ScatterAdd):  # they can fail: here, not when they run
-            check_indices(op, args[0], args[1], params["axis"])
+        recipe = type(op.recipe)
+        if recipe is not Pointwise:
+            if recipe is View and (view := view_of(args[0], op, params)) is not None:
+                return view
+            if recipe in (Gather, ScatterAdd):  # they can fail: here, not when they run
+                check_indices(op, args[0], args[1], params["axis"])
         try:
             with self._lock:
-                step = self.apply(op, [self.place_of(arg) for arg in args], params)
-                tensor = self._pending_tensor(step)
+                places = []
+                for arg in args:  # the commonest kind of argument without a call
+                    pending = None if type(arg) is Scalar else arg.storage.pending
+                    whole = pending is not None and pending[0] is self and arg.origin is None
+                    places.append(pending[1] if whole else self.place_of(arg))
+                step = self.apply(op, places, params)
+                aval = step.aval
+                storage = Storage(aval.dtype, aval.size, None, (self, step.place))
+                self._fresh.append(ref(storage))
+                tensor = make(storage, step.layout, aval)
                 if step.place >= self._budget:
                     self._cut("that is enough for one program")
                 return tensor
@@ -91,12 +101,6 @@ class Recorder(Tracer):
     def _memory(self, storage: Storage) -> Buffer:
         assert storage.buffer is not None
         return storage.buffer
-
-    def _pending_tensor(self, step: Step) -> Tensor:
-        aval = step.aval
-        storage = Storage(aval.dtype, aval.size, None, (self, step.place))
-        self._fresh.append(ref(storage))
-        return make(storage, step.layout, aval)
 
     # Running
 
