@@ -96,6 +96,7 @@ from tracejit.ops import broadcast_to as broadcast_to
 from tracejit.ops import ceil as ceil
 from tracejit.ops import clip as clip
 from tracejit.ops import concat as concat
+from tracejit.ops import conj as conj
 from tracejit.ops import copysign as copysign
 from tracejit.ops import cos as cos
 from tracejit.ops import cosh as cosh
@@ -121,6 +122,7 @@ from tracejit.ops import gelu as gelu
 from tracejit.ops import greater as greater
 from tracejit.ops import greater_equal as greater_equal
 from tracejit.ops import hypot as hypot
+from tracejit.ops import imag as imag
 from tracejit.ops import isfinite as isfinite
 from tracejit.ops import isin as isin
 from tracejit.ops import isinf as isinf
@@ -162,6 +164,7 @@ from tracejit.ops import permute_dims as permute_dims
 from tracejit.ops import positive as positive
 from tracejit.ops import pow as pow
 from tracejit.ops import prod as prod
+from tracejit.ops import real as real
 from tracejit.ops import reciprocal as reciprocal
 from tracejit.ops import relu as relu
 from tracejit.ops import remainder as remainder

@@ -333,3 +333,11 @@ def test_shapes_that_do_not_broadcast_are_named() -> None:
 def test_dtypes_that_an_op_does_not_take_are_refused(name: str, args: tuple[Any, ...]) -> None:
     with pytest.raises(DTypeError):
         getattr(ops, name)(*args)
+
+
+def test_parts_of_real_numbers_are_the_numbers_and_zeros() -> None:
+    x = np.float32([1.5, -2.0])
+    for ours, numpys in ((ops.real, np.real), (ops.imag, np.imag), (ops.conj, np.conj)):
+        np.testing.assert_array_equal(ours(x).array, numpys(x), strict=True)
+    with pytest.raises(DTypeError):
+        ops.conj(np.array([True]))

@@ -446,10 +446,33 @@ def nextafter(x: Any, y: Any) -> Any:
     return _nextafter_single(x, y)
 
 
+# parts of complex numbers, of which there are only real ones so far
+
+
+def real(x: Any) -> Any:
+    """The real part: `x` itself, as its numbers are real."""
+    return value(x)
+
+
+def imag(x: Any) -> Any:
+    """The imaginary part: zeros, as `x`'s numbers are real."""
+    return zeros_like(value(x))
+
+
+def conj(x: Any) -> Any:
+    """The complex conjugate: a copy, as `x`'s numbers are real.
+
+    >>> import tracejit as tj
+    >>> tj.conj(tj.tensor([1.0, -2.0]))
+    tensor([ 1., -2.])
+    """
+    return positive(x)
+
+
 __all__ = [
     "abs", "add", "astype", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift",
-    "bitwise_xor", "ceil", "clip", "copysign", "divide", "equal", "floor", "floor_divide", "greater", "greater_equal",
-    "isfinite", "isinf", "isnan", "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
-    "minimum", "multiply", "negative", "nextafter", "not_equal", "positive", "reciprocal", "remainder", "round", "sign",
-    "signbit", "sqrt", "square", "subtract", "trunc", "where",
+    "bitwise_xor", "ceil", "clip", "conj", "copysign", "divide", "equal", "floor", "floor_divide", "greater", "greater_equal",
+    "imag", "isfinite", "isinf", "isnan", "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "maximum", "minimum", "multiply", "negative", "nextafter", "not_equal", "positive", "real", "reciprocal", "remainder",
+    "round", "sign", "signbit", "sqrt", "square", "subtract", "trunc", "where",
 ]  # fmt: skip
