@@ -24,11 +24,11 @@ from tracejit.codegen.kernel.ir import (
 from tracejit.codegen.kernel.lanes import find_lanes
 from tracejit.codegen.llvm import memory
 from tracejit.codegen.llvm.builder import Builder, Value
-from tracejit.codegen.llvm.casts import register
+from tracejit.codegen.llvm.casts import HALVES, register
 from tracejit.codegen.llvm.division import Divisor, divisor_of
 from tracejit.codegen.llvm.flow import I64, Values, when
 from tracejit.codegen.llvm.functions import apply
-from tracejit.dtypes import bfloat16, int64
+from tracejit.dtypes import int64
 
 ALIGNMENT = 64
 """Bytes: of scratch buffers and of what is spilled."""
@@ -49,10 +49,10 @@ ROWS_AHEAD = 8
 
 
 def number_of(literal: Const) -> bool | int | float:
-    """What a register holds for a literal: bfloat16 is in registers by its bits."""
-    if literal.dtype is not bfloat16:
+    """What a register holds for a literal: of half precision the bits."""
+    if literal.dtype not in HALVES:
         return literal.value
-    return int(np.array(literal.value, bfloat16.numpy).view(np.uint16))
+    return int(np.array(literal.value, literal.dtype.numpy).view(np.uint16))
 
 
 class Frame:
