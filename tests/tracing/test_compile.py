@@ -396,6 +396,23 @@ def test_a_compiled_function_keeps_its_name_and_its_words():
     assert (named.__name__, named.__doc__) == ("named", "What it does.")
 
 
+def test_a_compiled_module_is_a_module():
+    compiled = tj.compile(tj.nn.Linear(3, 2))
+    net = tj.nn.Sequential(compiled, tj.nn.ReLU())
+    assert isinstance(compiled, tj.nn.Module)
+    assert [tuple(p.shape) for p in net.parameters()] == [(2, 3), (2,)]
+    net(tj.ones((1, 3))).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    twin = copy.deepcopy(compiled)
+    same(twin(tj.ones((1, 3))).detach(), compiled(tj.ones((1, 3))).detach())
+    assert twin.weight is not compiled.weight
+    assert len(tj.explain(twin).graphs) == 1
+    compiled.training = False
+    assert not compiled.function.training
+    compiled.train()
+    assert compiled.training
+
+
 def test_a_compiled_function_is_copied_and_pickled_as_a_function_is():
     assert copy.deepcopy({"f": plus_one})["f"] is plus_one
     assert pickle.loads(pickle.dumps(plus_one)) is plus_one

@@ -26,7 +26,7 @@ class Compiled:
     """A function that is recorded when it is called, and whose ops run fused. `tj.explain` tells what became of it."""
 
     def __init__(self, function: Function, *, verify: int = 0, fastmath: bool = False) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self.function = function
         self.programs = Programs(fastmath=fastmath)
         self.gradients = Programs(fastmath=fastmath)
@@ -35,6 +35,7 @@ class Compiled:
         self._verify = verify
         self._turn = 0
         self._lock = threading.Lock()
+        self._is_made = True
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if not kwargs and all(type(arg) in _NO_ARRAYS for arg in args):
@@ -75,9 +76,24 @@ class Compiled:
             raise AttributeError(name)
         return getattr(self.function, name)
 
-    def __reduce__(self) -> str:
-        """Copied and pickled as functions are: by name."""
-        return self.__qualname__  # type: ignore[no-any-return]  # the function's
+    @property  # type: ignore[misc]  # as it is of any object, but for assignment
+    def __class__(self) -> type:
+        """`isinstance` finds a compiled module to be a module, so that one inside another is found by it."""
+        return Compiled if hasattr(self.function, "__qualname__") else type(self.function)
+
+    def __reduce__(self) -> Any:
+        """A compiled function is copied and pickled as functions are, by name; a compiled object as the object is."""
+        if hasattr(self.function, "__qualname__"):
+            return self.function.__qualname__
+        make = functools.partial(Compiled, verify=self._verify, fastmath=self.programs.fastmath)
+        return make, (self.function,)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What is set on it from outside is set on the function, or the object that is called."""
+        if "_is_made" in self.__dict__ and name not in self.__dict__:
+            setattr(self.function, name, value)
+        else:
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         return f"<compiled {self.function!r}>"

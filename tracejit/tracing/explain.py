@@ -109,7 +109,7 @@ def explain(f: Callable[..., Any]) -> Explanation:
         program.executable for program in programs if hasattr(program.executable, "plan")
     ]
     return Explanation(
-        name=f"{getattr(compiled.function, '__qualname__', repr(compiled.function))}",
+        name=getattr(compiled.function, "__qualname__", type(compiled.function).__qualname__),
         tier=1 if compiled.calls["record"] else 0,
         calls=dict(compiled.calls),
         reasons=tuple(_reasons(compiled)),
