@@ -244,8 +244,14 @@ def finfo(dtype: Any) -> FloatLimits:
     if not found.is_float:
         raise DTypeError(at_user_line(f"finfo: {found.name} is not a floating-point dtype"))
     limits = ml_dtypes.finfo(found.numpy)  # type: ignore[no-untyped-call]  # ml_dtypes ships no types
-    numbers = map(float, (limits.eps, limits.max, limits.min, limits.smallest_normal))
-    return FloatLimits(8 * found.itemsize, *numbers, found)
+    return FloatLimits(
+        bits=8 * found.itemsize,
+        eps=float(limits.eps),
+        max=float(limits.max),
+        min=float(limits.min),
+        smallest_normal=float(limits.smallest_normal),
+        dtype=found,
+    )
 
 
 def iinfo(dtype: Any) -> IntegerLimits:
