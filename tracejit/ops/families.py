@@ -231,7 +231,7 @@ def _promoting_coerce(
 
 
 def _ready(args: tuple[Any, ...], as_it_is: frozenset[DType]) -> tuple[Any, ...] | None:
-    """The arguments of an op on values of one dtype, or on one such value and a Python float; None for any other."""
+    """The arguments of an op on values of one dtype, of which the last (of two, the first) may be a Python float; else None."""
     first = args[0]
     last = args[-1]
     if type(first) is float and len(args) == 2 and hasattr(last, "aval"):
@@ -244,8 +244,10 @@ def _ready(args: tuple[Any, ...], as_it_is: frozenset[DType]) -> tuple[Any, ...]
     dtype = first.aval.dtype
     if dtype not in as_it_is:
         return None
-    if type(last) is float and len(args) == 2:
-        return (first, Scalar(number_as(last, dtype), SCALARS[dtype])) if dtype.is_float else None
+    if type(last) is float:
+        if not dtype.is_float:
+            return None
+        args = (*args[:-1], Scalar(number_as(last, dtype), SCALARS[dtype]))
     for arg in args[1:]:
         if not hasattr(arg, "aval") or arg.aval.dtype is not dtype:
             return None
