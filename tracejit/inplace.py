@@ -41,6 +41,13 @@ def write(target: Any, source: Any) -> Any:
 def update(target: Any, result: Any, name: str) -> Any:
     """Overwrites `target` with the result of an op on it, which must be of its shape and of no higher kind of dtype."""
     check_writable(target)
+    # Most results have the target's shape and dtype, and equal avals are one object.
+    dispatch.assign(target, result if result.aval is target.aval else _fitted(target, result, name))
+    return target
+
+
+def _fitted(target: Any, result: Any, name: str) -> Any:
+    """`result` in the dtype of `target`, whose shape it has."""
     if result.shape != target.shape:
         raise ShapeError(
             at_user_line(f"{name}: the result {result.aval} does not fit into {target.aval}")
@@ -55,8 +62,7 @@ def update(target: Any, result: Any, name: str) -> Any:
                 f"{name}: the result {result.aval} cannot be cast to {target.aval.dtype.name} in place"
             )
         )
-    dispatch.assign(target, cast(result, target.aval.dtype))
-    return target
+    return cast(result, target.aval.dtype)
 
 
 def _in_place(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
