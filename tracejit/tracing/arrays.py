@@ -92,6 +92,9 @@ class StandIn(Tensor):
     def dot(self, other: Any) -> Any:
         return np.dot(self, other)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         try:
             result = Tensor.__array_ufunc__(self, ufunc, method, *inputs, **kwargs)
