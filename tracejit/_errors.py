@@ -8,7 +8,9 @@ from pathlib import Path
 from types import FrameType
 
 PACKAGE = Path(__file__).resolve().parent
-OWN_CODE = tuple(f"{folder}/" for folder in (PACKAGE, PACKAGE.parent / "codegen", PACKAGE.parent / "runtime"))
+OWN_CODE = tuple(
+    f"{folder}/" for folder in (PACKAGE, PACKAGE.parent / "codegen", PACKAGE.parent / "runtime")
+)
 
 
 @dataclass(frozen=True, slots=True)

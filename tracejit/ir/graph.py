@@ -57,7 +57,8 @@ class Apply:
     def kwargs(self) -> dict[str, Any]:
         return dict(self.params)
 
-    def __repr__(self) -> str:  # the inputs are left out: a shared graph written as a tree grows exponentially
+    def __repr__(self) -> str:
+        # Without the inputs: a shared graph written as a tree grows exponentially.
         return f"<{self.op.name}: {self.aval}>"
 
 
