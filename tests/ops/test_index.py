@@ -170,3 +170,9 @@ def test_numbers_of_repeats_must_fit_the_axis() -> None:
         ops.repeat(X, [1, 2], axis=0)
     with pytest.raises(ShapeError, match="one integer"):
         ops.repeat(X, [1.5, 2.0, 1.0], axis=0)
+
+
+def test_arrays_of_indices_must_broadcast() -> None:
+    for use in (ops.getitem, lambda x, key: ops.set_item(x, key, 0.0)):
+        with pytest.raises(IndexError, match=r"shapes \(2,\) and \(3,\) do not broadcast"):
+            use(X, np.s_[[0, 1], [0, 1, 2]])

@@ -63,6 +63,8 @@ def select(shape: tuple[int, ...], key: Any) -> Selection:
             arrays[len(seen)] = _index_array(item, extent, len(bounds))
             bounds.append((0, extent, 1))
         seen.append(len(range(*bounds[-1])))
+    if len(arrays) > 1:
+        _broadcast_together([array.aval.shape for array in arrays.values()])
     start, stop, step = zip(*bounds) if bounds else ((), (), ())
     if not arrays:
         seen = [extent for at, extent in enumerate(seen) if at not in dropped]
@@ -134,6 +136,17 @@ def _index_array(item: Any, extent: int, axis: int) -> Any:
         )
     integers_only("index", item.aval)
     return cast(item, dtypes.int64)
+
+
+def _broadcast_together(shapes: list[tuple[int, ...]]) -> None:
+    """IndexError, as in NumPy, unless arrays of indices of these shapes broadcast."""
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        shown = " and ".join(map(str, shapes))
+        raise IndexError(
+            at_user_line(f"arrays of indices of shapes {shown} do not broadcast")
+        ) from None
 
 
 def integers_only(name: str, indices: Aval) -> None:
