@@ -42,14 +42,14 @@ class StandIn(Tensor):
         return self.origin[0] if self.origin else None
 
     def __getattr__(self, name: str) -> Any:
-        """What only an array has."""
-        return getattr(_real(self), name)
+        """What only an array, or a NumPy number, has."""
+        return getattr(_shown(self), name)
 
     def __repr__(self) -> str:
-        return repr(_real(self))
+        return repr(_shown(self))
 
     def __str__(self) -> str:
-        return str(_real(self))
+        return str(_shown(self))
 
     def __format__(self, spec: str) -> str:
         return format(_real(self)[()], spec)
@@ -73,6 +73,12 @@ class StandIn(Tensor):
 
     def item(self, *args: Any) -> Any:
         return _real(self).item(*args) if args else Tensor.item(self)
+
+    def __hash__(self) -> int:
+        """A number's is that of its value, so that it finds its place in dicts; an array has none."""
+        if not _is_number(self):
+            raise TypeError("unhashable type: 'numpy.ndarray'")
+        return hash(Tensor.item(self))
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -129,6 +135,12 @@ def _real(stand_in: StandIn) -> np.ndarray:
     array = as_array(stand_in)
     stand_in.storage.expose()
     return array
+
+
+def _shown(stand_in: StandIn) -> Any:
+    """The array, or the NumPy number, that the user takes it for."""
+    array = _real(stand_in)
+    return array[()] if _is_number(stand_in) else array
 
 
 def _is_number(stand_in: StandIn) -> bool:
@@ -254,8 +266,7 @@ class Arrays:
         array = self._arrays.get(id(stand_in))
         if array is not None:
             return array
-        array = _real(stand_in)
-        return array[()] if _is_number(stand_in) else array
+        return _shown(stand_in)
 
 
 def can_stand_for(array: np.ndarray) -> bool:
@@ -274,6 +285,17 @@ def _same_or(before: Any, after: Any) -> Any:
 
 
 def _replace(container: Any, change: Callable[[Any], Any]) -> None:
+    """The values of a list or dict replaced in place; numbers in sets, and as keys, too."""
+    if type(container) is not list and any(type(key) is StandIn for key in container):
+        parts: Any = (
+            [(change(key), value) for key, value in container.items()]
+            if type(container) is dict
+            else list(map(change, container))
+        )
+        container.clear()
+        container.update(parts)
+    if type(container) is set:
+        return
     pairs = enumerate(container) if type(container) is list else list(container.items())
     for key, value in pairs:
         changed = change(value)
@@ -290,7 +312,7 @@ def _without_stand_ins(value: Any, array: Callable[[StandIn], Any], seen: set[in
         return array(value)
     if kind is tuple:
         return _same_or(value, tuple(map(change, value)))
-    if kind in (list, dict) and id(value) not in seen:
+    if kind in (list, dict, set) and id(value) not in seen:
         seen.add(id(value))
         _replace(value, change)
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
