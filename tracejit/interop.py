@@ -55,10 +55,11 @@ def _meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
 
 
 def _sorted(function: Function) -> Function:
-    """NumPy sorts the flat array where the axis is None."""
+    """NumPy sorts the flat array where the axis is None, and has an order of its own for equal elements."""
 
     def along(x: Any, *, axis: int | None = -1) -> Any:
-        return function(ops.ravel(x), axis=0) if axis is None else function(x, axis=axis)
+        flat, place = (ops.ravel(x), 0) if axis is None else (x, axis)
+        return function(flat, axis=place, stable=False)
 
     return along
 

@@ -40,6 +40,15 @@ def test_equal_elements_keep_their_order_in_both_directions(dtype: DType) -> Non
     np.testing.assert_array_equal(downwards, np.argsort(-x.astype(int), kind="stable"))
 
 
+def test_without_a_promise_equal_elements_have_numpys_order() -> None:
+    x = RNG.integers(0, 3, (3, 100)).astype(np.float32)
+    np.testing.assert_array_equal(ops.argsort(x, stable=False).array, np.argsort(x))
+    zeros = np.where(x > 1, 0.0, -0.0)
+    for stable in (True, False):
+        found = ops.sort(zeros, stable=stable).array
+        assert found.tobytes() == np.sort(zeros, stable=stable).tobytes()
+
+
 def test_nan_is_sorted_behind_every_number() -> None:
     x = np.array([np.nan, -np.inf, np.inf, 0.0])
     np.testing.assert_array_equal(ops.argsort(x).array, [1, 3, 2, 0])

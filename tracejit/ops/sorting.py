@@ -34,24 +34,28 @@ from tracejit.ops.shape import ravel
 from tracejit.ops.slicing import flip
 
 
-def _sort_vjp(ct: Any, out: Any, x: Any, axis: int) -> Any:
+def _kind(stable: bool) -> Literal["stable", "quicksort"]:
+    return "stable" if stable else "quicksort"
+
+
+def _sort_vjp(ct: Any, out: Any, x: Any, axis: int, stable: bool) -> Any:
     """Each element's cotangent is at the place that it was sorted to."""
-    places = _argsort(_argsort(x, axis=axis), axis=axis)
-    return take_along_axis(ct, places, axis=axis)
+    order = _argsort(x, axis=axis, stable=stable)
+    return take_along_axis(ct, _argsort(order, axis=axis, stable=False), axis=axis)
 
 
 _sort: Op = extern(
     "sort",
-    infer=lambda x, *, axis: x,
-    eval=in_single(lambda x, *, axis: np.sort(x, axis=axis, kind="stable")),
+    infer=lambda x, *, axis, stable: x,
+    eval=in_single(lambda x, *, axis, stable: np.sort(x, axis=axis, kind=_kind(stable))),
     vjp=(_sort_vjp,),
-    doc="The elements along `axis` in ascending order.",
+    doc="The elements along `axis` in ascending order; zeros keep theirs, whatever their signs, if `stable`.",
 )
 _argsort: Op = extern(
     "argsort",
-    infer=lambda x, *, axis: aval(dtypes.int64, x.shape, x.device),
-    eval=in_single(lambda x, *, axis: np.argsort(x, axis=axis, kind="stable")),
-    doc="The indices that sort x along `axis`; equal elements keep their order.",
+    infer=lambda x, *, axis, stable: aval(dtypes.int64, x.shape, x.device),
+    eval=in_single(lambda x, *, axis, stable: np.argsort(x, axis=axis, kind=_kind(stable))),
+    doc="The indices that sort x along `axis`; equal elements keep their order if `stable`.",
 )
 
 
@@ -64,13 +68,18 @@ def sort(x: Any, *, axis: int = -1, descending: bool = False, stable: bool = Tru
     """
     x = value(x)
     place = normal_axis(axis, x.aval.ndim, "sort")
+    keeps = (
+        stable and x.aval.dtype.is_float
+    )  # equal integers are the same; NumPy's faster sort will do
     if not descending:
-        return _sort(x, axis=place)
-    return flip(_sort(flip(x, place), axis=place), place)
+        return _sort(x, axis=place, stable=keeps)
+    return flip(_sort(flip(x, place), axis=place, stable=keeps), place)
 
 
 def argsort(x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The indices (int64) that sort `x` along `axis`; equal elements keep their order, also where it is `descending`.
+
+    Unless it must be `stable` the order is the one that NumPy's default gives.
 
     >>> import tracejit as tj
     >>> tj.argsort(tj.tensor([2, 3, 1, 3]), descending=True)
@@ -79,8 +88,8 @@ def argsort(x: Any, *, axis: int = -1, descending: bool = False, stable: bool = 
     x = value(x)
     place = normal_axis(axis, x.aval.ndim, "argsort")
     if not descending:
-        return _argsort(x, axis=place)
-    order = flip(_argsort(flip(x, place), axis=place), place)
+        return _argsort(x, axis=place, stable=stable)
+    order = flip(_argsort(flip(x, place), axis=place, stable=stable), place)
     return subtract(x.aval.shape[place] - 1, order)
 
 
