@@ -17,8 +17,10 @@ Method = Callable[..., Any]
 
 def _operand(value: object) -> bool:
     """Whether an operator takes `value`; others are left to their own operators."""
-    return hasattr(value, "aval") or isinstance(
-        value, (bool, int, float, np.ndarray, np.generic, list, tuple)
+    return (
+        type(value) is float
+        or hasattr(value, "aval")
+        or isinstance(value, (bool, int, float, np.ndarray, np.generic, list, tuple))
     )
 
 

@@ -36,6 +36,7 @@ from tracejit.ops.registry import REGISTRY, register
 Rule = Callable[..., Any]
 MIXED_SIGNS = frozenset({dtypes.int64, dtypes.uint64})
 """The two dtypes that only a comparison takes side by side: no integer dtype holds both."""
+NO_PARAMS: Params = {}
 NARROW_REDUCTION = 256
 """Adjacent reduced axes become one op while the inner ones have fewer elements than this."""
 
@@ -214,44 +215,31 @@ def _promoting_coerce(
             refuse(DTypeError, name, (), f"takes no {dtype.name}")
         return found
 
-    as_it_is = frozenset(dtype for dtype in accepted if dtype.is_float or integers is None)
+    as_they_are = frozenset(d for d in accepted if d.is_float or integers is None)
     """Dtypes that are computed in themselves."""
 
     def coerce(*args: Any) -> tuple[tuple[Any, ...], Params]:
         # Every op passes here, in eager code and in recordings: what needs no conversion costs no call.
-        ready = _ready(args, as_it_is)
-        if ready is not None:
-            return ready, {}
+        values = [arg for arg in args if hasattr(arg, "aval")]
+        if values and (dtype := values[0].aval.dtype) in as_they_are:
+            if len(values) == len(args):
+                for value in values:
+                    if value.aval.dtype is not dtype:
+                        break
+                else:
+                    return args, NO_PARAMS
+            elif len(args) == 2 and dtype.is_float:
+                first, second = args
+                if type(second) is float:
+                    return (first, Scalar(number_as(second, dtype), SCALARS[dtype])), NO_PARAMS
+                if type(first) is float:
+                    return (Scalar(number_as(first, dtype), SCALARS[dtype]), second), NO_PARAMS
         known = [arg if hasattr(arg, "aval") else value_or_number(arg) for arg in args]
         given: list[Any] = [type(arg) if type(arg) in NUMBERS else arg.aval.dtype for arg in known]
         dtype = resolve(*given)
         return tuple([a if d is dtype else cast(a, dtype) for a, d in zip(known, given)]), {}
 
     return coerce
-
-
-def _ready(args: tuple[Any, ...], as_it_is: frozenset[DType]) -> tuple[Any, ...] | None:
-    """The arguments of an op on values of one dtype, of which the last (of two, the first) may be a Python float; else None."""
-    first = args[0]
-    last = args[-1]
-    if type(first) is float and len(args) == 2 and hasattr(last, "aval"):
-        dtype = last.aval.dtype
-        if dtype in as_it_is and dtype.is_float:
-            return Scalar(number_as(first, dtype), SCALARS[dtype]), last
-        return None
-    if not hasattr(first, "aval"):
-        return None
-    dtype = first.aval.dtype
-    if dtype not in as_it_is:
-        return None
-    if type(last) is float:
-        if not dtype.is_float:
-            return None
-        args = (*args[:-1], Scalar(number_as(last, dtype), SCALARS[dtype]))
-    for arg in args[1:]:
-        if not hasattr(arg, "aval") or arg.aval.dtype is not dtype:
-            return None
-    return args
 
 
 def comparison(

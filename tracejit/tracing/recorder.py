@@ -52,7 +52,13 @@ class Recorder(Tracer):
                     pending = None if type(arg) is Scalar else arg.storage.pending
                     whole = pending is not None and pending[0] is self and arg.origin is None
                     places.append(pending[1] if whole else self.place_of(arg))
-                step = self.apply(op, places, params)
+                key = (op, *places)
+                step = None if params else self._last.after.get(key)
+                if step is None:
+                    step = self.apply(op, places, params)
+                else:
+                    self._last = step
+                    self._steps.append(step)
                 aval = step.aval
                 storage = Storage(aval.dtype, aval.size, None, (self, step.place))
                 self._fresh.append(ref(storage))
