@@ -228,3 +228,20 @@ def test_short_rows_have_the_bits_of_long_ones(name: str, extent: int):
     found = result(short, apply("exp", apply(name, short, axes=(1,))), data)
     expected = result(long, apply("exp", apply(name, long, axes=(1,))), padded)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_an_input_may_become_another_view_of_its_own_memory():
+    x = Input(aval(dtypes.float32, (3, 2)), None, None, 0)
+    turned = Input(aval(dtypes.float32, (2, 3)), (1, 2), None, 0)
+    value = apply("reshape", apply("permute", turned, axes=(1, 0)), shape=(3, 2))
+    backwards = Input(aval(dtypes.float32, (3, 2)), (-2, -1), None, 0)
+    data = np.arange(6, dtype=np.float32)
+    for source, addresses, expected in (
+        (value, (0, 0), data),
+        (backwards, (0, data.itemsize * 5), data[::-1]),
+    ):
+        after = data.copy()
+        inputs = (x, turned if source is value else backwards)
+        executable = compile_graph(Graph(inputs, (), (Effect(x, source),)))
+        executable.run([after.ctypes.data + offset for offset in addresses])
+        assert after.tolist() == expected.tolist()

@@ -93,12 +93,14 @@ class Assembly:
     def _effects(self) -> list[Step]:
         """The writes to inputs, after everything else. A value that is itself written over is first saved."""
         targets = {effect.target for effect in self.graph.effects}
+        written = {target.memory for target in targets if target.memory is not None}
         saves: list[Step] = []
         writes: list[Step] = []
         for effect in self.graph.effects:
             value: Node = effect.value
             root = self.layouts.root(value)
-            if root in targets and value is not effect.target:
+            is_written = isinstance(root, Input) and (root in targets or root.memory in written)
+            if is_written and value is not effect.target:
                 saved = Input(value.aval)
                 saves.append(store(value, saved, row_major(value.aval.sizes)))
                 self.layouts.add(saved)
