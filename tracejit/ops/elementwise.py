@@ -22,7 +22,7 @@ from tracejit.ops.arguments import (
     value_or_number,
     weak_dtype,
 )
-from tracejit.ops.families import extern, pointwise, record
+from tracejit.ops.families import computing_dtype, extern, pointwise, record
 from tracejit.ops.logic import (
     bitwise_and,
     bitwise_invert,
@@ -403,7 +403,6 @@ where: Op = record(
 copysign: Op = pointwise(
     "copysign",
     dtypes=FLOATING,
-    integers=dtypes.float64,
     eval=np.copysign,
     scalar=lambda s, x, y: s.copysign(x, y),
     vjp=(
@@ -440,7 +439,7 @@ def nextafter(x: Any, y: Any) -> Any:
     tensor(True)
     """
     x, y = value_or_number(x), value_or_number(y)
-    dtype = dtypes.promote_all(weak_dtype(x), weak_dtype(y))
+    dtype = computing_dtype(dtypes.promote_all(weak_dtype(x), weak_dtype(y)), FLOATING)
     if dtype in dtypes.HALF:
         return _nextafter_half(cast(x, dtype), cast(y, dtype))
     return _nextafter_single(x, y)

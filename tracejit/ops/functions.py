@@ -92,7 +92,6 @@ def _logaddexp(s: Any, x: Any, y: Any) -> Any:
 logaddexp: Op = pointwise(
     "logaddexp",
     dtypes=FLOATING,
-    integers=dtypes.float64,
     eval=np.logaddexp,
     scalar=_logaddexp,
     vjp=(
