@@ -50,8 +50,10 @@ class Recorder(Tracer):
                 places = []
                 for arg in args:  # the commonest kind of argument without a call
                     pending = None if type(arg) is Scalar else arg.storage.pending
-                    whole = pending is not None and pending[0] is self and arg.origin is None
-                    places.append(pending[1] if whole else self.place_of(arg))
+                    if pending is not None and pending[0] is self and arg.origin is None:
+                        places.append(pending[1])
+                    else:
+                        places.append(self.place_of(arg))
                 key = (op, *places)
                 step = None if params else self._last.after.get(key)
                 if step is None:
@@ -102,7 +104,7 @@ class Recorder(Tracer):
             return None
         if pending[0] is not self:
             raise _Elsewhere(storage)
-        return pending[1]  # type: ignore[no-any-return]  # a place of this trace
+        return pending[1]
 
     def _memory(self, storage: Storage) -> Buffer:
         assert storage.buffer is not None
