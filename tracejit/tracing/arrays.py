@@ -11,7 +11,7 @@ from tracejit import dtypes
 from tracejit.inplace import InPlace
 from tracejit.interop import NumPyProtocols, by_numpy
 from tracejit.methods import Operators
-from tracejit.storage import as_array
+from tracejit.storage import Storage, as_array
 from tracejit.tensor import Tensor, from_array
 
 
@@ -245,6 +245,14 @@ class Arrays:
 
     def __bool__(self) -> bool:
         return bool(self._stand_ins)
+
+    @property
+    def all(self) -> list[np.ndarray]:
+        return list(self._arrays.values())
+
+    @property
+    def storages(self) -> list[Storage]:
+        return [stand_in.storage for stand_in in self._stand_ins.values()]
 
     def _stand_in(self, array: np.ndarray) -> Any:
         found = self._stand_ins.get(id(array))

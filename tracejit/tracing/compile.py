@@ -12,6 +12,7 @@ from typing import Any, Literal
 from tracejit._errors import at_user_line
 from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
+from tracejit.tracing.closed import Sealed, are_plain, is_closed, lie_apart
 from tracejit.tracing.gradients import remember
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.session import is_recording, recording
@@ -39,24 +40,36 @@ class Compiled:
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if not kwargs and all(type(arg) in _NO_ARRAYS for arg in args):
-            return self._run(args, kwargs)
+            return self._run(args, kwargs, None)
         arrays = Arrays()
         try:
             args = tuple(map(arrays.enter, args))
             kwargs = {name: arrays.enter(value) for name, value in kwargs.items()}
-            result = self._run(args, kwargs)
+            result = self._run(args, kwargs, arrays)
             return arrays.leave(result) if arrays else result
         finally:
             if arrays:
                 arrays.restore()
 
-    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays | None) -> Any:
         if self._is_verified_call():
             return verified(self, args, kwargs)
+        if arrays and self._is_alone(args, kwargs, arrays):
+            with Sealed(arrays.storages), recording(self.programs):
+                return self.function(*args, **kwargs)
         with recording(self.programs):
             result = self.function(*args, **kwargs)
         remember(result, self.gradients)
         return result
+
+    def _is_alone(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays) -> bool:
+        """Whether nobody else can read or write the arrays while the function runs."""
+        return (
+            not is_recording()
+            and are_plain((*args, *kwargs.values()))
+            and lie_apart(arrays.all)
+            and is_closed(self.function)
+        )
 
     def _is_verified_call(self) -> bool:
         """Whether it is this call's turn to be compared with eager execution; counts the call."""

@@ -1,0 +1,151 @@
+"""Which functions provably reach no memory but their arguments', and what is gained by it."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy import tanh
+
+import tracejit as tj
+from tracejit.tracing.closed import is_closed, lie_apart
+
+world = np.zeros(3)
+scale = 2.0
+names = ["a"]
+
+
+def helper(x, times=2):
+    return helper(x, times - 1) * scale if times else tanh(x)
+
+
+def reads_world(x):
+    return x + world
+
+
+def stores_global(x):
+    global scale
+    scale = 3.0
+    return x
+
+
+def make(content: Any) -> Callable[..., Any]:
+    return lambda x: (x, content)
+
+
+CLOSED: dict[str, Callable[..., Any]] = {
+    "arithmetic": lambda x, y: (x + y) * 2 - x[0] / math.pi,
+    "numpy": lambda x: np.exp(x).sum(axis=0) + np.linalg.norm(x),
+    "a helper that calls itself": lambda x: helper(x),
+    "a number of outside": lambda x: x * scale,
+    "a closed-over number": make(3),
+    "loops and comprehensions": lambda xs: [sum(x for x in xs) * i for i in range(3)],
+    "an inner function": lambda x: (lambda y: y + x)(x),
+    "writes": lambda x: np.add(x, 1, out=x),
+    "types": lambda x: isinstance(x, np.ndarray) and np.float32(1) + x,
+}
+OPEN: dict[str, Callable[..., Any]] = {
+    "an array of outside": reads_world,
+    "a function that reads one": lambda x: reads_world(x),
+    "a closed-over array": make(world),
+    "a list of outside": lambda x: names.append("b"),
+    "a global is written": stores_global,
+    "an import": lambda x: __import__("os"),
+    "frames and dictionaries": lambda x: (lambda: 0).__globals__,
+    "modules of modules": lambda x: np.lib.sys,
+    "what runs anything": lambda x: eval("world"),
+    "output, which runs anything": lambda x: print(x),
+    "a default that is an array": lambda x, y=world: x + y,
+    "a method": world.sum,
+    "a partial": functools.partial(np.add, world),
+    "an unknown name": lambda x: no_such_name,  # noqa: F821
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_functions_of_their_arguments_alone_are_closed(name: str):
+    assert is_closed(CLOSED[name])
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_functions_that_may_reach_other_memory_are_not(name: str):
+    assert not is_closed(OPEN[name])
+
+
+def test_what_a_name_means_is_looked_at_anew(monkeypatch: pytest.MonkeyPatch):
+    def f(x):
+        return helper(x)
+
+    assert is_closed(f)
+    monkeypatch.setitem(f.__globals__, "helper", reads_world)
+    assert not is_closed(f)
+
+
+def test_arrays_that_overlap_do_not_lie_apart():
+    x = np.zeros((4, 4))
+    assert lie_apart([x[:2], x[2:], np.zeros(3), x[:0]])
+    assert not lie_apart([x[:3], x[2:]])
+    assert not lie_apart([x, x.T])
+
+
+def test_writes_to_arguments_of_a_closed_function_are_part_of_its_program():
+    @tj.compile
+    def step(x, v):
+        v *= 0.5
+        x += v
+        x[0] = 0
+        return x.sum()
+
+    x, v, y, w = np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 3))
+    for _ in range(3):
+        assert step(x, v.T.T) == step.function(y, w)
+    np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(v, w)
+    (graph,) = tj.explain(step).graphs
+    assert len(graph.effects) == 2
+
+
+def test_strided_arguments_are_written_where_they_lie():
+    f = tj.compile(lambda x: np.add(x, 1, out=x).sum())
+    x = np.zeros((4, 6))[::2, ::-3]
+    assert f(x) == x.size
+    assert x.base is not None
+    assert x.base.sum() == x.size
+
+
+def test_an_array_that_is_taken_out_inside_is_seen_as_it_is():
+    @tj.compile
+    def f(x):
+        x += 1
+        raw = np.asarray(x)
+        before = raw.sum()
+        x += 1
+        raw[0] = 10
+        return before, raw.copy(), x * 2
+
+    def expected(x):
+        x += 1
+        before = x.sum()
+        x += 1
+        x[0] = 10
+        return before, x.copy(), x * 2
+
+    for found, wanted in zip(f(np.zeros(3)), expected(np.zeros(3))):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_an_exception_leaves_the_arguments_as_numpy_does():
+    @tj.compile
+    def f(x):
+        x += 1
+        x[7] = 0
+        x += 1
+
+    x = np.zeros(3)
+    with pytest.raises(IndexError):
+        f(x)
+    np.testing.assert_array_equal(x, np.ones(3))
