@@ -149,3 +149,12 @@ def test_an_exception_leaves_the_arguments_as_numpy_does():
     with pytest.raises(IndexError):
         f(x)
     np.testing.assert_array_equal(x, np.ones(3))
+
+
+def test_copies_are_explained():
+    x = np.ones(3)
+    with_world, without = tj.compile(lambda x: x + world), tj.compile(lambda x: x + 1)
+    with_world(x)
+    without(x)
+    assert "copied" in tj.explain(with_world).reasons[0]
+    assert len(tj.explain(without).reasons) == 1

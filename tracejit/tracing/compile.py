@@ -33,6 +33,7 @@ class Compiled:
         self.gradients = Programs(fastmath=fastmath)
         self.calls = {"replay": 0, "record": 0, "eager": 0}
         self.divergences: list[str] = []
+        self.copies_arrays = False
         self._verify = verify
         self._turn = 0
         self._lock = threading.Lock()
@@ -57,6 +58,8 @@ class Compiled:
         if arrays and self._is_alone(args, kwargs, arrays):
             with Sealed(arrays.storages), recording(self.programs):
                 return self.function(*args, **kwargs)
+        if arrays and not is_recording():
+            self.copies_arrays = True
         with recording(self.programs):
             result = self.function(*args, **kwargs)
         remember(result, self.gradients)

@@ -143,6 +143,11 @@ def _reasons(compiled: Compiled) -> Iterator[str]:
     elif is_deferred(compiled.function):
         yield f"{where}: the call only makes a generator or coroutine, whose body runs after it, eagerly"
     else:
+        if compiled.copies_arrays:
+            yield (
+                f"{where}: NumPy arrays are copied where they are read, and written at once: the function, or an argument, "
+                "may lead to other arrays over their memory; let it use its arguments, numbers and NumPy only"
+            )
         if compiled.programs.is_in_pieces:
             yield f"{where}: calls differ in length, so their ops are run in pieces of {PIECE}"
         yield f"{where}: Python runs at every call and records: tier 2, replay without Python, is not built yet"
