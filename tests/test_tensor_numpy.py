@@ -63,6 +63,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "sort, stable": lambda x: np.sort(x, stable=True),
     "argsort": lambda x: np.argsort(x, 0),
     "argsort of equals": lambda x: np.argsort(np.repeat(x > 0.5, 30)),
+    "argsort of equals, the method": lambda x: np.repeat(x > 0.5, 30).argsort(),
     "argsort flat": lambda x: np.argsort(x, None),
     "argsort, the method": lambda x: x.argsort(0),
     "searchsorted": lambda x: np.searchsorted(np.sort(x[0]), x, side="right"),

@@ -64,15 +64,6 @@ def _fold(function: Method) -> Method:
     return _like(function, method)
 
 
-def _along_last(function: Method) -> Method:
-    """A function along one axis, by default the last, which may be given by place: `t.argsort(0)`."""
-
-    def method(self: Any, axis: int = -1, **options: Any) -> Any:
-        return function(self, axis=axis, **options)
-
-    return _like(function, method)
-
-
 def _of_sizes(function: Method) -> Method:
     """A method of a shape or axes, given as one sequence or one by one: `t.reshape(2, 3)`."""
 
@@ -86,6 +77,11 @@ def _of_sizes(function: Method) -> Method:
 def _transpose(self: Any, *axes: Any) -> Any:
     """The axes in another order, by default reversed; a view."""
     return _of_sizes(ops.transpose)(self, *axes) if axes else ops.transpose(self)
+
+
+def _argsort(self: Any, axis: int = -1, *, descending: bool = False, stable: bool = False) -> Any:
+    """The indices (int64) that sort along `axis`; equal elements keep their order if `stable`."""
+    return ops.argsort(self, axis=axis, descending=descending, stable=stable)
 
 
 class Operators:
@@ -229,7 +225,7 @@ class Operators:
     # Arrangement
 
     diagonal = ops.diagonal
-    argsort = _along_last(ops.argsort)
+    argsort = _argsort
     take = ops.take
     broadcast_to = _of_sizes(ops.broadcast_to)
     expand_dims = ops.expand_dims

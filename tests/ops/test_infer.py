@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,6 +41,16 @@ def test_binary_ops_broadcast_and_promote(op: Op, data: st.DataObject) -> None:
     except DTypeError:
         return
     assert found.array.shape == shape
+
+
+@pytest.mark.parametrize(
+    "name", ["atan2", "copysign", "divide", "hypot", "logaddexp", "nextafter", "pow"]
+)
+def test_functions_of_integers_give_the_dtype_that_numpy_chooses(name: str) -> None:
+    for first, second in product((dtype for dtype in ALL if not dtype.is_float), repeat=2):
+        x, y = np.ones(2, first.numpy), np.ones(2, second.numpy)
+        expected = getattr(np, name)(x, y)
+        assert getattr(ops, name)(x, y).array.dtype == expected.dtype
 
 
 @given(st.data())

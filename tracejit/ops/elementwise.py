@@ -439,7 +439,7 @@ def nextafter(x: Any, y: Any) -> Any:
     tensor(True)
     """
     x, y = value_or_number(x), value_or_number(y)
-    dtype = computing_dtype(dtypes.promote_all(weak_dtype(x), weak_dtype(y)), FLOATING)
+    dtype = computing_dtype(FLOATING, weak_dtype(x), weak_dtype(y))
     if dtype in dtypes.HALF:
         return _nextafter_half(cast(x, dtype), cast(y, dtype))
     return _nextafter_single(x, y)

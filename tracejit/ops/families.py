@@ -139,14 +139,16 @@ def _widened(array: Any) -> Any:
     )
 
 
-def computing_dtype(dtype: DType, accepted: Sequence[DType]) -> DType | None:
-    """The dtype that an op on `accepted` computes in: `dtype` itself, or the first that holds its values."""
+def computing_dtype(accepted: Sequence[DType], *given: DType | type) -> DType | None:
+    """The dtype that an op on `accepted` computes in: what `given` promote to, or the first that holds the values of each."""
+    dtype = dtypes.promote_all(*given)
     if dtype in accepted:
         return dtype
+    each = given if all(isinstance(one, DType) for one in given) else (dtype,)
     wider = (
         other
         for other in accepted
-        if other is not dtypes.bfloat16 and dtypes.can_cast(dtype, other)
+        if other is not dtypes.bfloat16 and all(dtypes.can_cast(one, other) for one in each)
     )
     return next(wider, None)
 
@@ -210,7 +212,7 @@ def _promoting_coerce(
         dtype = dtypes.promote_all(*given)
         if integers is not None and not dtype.is_float:
             return integers
-        found = None if dtype in refuses else computing_dtype(dtype, accepted)
+        found = None if dtype in refuses else computing_dtype(accepted, *given)
         if found is None:
             refuse(DTypeError, name, (), f"takes no {dtype.name}")
         return found
