@@ -175,6 +175,8 @@ def _method(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
             result = ours(self, *args, **kwargs)
         except NOT_OURS as error:
             result = _numpys(error, getattr(_real(self), name), args, kwargs)
+        if result is NotImplemented:  # complex numbers, None, objects of the user's own
+            result = getattr(_real(self), name)(*args)
         return as_stand_in(result, args)
 
     return method
