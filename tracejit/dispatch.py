@@ -47,28 +47,30 @@ class Interpreter(Protocol):
 class _Stack(threading.local):
     def __init__(self) -> None:
         self.interpreters: list[Interpreter] = list(_base)
+        self.again: Callable[[Op, tuple[Any, ...]], Any] | None = None
+        """Asked before an op without parameters is coerced and bound: its result if it has been seen here before, else None."""
 
 
 _base: list[Interpreter] = []
-_stack = _Stack()
+stack = _Stack()
 _lift: list[Callable[[Any], Any]] = []
 
 
 def install(base: tuple[Interpreter, ...], lift: Callable[[Any], Any]) -> None:
     """Sets the interpreters with which every thread begins, the bottom first, and how an array from outside becomes a value."""
-    _stack.interpreters[: len(_base)] = base
+    stack.interpreters[: len(_base)] = base
     _base[:] = base
     _lift[:] = [lift]
 
 
 def bind(op: Op, args: tuple[Any, ...], params: Params) -> Any:
     """Applies `op` by the interpreter in charge."""
-    return _stack.interpreters[-1].bind(op, args, params)
+    return stack.interpreters[-1].bind(op, args, params)
 
 
 def assign(target: Any, value: Any) -> None:
     """Writes `value` to the memory of `target` by the interpreter in charge."""
-    _stack.interpreters[-1].assign(target, value)
+    stack.interpreters[-1].assign(target, value)
 
 
 def lift(value: Any) -> Any:
@@ -78,31 +80,35 @@ def lift(value: Any) -> Any:
 
 def below(interpreter: Interpreter) -> Interpreter:
     """The interpreter that `interpreter` hands ops on to."""
-    interpreters = _stack.interpreters
+    interpreters = stack.interpreters
     if interpreters[-1] is interpreter:
         return interpreters[-2]
     return interpreters[interpreters.index(interpreter) - 1]
 
 
 def current() -> Interpreter:
-    return _stack.interpreters[-1]
+    return stack.interpreters[-1]
 
 
 class pushed:  # noqa: N801  # used as a function would be
     """Inside the block `interpreter` is in charge on this thread, or has its place just under another one."""
 
-    __slots__ = ("_interpreter", "_under")
+    __slots__ = ("_again", "_interpreter", "_under")
 
     def __init__(self, interpreter: Interpreter, under: Interpreter | None = None) -> None:
         self._interpreter = interpreter
         self._under = under
 
     def __enter__(self) -> Interpreter:
-        interpreters = _stack.interpreters
+        interpreters = stack.interpreters
         under = self._under
         place = len(interpreters) if under is None else interpreters.index(under)
         interpreters.insert(place, self._interpreter)
+        self._again, stack.again = stack.again, None
+        if interpreters[-1] is under:  # what is above hands ops of known outcome straight on
+            stack.again = getattr(self._interpreter, "again", None)
         return self._interpreter
 
     def __exit__(self, *error: object) -> None:
-        _stack.interpreters.remove(self._interpreter)
+        stack.interpreters.remove(self._interpreter)
+        stack.again = self._again

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from inspect import Signature, signature
 from typing import Any
 
-from tracejit.dispatch import bind
+from tracejit.dispatch import bind, stack
 from tracejit.ir.aval import Aval
 
 Params = dict[str, Any]
@@ -137,6 +137,10 @@ class Op:
     __signature__ = _Arguments()
 
     def __call__(self, *args: Any, **params: Any) -> Any:
+        if not params and stack.again is not None:
+            result = stack.again(self, args)
+            if result is not None:
+                return result
         args, params = self.coerce(*args, **params)
         return bind(self, args, params)
 

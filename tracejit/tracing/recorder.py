@@ -8,13 +8,15 @@ from weakref import ref
 
 from tracejit import dispatch
 from tracejit._errors import CompileError, at_user_line, user_location
-from tracejit.dispatch import Scalar
+from tracejit.autograd.tape import is_grad_enabled
 from tracejit.eager import check_indices
+from tracejit.ops.arguments import SCALARS, number_as
 from tracejit.ops.op import Gather, Op, Params, Pointwise, ScatterAdd, View
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor, make, view_of
 from tracejit.tracing.programs import Programs
+from tracejit.tracing.trace import Step
 from tracejit.tracing.tracer import Tracer, is_exposed
 
 
@@ -47,30 +49,64 @@ class Recorder(Tracer):
                 check_indices(op, args[0], args[1], params["axis"])
         try:
             with self._lock:
-                places = []
-                for arg in args:  # the commonest kind of argument without a call
-                    pending = None if type(arg) is Scalar else arg.storage.pending
-                    if pending is not None and pending[0] is self and arg.origin is None:
-                        places.append(pending[1])
-                    else:
-                        places.append(self.place_of(arg))
-                key = (op, *places)
-                step = None if params else self._last.after.get(key)
-                if step is None:
-                    step = self.apply(op, places, params)
-                else:
-                    self._last = step
-                    self._steps.append(step)
-                aval = step.aval
-                storage = Storage(aval.dtype, aval.size, None, (self, step.place))
-                self._fresh.append(ref(storage))
-                tensor = make(storage, step.layout, aval)
-                if step.place >= self._budget:
+                tensor = self._result(self.step(op, [self.place_of(arg) for arg in args], params))
+                if self._last.place >= self._budget:
                     self._cut("that is enough for one program")
                 return tensor
         except _Elsewhere as found:
             found.storage.realize()
             return self.bind(op, args, params)
+
+    def again(self, op: Op, args: tuple[Any, ...]) -> Tensor | None:
+        """The result of an op that has stood here before, on whole values and at most one Python float.
+
+        The step tells all that coercing, the tape and inference would, which led to it before. None where they may tell
+        something else, or where more is to be done than to look the step up.
+        """
+        with self._lock:
+            places: list[int | None] = []
+            number = dtype = None
+            for arg in args:
+                if type(arg) is float and number is None:
+                    number = arg
+                    places.append(None)
+                    continue
+                if type(arg) is not Tensor or arg.origin is not None:
+                    return None
+                if arg.autograd is not None and is_grad_enabled():
+                    return None
+                pending = arg.storage.pending
+                if pending is not None and pending[0] is not self:
+                    return None
+                places.append(self._input(arg) if pending is None else pending[1])
+                dtype = arg.aval.dtype
+            if number is None:
+                return self._follow(self._last, op, places)
+            if dtype is None or not dtype.is_float or len(args) != 2:
+                return None
+            scalar = self._last.after.get(SCALARS[dtype])
+            if scalar is None:
+                return None
+            places[places.index(None)] = scalar.place
+            before = len(self._steps)
+            found = self._follow(scalar, op, places)
+            if found is not None:
+                self._steps.insert(before, scalar)
+                self._scalars.append(number_as(number, dtype))
+            return found
+
+    def _follow(self, last: Step, op: Op, places: list[int | None]) -> Tensor | None:
+        """The value of the step after `last` that applies `op`, if there is one and it ends no program."""
+        step = last.after.get((op, *places))
+        return None if step is None or step.place >= self._budget else self._result(step)
+
+    def _result(self, step: Step) -> Tensor:
+        """The value of the next step, which waits."""
+        self._to(step)
+        aval = step.aval
+        storage = Storage(aval.dtype, aval.size, None, (self, step.place))
+        self._fresh.append(ref(storage))
+        return make(storage, step.layout, aval)
 
     def assign(self, target: Tensor, value: Tensor) -> None:
         storage = target.storage

@@ -72,7 +72,11 @@ class Tracer(ABC):
         return place if value.origin is None else self._seen(value, place)
 
     def apply(self, op: Op, places: list[int], params: Params) -> Step:
-        """The step that applies `op`; only one that is new costs more than a look-up."""
+        """Goes on to the step that applies `op`."""
+        return self._to(self.step(op, places, params))
+
+    def step(self, op: Op, places: list[int], params: Params) -> Step:
+        """The next step, if it applies `op`; only one that is new costs more than a look-up."""
         key = (op, *places, *map(_distinct, params.items())) if params else (op, *places)
         step = self._last.after.get(key)
         if step is None:
@@ -80,7 +84,7 @@ class Tracer(ABC):
             aval = op.infer(*(node.aval for node in inputs), **params)
             node = Apply(op, inputs, params_key(params), aval, user_location())
             step = self._new(key, node)
-        return self._to(step)
+        return step
 
     def write(self, target: Any, place: int) -> tuple[Any, int]:
         """The tensor that `target` is a view of, and its place after `target` has become the value at `place`."""
