@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy import tanh
+from numpy import linspace, sum, tanh
 
 import tracejit as tj
 from tracejit.tracing.closed import is_closed, lie_apart
@@ -33,6 +33,28 @@ def stores_global(x):
     return x
 
 
+@functools.wraps(np.sum)
+def in_disguise(x):
+    return x + world
+
+
+class Disguised:
+    def __init__(self) -> None:
+        functools.update_wrapper(self, np.sum)
+
+    def __call__(self, x):
+        return x + world
+
+
+def with_attribute(x):
+    return x
+
+
+with_attribute.world = world
+disguised = Disguised()
+of_python = np.frompyfunc(lambda x: x + world[0], 1, 1)
+
+
 def make(content: Any) -> Callable[..., Any]:
     return lambda x: (x, content)
 
@@ -43,15 +65,21 @@ CLOSED: dict[str, Callable[..., Any]] = {
     "a helper that calls itself": lambda x: helper(x),
     "a number of outside": lambda x: x * scale,
     "a closed-over number": make(3),
-    "loops and comprehensions": lambda xs: [sum(x for x in xs) * i for i in range(3)],
+    "loops and comprehensions": lambda xs: [max(x for x in xs) * i for i in range(3)],
     "an inner function": lambda x: (lambda y: y + x)(x),
     "writes": lambda x: np.add(x, 1, out=x),
+    "functions of NumPy by name": lambda x: sum(x) + linspace(0, 1, 3) + math.sqrt(2),
     "types": lambda x: isinstance(x, np.ndarray) and np.float32(1) + x,
 }
 OPEN: dict[str, Callable[..., Any]] = {
     "an array of outside": reads_world,
     "a function that reads one": lambda x: reads_world(x),
     "a closed-over array": make(world),
+    "a function in disguise": lambda x: in_disguise(x),
+    "an object in disguise": lambda x: disguised(x),
+    "a ufunc of Python's": lambda x: of_python(x),
+    "a module as a value": lambda x: (np, x),
+    "a function's attribute": lambda x: with_attribute.world + x,
     "a list of outside": lambda x: names.append("b"),
     "a global is written": stores_global,
     "an import": lambda x: __import__("os"),
@@ -82,6 +110,15 @@ def test_what_a_name_means_is_looked_at_anew(monkeypatch: pytest.MonkeyPatch):
 
     assert is_closed(f)
     monkeypatch.setitem(f.__globals__, "helper", reads_world)
+    assert not is_closed(f)
+
+
+def test_a_function_of_numpys_that_was_replaced_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    def f(x):
+        return np.exp(x) + tj.exp(x)
+
+    assert is_closed(f)
+    monkeypatch.setattr(np, "exp", reads_world)
     assert not is_closed(f)
 
 

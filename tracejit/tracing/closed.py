@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import builtins
 import dis
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
-from types import CellType, CodeType, FunctionType, ModuleType, NoneType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType, NoneType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from tracejit.dtypes import DType
+from tracejit.ops.op import Op
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
@@ -34,11 +37,13 @@ _REACHING_OUT = frozenset({
     "STORE_NAME",
 })  # fmt: skip
 
-_TELLING = frozenset({"builtins", "ctypes", "gc", "inspect", "os", "sys"})
-"""Modules that could be reached as attributes of others."""
+_ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR")
+_NUMPY_FUNCTION = type(np.sum)
 
+Path = tuple[str, ...]
+"""A global variable, and the attributes that are read from it: `np.linalg.norm`."""
 Read = Callable[[], Any]
-"""Reads a global or closure variable as it is now."""
+"""Gives what a path, or a closure variable, is now."""
 
 
 def is_closed(function: Any) -> bool:
@@ -59,26 +64,25 @@ def _is_closed(function: Any, above: set[FunctionType]) -> bool:
 
 
 def _is_harmless(value: Any, above: set[FunctionType]) -> bool:
-    """Whether a value from outside leads to no memory."""
-    if type(value) in ATOMS:
+    """Whether a value from outside leads to no memory. What it says of itself, as `functools.wraps` makes it, does not count."""
+    kind = type(value)
+    if kind in ATOMS or kind in (DType, _NUMPY_FUNCTION, Op):
         return True
-    if isinstance(value, ModuleType):
-        return value.__name__.split(".")[0] in MODULES
-    if isinstance(value, np.ufunc):
-        return True
-    if isinstance(value, type):
-        return value in (*BUILTINS, np.ndarray, Tensor) or issubclass(value, np.generic)
-    if type(value) is FunctionType and value.__module__.split(".")[0] not in MODULES:
-        return _is_closed(value, above)
-    module = getattr(value, "__module__", None) or ""
-    is_function = callable(value) and hasattr(value, "__name__")
-    return is_function and (module.split(".")[0] in MODULES or _is_builtin(value))
+    if kind is np.ufunc:
+        return set("".join(value.types)) != set(
+            "O->"
+        )  # of objects only: `np.frompyfunc` made it of any function
+    if kind is FunctionType:
+        is_own = _is_library(value.__globals__.get("__name__", ""))
+        return is_own or (not value.__dict__ and _is_closed(value, above))
+    if kind is BuiltinFunctionType:
+        return value in BUILTINS or value.__self__ is math or _is_library(value.__module__ or "")
+    is_class = kind is type or kind is type(Tensor)
+    return is_class and (value in (*BUILTINS, np.ndarray, Tensor) or issubclass(value, np.generic))
 
 
-def _is_builtin(value: Any) -> bool:
-    return getattr(value, "__self__", None) in (builtins, math) and (
-        value in BUILTINS or value.__self__ is math
-    )
+def _is_library(module: str) -> bool:
+    return module.split(".")[0] in MODULES
 
 
 _known: WeakKeyDictionary[FunctionType, tuple[CodeType, list[Read] | None]] = WeakKeyDictionary()
@@ -88,44 +92,49 @@ def _reads_of(function: FunctionType) -> list[Read] | None:
     """What a function reads from outside; None where its code does more than the list of instructions allows."""
     code, reads = _known.get(function, (None, None))
     if code is not function.__code__:
-        names = _global_names(function.__code__)
-        reads = None if names is None else [*_globals(function, names), *_cells(function)]
+        paths = _paths(function.__code__)
+        reads = None if paths is None else [*_globals(function, paths), *_cells(function)]
         _known[function] = function.__code__, reads
     return reads
 
 
-def _global_names(code: CodeType) -> set[str] | None:
-    names: set[str] = set()
+def _paths(code: CodeType) -> set[Path] | None:
+    """All that starts at a global variable, in the function and those inside it."""
+    paths: set[Path] = set()
+    path: Path = ()
     for instruction in dis.get_instructions(code):
-        if instruction.opname in _REACHING_OUT or _is_telling(instruction):
+        name, argument = instruction.opname, instruction.argval
+        if name in _REACHING_OUT or (name in _ATTRIBUTES and argument.startswith("_")):
             return None
-        if instruction.opname == "LOAD_GLOBAL":
-            names.add(instruction.argval)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            inner = _global_names(constant)
-            if inner is None:
-                return None
-            names |= inner
-    return names
+        if path and name in _ATTRIBUTES:
+            path = (*path, argument)
+            continue
+        paths.add(path)
+        path = (argument,) if name == "LOAD_GLOBAL" else ()
+    inner = [_paths(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    if None in inner:
+        return None
+    return paths.union([path], *filter(None, inner)) - {()}
 
 
-def _is_telling(instruction: dis.Instruction) -> bool:
-    """Whether an attribute is read that leads from a value to the world: `f.__globals__`, `np.lib.sys`."""
-    if instruction.opname not in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"):
-        return False
-    return instruction.argval.startswith("_") or instruction.argval in _TELLING
+def _globals(function: FunctionType, paths: set[Path]) -> Iterator[Read]:
+    for path in paths:
+        yield functools.partial(_at, function.__globals__, path)
 
 
-def _globals(function: FunctionType, names: set[str]) -> Iterator[Read]:
-    scope = function.__globals__
-    for name in names:
-        yield lambda name=name: scope.get(name, getattr(builtins, name, ...))  # type: ignore[misc]  # bound early
+def _at(scope: dict[str, Any], path: Path) -> Any:
+    """What is reached by way of the library's modules: what further attributes give belongs to that."""
+    value = scope.get(path[0], getattr(builtins, path[0], ...))
+    for name in path[1:]:
+        if type(value) is not ModuleType or not _is_library(value.__name__):
+            return value
+        value = getattr(value, name, ...)
+    return value
 
 
 def _cells(function: FunctionType) -> Iterator[Read]:
     for cell in function.__closure__ or ():
-        yield lambda cell=cell: _content(cell)  # type: ignore[misc]  # bound early
+        yield functools.partial(_content, cell)
 
 
 def _content(cell: CellType) -> Any:
