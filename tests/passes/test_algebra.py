@@ -27,7 +27,9 @@ HALF = Input(aval(dtypes.float16, (2, 3)))
 WHOLE = Input(aval(dtypes.int32, (2, 3)))
 C = Input(aval(dtypes.bool_, (2, 3)))
 LR = ScalarInput(aval(dtypes.float32))
-INPUTS = (X, Y, ROW, HALF, WHOLE, C, LR)
+LONG = Input(aval(dtypes.int64, (2, 3)))
+COUNT = Input(aval(dtypes.uint8, (2, 3)))
+INPUTS = (X, Y, ROW, HALF, WHOLE, C, LR, LONG, COUNT)
 
 
 def number(value: Any, dtype: dtypes.DType = dtypes.float32) -> Constant:
@@ -101,6 +103,10 @@ STAYS = {
     "float16 rounds": apply(
         "astype", apply("astype", X, dtype=dtypes.float16), dtype=dtypes.float32
     ),
+    "float64 rounds int64": apply(
+        "astype", apply("astype", LONG, dtype=dtypes.float64), dtype=dtypes.int64
+    ),
+    "-x of an unsigned x is another number": apply("abs", apply("negative", COUNT)),
     "other rows": rows(1, 2, with_rows(0, 1, X, PART)),
     "a spread row is no part": rows(0, 1, with_rows(0, 1, X, ROW)),
     "log(1 + x)": apply("log", apply("add", X, number(1.0))),

@@ -159,9 +159,11 @@ def abs_of_abs(node: Apply) -> Node | None:
 
 @rewrites(e.abs)
 def abs_of_negative(node: Apply) -> Node | None:
-    """|-x| -> |x|"""
+    """|-x| -> |x|; not of unsigned numbers, which have their own absolute value"""
     inner = applied(node.inputs[0], e.negative)
-    return apply(e.abs, inner[0], like=node) if inner else None
+    if inner is None or node.aval.dtype.kind == "u":
+        return None
+    return apply(e.abs, inner[0], like=node)
 
 
 # logic and choice
@@ -227,9 +229,15 @@ def cast_of_exact_cast(node: Apply) -> Node | None:
     if inner is None:
         return None
     x, wide, target = inner[0], node.inputs[0].aval.dtype, node.aval.dtype
-    if not can_cast(x.aval.dtype, wide) or not _is_same_cast(x.aval.dtype, wide, target):
+    if not _holds(wide, x.aval.dtype) or not _is_same_cast(x.aval.dtype, wide, target):
         return None
     return apply(astype, x, like=node, dtype=target)
+
+
+def _holds(wide: DType, narrow: DType) -> bool:
+    """Whether every value of `narrow` is one of `wide`: of 64-bit integers no float holds all, which is "safe" to NumPy."""
+    is_rounded = wide.is_float and narrow.kind in "iu" and narrow.itemsize == 8
+    return can_cast(narrow, wide) and not is_rounded
 
 
 def _is_same_cast(narrow: DType, wide: DType, target: DType) -> bool:
