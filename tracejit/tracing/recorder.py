@@ -82,7 +82,7 @@ class Recorder(Tracer):
                 dtype = arg.aval.dtype
             if number is None:
                 return self._follow(self._last, op, places)
-            if dtype is None or not dtype.is_float or len(args) != 2:
+            if dtype is None or not dtype.is_float:
                 return None
             scalar = self._last.after.get(SCALARS[dtype])
             if scalar is None:
