@@ -128,6 +128,45 @@ def test_a_cast_through_a_wider_dtype_is_one_cast():
     assert simplified(apply("astype", wide, dtype=dtypes.float64)).inputs == (HALF,)
 
 
+def extremes(dtype: dtypes.DType) -> np.ndarray:
+    """Values where casts differ if they do: limits, what needs every bit, halves, zeros, NaN."""
+    if dtype is dtypes.bool_:
+        return np.array([False, True])
+    if dtype.is_integer:
+        limits = np.iinfo(dtype.numpy)
+        near = [limits.min, limits.min + 1, limits.max - 1, limits.max, limits.max // 2 + 1, 0, 1]
+        return np.array(near, dtype.numpy)
+    limits = dtypes.finfo(dtype)
+    numbers = [
+        0.0,
+        -0.0,
+        0.5,
+        -1.5,
+        1 + float(limits.eps),
+        127.9,
+        float(limits.max),
+        np.inf,
+        -np.inf,
+        np.nan,
+    ]
+    with np.errstate(all="ignore"):
+        return np.array(numbers).astype(dtype.numpy)
+
+
+@pytest.mark.parametrize("narrow", dtypes.ALL, ids=str)
+def test_casts_are_merged_only_where_that_changes_nothing(narrow: dtypes.DType):
+    values = extremes(narrow)
+    x = Input(aval(narrow, values.shape))
+    for wide in dtypes.ALL:
+        for target in dtypes.ALL:
+            twice = apply("astype", apply("astype", x, dtype=wide), dtype=target)
+            graph = Graph((x,), (twice,))
+            merged = simplify(graph)
+            if len(merged.applies) == 2:
+                continue
+            assert_same_bits(interpret(merged, [values])[0], interpret(graph, [values])[0])
+
+
 @pytest.mark.parametrize(
     ("before", "op"),
     [
