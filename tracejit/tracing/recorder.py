@@ -140,7 +140,8 @@ class Recorder(Tracer):
             return None
         if pending[0] is not self:
             raise _Elsewhere(storage)
-        return pending[1]
+        place: int = pending[1]
+        return place
 
     def _memory(self, storage: Storage) -> Buffer:
         assert storage.buffer is not None
