@@ -16,6 +16,7 @@ MASKS = [
     np.False_,
     np.array([True, False]),
     np.array([[True, False, True], [False, True, False]]),
+    np.zeros((2, 0), bool),  # of no elements, whatever the axis has
 ]
 OTHERS = [Ellipsis, None, slice(None, None, -1), -1, [1, 0]]
 KEYS = [

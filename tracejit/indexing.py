@@ -83,7 +83,10 @@ def _without_masks(x: Tensor, key: Any) -> tuple[Tensor, tuple[Any, ...]]:
             continue
         places = np.atleast_1d(as_array(mask))
         extents = x.shape[begin : begin + places.ndim]
-        if places.shape != extents:
+        fits = len(extents) == places.ndim and all(
+            n in (0, extent) for n, extent in zip(places.shape, extents)
+        )
+        if not fits:
             message = f"a mask of shape {places.shape} does not fit axes of shape {extents}"
             raise IndexError(at_user_line(message))
         found.extend(np.nonzero(places))

@@ -149,7 +149,7 @@ def test_linspace_is_that_of_numpy(num: int, endpoint: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("k", [-2, 0, 1, 9])
+@pytest.mark.parametrize("k", [-9, -2, 0, 1, 9])
 def test_triangles_and_diagonals_are_those_of_numpy(k: int) -> None:
     np.testing.assert_array_equal(ops.tril(X, k=k).array, np.tril(X, k))
     np.testing.assert_array_equal(ops.triu(X, k=k).array, np.triu(X, k))
@@ -194,3 +194,8 @@ def test_numbers_that_make_no_sequence_are_refused() -> None:
         ops.linspace(0, 1, -1)
     with pytest.raises(DTypeError, match="makes no bools"):
         ops.arange(2, dtype=bool)
+
+
+def test_diagonals_beyond_any_index_are_outside_every_matrix() -> None:
+    assert not ops.eye(2, k=2**63).array.any()
+    np.testing.assert_array_equal(ops.tril(X, k=2**70).array, X)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
+from operator import index as as_index
 from typing import Any
 
 import numpy as np
@@ -210,13 +211,21 @@ _eye: Op = record(
 def eye(n: int, m: int | None = None, *, k: int = 0, dtype: Any = None) -> Any:
     """A matrix of `n` rows and `m` (by default `n`) columns with ones on diagonal `k`, zeros elsewhere."""
     shape = normal_shape((n, n if m is None else m))
-    return _eye(cast(k, dtypes.int64), shape=shape, dtype=_chosen(dtype))
+    return _eye(_diagonal(k, shape), shape=shape, dtype=_chosen(dtype))
 
 
-def _triangle_infer(x: Aval, diagonal: Aval, *, rows: int, lower: bool) -> Aval:
-    if x.ndim < 2:
-        refuse(ShapeError, "tril" if lower else "triu", (x,), "needs two dimensions or more")
-    return x
+def _diagonal(k: int, shape: Sequence[int]) -> Scalar:
+    """The number of a diagonal; of those outside the matrix the nearest stands for all."""
+    *_, rows, columns = shape
+    number: Scalar = cast(max(-rows, min(as_index(k), columns)), dtypes.int64)
+    return number
+
+
+def _matrices(x: Any, name: str) -> Sequence[int]:
+    """The shape of `x`, which must hold matrices."""
+    if x.aval.ndim < 2:
+        refuse(ShapeError, name, (x.aval,), "needs two dimensions or more")
+    return x.aval.shape
 
 
 def _triangle_scalar(s: Any, x: Any, diagonal: Any, *, rows: int, lower: bool) -> Any:
@@ -227,7 +236,7 @@ def _triangle_scalar(s: Any, x: Any, diagonal: Any, *, rows: int, lower: bool) -
 
 _triangle: Op = record(
     "triangle",
-    infer=_triangle_infer,
+    infer=lambda x, diagonal, *, rows, lower: x,
     eval=lambda x, diagonal, *, rows, lower: (np.tril if lower else np.triu)(x, int(diagonal)),
     recipe=Pointwise(_triangle_scalar),
     vjp=(
@@ -241,13 +250,13 @@ _triangle: Op = record(
 def tril(x: Any, *, k: int = 0) -> Any:
     """`x` with zeros above diagonal `k` of its last two axes."""
     x = value(x)
-    return _triangle(x, cast(k, dtypes.int64), rows=x.aval.ndim - 2, lower=True)
+    return _triangle(x, _diagonal(k, _matrices(x, "tril")), rows=x.aval.ndim - 2, lower=True)
 
 
 def triu(x: Any, *, k: int = 0) -> Any:
     """`x` with zeros below diagonal `k` of its last two axes."""
     x = value(x)
-    return _triangle(x, cast(k, dtypes.int64), rows=x.aval.ndim - 2, lower=False)
+    return _triangle(x, _diagonal(k, _matrices(x, "triu")), rows=x.aval.ndim - 2, lower=False)
 
 
 __all__ = [
