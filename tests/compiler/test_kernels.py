@@ -200,6 +200,12 @@ def test_outputs_that_are_inputs_views_or_repeated_are_arrays_of_their_own():
         np.testing.assert_array_equal(found, expected)
 
 
+def test_a_number_may_be_an_output():
+    x = array(3)
+    (found, _) = run(Graph((x,), (number(2.5),)), [values(3)])
+    assert found == 2.5
+
+
 def test_two_inputs_may_change_places():
     x, y = array(5), array(5)
     graph = Graph((x, y), (), (Effect(x, y), Effect(y, x)))

@@ -22,7 +22,7 @@ from tracejit.codegen.kernel.scatter import lower_scatter
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike
 from tracejit.compiler.products import product_segments
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step, Temporary
-from tracejit.ir.graph import Apply, Graph, Input, Node, ScalarInput
+from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
 from tracejit.ops.op import Layout
 from tracejit.passes.expand import store
 from tracejit.passes.layouts import Layouts, relabel, row_major
@@ -134,6 +134,8 @@ class Assembly:
             return None
         (only,) = step.stores
         root = self.layouts.root(only.value)
+        if isinstance(root, Constant):  # it has no memory
+            return None
         same = self.layouts.layout(only.value) == only.layout == row_major(root.aval.sizes)
         return (root, only.target) if same and root.aval is only.target.aval else None
 
