@@ -331,3 +331,8 @@ def test_nonzero_gives_places_by_axis() -> None:
     array = np.array([[0, 1], [2, 0]])
     for found, expected in zip(tj.nonzero(tj.tensor(array)), np.nonzero(array), strict=True):
         assert_same(found, expected)
+
+
+def test_the_text_of_an_empty_tensor_tells_its_shape() -> None:
+    assert repr(tj.zeros((2, 0))) == "tensor([], shape=(2, 0), dtype=float32)"
+    assert repr(tj.zeros((0,))) == "tensor([], dtype=float32)"
