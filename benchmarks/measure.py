@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -63,6 +64,10 @@ class Measurement:
 
     def record(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__} | {"median": self.median}
+
+
+SETTLE = 0.05
+"""Seconds between rounds: idle threads of some libraries spin for tens of milliseconds, and would run in the next one's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +190,7 @@ def take_rounds(running: list[tuple[Measurement, Worker]], rounds: int) -> None:
             if measurement.failure:
                 continue
             try:
+                time.sleep(SETTLE)
                 heard = worker.ask("round" if turn < rounds else "end")
             except (WorkerFailed, BrokenPipeError) as failed:
                 measurement.failure = str(failed)
