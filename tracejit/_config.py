@@ -10,11 +10,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import Field, dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tracejit import dtypes
 from tracejit.dtypes import DType
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _switch(text: str | bool) -> bool:
@@ -46,7 +48,11 @@ def _count(text: str | int) -> int:
 
 
 def _folder(text: str | Path | None) -> Path | None:
-    return Path(text).expanduser() if text else None
+    if not text:
+        return None
+    from pathlib import Path  # slow to import, and seldom needed
+
+    return Path(text).expanduser()
 
 
 def _about(env: str, parse: Callable[[Any], Any], help: str) -> dict[str, Any]:
