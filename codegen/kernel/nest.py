@@ -200,17 +200,15 @@ class Nest:
         return total
 
     def gather(self, node: Apply) -> Element:
-        """The element that an index names, counted from the end if negative; an index outside is clamped into the array."""
+        """The element that an index names."""
         ((indices, labels),) = self.accesses.operands(node)
         access = self.accesses.gathered(node)
         s, extent = self.builder, node.inputs[0].aval.sizes[node.kwargs["axis"]]
-        length = s.element(self.size((node, "gathered"), extent))
         index = s.cast(self.value(indices, labels), int64)
-        index = s.select(index < 0, index + length, index)
-        index = s.apply(Fn.MIN, s.apply(Fn.MAX, index, 0), length - 1)
+        place = clamped(s, index, self.size((node, "gathered"), extent))
         address = self.address(access)
         stride = self.stride((access.root, access.offset, node, "gather"), access.gather)
-        terms = (*address.terms, (variable(index), stride))
+        terms = (*address.terms, (place, stride))
         buffer = self.buffer(access.root, access.offset, node.aval.dtype)
         return s.load(buffer, Address(terms))
 
@@ -310,6 +308,13 @@ class Nest:
 def variable(element: Element) -> Var:
     assert isinstance(element.operand, Var)
     return element.operand
+
+
+def clamped(s: ScalarBuilder, index: Element, length: Size) -> Var:
+    """An int64 index counted from the end if negative; one outside is clamped, so that no other memory is touched."""
+    extent = s.element(length)
+    index = s.select(index < 0, index + extent, index)
+    return variable(s.apply(Fn.MIN, s.apply(Fn.MAX, index, 0), extent - 1))
 
 
 def only_loop(body: list[Stmt]) -> tuple[For]:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from math import prod
 
 from tracejit.codegen.kernel.access import Place
-from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
+from tracejit.codegen.kernel.builder import ScalarBuilder, constant
 from tracejit.codegen.kernel.cost import widened
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import Address, Buffer, Extent, Kernel, Kind, Size, Var
-from tracejit.codegen.kernel.nest import Lowered, only_loop, variable
+from tracejit.codegen.kernel.nest import Lowered, clamped, only_loop, variable
 from tracejit.dtypes import int64
 from tracejit.ir.graph import Apply
 
@@ -63,7 +63,7 @@ def lower_scatter(node: Apply, place: Place) -> Lowered:
         with s.loop(size(count), Kind.SERIAL, "k") as number:
             rows = digits(number, list(indices.aval.sizes))
             index = s.load(index_buffer, Address(terms(rows, index_layout.strides)))
-            row = _wrapped(s, s.cast(index, int64), size(shape[axis]))
+            row = clamped(s, s.cast(index, int64), size(shape[axis]))
             with s.loop(width, Kind.VECTOR, "v") as lane:
                 column = [first, lane]
                 lead, trail = places[: len(before)], places[len(before) :]
@@ -82,13 +82,6 @@ def lower_scatter(node: Apply, place: Place) -> Lowered:
     )
     arguments = tuple((root, layout.offset) for root, layout in owners)
     return Lowered(kernel, arguments, tuple(value for _, value in sizes), tasks, grain=1)
-
-
-def _wrapped(s: ScalarBuilder, index: Element, length: Size) -> Var:
-    """An index counted from the end if negative, clamped into the array."""
-    n = s.element(length)
-    index = s.select(index < 0, index + n, index)
-    return variable(s.apply(Fn.MIN, s.apply(Fn.MAX, index, 0), n - 1))
 
 
 def _address(

@@ -7,11 +7,13 @@ from typing import Any
 from tests.ir.graphs import apply
 from tracejit import dtypes
 from tracejit.codegen.kernel.cost import is_costly
+from tracejit.codegen.kernel.ir import Tree
 from tracejit.ir.aval import aval
 from tracejit.ir.cluster import Fused, Product, Step
 from tracejit.ir.graph import Constant, Effect, Graph, Input, Node
 from tracejit.ops import contract, index  # noqa: F401  # they register their ops
 from tracejit.passes.fuse import fuse
+from tracejit.passes.group import SPLIT_LANES, SPLIT_ROWS
 from tracejit.passes.layouts import Layouts
 
 
@@ -146,3 +148,8 @@ def test_a_slice_of_a_value_reads_it_from_memory():
     part = apply("slice", e, start=(0, 0), stop=(8, 1), step=(1, 1))
     assert len(steps_of(apply("multiply", x, part))) == 2
     assert len(steps_of(apply("multiply", e, part))) == 2
+
+
+def test_folds_are_split_at_the_superblocks_of_their_trees():
+    assert Tree.LANES.superblock == SPLIT_LANES
+    assert Tree.ROWS.superblock == SPLIT_ROWS

@@ -52,10 +52,11 @@ class Assembly:
         self.tasks = merge_alike(self.tasks)
         memory = plan_memory([task.unit for task in self.tasks], self.fixed)
         kept = [task for n, task in enumerate(self.tasks) if n not in memory.dropped]
+        needed = dict.fromkeys(task.kernel for task in kept if task.kernel)
         arrays = [node for node in self.graph.inputs if isinstance(node, Input)]
         scalars = [node for node in self.graph.inputs if isinstance(node, ScalarInput)]
         return Plan(
-            kernels=tuple(self.kernels.values()),
+            kernels=tuple(self.kernels[name] for name in needed if name in self.kernels),
             steps=tuple(self._placed(task, memory) for task in kept),
             inputs=tuple(self._spec(node) for node in arrays),
             outputs=tuple(

@@ -26,7 +26,7 @@ from tracejit.ops.op import (
     View,
 )
 from tracejit.passes.expand import expand
-from tracejit.passes.group import Group
+from tracejit.passes.group import Group, is_split
 from tracejit.passes.layouts import Layouts, relabel, row_major
 
 MOST_MEMBERS = 96
@@ -96,7 +96,7 @@ class Fusion:
         *,
         single: bool = False,
     ) -> Group:
-        group = Group(len(self.groups), space, axes, single=single)
+        group = Group(self._position(node), space, axes, single=single)
         self.groups.append(group)
         self._join(group, node, tuple(range(len(space))))
         return group
@@ -239,8 +239,7 @@ class Fusion:
         space, axes = node.inputs[0].aval.sizes, node.kwargs["axes"]
         for group in self._producers(node) if self.join else ():
             if self._reduces(group, node, axes):
-                turned = Group(group.order, space, axes)
-                if turned.split and any(
+                if is_split(space, axes) and any(
                     self._after_fold(group, member) for member in group.members
                 ):
                     continue
@@ -281,8 +280,7 @@ class Fusion:
         axes = group.axes or other.axes
         if other.axes not in ((), axes):
             return False
-        merged = Group(0, group.space, axes)
-        if not merged.split:
+        if not is_split(group.space, axes):
             return True
         members = (*group.members, *other.members)
         home = {id(group), id(other)}

@@ -20,6 +20,7 @@ class Group:
     """A cluster under construction."""
 
     order: int
+    """The place of its first member in the graph."""
     space: tuple[int, ...]
     axes: tuple[int, ...] = ()
     members: list[Apply] = field(default_factory=list)
@@ -30,19 +31,9 @@ class Group:
     """A step of its own: nothing joins it."""
 
     @property
-    def kept(self) -> tuple[int, ...]:
-        return tuple(axis for axis in range(len(self.space)) if axis not in self.axes)
-
-    @property
     def split(self) -> bool:
         """Few folds, each long enough to share among tasks; such a group has no later stage."""
-        if not self.axes:
-            return False
-        extent = prod(self.space[axis] for axis in self.axes)
-        folds = prod(self.space[axis] for axis in self.kept)
-        if self.axes[-1] == len(self.space) - 1:
-            return folds <= FEW_ROWS and extent > SPLIT_LANES
-        return folds <= FEW_COLUMNS and extent > SPLIT_ROWS
+        return is_split(self.space, self.axes)
 
     def result_labels(self, node: Apply) -> Labels:
         """Labels of a member's value: of a reduction's, those of its input without the axes."""
@@ -50,3 +41,14 @@ class Group:
         if isinstance(node.op.recipe, Reduction):
             return tuple(label for label in labels if label not in self.axes)
         return labels
+
+
+def is_split(space: tuple[int, ...], axes: tuple[int, ...]) -> bool:
+    """Whether folds of a space over axes are few, and each is long enough to share among tasks."""
+    if not axes:
+        return False
+    extent = prod(space[axis] for axis in axes)
+    folds = prod(space[axis] for axis in range(len(space)) if axis not in axes)
+    if axes[-1] == len(space) - 1:
+        return folds <= FEW_ROWS and extent > SPLIT_LANES
+    return folds <= FEW_COLUMNS and extent > SPLIT_ROWS
