@@ -35,7 +35,7 @@ class Eager:
         if type(op.recipe) is View and (view := view_of(args[0], op, params)) is not None:
             return view
         if type(op.recipe) in (Gather, ScatterAdd):
-            check_indices(op, args[0], args[1], params["axis"])
+            check_indices(op, args[1], params["axis"], args[0].aval.sizes[params["axis"]])
         if config.eager == "numpy":
             return _evaluate(op, args, params)
         return self._execute(op, args, params)
@@ -93,9 +93,9 @@ def _distinct(param: tuple[str, Any]) -> tuple[Any, ...]:
     return (name, str(value), type(value)) if type(value) in (float, bool) else param
 
 
-def check_indices(op: Op, x: Tensor, indices: Tensor, axis: int) -> None:
+def check_indices(op: Op, indices: Tensor, axis: int, extent: int) -> None:
     """Raises IndexError where an index is outside the axis: generated code does not look."""
-    places, extent = as_array(indices), x.aval.sizes[axis]
+    places = as_array(indices)
     if places.size and not -extent <= places.min() <= places.max() < extent:
         outside = places[(places < -extent) | (places >= extent)].flat[0]
         message = f"{op}: index {outside} is out of bounds for axis {axis} with size {extent}"

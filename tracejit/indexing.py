@@ -126,3 +126,16 @@ def _trimmed(value: Any, ndim: int) -> Any:
         if extra > 0 and set(value.shape[:extra]) == {1}
         else value
     )
+
+
+def check_labels(name: str, labels: Any, count: int) -> None:
+    """IndexError for a label that is not in range(count). The labels are looked at: a recording computes them first."""
+    if not hasattr(labels, "layout") or not labels.aval.dtype.is_integer or not labels.size:
+        return
+    values = as_array(labels)
+    least, most = int(values.min()), int(values.max())
+    if least < 0 or most >= count:
+        message = (
+            f"{name}: label {least if least < 0 else most} is out of bounds for {count} classes"
+        )
+        raise IndexError(at_user_line(message))

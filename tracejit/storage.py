@@ -74,6 +74,8 @@ class Storage:
         self.written = user_location()
 
 
+before_look: list[Callable[[Tensor], None]] = []
+"""What is called with a tensor whose elements are about to be looked at."""
 before_exposure: list[Callable[[Storage], None]] = []
 """What is called with a storage whose memory is about to escape."""
 
@@ -107,6 +109,8 @@ def is_broadcast(layout: Layout) -> bool:
 
 def as_array(tensor: Tensor) -> np.ndarray:
     """NumPy's view of the memory, for use at once: unlike `numpy()` it does not let the memory escape."""
+    for ask in before_look:
+        ask(tensor)
     layout = tensor.layout
     dtype = tensor.aval.dtype.numpy
     buffer = tensor.storage.realize()

@@ -355,6 +355,9 @@ def _shown(tensor: Tensor) -> str:
 
 # Tensors from data
 
+after_making: list[Callable[[Tensor], None]] = []
+"""What is called with a tensor that was made of data from outside, by no op."""
+
 
 def check_device(device: str | None) -> str:
     """The device by its full name; DeviceUnavailable where it cannot be used."""
@@ -376,6 +379,13 @@ def from_array(array: Any, *, copy: bool, dtype: DType | None = None) -> Tensor:
 
     Nested sequences are made an array first, of the default dtype where they hold Python floats.
     """
+    made = _from_array(array, copy, dtype)
+    for tell in after_making:
+        tell(made)
+    return made
+
+
+def _from_array(array: Any, copy: bool, dtype: DType | None) -> Tensor:
     # What only stands for an array becomes the array that it stands for.
     array = np.asarray(array) if isinstance(array, np.ndarray) else _gathered(array, dtype)
     found = _dtype_of(array)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tracejit._errors import ShapeError, at_user_line
+from tracejit.indexing import check_labels
 from tracejit.ops import composite
 from tracejit.ops.arguments import value
 from tracejit.ops.composite import Mean
@@ -19,7 +20,6 @@ from tracejit.ops.index import index_value, take
 from tracejit.ops.index import one_hot as one_hot
 from tracejit.ops.shape import matrix_transpose
 from tracejit.random import Generator, default_generator
-from tracejit.storage import as_array
 from tracejit.tensor import Tensor
 
 
@@ -115,16 +115,3 @@ def mse_loss(x: Tensor, target: Tensor, *, reduction: Mean = "mean") -> Tensor:
 def check_probability(p: float) -> None:
     if not 0 <= p <= 1:
         raise ValueError(at_user_line(f"dropout: a probability is between 0 and 1, got {p}"))
-
-
-def check_labels(name: str, labels: Any, count: int) -> None:
-    """IndexError for a label that is not in range(count). The labels are looked at: a recording computes them first."""
-    if not isinstance(labels, Tensor) or not labels.aval.dtype.is_integer or not labels.size:
-        return
-    values = as_array(labels)
-    least, most = int(values.min()), int(values.max())
-    if least < 0 or most >= count:
-        message = (
-            f"{name}: label {least if least < 0 else most} is out of bounds for {count} classes"
-        )
-        raise IndexError(at_user_line(message))

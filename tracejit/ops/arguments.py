@@ -15,8 +15,11 @@ from tracejit.dispatch import Scalar, bind, lift
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, aval
 from tracejit.ops.registry import REGISTRY
+from tracejit.symbols import KINDS, SYMBOLS, derived
 
-NUMBERS = frozenset({bool, int, float})
+_WEAK: dict[type, type] = {bool: bool, int: int, float: float, **KINDS}
+"""The types of Python numbers, and what each counts as."""
+NUMBERS = frozenset(_WEAK)
 SCALARS = {dtype: aval(dtype) for dtype in dtypes.ALL}
 _RANGES = {
     dtype: (int(np.iinfo(dtype.numpy).min), int(np.iinfo(dtype.numpy).max))
@@ -56,7 +59,7 @@ def python_number(number: Any) -> bool | int | float:
 
 def weak_dtype(arg: Any) -> DType | type:
     """The dtype of an argument, or the Python type of a weak number."""
-    return type(arg) if type(arg) in NUMBERS else arg.aval.dtype
+    return _WEAK.get(type(arg)) or arg.aval.dtype
 
 
 def cast(arg: Any, dtype: DType) -> Any:
@@ -77,6 +80,8 @@ def copied(x: Any) -> Any:
 
 def number_as(number: bool | int | float, dtype: DType) -> bool | int | float:
     """A Python number of `dtype`'s values; OverflowError where an integer dtype does not hold it, as in NumPy."""
+    if type(number) in SYMBOLS:
+        return derived(number_as, number, dtype)
     if dtype is dtypes.float64:
         return float(number)
     if dtype is dtypes.float32:

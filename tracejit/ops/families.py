@@ -237,7 +237,7 @@ def _promoting_coerce(
                 if type(first) is float:
                     return (Scalar(number_as(first, dtype), SCALARS[dtype]), second), NO_PARAMS
         known = [arg if hasattr(arg, "aval") else value_or_number(arg) for arg in args]
-        given: list[Any] = [type(arg) if type(arg) in NUMBERS else arg.aval.dtype for arg in known]
+        given: list[Any] = [weak_dtype(arg) for arg in known]
         dtype = resolve(*given)
         return tuple([a if d is dtype else cast(a, dtype) for a, d in zip(known, given)]), {}
 

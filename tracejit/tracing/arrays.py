@@ -26,7 +26,7 @@ class StandIn(Tensor):
     @property  # type: ignore[misc]  # as it is of any object, but for assignment
     def __class__(self) -> type:
         """`isinstance(x, np.ndarray)` is true, as it is of the array; of a number it is not."""
-        return self.aval.dtype.numpy.type if _is_number(self) else np.ndarray
+        return self.aval.dtype.numpy.type if is_number(self) else np.ndarray
 
     @property
     def dtype(self) -> Any:
@@ -76,7 +76,7 @@ class StandIn(Tensor):
 
     def __hash__(self) -> int:
         """A number's is that of its value, so that it finds its place in dicts; an array has none."""
-        if not _is_number(self):
+        if not is_number(self):
             raise TypeError("unhashable type: 'numpy.ndarray'")
         return hash(Tensor.item(self))
 
@@ -140,10 +140,10 @@ def _real(stand_in: StandIn) -> np.ndarray:
 def _shown(stand_in: StandIn) -> Any:
     """The array, or the NumPy number, that the user takes it for."""
     array = _real(stand_in)
-    return array[()] if _is_number(stand_in) else array
+    return array[()] if is_number(stand_in) else array
 
 
-def _is_number(stand_in: StandIn) -> bool:
+def is_number(stand_in: StandIn) -> bool:
     """Whether NumPy has a scalar there: a result of no dimensions, unlike an argument or a view."""
     buffer = stand_in.storage.buffer
     is_argument = buffer is not None and buffer.foreign
@@ -186,7 +186,7 @@ def _in_place(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
     operator = f"__{name[3:]}"
 
     def method(self: StandIn, *args: Any) -> Any:
-        if _is_number(self):  # `+=` makes another one
+        if is_number(self):  # `+=` makes another one
             return getattr(self, operator)(*args)
         return ours(self, *args)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 from collections.abc import Callable
 from types import MethodType, NoneType
@@ -15,6 +16,8 @@ from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.closed import Sealed, are_plain, is_closed, lie_apart
 from tracejit.tracing.gradients import remember
 from tracejit.tracing.programs import Programs
+from tracejit.tracing.replay.engine import Replays
+from tracejit.tracing.replay.tree import MISS
 from tracejit.tracing.session import is_recording, recording
 from tracejit.tracing.verify import verified
 
@@ -31,6 +34,11 @@ class Compiled:
         self.function = function
         self.programs = Programs(fastmath=fastmath)
         self.gradients = Programs(fastmath=fastmath)
+        self.replays = Replays(
+            function,
+            self.programs,
+            getattr(function, "__qualname__", type(function).__qualname__),
+        )
         self.calls = {"replay": 0, "record": 0, "eager": 0}
         self.divergences: list[str] = []
         self.copies_arrays = False
@@ -40,21 +48,39 @@ class Compiled:
         self._is_made = True
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if self._may_replay():
+            result = self.replays.tree.replay(args, kwargs)
+            if result is not MISS:
+                self.calls["replay"] += 1
+                self.replays.replayed()
+                return result
         if not kwargs and all(type(arg) in _NO_ARRAYS for arg in args):
-            return self._run(args, kwargs, None)
+            return self._run(args, kwargs, None, (args, kwargs))
         arrays = Arrays()
+        given = args, kwargs
         try:
             args = tuple(map(arrays.enter, args))
             kwargs = {name: arrays.enter(value) for name, value in kwargs.items()}
-            result = self._run(args, kwargs, arrays)
+            result = self._run(args, kwargs, arrays, given)
             return arrays.leave(result) if arrays else result
         finally:
             if arrays:
                 arrays.restore()
 
-    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays | None) -> Any:
+    def _run(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        arrays: Arrays | None,
+        given: tuple[tuple[Any, ...], dict[str, Any]],
+    ) -> Any:
         if self._is_verified_call():
             return verified(self, args, kwargs)
+        if self._may_replay() and self.replays.wants_recording():
+            arrays = Arrays() if arrays is None else arrays
+            result = self.replays.record(*given, arrays)
+            remember(result, self.gradients)
+            return result
         if arrays and self._is_alone(args, kwargs, arrays):
             with Sealed(arrays.storages), recording(self.programs):
                 return self.function(*args, **kwargs)
@@ -64,6 +90,10 @@ class Compiled:
             result = self.function(*args, **kwargs)
         remember(result, self.gradients)
         return result
+
+    def _may_replay(self) -> bool:
+        """Whether nobody watches Python run: neither a recording that this call joins nor a debugger."""
+        return not self._verify and not is_recording() and sys.gettrace() is None
 
     def _is_alone(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays) -> bool:
         """Whether nobody else can read or write the arrays while the function runs."""

@@ -17,7 +17,7 @@ from tracejit.storage import Storage
 from tracejit.tensor import Tensor, make, view_of
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.trace import Step
-from tracejit.tracing.tracer import Tracer, is_exposed
+from tracejit.tracing.tracer import Tracer
 
 
 class Recorder(Tracer):
@@ -46,7 +46,8 @@ class Recorder(Tracer):
             if recipe is View and (view := view_of(args[0], op, params)) is not None:
                 return view
             if recipe in (Gather, ScatterAdd):  # they can fail: here, not when they run
-                check_indices(op, args[0], args[1], params["axis"])
+                axis = params["axis"]
+                self._check_indices(op, args[1], axis, args[0].aval.sizes[axis])
         try:
             with self._lock:
                 tensor = self._result(self.step(op, [self.place_of(arg) for arg in args], params))
@@ -56,6 +57,9 @@ class Recorder(Tracer):
         except _Elsewhere as found:
             found.storage.realize()
             return self.bind(op, args, params)
+
+    def _check_indices(self, op: Op, indices: Tensor, axis: int, extent: int) -> None:
+        check_indices(op, indices, axis, extent)
 
     def again(self, op: Op, args: tuple[Any, ...]) -> Tensor | None:
         """The result of an op that has stood here before, on whole values and at most one Python float.
@@ -110,7 +114,7 @@ class Recorder(Tracer):
 
     def assign(self, target: Tensor, value: Tensor) -> None:
         storage = target.storage
-        if is_exposed(storage):
+        if self._is_exposed(storage):
             # Others may look at the memory as soon as this statement is done.
             self._cut("memory that is shared with NumPy is written")
             dispatch.below(self).assign(target, value)
@@ -176,6 +180,7 @@ class Recorder(Tracer):
         effects = tuple([(target, storage.pending[1]) for storage, target in written.items()])  # type: ignore[index]
         program = self._programs.ending(self._last, (outputs, effects), self._part)
         self._part += 1
+        self.last_program = program
         buffers = program.executable.run(self._addresses, self._scalars)
         for storage, buffer in zip(fresh, buffers, strict=True):
             storage.buffer = buffer

@@ -61,6 +61,10 @@ class Tracer(ABC):
     def _memory(self, storage: Storage) -> Buffer:
         """Where a program finds the content of a storage that has no place."""
 
+    def _is_exposed(self, storage: Storage) -> bool:
+        """Whether the memory may change at any time, and every write must be seen at once."""
+        return is_exposed(storage)
+
     def place_of(self, value: Any) -> int:
         """Where in the trace `value`, as it is now, stands."""
         if type(value) is Scalar:
@@ -127,7 +131,7 @@ class Tracer(ABC):
     def _input(self, tensor: Any) -> int:
         """A tensor whose memory holds its value."""
         storage = tensor.storage
-        if storage.escaped and is_exposed(storage):
+        if storage.escaped and self._is_exposed(storage):
             return self._copy(tensor)
         key = storage if tensor.origin is None else (storage, tensor.layout)
         place = self._inputs.get(key)

@@ -1,0 +1,154 @@
+"""Rules for control flow, which stays as it is, and for functions inside the function."""
+
+from __future__ import annotations
+
+import ast
+
+from tracejit.tracing.instrument.bound import unbound_somewhere
+from tracejit.tracing.instrument.patterns import Patterns
+from tracejit.tracing.instrument.rewriter import hook_method, load, store
+from tracejit.tracing.instrument.scopes import Scopes, function_scope, parameters, stored
+from tracejit.tracing.instrument.stores import assigned
+
+
+class Statements(Patterns):
+    def __init__(self, scopes: Scopes, file: str, keeps_annotations: bool) -> None:
+        super().__init__(scopes, file)
+        self._keeps_annotations = keeps_annotations
+        self._unbound: set[str] = set()
+        self._loops = 0
+
+    def rewrite(self, function: ast.FunctionDef | ast.Lambda) -> None:
+        """Puts hooks into the body of the outermost function; the rest of it is not its code."""
+        self._unbound = unbound_somewhere(function)
+        self._body(function)
+
+    # Control flow
+
+    def visit_If(self, node: ast.If) -> ast.stmt:
+        node.test = self.test(node.test)
+        node.body, node.orelse = self.block(node.body), self.block(node.orelse)
+        return node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
+        node.test = self.test(node.test)
+        node.msg = node.msg and self.visit(node.msg)
+        return node
+
+    def visit_While(self, node: ast.While) -> ast.stmt:
+        """`while test: ...` becomes `while True: head; if not test: break; ...`, so that the head comes before the test."""
+        if node.orelse:
+            node.test = self.test(node.test)
+            node.body, node.orelse = self.block(node.body), self.block(node.orelse)
+            return node
+        head = [self._loop_head(node)]
+        if not isinstance(node.test, ast.Constant):
+            at = node.test
+            leave = ast.If(ast.UnaryOp(ast.Not(), self.test(node.test)), [ast.Break()], [])
+            head.append(ast.copy_location(leave, at))
+            node.test = ast.copy_location(ast.Constant(True), at)
+        node.body = [*head, *self.block(node.body)]
+        return node
+
+    def _loop_head(self, node: ast.While) -> ast.stmt:
+        own = self.scopes.innermost.local - self._unbound
+        names = sorted(own & self.bound)
+        self._loops += 1
+        values = ast.Tuple(list(map(load, names)), ast.Load())
+        text = ast.Constant(" ".join(map(self.scopes.mangled, names)))
+        head = self.hook(node.test, "loop_head", ast.Constant(self._loops), text, values)
+        if not names:
+            return ast.copy_location(ast.Expr(head), node.test)
+        targets = ast.Tuple(list(map(store, names)), ast.Store())
+        return assigned(ast.copy_location(targets, node.test), head)
+
+    def visit_For(self, node: ast.For) -> ast.stmt:
+        stores: list[ast.stmt] = []
+        hook, bound = "iterate", stored(node.target)
+        if isinstance(node.target, ast.Tuple | ast.List) and self.is_native(node.target):
+            hook = "iterate_unpacked"
+        elif not self.is_native(node.target):
+            node.target, stores = self._by_way_of_a_temporary(node.target)
+        node.iter = self.hook(node.iter, hook, self.visit(node.iter))
+        node.body = [*stores, *self.block(node.body, bound)]
+        node.orelse = self.block(node.orelse)
+        return node
+
+    def _by_way_of_a_temporary(self, target: ast.expr) -> tuple[ast.expr, list[ast.stmt]]:
+        name = self.temporary()
+        return ast.copy_location(store(name), target), self.assign(target, load(name))
+
+    def visit_With(self, node: ast.With) -> ast.stmt:
+        """`with a as x, b as y` becomes one statement inside the other where `x` is stored by a hook, between `a` and `b`."""
+        first, *others = node.items
+        first.context_expr = self.hook(
+            first.context_expr, "context", self.visit(first.context_expr)
+        )
+        stores: list[ast.stmt] = []
+        bound: set[str] = set()
+        if target := first.optional_vars:
+            bound = stored(target)
+            if not self.is_local_name(target):
+                first.optional_vars, stores = self._by_way_of_a_temporary(target)
+        inner = [ast.copy_location(ast.With(others, node.body), node)] if others else node.body
+        node.items = [first]
+        node.body = [*stores, *self.block(inner, bound)]
+        return node
+
+    def visit_Raise(self, node: ast.Raise) -> ast.stmt:
+        node.exc = node.exc and self.hook(node.exc, "raised", self.visit(node.exc))
+        node.cause = node.cause and self.hook(node.cause, "raised", self.visit(node.cause))
+        return node
+
+    def visit_Try(self, node: ast.Try) -> ast.stmt:
+        node.body = self.block(node.body)
+        node.handlers = list(map(self.visit, node.handlers))
+        node.orelse, node.finalbody = self.block(node.orelse), self.block(node.finalbody)
+        return node
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.ExceptHandler:
+        if node.name and not self.is_local(node.name):
+            raise self.refusal(node, f"except ... as {node.name}, a name from outside")
+        node.type = node.type and self.hook(node.type, "exception_class", self.visit(node.type))
+        node.body = self.block(node.body)
+        return node
+
+    # Functions inside the function
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
+        self._signature(node.args)
+        self._body(node)
+        return self.hook(node, "made_function", node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> list[ast.stmt]:
+        if getattr(node, "type_params", None):
+            raise self.refusal(node, "a function with type parameters")
+        decorators: list[ast.expr] = [
+            self.hook(decorator, "callee", self.visit(decorator))
+            for decorator in node.decorator_list
+        ]
+        node.decorator_list = [*decorators, hook_method("made_function", node)]
+        self._signature(node.args)
+        if node.returns and not self._keeps_annotations:
+            node.returns = self.visit(node.returns)
+        self._body(node)
+        return [node, *self.written(node.name, node)]
+
+    def _signature(self, arguments: ast.arguments) -> None:
+        """Defaults and annotations, which belong to the function around."""
+        arguments.defaults = list(map(self.visit, arguments.defaults))
+        arguments.kw_defaults = [
+            default and self.visit(default) for default in arguments.kw_defaults
+        ]
+        if not self._keeps_annotations:
+            for parameter in parameters(arguments):
+                parameter.annotation = parameter.annotation and self.visit(parameter.annotation)
+
+    def _body(self, function: ast.FunctionDef | ast.Lambda) -> None:
+        before, self.bound = self.bound, {each.arg for each in parameters(function.args)}
+        with self.scopes.inside(function_scope(function)):
+            if isinstance(function, ast.Lambda):
+                function.body = self.visit(function.body)
+            else:
+                function.body = self.block(function.body)
+        self.bound = before

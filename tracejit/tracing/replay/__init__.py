@@ -1,0 +1,1 @@
+"""Replay without Python: what a recorded call depends on, guards that check it, and the programs that do what it did."""

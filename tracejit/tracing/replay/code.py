@@ -1,0 +1,98 @@
+"""Writing the Python text of guards, runs and commits: constants by name, each source read once."""
+
+from __future__ import annotations
+
+import math
+from types import CodeType
+from typing import Any
+
+from tracejit.symbols import SYMBOLS
+from tracejit.tracing.replay.sources import Source
+
+
+class Pool:
+    """The objects that generated code refers to, by names that stay the same for one tree."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, Any] = {}
+        self._known: dict[int, str] = {}
+
+    def name(self, value: Any) -> str:
+        found = self._known.get(id(value))
+        if found is None:
+            found = self._known[id(value)] = f"K{len(self.names)}"
+            self.names[found] = value  # held, so that its id stays its own
+        return found
+
+    def literal(self, value: Any) -> str:
+        """Text for a constant, or for the slot of a symbol."""
+        kind = type(value)
+        if kind in SYMBOLS:
+            return f"E[{value.slot}]"
+        if kind in (int, bool, type(None), str) or (kind is float and math.isfinite(value)):
+            return repr(value)
+        if kind is tuple:
+            return f"({''.join(f'{self.literal(part)}, ' for part in value)})"
+        if kind is slice:
+            parts = (value.start, value.stop, value.step)
+            return f"slice({', '.join(map(self.literal, parts))})"
+        return self.name(value)
+
+
+class Writer:
+    """Lines of one function; `argument 0.lr` read twice is one variable."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.lines: list[str] = []
+        self._variables: dict[tuple[Any, ...], str] = {}
+
+    def read(self, source: Source) -> str:
+        """The variable that holds what stands at `source`."""
+        found = self._variables.get(source.identity)
+        if found is None:
+            expression = self._expression(source)
+            if source.step == "constant":
+                found = expression
+            else:
+                found = f"s{len(self._variables)}"
+                self.lines.append(f"{found} = {expression}")
+            self._variables[source.identity] = found
+        return found
+
+    def add(self, line: str) -> None:
+        self.lines.append(line)
+
+    def variable(self, expression: str) -> str:
+        """A new variable that holds `expression`."""
+        name = f"v{len(self._variables)}"
+        self._variables[(name,)] = name
+        self.lines.append(f"{name} = {expression}")
+        return name
+
+    def _expression(self, source: Source) -> str:
+        match source.step:
+            case "argument":
+                return f"args[{source.name}]"
+            case "keyword":
+                return f"kwargs[{source.name!r}]"
+            case "constant":
+                return self.pool.name(source.name)
+        assert source.parent is not None
+        parent = self.read(source.parent)
+        if source.step == "attribute":
+            return f"{parent}.{source.name}"
+        key = source.name
+        return f"{parent}[{self.read(key) if isinstance(key, Source) else self.pool.literal(key)}]"
+
+
+def function_of(
+    name: str, parameters: str, lines: list[str], pool: Pool, label: str
+) -> tuple[Any, CodeType]:
+    """The function of these lines."""
+    text = f"def {name}({parameters}):\n " + "\n ".join(lines or ["pass"])
+    code = compile(text, label, "exec")
+    namespace = dict(pool.names)
+    exec(code, namespace)
+    made = namespace[name]
+    return made, made.__code__

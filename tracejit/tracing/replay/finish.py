@@ -1,0 +1,245 @@
+"""The end of a recorded call: late guards, effects and the result as code, and the path's place in the tree."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from tracejit.storage import Storage
+from tracejit.symbols import SYMBOLS, concrete
+from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.code import Writer
+from tracejit.tracing.replay.memory import note_writes, settle
+from tracejit.tracing.replay.recording import EffectOf, Recording
+from tracejit.tracing.replay.sources import Source
+from tracejit.tracing.replay.templates import Irreproducible, Template
+from tracejit.tracing.replay.tree import Tree, _last_risk
+
+ONE_VALUE = frozenset({"attribute", "gradient", "class attribute", "item", "cell"})
+"""Kinds of effects of which only the last counts."""
+
+
+def finish(recording: Recording, tree: Tree, result: Any) -> None:
+    """Adds the call to the tree, or ends the recording with the reason why it cannot be replayed."""
+    try:
+        _guard_memory(recording)
+        _guard_objects(recording)
+        body = _commit_lines(recording, tree, result)
+    except Irreproducible as reason:
+        recording.deny(str(reason))
+        return
+    if not recording.live:
+        return
+    if not tree.add(recording.segments, recording.jumps, body, recording.slots + 1):
+        recording.deny("there are too many variants of the call")
+
+
+def _guard_memory(recording: Recording) -> None:
+    """Memory that is written is apart from all other memory that is used."""
+    storages = recording.outside_storages
+    written = [s for s in storages if _is_written(recording, s)]
+    if not written or len(storages) < 2:
+        return
+    ordered = [*written, *(s for s in storages if s not in written)]
+    names = tuple(str(recording.tensor_sources[storage]) for storage in written)
+    slots = tuple(storages[storage] for storage in ordered)
+    recording.guard(g.MemoryApart(slots, len(written), names))
+
+
+def _written_slots(recording: Recording) -> set[int]:
+    return {slot for segment in recording.segments for _, slot in segment.writes()}
+
+
+def _is_written(recording: Recording, storage: Storage) -> bool:
+    return recording.outside_storages[storage] in _written_slots(recording)
+
+
+def _guard_objects(recording: Recording) -> None:
+    """Objects that are written are reached in no other way: among those of a type, all sources lead to different ones."""
+    targets = {
+        effect.source.identity for effect in recording.effects if effect.kind != "class attribute"
+    }
+    targets |= {recording.outside[key].identity for key in recording.taken}
+    by_type: dict[type, list[Source]] = {}
+    written: set[type] = set()
+    for key, source in recording.outside.items():
+        value = recording.held(key)
+        if value is None or source.step == "constant":
+            continue
+        by_type.setdefault(type(value), []).append(source)
+        if source.identity in targets:
+            written.add(type(value))
+    for kind in written:
+        if len(by_type[kind]) > 1:
+            recording.guard(g.AllDistinct(tuple(by_type[kind])))
+
+
+# The code of a commit
+
+
+def _commit_lines(recording: Recording, tree: Tree, result: Any) -> list[str]:
+    writer = Writer(tree.pool)
+    template = Template(recording, writer)
+    effects = _lasting(recording)
+    targets = [writer.read(effect.source) for effect in effects]
+    contents = {
+        key: writer.read(recording.outside[key]) for key in recording.taken
+    }
+    _memory_lines(recording, writer)
+    values = [_built(template, effect) for effect in effects]
+    fillings = {key: _filling(template, writer, container) for key, container in recording.taken.items()}
+    built = template.build(result)
+    for effect, target, value in zip(effects, targets, values):
+        writer.add(_effect_line(writer, effect, target, value))
+    for key, (filled, container) in fillings.items():
+        _refill(writer, contents[key], filled, container)
+    return [*writer.lines, f"return {built}"]
+
+
+def _lasting(recording: Recording) -> list[EffectOf]:
+    """The effects, of several writes to one place the last; those to containers that were taken over are in their content."""
+    taken = {recording.outside[key].identity for key in recording.taken}
+    last: dict[Any, EffectOf] = {}
+    deleted = {
+        (effect.source.identity, effect.name)
+        for effect in recording.effects
+        if effect.kind == "no attribute"
+    }
+    for place, effect in enumerate(recording.effects):
+        if effect.source.identity in taken and effect.kind in ("item", "append"):
+            continue
+        name = effect.name.identity if isinstance(effect.name, Source) else effect.name
+        is_single = effect.kind in ONE_VALUE and (effect.source.identity, name) not in deleted
+        key = (effect.source.identity, type(name), name) if is_single else (place,)
+        last[key] = effect  # a dict keeps the place of the first
+    return list(last.values())
+
+
+def _memory_lines(recording: Recording, writer: Writer) -> None:
+    """Copies of memory become the originals' content; the tape learns of every write."""
+    copied = _copied_slots(recording)
+    pool = writer.pool
+    for storage, slot in recording.outside_storages.items():
+        if storage in recording.array_storages:
+            continue
+        count = storage.version - recording.versions[storage]
+        if not count and slot not in copied:
+            continue
+        found = writer.read(recording.tensor_sources[storage].attribute("storage"))
+        if slot in copied:
+            writer.add(f"{pool.name(settle)}({found}, E[{slot}])")
+        if count:
+            writer.add(f"{pool.name(note_writes)}({found}, {count}, {pool.name(storage.written)})")
+
+
+def _copied_slots(recording: Recording) -> set[int]:
+    """Slots of outside memory whose writes went to a copy, at least at first: from then on all do."""
+    copied: set[int] = set()
+    last = recording.segments[-1]
+    for segment in recording.segments:
+        risk = _last_risk(segment) if segment is last else len(segment.instructions)
+        copied |= {slot for place, slot in segment.writes() if place < risk}
+    return copied
+
+
+def _built(template: Template, effect: EffectOf) -> str:
+    if effect.kind == "print":
+        return "".join(f"{template.build(value)}, " for value in effect.value)
+    return "" if effect.kind == "no attribute" else template.build(effect.value)
+
+
+def _effect_line(writer: Writer, effect: EffectOf, target: str, value: str) -> str:
+    pool = writer.pool
+    match effect.kind:
+        case "attribute":
+            return f"{pool.name(object.__setattr__)}({target}, {effect.name!r}, {value})"
+        case "gradient":
+            return f"{target}.grad = {value}"
+        case "class attribute":
+            return f"{pool.name(setattr)}({target}, {effect.name!r}, {value})"
+        case "item":
+            key = effect.name
+            name = writer.read(key) if isinstance(key, Source) else pool.literal(key)
+            return f"{target}[{name}] = {value}"
+        case "append":
+            return f"{target}.append({value})"
+        case "cell":
+            return f"{target}.cell_contents = {value}"
+        case "no attribute":
+            return f"{target}.__dict__.pop({effect.name!r}, None)"
+        case "print":
+            options = "".join(f"{name}={text!r}, " for name, text in effect.name)
+            return f"{pool.name(print)}({value}{options})"
+    raise AssertionError(effect.kind)
+
+
+def _filling(template: Template, writer: Writer, container: Any) -> tuple[str, Any]:
+    """A new container with what the old one is to hold."""
+    filled = writer.variable(f"{writer.pool.name(type(container))}()")
+    template.fill(filled, container)
+    return filled, container
+
+
+def _refill(writer: Writer, target: str, filled: str, container: Any) -> None:
+    if type(container) is list:
+        writer.add(f"{target}[:] = {filled}")
+        return
+    writer.add(f"{target}.clear()")
+    writer.add(f"{target}.{'extend' if type(container) is deque else 'update'}({filled})")
+
+
+# Numbers that went into real state while the call was recorded
+
+
+def without_symbols(recording: Recording, result: Any) -> Any:
+    """`result`, and all that the call has written, with plain numbers in the place of symbols."""
+    if not recording.symbols:
+        return result
+    seen: dict[int, Any] = {}
+    for effect in recording.effects:
+        plain(effect.value, seen)
+    for container in recording.taken.values():
+        plain(container, seen)
+    for key in list(recording.made):
+        held = recording.made_object(key)
+        if held is not None:
+            plain(held, seen)
+    return plain(result, seen)
+
+
+def plain(value: Any, seen: dict[int, Any]) -> Any:
+    """`value` with plain numbers: containers and objects are changed in place, tuples made anew."""
+    kind = type(value)
+    if kind in SYMBOLS:
+        return concrete(value)
+    if id(value) in seen:
+        return seen[id(value)]
+    if kind is tuple:
+        parts = tuple(plain(part, seen) for part in value)
+        return parts if any(a is not b for a, b in zip(parts, value)) else value
+    seen[id(value)] = value
+    if kind in (list, deque):
+        for place, part in enumerate(value):
+            _replace(value, place, part, seen)
+    elif kind is dict:
+        for key, part in list(value.items()):
+            _replace(value, key, part, seen)
+    elif kind.__module__ != "builtins" and type(getattr(value, "__dict__", None)) is dict:
+        names = value.__dict__
+        for name, part in list(names.items()):
+            _replace(names, name, part, seen)
+    for cell in getattr(value, "__closure__", None) or ():
+        try:
+            content = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+        new = plain(content, seen)
+        if new is not content:
+            cell.cell_contents = new
+    return value
+
+
+def _replace(container: Any, key: Any, part: Any, seen: dict[int, Any]) -> None:
+    new = plain(part, seen)
+    if new is not part:
+        container[key] = new

@@ -1,0 +1,399 @@
+"""Calls: Python functions are instrumented in turn, the library's are leaves, C functions come from a list; the rest is denied."""
+
+from __future__ import annotations
+
+import functools
+import io
+import sys
+from collections.abc import Callable
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any
+
+import numpy as np
+
+from tracejit.autograd import engine
+from tracejit.indexing import check_labels
+from tracejit.ir.aval import Aval
+from tracejit.ops.op import Op
+from tracejit.random import Generator
+from tracejit.symbols import KINDS, SYMBOLS, concrete, settled
+from tracejit.tensor import Tensor
+from tracejit.tracing.arrays import StandIn
+from tracejit.tracing.instrument import NotInstrumentable, instrumented, is_instrumented
+from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.current import recorder_of
+from tracejit.tracing.replay.hooks import attributes, containers, library, natives
+from tracejit.tracing.replay.hooks.attributes import found_on
+from tracejit.tracing.replay.iterators import ITERATORS
+from tracejit.tracing.replay.recording import ATOMS, NUMPY_FUNCTION, Recording
+from tracejit.tracing.replay.sources import constant
+
+Call = Callable[[Any], Any]
+NATIVE = (BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, MethodDescriptorType)
+
+
+def callee(hooks: Any, recording: Recording, function: Any) -> Any:
+    """What is called in the place of `function`."""
+    kind = type(function)
+    if kind is FunctionType:
+        return _of_python(hooks, recording, function)
+    if kind is MethodType:
+        return _of_method(hooks, recording, function)
+    if isinstance(function, Op):
+        return library.leaf(recording, function)
+    if kind.__name__ == "Compiled" and library.is_library(kind):
+        return hooks.callee(function.function)
+    if isinstance(function, type):
+        return _construct(hooks, recording, function)
+    if kind is functools.partial:
+        return _partial(hooks, recording, function)
+    if isinstance(function, np.ufunc) or kind is NUMPY_FUNCTION:
+        return library.numpy_leaf(recording, function)
+    if isinstance(function, NATIVE):
+        return _native(hooks, recording, function)
+    method = found_on(kind, "__call__")
+    if type(method) is FunctionType:
+        recording.class_has(kind, "__call__")
+        return MethodType(hooks.callee(method), function)
+    return _unknown(recording, function)
+
+
+def _unknown(recording: Recording, function: Any) -> Any:
+    module = getattr(function, "__module__", None) or ""
+    name = getattr(function, "__qualname__", type(function).__name__)
+    recording.deny(f"call of {f'{module}.' if module else ''}{name}, which is not known to be pure")
+    return function
+
+
+def _of_python(hooks: Any, recording: Recording, function: FunctionType) -> Any:
+    if is_instrumented(function.__code__):
+        if recording.is_made(function):
+            return function
+        recording.deny(f"{function.__qualname__} was made during an earlier recording")
+        return function
+    if function is check_labels:
+        return lambda name, labels, count: _check_labels(recording, name, labels, count)
+    if function is engine.grad:
+        return functools.partial(library.gradients, recording)
+    if library.is_library(function) and not library.in_modules(function, library.LIKE_USER_CODE):
+        if library.in_modules(function, library.LEAVES):
+            return library.leaf(recording, function)
+        return _unknown(recording, function)
+    if library.is_numpy(function):
+        return library.numpy_leaf(recording, function)
+    recording.function(function)
+    try:
+        return instrumented(function, hooks)
+    except NotInstrumentable as refusal:
+        recording.deny(f"call of {function.__module__}.{function.__qualname__}: {refusal}")
+        return function
+
+
+def _check_labels(recording: Recording, name: str, labels: Any, count: int) -> None:
+    if recording.live and isinstance(labels, Tensor):
+        recorder_of(recording).check(check_labels, (name,), labels, (settled(count),))
+    else:
+        check_labels(name, labels, concrete(count))
+
+
+def _of_method(hooks: Any, recording: Recording, method: MethodType) -> Any:
+    owner = method.__self__
+    if isinstance(owner, Tensor) or type(owner) is StandIn:
+        return library.method_leaf(recording, method)
+    if isinstance(owner, Generator):
+        return library.generator_leaf(recording, method)
+    source = recording.outside.get(id(method))
+    if source is not None:
+        recording.read(source.attribute("__self__"), owner)
+        recording.read(source.attribute("__func__"), method.__func__)
+    return MethodType(hooks.callee(method.__func__), owner)
+
+
+def _partial(hooks: Any, recording: Recording, partial: functools.partial[Any]) -> Any:
+    source = recording.outside.get(id(partial))
+    args, kwargs = partial.args, partial.keywords
+    if source is not None:
+        recording.read(source.attribute("func"), partial.func)
+        fixed, named = source.attribute("args"), source.attribute("keywords")
+        recording.once(("partial", source.identity), g.LengthIs(fixed, len(args)))
+        recording.once(("named", source.identity), g.KeysAre(named, tuple(kwargs)))
+        args = tuple(recording.read(fixed.item(i), value) for i, value in enumerate(args))
+        kwargs = {key: recording.read(named.item(key), value) for key, value in kwargs.items()}
+    function = hooks.callee(partial.func)
+    return lambda *more, **others: function(*args, *more, **{**kwargs, **others})
+
+
+# C functions
+
+
+def _native(hooks: Any, recording: Recording, function: Any) -> Any:
+    name = function.__name__
+    special = _SPECIAL.get(function) if _is_hashable(function) else None
+    if special is not None:
+        return functools.partial(special, hooks, recording)
+    if natives.is_pure(function):
+        return natives.call_native(recording, function, hooks.callee)
+    owner = getattr(function, "__self__", None)
+    if name == "__setattr__" and type(function) is MethodWrapperType:
+        return lambda name, value: attributes.write_plainly(
+            recording, value, owner, name, hooks.callee
+        )
+    if name == "__init__" and (type(function) is MethodWrapperType or function is object.__init__):
+        return function if _is_plain_init(function) else _unknown(recording, function)
+    if owner is not None and not isinstance(owner, ModuleType | type):
+        return _method_of_builtin(hooks, recording, function, owner, name)
+    if library.is_numpy(function):
+        return library.numpy_leaf(recording, function)
+    if isinstance(function, MethodDescriptorType) and function.__objclass__ in containers.CONTAINERS:
+        return lambda owner, *args, **kwargs: hooks.callee(getattr(owner, name))(*args, **kwargs)
+    return _unknown(recording, function)
+
+
+def _is_plain_init(function: Any) -> bool:
+    return function is object.__init__ or type(function.__self__).__init__ in (
+        object.__init__,
+        getattr(type(function.__self__), "__init__", None),
+    )
+
+
+def _is_hashable(function: Any) -> bool:
+    try:
+        hash(function)
+    except TypeError:
+        return False
+    return True
+
+
+def _method_of_builtin(hooks: Any, recording: Recording, method: Any, owner: Any, name: str) -> Any:
+    kind = type(owner)
+    if isinstance(owner, Tensor) or kind is StandIn:
+        return library.method_leaf(recording, method)
+    if kind in containers.CONTAINERS or kind in ATOMS or kind in SYMBOLS:
+        return natives.call_method(recording, method, owner, name, hooks.callee)
+    if kind in ITERATORS and not recording.is_outside(owner):
+        recording.changes += 1
+        return method
+    if isinstance(owner, tuple) and hasattr(owner, "_fields"):
+        containers.expand(recording, owner)
+        return natives.call_method(recording, method, owner, name, hooks.callee)
+    if isinstance(owner, BaseException):
+        return method
+    return _unknown(recording, method)
+
+
+def _getattr(hooks: Any, recording: Recording, target: Any, name: str, *default: Any) -> Any:
+    try:
+        return hooks.read_attribute(target, name)
+    except AttributeError:
+        if default:
+            return default[0]
+        raise
+
+
+def _hasattr(hooks: Any, recording: Recording, target: Any, name: str) -> bool:
+    return _getattr(hooks, recording, target, name, g.MISSING) is not g.MISSING
+
+
+def _setattr(hooks: Any, recording: Recording, target: Any, name: str, value: Any) -> None:
+    hooks.write_attribute(value, target, name)
+
+
+def _delattr(hooks: Any, recording: Recording, target: Any, name: str) -> None:
+    hooks.delete_attribute(target, name)
+
+
+def _plain_setattr(hooks: Any, recording: Recording, target: Any, name: str, value: Any) -> None:
+    if recording.live:
+        attributes.write_plainly(recording, value, target, name, hooks.callee)
+    else:
+        object.__setattr__(target, name, concrete(value))
+
+
+def _len(hooks: Any, recording: Recording, value: Any) -> int:
+    if recording.live and containers.is_container(value):
+        if not containers.is_known(recording, value):
+            if id(value) in recording.written:
+                containers.take_over(recording, value)
+            else:
+                source = recording.outside[id(value)]
+                recording.once(("whole length", source.identity), g.LengthIs(source, len(value)))
+    elif recording.live and type(value) not in ATOMS and not isinstance(value, Tensor) and type(value) is not StandIn:
+        method = found_on(type(value), "__len__")
+        recording.class_has(type(value), "__len__")
+        if type(method) is FunctionType:
+            return int(settled(hooks.callee(MethodType(method, value))()))
+        if type(value) not in ITERATORS or recording.is_outside(value):
+            recording.deny(f"len of a {type(value).__name__}")
+    return len(value)
+
+
+def _print(hooks: Any, recording: Recording, *args: Any, **kwargs: Any) -> None:
+    """Text on an ordinary standard output is an effect, in its place among the others."""
+    stream = sys.stdout
+    writer = found_on(type(stream), "write")
+    ordinary = isinstance(stream, io.TextIOWrapper | io.StringIO) and type(writer) is MethodDescriptorType
+    plain = all(map(_is_printable, args)) and all(
+        name in ("sep", "end") and type(value) in (str, type(None)) for name, value in kwargs.items()
+    )
+    if recording.live and ordinary and plain:
+        source = constant(sys.__dict__, "sys").item("stdout")
+        recording.once(("printed", source.identity), g.TypeIs(source, type(stream)))
+        recording.effect("print", source, tuple(kwargs.items()), args)
+        with recording.allowed():
+            print(*map(concrete, args), **kwargs)
+        return
+    recording.deny("print writes to a stream of its own, or shows more than numbers, text and tensors")
+    print(*map(concrete, args), **kwargs)
+
+
+def _is_printable(value: Any) -> bool:
+    kind = type(value)
+    return kind in (str, int, float, bool, type(None)) or kind in SYMBOLS or kind is Tensor
+
+
+_SPECIAL: dict[Any, Any] = {
+    getattr: _getattr,
+    hasattr: _hasattr,
+    setattr: _setattr,
+    delattr: _delattr,
+    object.__setattr__: _plain_setattr,
+    len: _len,
+    print: _print,
+}
+
+
+# Objects
+
+
+def _construct(hooks: Any, recording: Recording, owner: type) -> Any:
+    if owner in _CONVERSIONS:
+        return functools.partial(_CONVERSIONS[owner], hooks, recording)
+    if natives.is_pure(owner):
+        return natives.call_native(recording, owner, hooks.callee)
+    if issubclass(owner, BaseException):
+        has_own = FunctionType in (type(owner.__init__), type(owner.__new__))
+        if has_own and not library.is_library(owner):
+            recording.deny(f"exception class {owner.__name__} has Python code of its own")
+        return owner
+    if owner is object:
+        return lambda: recording.make(object())
+    if owner in library.CONTEXTS:
+        return lambda: recording.make(owner())
+    if owner is Generator or owner is Tensor:
+        return _made_by_library(recording, owner)
+    if issubclass(owner, np.generic) or owner is np.dtype:
+        return natives.call_native(recording, owner, hooks.callee)
+    if owner in (functools.partial, super, staticmethod, classmethod, property):
+        return owner
+    if owner is Aval or type(owner) not in attributes.METACLASSES and not library.is_library(owner):
+        return _unknown(recording, owner)
+    return _of_class(hooks, recording, owner)
+
+
+def _made_by_library(recording: Recording, owner: type) -> Any:
+    make = library.leaf(recording, owner)
+    return lambda *args, **kwargs: recording.make(make(*args, **kwargs))
+
+
+def _of_class(hooks: Any, recording: Recording, owner: type) -> Any:
+    """An object of a user's class: made natively, its `__init__` run as instrumented code."""
+    recording.class_has(owner, "__init__")
+    recording.class_has(owner, "__new__")
+    if issubclass(owner, tuple) and hasattr(owner, "_fields"):
+        return owner
+    new = found_on(owner, "__new__")
+    new_function = new.__func__ if isinstance(new, staticmethod) else new
+    start = owner.__init__
+    if hasattr(owner, "__del__"):
+        recording.deny(f"class {owner.__name__} has a finalizer")
+    if new_function is object.__new__ and start is object.__init__:
+        return lambda: recording.make(owner())
+    is_own_new = type(new_function) is FunctionType and library.is_library(new_function)
+    if type(start) is not FunctionType or not (new_function is object.__new__ or is_own_new):
+        return _unknown(recording, owner)
+    if start.__code__.co_filename == "<string>":
+        return _dataclass(recording, owner, start)
+
+    def make(*args: Any, **kwargs: Any) -> Any:
+        made = owner.__new__(owner)
+        if recording.live:
+            recording.make(made)
+        hooks.callee(start)(made, *args, **kwargs)
+        return made
+
+    return make
+
+
+def _dataclass(recording: Recording, owner: Any, start: FunctionType) -> Any:
+    fields = owner.__dict__.get("__dataclass_fields__")
+    factories = [f.default_factory for f in (fields or {}).values() if callable(f.default_factory)]
+    plain = (
+        fields is not None
+        and not hasattr(owner, "__post_init__")
+        and all(factory in (list, dict, set) for factory in factories)
+    )
+    if not plain:
+        return _unknown(recording, owner)
+    recording.function(start)
+    return lambda *args, **kwargs: recording.make(owner(*args, **kwargs))
+
+
+def _to_number(kind: type) -> Callable[..., Any]:
+    method = f"__{kind.__name__}__"
+
+    def convert(hooks: Any, recording: Recording, *args: Any) -> Any:
+        (value,) = args if len(args) == 1 else (None,)
+        if isinstance(value, Tensor) or type(value) is StandIn:
+            return library.number_of(recording, value, method)
+        if type(value) in SYMBOLS and recording.live:
+            return value if KINDS[type(value)] is kind else recording.derive(kind, (value,))
+        if value is not None and type(found_on(type(value), method)) is FunctionType:
+            recording.class_has(type(value), method)
+            return hooks.callee(MethodType(found_on(type(value), method), value))()
+        return natives.call_native(recording, kind, hooks.callee)(*args)
+
+    return convert
+
+
+def _bool(hooks: Any, recording: Recording, value: Any = False) -> bool:
+    return bool(hooks.truth(value))
+
+
+def _type(hooks: Any, recording: Recording, *args: Any) -> Any:
+    if len(args) != 1:
+        recording.deny("type() makes a class")
+        return type(*args)
+    (value,) = args
+    if type(value) is StandIn:
+        return value.__class__
+    return KINDS.get(type(value), type(value))
+
+
+def _str(hooks: Any, recording: Recording, *args: Any) -> str:
+    if len(args) == 1 and isinstance(args[0], Tensor):
+        recording.deny("a tensor becomes text")
+        return str(args[0])
+    if len(args) == 1 and type(found_on(type(args[0]), "__str__")) is FunctionType:
+        owner = type(args[0])
+        if not isinstance(args[0], BaseException):
+            recording.class_has(owner, "__str__")
+            return hooks.callee(MethodType(found_on(owner, "__str__"), args[0]))()
+    return natives.call_native(recording, str, hooks.callee)(*args)
+
+
+_CONVERSIONS: dict[type, Any] = {
+    bool: _bool,
+    float: _to_number(float),
+    int: _to_number(int),
+    type: _type,
+    str: _str,
+}
+

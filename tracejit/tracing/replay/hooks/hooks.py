@@ -1,0 +1,328 @@
+"""The one object that instrumented code calls. Where no recording is live, each hook only does what Python would."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+from tracejit.symbols import SYMBOLS, concrete, settled
+from tracejit.tensor import Tensor
+from tracejit.tracing.arrays import StandIn
+from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.current import current, live
+from tracejit.tracing.replay.hooks import (
+    attributes,
+    calls,
+    containers,
+    iteration,
+    library,
+    loops,
+    operators,
+)
+from tracejit.tracing.replay.hooks.attributes import found_on
+from tracejit.tracing.replay.recording import ATOMS
+from tracejit.tracing.replay.sources import constant
+
+SUBSCRIPTED = (list, tuple, dict)
+
+
+class ReplayHooks:
+    """Implements `tracejit.tracing.instrument.hooks.Hooks`."""
+
+    # Variables from outside the function
+
+    def read_global(self, name: str) -> Any:
+        names = sys._getframe(1).f_globals
+        recording = live()
+        if name in names:
+            if recording is None:
+                return names[name]
+            if (id(names), name) in recording.overlay:
+                return recording.overlay[id(names), name]
+            return recording.read(constant(names, "globals").item(name), names[name])
+        return self._builtin(names, name)
+
+    def _builtin(self, names: dict[str, Any], name: str) -> Any:
+        found = names["__builtins__"]
+        builtins = found if type(found) is dict else vars(found)
+        if name not in builtins:
+            raise NameError(f"name {name!r} is not defined")
+        recording = live()
+        if recording is None:
+            return builtins[name]
+        source = constant(names, "globals")
+        recording.once(("in", source.identity, str, name), g.KeyIn(source, name, False))
+        return recording.read(constant(builtins, "builtins").item(name), builtins[name])
+
+    def read_cell(self, read: Callable[[], Any]) -> Any:
+        value = read()
+        recording = live()
+        if recording is None:
+            return value
+        (cell,) = read.__closure__  # type: ignore[attr-defined]  # a lambda
+        if (id(cell), "cell_contents") in recording.overlay:
+            return recording.overlay[id(cell), "cell_contents"]
+        label = read.__code__.co_freevars[0]  # type: ignore[attr-defined]
+        source = constant(cell, f"closure variable {label}").attribute("cell_contents")
+        return recording.read(source, value)
+
+    def wrote_global(self, name: str) -> None:
+        names = sys._getframe(1).f_globals
+        value = names[name]
+        names[name] = concrete(value)
+        if (recording := live()) is not None:
+            recording.overlay[id(names), name] = value
+            recording.effect("item", constant(names, "globals"), name, value)
+
+    def wrote_cell(self, read: Callable[[], Any]) -> None:
+        value = read()
+        (cell,) = read.__closure__  # type: ignore[attr-defined]
+        if (recording := live()) is None:
+            cell.cell_contents = concrete(value)
+            return
+        cell.cell_contents = concrete(value)
+        recording.overlay[id(cell), "cell_contents"] = value
+        recording.effect("cell", constant(cell, "cell"), "cell_contents", value)
+
+    def imported(self, value: Any) -> None:
+        if (recording := live()) is None:
+            return
+        if isinstance(value, ModuleType) and sys.modules.get(value.__name__) is value:
+            recording.read(constant(sys.modules, "modules").item(value.__name__), value)
+        else:
+            recording.deny("a name is imported inside the function")
+
+    # Attributes and items
+
+    def read_attribute(self, owner: Any, name: str) -> Any:
+        recording = live()
+        if recording is None:
+            return getattr(owner, name)
+        return attributes.read_attribute(recording, owner, name, self.callee)
+
+    def write_attribute(self, value: Any, owner: Any, name: str) -> None:
+        recording = live()
+        if recording is None:
+            setattr(owner, name, concrete(value))
+        else:
+            attributes.write_attribute(recording, value, owner, name, self.callee)
+
+    def delete_attribute(self, owner: Any, name: str) -> None:
+        recording = live()
+        if recording is None:
+            delattr(owner, name)
+        else:
+            attributes.delete_attribute(recording, owner, name)
+
+    def read_item(self, owner: Any, key: Any) -> Any:
+        recording = live()
+        if recording is None:
+            return owner[concrete(key)]
+        kind = type(owner)
+        if isinstance(owner, Tensor) or kind is StandIn:
+            return library.leaf(recording, kind.__getitem__)(owner, key)
+        if containers.is_container(owner):
+            return containers.read_item(recording, owner, key)
+        key = containers.plain_key(key)
+        if kind in ATOMS or isinstance(owner, type):
+            return owner[key]
+        return self._call_special(owner, "__getitem__", "an item", key)
+
+    def write_item(self, value: Any, owner: Any, key: Any) -> None:
+        recording = live()
+        if recording is None:
+            owner[concrete(key)] = concrete(value)
+            return
+        kind = type(owner)
+        if isinstance(owner, Tensor) or kind is StandIn:
+            library.leaf(recording, kind.__setitem__)(owner, key, value)
+        elif containers.is_container(owner):
+            containers.write_item(recording, owner, key, value)
+        else:
+            key = containers.plain_key(key)
+            self._call_special(owner, "__setitem__", "an item", key, value)
+
+    def delete_item(self, owner: Any, key: Any) -> None:
+        recording = live()
+        if recording is None:
+            del owner[concrete(key)]
+        elif containers.is_container(owner):
+            containers.delete_item(recording, owner, key)
+        else:
+            self._call_special(owner, "__delitem__", "an item", containers.plain_key(key))
+
+    def _call_special(self, owner: Any, name: str, what: str, *args: Any) -> Any:
+        """A method that syntax calls, of a class of the user's."""
+        kind = type(owner)
+        method = found_on(kind, name)
+        recording = live()
+        if recording is not None:
+            recording.class_has(kind, name)
+        if type(method) is FunctionType:
+            return self.callee(MethodType(method, owner))(*args)
+        if recording is not None:
+            recording.deny(f"{what} of a {kind.__name__}")
+        return getattr(kind, name)(owner, *map(concrete, args))
+
+    # Operators and tests
+
+    def binary(self, op: str, left: Any, right: Any) -> Any:
+        recording = live()
+        if recording is None:
+            return operators.BINARY[op](left, right)
+        return operators.apply(recording, operators.BINARY, op, left, right, self.callee)
+
+    def in_place(self, op: str, left: Any, right: Any) -> Any:
+        recording = live()
+        if recording is None:
+            return operators.IN_PLACE[op](left, right)
+        return operators.apply(recording, operators.IN_PLACE, op, left, right, self.callee)
+
+    def unary(self, op: str, operand: Any) -> Any:
+        recording = live()
+        if recording is None:
+            return operators.UNARY[op](operand)
+        return operators.unary(recording, op, operand, self.callee)
+
+    def compare(self, op: str, left: Any, right: Any) -> Any:
+        recording = live()
+        if recording is None:
+            return _compared(op, left, right)
+        return operators.compare(recording, op, left, right, self.callee)
+
+    def truth(self, value: Any) -> Any:
+        recording = live()
+        return value if recording is None else operators.truth(recording, value, self.callee)
+
+    # What Python reads on its own
+
+    def iterate(self, value: Any) -> Any:
+        recording = live()
+        return value if recording is None else iteration.iterate(recording, value, self.callee)
+
+    def iterate_unpacked(self, value: Iterable[Any]) -> Any:
+        items = self.iterate(value)
+        return items if live() is None else self._unpacked(items)
+
+    def _unpacked(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            yield self.unpack(item)
+
+    def unpack(self, value: Any) -> Any:
+        recording = live()
+        return value if recording is None else iteration.unpack(recording, value, self.callee)
+
+    def key(self, value: Any) -> Any:
+        recording = live()
+        return concrete(value) if recording is None else operators.hash_key(recording, value)
+
+    def formatted(self, value: Any) -> Any:
+        recording = live()
+        if recording is None:
+            return value
+        if type(value) in SYMBOLS:
+            return settled(value)
+        containers.expand(recording, value)
+        plain = type(value) in ATOMS or isinstance(value, BaseException)
+        if not plain and not recording.is_fixed_object(value):
+            recording.deny(f"a {type(value).__name__} becomes text")
+        return value
+
+    def context(self, value: Any) -> Any:
+        recording = live()
+        kind = type(value)
+        if recording is None or kind in library.CONTEXTS:
+            return value
+        enter, leave = found_on(kind, "__enter__"), found_on(kind, "__exit__")
+        if type(enter) is FunctionType and type(leave) is FunctionType:
+            recording.class_has(kind, "__enter__")
+            recording.class_has(kind, "__exit__")
+            return _Context(self, value)
+        recording.deny(f"a context manager of class {kind.__name__}")
+        return value
+
+    def exception_class(self, value: Any) -> Any:
+        recording = live()
+        if recording is not None:
+            containers.expand(recording, value)
+            for owner in value if type(value) is tuple else (value,):
+                if isinstance(owner, type) and type(owner) is not type:
+                    recording.deny("except with a class that decides itself")
+        return value
+
+    def raised(self, value: Any) -> Any:
+        if live() is None or not isinstance(value, type):
+            return value
+        return self.callee(value)()
+
+    def matched(self, value: Any) -> Any:
+        recording = live()
+        if recording is not None:
+            containers.expand(recording, value)
+            if not (type(value) in ATOMS or type(value) in SYMBOLS or containers.is_container(value)):
+                recording.deny(f"a {type(value).__name__} is matched")
+        return settled(value)
+
+    # Calls, functions, loops
+
+    def callee(self, function: Any) -> Any:
+        recording = live()
+        if recording is not None:
+            return calls.callee(self, recording, function)
+        ended = current.recording
+        if ended is None or not ended.symbols or isinstance(function, type) or function is super:
+            return function
+        return _without_symbols(function)
+
+    def made_function(self, function: Callable[..., Any]) -> Any:
+        recording = live()
+        if recording is not None:
+            recording.make(function)
+        return function
+
+    def loop_head(self, number: int, names: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        recording = live()
+        if recording is None:
+            return values
+        return loops.loop_head(recording, sys._getframe(1), number, names.split(), values)
+
+
+HOOKS = ReplayHooks()
+
+
+def _compared(op: str, left: Any, right: Any) -> Any:
+    match op:
+        case "Is":
+            return left is right
+        case "IsNot":
+            return left is not right
+        case "In":
+            return left in right
+        case "NotIn":
+            return left not in right
+    return operators.COMPARISONS[op](left, right)
+
+
+def _without_symbols(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function called with plain numbers: symbols of a recording that has ended mean nothing to others."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*map(concrete, args), **{k: concrete(v) for k, v in kwargs.items()})
+
+    return call
+
+
+class _Context:
+    """A context manager of the user's, entered and left by instrumented code."""
+
+    def __init__(self, hooks: ReplayHooks, manager: Any) -> None:
+        self._hooks = hooks
+        self._manager = manager
+
+    def __enter__(self) -> Any:
+        return self._hooks.callee(MethodType(type(self._manager).__enter__, self._manager))()
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._hooks.callee(MethodType(type(self._manager).__exit__, self._manager))(*error)

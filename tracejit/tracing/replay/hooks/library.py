@@ -1,0 +1,311 @@
+"""tracejit's own functions, and NumPy's on stand-ins: leaves, whose ops the recorder sees.
+
+Their arguments are tensors, and atoms that are guarded by value; the elements of tensors they look at only where a rule here says
+what that means for a replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import numpy as np
+
+from tracejit import creation, ops
+from tracejit.autograd import engine
+from tracejit.autograd.node import Handle
+from tracejit.autograd.tape import edge_of, enable_grad, no_grad
+from tracejit.dtypes import DType
+from tracejit.ops import elementwise, functions
+from tracejit.ops.op import Op, Pointwise
+from tracejit.random import Generator, default_generator
+from tracejit.symbols import SYMBOLS, concrete, settled
+from tracejit.tensor import Tensor, from_array
+from tracejit.tracing.arrays import StandIn, as_stand_in
+from tracejit.tracing.replay.hooks import containers
+from tracejit.tracing.replay.iterators import ITERATORS
+from tracejit.tracing.replay.recording import ATOMS, Recording
+from tracejit.tracing.replay.sources import constant
+
+LIKE_USER_CODE = ("tracejit.nn", "tracejit.optim", "tracejit.autograd.functional")
+"""Library code over ops that is instrumented as a user's is: it keeps state, or calls the user's functions."""
+LEAVES = (
+    "tracejit.ops", "tracejit.methods", "tracejit.tensor", "tracejit.inplace", "tracejit.creation", "tracejit.standard",
+    "tracejit.indexing", "tracejit.interop", "tracejit.dtypes", "tracejit.tracing.arrays", "tracejit.autograd.tape",
+    "tracejit._errors", "tracejit.dispatch",
+)  # fmt: skip
+CONTEXTS = (no_grad, enable_grad)
+TAKING_NUMBERS = frozenset({
+    functions.addcdiv, functions.pow, elementwise.clip, creation.full, creation.full_like, ops.full, ops.full_like,
+})  # fmt: skip
+"""Functions that pass Python numbers on to ops without looking at them."""
+CREATING = frozenset(
+    getattr(np, name)
+    for name in "arange array asarray empty eye full identity linspace logspace ones tri zeros".split()
+)
+"""NumPy's functions that make arrays of numbers alone."""
+
+
+def in_modules(function: Any, modules: tuple[str, ...]) -> bool:
+    module = getattr(function, "__module__", None) or ""
+    return any(module == name or module.startswith(f"{name}.") for name in modules)
+
+
+def is_library(function: Any) -> bool:
+    module = getattr(function, "__module__", None) or ""
+    return module == "tracejit" or module.startswith("tracejit.")
+
+
+def is_numpy(function: Any) -> bool:
+    module = getattr(function, "__module__", None) or ""
+    return module == "numpy" or module.startswith("numpy.")
+
+
+def leaf(recording: Recording, function: Any) -> Callable[..., Any]:
+    """`function` of the library, with its arguments guarded."""
+    keeps_numbers = isinstance(function, Op) and isinstance(function.recipe, Pointwise)
+    keeps_numbers = keeps_numbers or _is_among(function, TAKING_NUMBERS)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not recording.live:
+            return function(*map(concrete, args), **kwargs)
+        keep = keeps_numbers and are_floats(args)
+        given = [_given(recording, arg, keep) for arg in args]
+        named = {name: _given(recording, arg, keep) for name, arg in kwargs.items()}
+        if not recording.live:
+            return function(*map(concrete, given), **named)
+        return function(*given, **named)
+
+    return call
+
+
+def method_leaf(recording: Recording, method: MethodType) -> Callable[..., Any]:
+    """A method of a tensor."""
+    name = method.__name__
+    tensor: Any = method.__self__
+    if name in ("item", "__float__", "__int__", "__index__", "__bool__"):
+        return lambda *args: number_of(recording, tensor, name) if not args else method(*args)
+    if name == "backward":
+        return lambda *args, **kwargs: backward(recording, tensor, *args, **kwargs)
+    if name in ("requires_grad_", "register_hook", "retain_grad") and recording.is_outside(tensor):
+        recording.deny(f"{name} of a tensor that the call did not make")
+    if name in ("register_hook", "retain_grad"):
+        recording.deny(f"{name} lets a backward pass do more")
+    keeps = name.endswith("_") and not name.startswith("_") and name not in ("fill_", "copy_")
+    function = method.__func__
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not recording.live:
+            return method(*map(concrete, args), **kwargs)
+        keep = keeps and are_floats((tensor, *args))
+        given = [_given(recording, arg, keep) for arg in args]
+        named = {key: _given(recording, arg, keep) for key, arg in kwargs.items()}
+        return function(tensor, *given, **named)
+
+    return call
+
+
+def _is_among(function: Any, known: frozenset[Any]) -> bool:
+    try:
+        return function in known
+    except TypeError:
+        return False
+
+
+def are_floats(args: tuple[Any, ...]) -> bool:
+    """Whether every tensor among them is of a floating-point dtype, so that any number goes with it."""
+    tensors = [arg for arg in args if isinstance(arg, Tensor) or type(arg) is StandIn]
+    return bool(tensors) and all(tensor.aval.dtype.is_float for tensor in tensors)
+
+
+def _given(recording: Recording, arg: Any, keeps_numbers: bool) -> Any:
+    """An argument, as the leaf may read it."""
+    kind = type(arg)
+    if kind in SYMBOLS:
+        return arg if keeps_numbers else settled(arg)
+    if kind in ATOMS or isinstance(arg, Tensor | np.generic | np.dtype | DType) or kind is StandIn:
+        return containers.plain_key(arg) if kind is slice else arg
+    if containers.is_container(arg):
+        containers.expand(recording, arg)
+        _check_parts(recording, arg)
+        return _without_symbols(arg)
+    if isinstance(arg, type) or recording.is_fixed_object(arg):
+        return arg
+    if kind in ITERATORS and not recording.is_outside(arg):
+        return arg
+    recording.deny(f"a function of the library gets a {kind.__name__}")
+    return arg
+
+
+def _check_parts(recording: Recording, container: Any) -> None:
+    for part in containers.parts(container):
+        if containers.is_container(part):
+            _check_parts(recording, part)
+        elif not (type(part) in SYMBOLS or type(part) is slice):
+            _given(recording, part, False)
+
+
+def _without_symbols(value: Any) -> Any:
+    """The same with numbers settled; the containers themselves where there is none."""
+    kind = type(value)
+    if kind in (list, tuple):
+        inside = [_without_symbols(part) for part in value]
+        same = all(new is old for new, old in zip(inside, value))
+        return value if same else kind(inside)
+    return containers.plain_key(value) if kind is slice else settled(value)
+
+
+# Values of tensors
+
+
+def number_of(recording: Recording, tensor: Any, name: str) -> Any:
+    """`t.item()`, `float(t)`, `int(t)`, `bool(t)`: a number that replays compute, or a decision."""
+    convert = {"__float__": float, "__int__": int, "__index__": int, "__bool__": bool}.get(name)
+    if tensor.aval.size != 1 or not recording.live or (name == "__index__" and tensor.aval.shape):
+        return getattr(Tensor, name)(tensor)  # raises, or is no longer of interest
+    found = recording.element(tensor)
+    if found is None:
+        return getattr(Tensor, name)(tensor)
+    slot, value = found
+    if type(value) is bool:
+        recording.branch(slot, value)
+        return value if convert is None else convert(value)
+    number = recording.symbol(value, slot, late=True)
+    if convert is bool:
+        return number != 0
+    return number if convert is None or convert is type(value) else recording.derive(convert, (number,))
+
+
+# The backward pass
+
+
+def backward(recording: Recording, tensor: Any, *args: Any, **kwargs: Any) -> None:
+    """Reads and writes `.grad` of the leaves that the tensor depends on; everything else is ops."""
+    if not recording.live:
+        tensor.backward(*args, **kwargs)
+        return
+    leaves = _leaves(recording, tensor)
+    for leaf_tensor in leaves:
+        source = recording.outside[id(leaf_tensor)]
+        if (id(leaf_tensor), "grad") not in recording.overlay:
+            recording.read(source.attribute("grad"), leaf_tensor.grad)
+    before = [leaf_tensor.grad for leaf_tensor in leaves]
+    Tensor.backward(tensor, *args, **kwargs)
+    for leaf_tensor, gradient in zip(leaves, before):
+        if recording.live and leaf_tensor.grad is not gradient:
+            recording.overlay[id(leaf_tensor), "grad"] = leaf_tensor.grad
+            recording.effect(
+                "gradient", recording.outside[id(leaf_tensor)], "grad", leaf_tensor.grad
+            )
+
+
+def gradients(recording: Recording, *args: Any, **kwargs: Any) -> Any:
+    """`autograd.grad`: no `.grad` changes."""
+    outputs = args[0] if args else kwargs["outputs"]
+    for tensor in outputs if isinstance(outputs, tuple | list) else (outputs,):
+        if isinstance(tensor, Tensor) and recording.live:
+            _leaves(recording, tensor)
+    return engine.grad(*args, **kwargs)
+
+
+def _leaves(recording: Recording, tensor: Any) -> list[Any]:
+    """The outside tensors that gradients of `tensor` go to; nodes and hooks that the call did not make end the recording."""
+    root = edge_of(tensor)
+    stack = [] if root is None else [root]
+    seen: set[Any] = set(stack)
+    leaves = []
+    while stack:
+        edge = stack.pop()
+        if edge.hooks:
+            recording.deny("a backward pass calls hooks")
+            return []
+        if isinstance(edge, Handle):
+            owner = recording.tensor_of_handle(edge)
+            if owner is not None:
+                leaves.append(owner)
+            continue
+        if id(edge) in recording.outside:
+            recording.deny("a backward pass goes through what was computed outside the call")
+            return []
+        new = [e for e in edge.edges if e is not None and e not in seen]
+        seen.update(new)
+        stack += new
+    return leaves
+
+
+# Random numbers
+
+
+def generator_leaf(recording: Recording, method: MethodType) -> Callable[..., Any]:
+    """A method of a generator: its state is a tensor that the call reads and writes."""
+    generator: Any = method.__self__
+    if not recording.is_made(generator):
+        source = recording.outside.get(id(generator))
+        if source is None and generator is default_generator:
+            source = recording.outside[id(generator)] = constant(generator, "tj.random")
+        if source is None:
+            recording.deny("a generator of unknown origin")
+        else:
+            recording.read(source.attribute("state"), generator.state)
+    if method.__name__ == "seed":
+        return _seeding(recording, method)
+    if method.__name__ == "permutation":
+        recording.deny("random.permutation sorts by NumPy")
+    return leaf(recording, method)
+
+
+def _seeding(recording: Recording, method: MethodType) -> Callable[..., Any]:
+    def seed(seed: Any = None) -> Any:
+        if seed is None:
+            recording.deny("a seed from the operating system")
+        return method(settled(seed))
+
+    return seed
+
+
+# NumPy
+
+
+def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
+    """A function of NumPy's: on stand-ins it is tracejit's; one that makes arrays of numbers gives stand-ins."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not recording.live:
+            return function(*map(concrete, args), **kwargs)
+        given = [_given(recording, arg, False) for arg in args]
+        named = {name: _given(recording, arg, False) for name, arg in kwargs.items()}
+        if not recording.live:
+            return function(*args, **kwargs)
+        has_stand_in = any(map(_holds_stand_in, (*given, *named.values())))
+        if not has_stand_in and not _is_among(function, CREATING):
+            if not all(map(_is_number, (*given, *named.values()))):
+                recording.deny(f"np.{function.__name__} of what the call was not given as an array")
+            result = function(*given, **named)
+            return result if isinstance(result, np.generic) or type(result) in ATOMS else _made(recording, result)
+        return _made(recording, function(*given, **named))
+
+    return call
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in ATOMS or isinstance(value, np.generic | np.dtype | type)
+
+
+def _holds_stand_in(value: Any) -> bool:
+    if containers.is_container(value):
+        return any(map(_holds_stand_in, containers.parts(value)))
+    return type(value) is StandIn
+
+
+def _made(recording: Recording, result: Any) -> Any:
+    """Arrays that NumPy itself has made, of values that are guarded, as stand-ins."""
+    if type(result) is np.ndarray and recording.live:
+        if not (result.dtype.kind in "biuf" and result.dtype.itemsize <= 8):
+            recording.deny(f"NumPy makes an array of {result.dtype}")
+            return result
+        return as_stand_in(from_array(result, copy=True), ())
+    if type(result) in (tuple, list):
+        return type(result)(_made(recording, part) for part in result)
+    return result
+

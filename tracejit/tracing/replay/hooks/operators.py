@@ -1,0 +1,236 @@
+"""Operators, comparisons and truth: dispatched here, because C code would read symbols and containers without asking."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
+
+import numpy as np
+
+from tracejit.symbols import SYMBOLS, derived, settled
+from tracejit.tensor import Tensor
+from tracejit.tracing.arrays import StandIn
+from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.hooks import containers, library, natives
+from tracejit.tracing.replay.hooks.attributes import found_on
+from tracejit.tracing.replay.recording import ATOMS, Recording
+
+Function = Callable[[Any, Any], Any]
+
+COMPARISONS: dict[str, Function] = {
+    "Lt": operator.lt, "LtE": operator.le, "Gt": operator.gt, "GtE": operator.ge, "Eq": operator.eq, "NotEq": operator.ne,
+}  # fmt: skip
+BINARY: dict[str, Function] = {
+    "Add": operator.add, "Sub": operator.sub, "Mult": operator.mul, "Div": operator.truediv, "FloorDiv": operator.floordiv,
+    "Mod": operator.mod, "Pow": operator.pow, "LShift": operator.lshift, "RShift": operator.rshift, "BitOr": operator.or_,
+    "BitXor": operator.xor, "BitAnd": operator.and_, "MatMult": operator.matmul,
+}  # fmt: skip
+IN_PLACE: dict[str, Function] = {
+    "Add": operator.iadd, "Sub": operator.isub, "Mult": operator.imul, "Div": operator.itruediv,
+    "FloorDiv": operator.ifloordiv, "Mod": operator.imod, "Pow": operator.ipow, "LShift": operator.ilshift,
+    "RShift": operator.irshift, "BitOr": operator.ior, "BitXor": operator.ixor, "BitAnd": operator.iand,
+    "MatMult": operator.imatmul,
+}  # fmt: skip
+UNARY: dict[str, Callable[[Any], Any]] = {
+    "USub": operator.neg, "UAdd": operator.pos, "Invert": operator.invert,
+}  # fmt: skip
+_NAMES = {
+    "Add": "add", "Sub": "sub", "Mult": "mul", "Div": "truediv", "FloorDiv": "floordiv", "Mod": "mod", "Pow": "pow",
+    "LShift": "lshift", "RShift": "rshift", "BitOr": "or", "BitXor": "xor", "BitAnd": "and", "MatMult": "matmul",
+    "Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge", "Eq": "eq", "NotEq": "ne",
+}  # fmt: skip
+_SWAPPED = {"Lt": "gt", "LtE": "ge", "Gt": "lt", "GtE": "le", "Eq": "eq", "NotEq": "ne"}
+_INTEGERS_ONLY = frozenset({"LShift", "RShift", "BitOr", "BitXor", "BitAnd"})
+_VALUES = (int, float, str, bytes, complex, tuple, frozenset)
+
+
+def is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) or type(value) is StandIn
+
+
+def apply(
+    recording: Recording, table: dict[str, Function], name: str, a: Any, b: Any, call: Any
+) -> Any:
+    """`a + b`, `a += b` or `a < b`."""
+    if is_tensor(a) or is_tensor(b):
+        return _of_tensors(recording, table[name], a, b, name)
+    if type(a) in SYMBOLS or type(b) in SYMBOLS:
+        if name not in _INTEGERS_ONLY and _is_number(a) and _is_number(b):
+            return derived(_numbers(table, name), a, b)
+        a, b = settled(a), settled(b)
+    if type(a) in ATOMS and type(b) in ATOMS:
+        return table[name](a, b)
+    user = _of_users(recording, name, a, b, call, in_place=table is IN_PLACE)
+    if user is not NotImplemented:
+        return user
+    _read_operand(recording, name, a)
+    _read_operand(recording, name, b)
+    if table is IN_PLACE and containers.is_container(a) and type(a) in containers.CHANGEABLE:
+        containers.take_over(recording, a)
+    return table[name](a, b)
+
+
+def _numbers(table: dict[str, Function], name: str) -> Function:
+    """Numbers are never changed in place."""
+    return BINARY[name] if table is IN_PLACE else table[name]
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float, bool) or type(value) in SYMBOLS
+
+
+def _of_tensors(recording: Recording, function: Function, a: Any, b: Any, name: str) -> Any:
+    if type(a) is str:
+        recording.deny("a tensor is formatted")
+    keep = library.are_floats(tuple(filter(is_tensor, (a, b))))
+    return function(_operand(recording, a, keep, name), _operand(recording, b, keep, name))
+
+
+def _operand(recording: Recording, value: Any, keep: bool, name: str) -> Any:
+    if type(value) in SYMBOLS:
+        return value if keep else settled(value)
+    if is_tensor(value) or type(value) in ATOMS or isinstance(value, np.generic):
+        return value
+    if containers.is_container(value):
+        containers.expand(recording, value)
+        natives.check_deep(recording, value, f"operator {name}")
+        return value
+    recording.deny(f"operator {name} of a tensor and a {type(value).__name__}")
+    return value
+
+
+def _read_operand(recording: Recording, name: str, value: Any) -> None:
+    containers.expand(recording, value)
+    natives.check_deep(recording, value, f"operator {name}")
+
+
+def _of_users(
+    recording: Recording, name: str, a: Any, b: Any, call: Any, *, in_place: bool
+) -> Any:
+    """An operator that a class of the user's defines, called as Python would."""
+    left, right = type(a), type(b)
+    attempts = []
+    if in_place:
+        attempts.append((a, f"__i{_NAMES[name]}__", b))
+    forward = (a, f"__{_NAMES[name]}__", b)
+    swapped = _SWAPPED.get(name)
+    backward = (b, f"__{swapped}__" if swapped else f"__r{_NAMES[name]}__", a)
+    goes_first = right is not left and issubclass(right, left)
+    attempts += [backward, forward] if goes_first else [forward, backward]
+    for owner, method, other in attempts:
+        found = found_on(type(owner), method)
+        if type(found) is not FunctionType:
+            continue
+        recording.class_has(type(owner), method)
+        result = call(MethodType(found, owner))(other)
+        if result is not NotImplemented:
+            return result
+    return NotImplemented
+
+
+def unary(recording: Recording, name: str, a: Any, call: Any) -> Any:
+    if type(a) in SYMBOLS and name != "Invert":
+        return derived(UNARY[name], a)
+    a = settled(a)
+    if not is_tensor(a) and type(a) not in ATOMS:
+        found = found_on(type(a), {"USub": "__neg__", "UAdd": "__pos__", "Invert": "__invert__"}[name])
+        if type(found) is FunctionType:
+            recording.class_has(type(a), found.__name__)
+            return call(MethodType(found, a))()
+        natives.is_plain(recording, a, f"operator {name}")
+    return UNARY[name](a)
+
+
+def compare(recording: Recording, name: str, a: Any, b: Any, call: Any) -> Any:
+    if name in ("Is", "IsNot"):
+        return _identity(recording, a, b) == (name == "Is")
+    if name in ("In", "NotIn"):
+        return _membership(recording, a, b, call) == (name == "In")
+    return apply(recording, COMPARISONS, name, a, b, call)
+
+
+def _identity(recording: Recording, a: Any, b: Any) -> bool:
+    a, b = settled(a), settled(b)
+    if type(a) in _VALUES and type(b) in _VALUES:
+        recording.deny('"is" on values')
+    first, second = recording.outside.get(id(a)), recording.outside.get(id(b))
+    if first is not None and second is not None and first is not second:
+        recording.guard(g.SameObject(first, second, a is b))
+    return a is b
+
+
+def _membership(recording: Recording, item: Any, container: Any, call: Any) -> bool:
+    item = item if is_tensor(item) else settled(item)
+    kind = type(container)
+    if kind is dict:
+        return containers.has_key(recording, container, _checked_key(recording, item))
+    if containers.is_container(container):
+        containers.expand(recording, container)
+        natives.check_deep(recording, container, "in")
+        natives.is_plain(recording, item, "in")
+        return item in container
+    if kind in (str, bytes, range) or is_tensor(container):
+        natives.is_plain(recording, item, "in")
+        return bool(item in container)
+    method = found_on(kind, "__contains__")
+    recording.class_has(kind, "__contains__")
+    if type(method) is FunctionType:
+        return bool(truth(recording, call(MethodType(method, container))(item), call))
+    natives.is_plain(recording, container, "in")
+    return item in container
+
+
+def _checked_key(recording: Recording, key: Any) -> Any:
+    hash_key(recording, key)
+    return key
+
+
+def hash_key(recording: Recording, key: Any) -> Any:
+    """A key of a dict or an element of a set, about to be hashed."""
+    if type(key) in SYMBOLS:
+        return settled(key)
+    if type(key) is tuple:
+        return tuple(hash_key(recording, part) for part in key)
+    has_own = type(found_on(type(key), "__hash__")) is FunctionType and type(key) not in ATOMS
+    if has_own and not isinstance(key, Tensor) and not recording.is_fixed_object(key):
+        recording.deny(f"a {type(key).__name__}, which hashes itself, is a key")
+    return key
+
+
+def truth(recording: Recording, value: Any, call: Any) -> Any:
+    """What has the truth of `value`."""
+    kind = type(value)
+    if kind in ATOMS:
+        return value
+    if kind in SYMBOLS:
+        return derived(operator.ne, value, 0)
+    if is_tensor(value):
+        return library.number_of(recording, value, "__bool__") if value.aval.size == 1 else value
+    if containers.is_container(value):
+        _truth_of_container(recording, value)
+        return value
+    if isinstance(value, type | FunctionType | MethodType | BuiltinFunctionType | np.generic):
+        return value
+    if recording.is_fixed_object(value):
+        return value
+    for name in ("__bool__", "__len__"):
+        method = found_on(kind, name)
+        recording.class_has(kind, name)
+        if type(method) is FunctionType:
+            return bool(call(MethodType(method, value))())
+        if method is not g.MISSING:
+            recording.deny(f"the truth of a {kind.__name__}")
+            break
+    return value
+
+
+def _truth_of_container(recording: Recording, container: Any) -> None:
+    if containers.is_known(recording, container):
+        return
+    if id(container) in recording.written:
+        containers.take_over(recording, container)
+        return
+    source = recording.outside[id(container)]
+    recording.once(("truth", source.identity), g.TruthIs(source, bool(container)))

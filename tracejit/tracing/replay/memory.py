@@ -1,0 +1,40 @@
+"""Memory of a replay whose end is not certain yet: writes go to copies, which take the place of the originals at its end."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracejit.runtime.buffer import Buffer
+from tracejit.storage import Storage
+
+_BYTES = np.dtype(np.uint8)
+
+
+class Abandoned(Exception):
+    """The replay cannot go on, and nothing has been done yet: Python is to run."""
+
+
+def private(buffer: Buffer) -> Buffer:
+    """The same bytes in memory of its own."""
+    if buffer.foreign:
+        raise Abandoned("memory of another library is written before the last decision")
+    copy = Buffer.allocate(buffer.nbytes)
+    shape = (buffer.nbytes,)
+    copy.array(_BYTES, shape)[...] = buffer.array(_BYTES, shape)
+    return copy
+
+
+def settle(storage: Storage, buffer: Buffer) -> None:
+    """Makes the copy the content of `storage`: by taking its place, or at the same address where others see it."""
+    if not storage.escaped:
+        storage.buffer = buffer
+        return
+    assert storage.buffer is not None
+    shape = (buffer.nbytes,)
+    storage.buffer.array(_BYTES, shape)[...] = buffer.array(_BYTES, shape)
+
+
+def note_writes(storage: Storage, count: int, where: object) -> None:
+    """Tells the tape of `count` writes, the last of them at the user's line `where`."""
+    storage.version += count
+    storage.written = where  # type: ignore[assignment]  # a location

@@ -1,0 +1,130 @@
+"""The recorder of a call that may be replayed: it notes where each program finds its inputs and where its outputs go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tracejit.eager import check_indices
+from tracejit.ir.aval import Aval
+from tracejit.ops.op import Layout, Op
+from tracejit.runtime.buffer import Buffer
+from tracejit.storage import Storage
+from tracejit.tensor import Tensor
+from tracejit.tracing.programs import Programs
+from tracejit.tracing.recorder import Recorder
+from tracejit.tracing.replay.guards import extent
+from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.replay.segments import Check, Fresh, Run
+
+
+class ReplayRecorder(Recorder):
+    """Records ops as every recorder does, and its programs as instructions of a `Recording`.
+
+    While the recording is alive no code runs that it does not see, so that memory which others could write counts as its own.
+    """
+
+    def __init__(self, programs: Programs, recording: Recording) -> None:
+        self.recording = recording
+        self._is_running = False
+        super().__init__(programs)
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._reads: list[tuple[Storage, int]] = []
+
+    def _is_exposed(self, storage: Storage) -> bool:
+        return not self.recording.live and super()._is_exposed(storage)
+
+    def _read(self, aval: Aval, layout: Layout, storage: Storage) -> int:
+        self._reads.append((storage, layout.offset * aval.dtype.itemsize))
+        return super()._read(aval, layout, storage)
+
+    def _check_indices(self, op: Op, indices: Tensor, axis: int, extent: int) -> None:
+        self.check(check_indices, (op,), indices, (axis, extent))
+
+    def check(
+        self, function: Any, before: tuple[Any, ...], tensor: Tensor, after: tuple[Any, ...]
+    ) -> None:
+        """`function(*before, tensor, *after)`, which raises for elements that it does not take; replays call it, too."""
+        with self.recording.allowed():
+            function(*before, tensor, *after)
+        if not self.recording.live:
+            return
+        memory = self.recording.memory_of(tensor)
+        if memory is not None:
+            self.recording.segment.instructions.append(
+                Check(function, before, memory, tensor.aval, tensor.layout, after)
+            )
+
+    def made(self, tensor: Tensor) -> None:
+        """A tensor of values that are guarded, or of the library's own: each replay begins with it as it is now."""
+        recording, storage = self.recording, tensor.storage
+        if not recording.live or storage in recording.memory:
+            return
+        assert storage.buffer is not None
+        template = Buffer.allocate(storage.buffer.nbytes)
+        bytes_of(template)[...] = bytes_of(storage.buffer)
+        slot = recording.memory[storage] = recording.slot()
+        recording.segment.instructions.append(Fresh(slot, template, shared=False))
+
+    def assign(self, target: Tensor, value: Tensor) -> None:
+        if self.recording.live and target.storage in self.recording.outside_storages:
+            self._refuse_overlap(target.storage)
+        super().assign(target, value)
+
+    def _refuse_overlap(self, storage: Storage) -> None:
+        """Programs take storages that are not the same to lie apart."""
+        if storage.buffer is None or not storage.buffer.foreign:
+            return
+        begin, end = extent(storage.buffer)
+        for other in self.recording.outside_storages:
+            if other is not storage and other.buffer is not None and other.buffer.foreign:
+                low, high = extent(other.buffer)
+                if begin < high and low < end:
+                    self.recording.deny("memory is written that overlaps another argument's")
+                    return
+
+    def expose(self, storage: Storage) -> None:
+        self.recording.deny("memory is handed out to code that is not recorded")
+        super().expose(storage)
+
+    def flush(self) -> None:
+        if not self._is_running:  # a program's end may end the recording, which asks for a flush
+            super().flush()
+
+    def _run(self, fresh: list[Storage], written: dict[Storage, int]) -> None:
+        self._is_running = True
+        try:
+            self._run_and_note(fresh, written)
+        finally:
+            self._is_running = False
+
+    def _run_and_note(self, fresh: list[Storage], written: dict[Storage, int]) -> None:
+        reads, scalars = self._reads, tuple(self._scalars)
+        super()._run(fresh, written)
+        recording = self.recording
+        if not recording.live:
+            return
+        inputs = []
+        for storage, offset in reads:
+            slot = recording.memory.get(storage)
+            if slot is None:
+                recording.deny("a tensor is used that was not reached by way of anything that is guarded")
+                return
+            inputs.append((slot, offset))
+        outputs = tuple(recording.slot() for _ in fresh)
+        for storage, slot in zip(fresh, outputs):
+            recording.memory[storage] = slot
+        outside = tuple(
+            recording.outside_storages[storage]
+            for storage in written
+            if storage in recording.outside_storages
+        )
+        run = self.last_program.executable.run
+        recording.segment.instructions.append(Run(run, tuple(inputs), scalars, outputs, outside))
+
+
+def bytes_of(buffer: Buffer) -> Any:
+    return buffer.array(np.dtype(np.uint8), (buffer.nbytes,))

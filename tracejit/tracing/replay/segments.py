@@ -1,0 +1,180 @@
+"""What a recorded call did between two decisions that depend on data: guards, then instructions, then how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracejit.ir.aval import Aval
+from tracejit.ops.op import Layout
+from tracejit.runtime.buffer import Buffer
+from tracejit.storage import Storage
+from tracejit.tensor import Tensor, make
+from tracejit.tracing.replay.code import Pool
+from tracejit.tracing.replay.guards import Guard
+from tracejit.tracing.replay.memory import private
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A program: `inputs` are (slot, bytes from its start), `scalars` literals or symbols.
+
+    written    slots of outside memory that it writes, with how often it counts as written
+    """
+
+    run: Callable[..., list[Buffer]]
+    inputs: tuple[tuple[int, int], ...]
+    scalars: tuple[Any, ...]
+    outputs: tuple[int, ...]
+    written: tuple[int, ...]
+
+    def line(self, pool: Pool) -> str:
+        addresses = "".join(
+            f"E[{slot}].address{f' + {offset}' if offset else ''}, " for slot, offset in self.inputs
+        )
+        scalars = "".join(f"{pool.literal(scalar)}, " for scalar in self.scalars)
+        call = f"{pool.name(self.run)}(({addresses}), ({scalars}))"
+        if not self.outputs:
+            return call
+        return f"{''.join(f'E[{slot}], ' for slot in self.outputs)} = {call}".replace(",  =", ", =")
+
+    @property
+    def may_raise(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compute:
+    """A Python function of numbers, some of which were read from tensors."""
+
+    slot: int
+    function: Callable[..., Any]
+    operands: tuple[Any, ...]
+
+    def line(self, pool: Pool) -> str:
+        operands = ", ".join(map(pool.literal, self.operands))
+        return f"E[{self.slot}] = {pool.name(self.function)}({operands})"
+
+    @property
+    def may_raise(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Element:
+    """The one element of a tensor as a Python number."""
+
+    slot: int
+    memory: int
+    aval: Aval
+    layout: Layout
+
+    def line(self, pool: Pool) -> str:
+        offset = self.layout.offset * self.aval.dtype.itemsize
+        return (
+            f"E[{self.slot}] = {pool.name(element)}(E[{self.memory}], "
+            f"{pool.name(self.aval.dtype.numpy)}, {offset})"
+        )
+
+    @property
+    def may_raise(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """A function that looks at the elements of a tensor, and raises where they are not what the next ops need."""
+
+    function: Callable[..., Any]
+    before: tuple[Any, ...]
+    memory: int
+    aval: Aval
+    layout: Layout
+    after: tuple[Any, ...]
+
+    def line(self, pool: Pool) -> str:
+        names = ", ".join(map(pool.name, (self.aval, self.layout)))
+        tensor = f"{pool.name(tensor_over)}(E[{self.memory}], {names})"
+        operands = ", ".join(
+            [*map(pool.literal, self.before), tensor, *map(pool.literal, self.after)]
+        )
+        return f"{pool.name(self.function)}({operands})"
+
+    @property
+    def may_raise(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fresh:
+    """Memory that holds the same at the start of every call."""
+
+    slot: int
+    template: Buffer
+    shared: bool
+    """Nobody writes to it, and nobody outside sees it: the template itself serves."""
+
+    def line(self, pool: Pool) -> str:
+        template = pool.name(self.template)
+        return f"E[{self.slot}] = " + (template if self.shared else f"{pool.name(private)}({template})")
+
+    @property
+    def may_raise(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
+    """Slots that a loop's head reads become others' values, all at once."""
+
+    targets: tuple[int, ...]
+    sources: tuple[int, ...]
+
+    def line(self, pool: Pool) -> str:
+        left = "".join(f"E[{slot}], " for slot in self.targets)
+        right = "".join(f"E[{slot}], " for slot in self.sources)
+        return f"{left}= {right}" if self.targets else "pass"
+
+    @property
+    def may_raise(self) -> bool:
+        return False
+
+
+Instruction = Run | Compute | Element | Check | Fresh | Move
+
+
+def element(buffer: Buffer, dtype: Any, offset: int) -> bool | int | float:
+    return buffer.array(dtype, (), None, offset).item()
+
+
+def tensor_over(buffer: Buffer, aval: Aval, layout: Layout) -> Tensor:
+    return make(Storage(aval.dtype, aval.size, buffer), layout, aval)
+
+
+@dataclass(slots=True, eq=False)
+class End:
+    """How a segment ends.
+
+    kind      "branch" on the value of `slot`, taken by `outcome`; "head" of a loop; "goto" the head at segment `target`
+    """
+
+    kind: str
+    slot: int = -1
+    outcome: Any = None
+    target: int = -1
+    where: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    guards: list[tuple[Guard, str]] = field(default_factory=list)
+    instructions: list[Instruction] = field(default_factory=list)
+    end: End | None = None
+
+    def writes(self) -> Iterator[tuple[int, int]]:
+        """(place of the instruction, slot of outside memory that it writes)"""
+        for place, instruction in enumerate(self.instructions):
+            if isinstance(instruction, Run):
+                for slot in instruction.written:
+                    yield place, slot

@@ -1,0 +1,233 @@
+"""The tree of recorded calls: guards at its roots, a branch for each outcome of a decision, what to return at its leaves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from tracejit._errors import CompileError, at_user_line
+from tracejit.symbols import concrete
+from tracejit.tracing.replay.code import Pool, Writer, function_of
+from tracejit.tracing.replay.guards import Guard
+from tracejit.tracing.replay.memory import private
+from tracejit.tracing.replay.segments import Segment
+
+MOST_ROOTS = 24
+MOST_NODES = 600
+MISS = object()
+"""What `Tree.replay` gives where Python has to run."""
+
+
+class Node:
+    """One segment of recorded calls.
+
+    enter     enter(E, args, kwargs): 0 where all guards hold, else 1 + the place of one that does not
+    run       run(E): the instructions
+    commit    commit(E, args, kwargs), at a leaf: does what the call did to outside state, and gives its result
+    end       ("branch", slot), ("head",), ("goto", node), or None at a leaf
+    children  by the outcome of the branch, in the order in which they are tried
+    """
+
+    __slots__ = (
+        "children", "commit", "end", "enter", "guards", "hits", "lines", "run", "text", "wheres", "writes",
+    )  # fmt: skip
+
+    enter: Callable[[list[Any], tuple[Any, ...], dict[str, Any]], int]
+    run: Callable[[list[Any]], None]
+    commit: Callable[[list[Any], tuple[Any, ...], dict[str, Any]], Any]
+
+    def __init__(self, text: tuple[Any, ...], guards: list[tuple[Guard, str]]) -> None:
+        self.text = text
+        self.guards = [guard for guard, _ in guards]
+        self.wheres = [where for _, where in guards]
+        self.lines: list[int] = []
+        self.children: dict[Any, list[Node]] = {}
+        self.end: tuple[Any, ...] | None = None
+        self.hits = 0
+        self.writes = False
+
+
+class Tree:
+    """What is known of one compiled function's calls. Calls of several threads may walk it at once."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.pool = Pool()
+        self.roots: list[Node] = []
+        self.nodes = 0
+        self.capacity = 8
+        self.symbolic: set[tuple[Any, ...]] = set()
+        """Sources of numbers that have changed from call to call: they are inputs from then on."""
+        self.lock = threading.RLock()
+
+    def replay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The call's result without running Python; MISS, and nothing done, where no recording fits."""
+        for root in self.roots:
+            slots = [None] * self.capacity
+            try:
+                if root.enter(slots, args, kwargs):
+                    continue
+            except Exception:  # what a guard reads is gone
+                continue
+            return self._walk(root, slots, args, kwargs)
+        return MISS
+
+    def _walk(
+        self, root: Node, slots: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        node: Node | None = root
+        begun = False
+        try:
+            while node is not None:
+                begun = node.writes
+                node.run(slots)
+                if node.end is None:
+                    begun = True
+                    result = node.commit(slots, args, kwargs)
+                    node.hits += 1
+                    return result
+                node = _next(node, slots, args, kwargs)
+        except Exception as error:
+            if begun:
+                message = f"{self.name}: a replay failed after it had begun to write"
+                raise CompileError(at_user_line(message)) from error
+        return MISS
+
+    # Growing
+
+    def add(self, segments: list[Segment], jumps: dict[int, int], body: list[str], capacity: int) -> bool:
+        """Adds a recorded call, whose last segment ends with `body`; False where the tree is full."""
+        with self.lock:
+            self.capacity = max(self.capacity, capacity)
+            level = self.roots
+            path: list[Node] = []
+            for place, segment in enumerate(segments):
+                if place in jumps:
+                    level = [path[jumps[place]]]
+                is_last = place == len(segments) - 1
+                node = self._node(level, segment, path, body if is_last else None, place in jumps)
+                if node is None:
+                    return False
+                path.append(node)
+                level = _after(node, segment)
+            return True
+
+    def _node(
+        self,
+        level: list[Node],
+        segment: Segment,
+        path: list[Node],
+        body: list[str] | None,
+        is_jump: bool,
+    ) -> Node | None:
+        """The node for a segment: one that is there already, or a new one, which is tried first."""
+        enter, ends = self._enter_lines(segment)
+        run = self._run_lines(segment, is_last=body is not None)
+        end = None if segment.end is None else (segment.end.kind, segment.end.slot, segment.end.target)
+        text = ("\n".join(enter), "\n".join(run), end, None if body is None else "\n".join(body))
+        for node in level:
+            if node.text == text:
+                return node
+        if is_jump or self.nodes >= MOST_NODES or (not path and len(self.roots) >= MOST_ROOTS):
+            return None
+        node = Node(text, segment.guards)
+        node.lines = ends
+        label = f"<replay of {self.name}>"
+        node.enter, _ = function_of("enter", "E, args, kwargs", [*enter, "return 0"], self.pool, label)
+        node.run, _ = function_of("run", "E", run, self.pool, label)
+        if body is not None:
+            node.commit, _ = function_of("commit", "E, args, kwargs", body, self.pool, label)
+            node.writes = any(True for _ in segment.writes())
+        elif segment.end is not None:
+            target = path[segment.end.target] if segment.end.kind == "goto" else segment.end.slot
+            node.end = (segment.end.kind, target)
+        self.nodes += 1
+        level.insert(0, node)
+        return node
+
+    def _enter_lines(self, segment: Segment) -> tuple[list[str], list[int]]:
+        """Lines that end with the place of the first guard that does not hold; and the last line of each guard."""
+        writer = Writer(self.pool)
+        ends = []
+        for place, (guard, _) in enumerate(segment.guards, 1):
+            for condition in guard.conditions(writer):
+                writer.add(f"if not ({condition}): return {place}")
+            ends.append(len(writer.lines))
+        return writer.lines, ends
+
+    def _run_lines(self, segment: Segment, *, is_last: bool) -> list[str]:
+        """Writes to outside memory before the last thing that can fail or decide go to copies."""
+        lines = []
+        last_risk = len(segment.instructions) if not is_last else _last_risk(segment)
+        copied: set[int] = set()
+        writes = dict[int, list[int]]()
+        for place, slot in segment.writes():
+            writes.setdefault(place, []).append(slot)
+        for place, instruction in enumerate(segment.instructions):
+            for slot in writes.get(place, ()):
+                if place < last_risk and slot not in copied:
+                    copied.add(slot)
+                    lines.append(f"E[{slot}] = {self.pool.name(private)}(E[{slot}])")
+            lines.append(instruction.line(self.pool))
+        return lines
+
+    # Telling
+
+    def miss(
+        self, root: Node, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Guard | str, str, str]:
+        """The guard of a root that does not hold, the user's line that needs it, and what is there now."""
+        found = self._failing(root, args, kwargs)
+        if not found:
+            return "a decision that depends on data went another way", root.wheres[0], ""
+        guard = root.guards[found - 1]
+        return guard, root.wheres[found - 1], guard.now(args, kwargs)
+
+    def _failing(self, root: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+        try:
+            return root.enter([None] * self.capacity, args, kwargs)
+        except Exception as error:
+            trace = error.__traceback__
+            while trace is not None and trace.tb_frame.f_code is not root.enter.__code__:
+                trace = trace.tb_next
+            line = trace.tb_lineno - 1 if trace is not None else 0
+            return next((at for at, end in enumerate(root.lines, 1) if line <= end), len(root.lines))
+
+
+def _last_risk(segment: Segment) -> int:
+    """The place of the last instruction that may raise."""
+    risky = [at for at, each in enumerate(segment.instructions) if each.may_raise]
+    return risky[-1] if risky else -1
+
+
+def _next(
+    node: Node, slots: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Node | None:
+    """Where the walk goes on; None where no recorded call has gone."""
+    assert node.end is not None
+    kind, target = node.end
+    if kind == "goto":
+        return target  # type: ignore[no-any-return]  # the node
+    key = key_of(slots[target]) if kind == "branch" else None
+    for child in node.children.get(key, ()):
+        try:
+            if not child.enter(slots, args, kwargs):
+                return child
+        except Exception:  # what a guard reads is gone
+            continue
+    return None
+
+
+def _after(node: Node, segment: Segment) -> list[Node]:
+    """The children among which a path goes on."""
+    if segment.end is None or segment.end.kind == "goto":
+        return []
+    key = key_of(segment.end.outcome) if segment.end.kind == "branch" else None
+    return node.children.setdefault(key, [])
+
+
+def key_of(value: Any) -> tuple[Any, ...]:
+    """A key under which only outcomes of the same type and bits meet."""
+    value = concrete(value)
+    return (type(value), repr(value) if type(value) is float else value)
