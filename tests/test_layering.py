@@ -19,6 +19,7 @@ LEVELS = {
     "tracejit.dtypes": 0,
     "tracejit.dispatch": 1,
     "tracejit.ir": 1,
+    "tracejit.symbols": 1,
     "tracejit.ops": 2,
     "tracejit.codegen": 3,
     "tracejit.passes": 3,

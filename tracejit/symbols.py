@@ -62,6 +62,14 @@ def concrete(value: Any) -> Any:
     return value
 
 
+def storable(value: Any) -> Any:
+    """What goes into real state in the place of `value`: numbers for symbols, in tuples as well."""
+    if type(value) is tuple:
+        parts = tuple(map(storable, value))
+        return parts if any(a is not b for a, b in zip(parts, value)) else value
+    return concrete(value)
+
+
 def settled(value: Any) -> Any:
     """The plain number of a symbol, about to be looked at; anything else as it is."""
     if type(value) in SYMBOLS:

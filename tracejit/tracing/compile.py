@@ -54,33 +54,34 @@ class Compiled:
                 self.calls["replay"] += 1
                 self.replays.replayed()
                 return result
+            if self.replays.wants_recording():
+                self.calls["record"] += 1
+                return self._record(args, kwargs)
         if not kwargs and all(type(arg) in _NO_ARRAYS for arg in args):
-            return self._run(args, kwargs, None, (args, kwargs))
+            return self._run(args, kwargs, None)
         arrays = Arrays()
-        given = args, kwargs
         try:
             args = tuple(map(arrays.enter, args))
             kwargs = {name: arrays.enter(value) for name, value in kwargs.items()}
-            result = self._run(args, kwargs, arrays, given)
+            result = self._run(args, kwargs, arrays)
             return arrays.leave(result) if arrays else result
         finally:
             if arrays:
                 arrays.restore()
 
-    def _run(
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        arrays: Arrays | None,
-        given: tuple[tuple[Any, ...], dict[str, Any]],
-    ) -> Any:
+    def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The call's result, by Python; what it depends on and does is noted, so that calls like it can be replayed."""
+        arrays = Arrays()
+        try:
+            result = self.replays.record(args, kwargs, arrays)
+            remember(result, self.gradients)
+            return arrays.leave(result)
+        finally:
+            arrays.restore()
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays | None) -> Any:
         if self._is_verified_call():
             return verified(self, args, kwargs)
-        if self._may_replay() and self.replays.wants_recording():
-            arrays = Arrays() if arrays is None else arrays
-            result = self.replays.record(*given, arrays)
-            remember(result, self.gradients)
-            return result
         if arrays and self._is_alone(args, kwargs, arrays):
             with Sealed(arrays.storages), recording(self.programs):
                 return self.function(*args, **kwargs)

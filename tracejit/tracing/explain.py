@@ -39,15 +39,15 @@ class MemoryUse:
 class Explanation:
     """What `str()` tells people, for programs.
 
-    tier         1: Python runs and its ops are recorded; 0: nothing has been recorded
+    tier         2: calls are replayed without Python; 1: Python runs and its ops are recorded; 0: nothing has been recorded
     calls        how many there were of each kind: replay, record, eager
     reasons      why calls are not replayed, with file:line
     cuts         where ops had to run before the end of a call, why, and how often
-    guards       what replay would check: nothing at tier 1
+    guards       what a replay checks, with the user's line that depends on it, of the variant recorded last
     graphs       the recorded graphs, whose nodes have the user's file:line; those of backward passes come last
     kernels      what the programs launch
     memory       what they use
-    recompiles   for each program that took the place of an earlier one: what had changed
+    recompiles   why calls were recorded again; for each program that took the place of an earlier one: what had changed
     divergences  what `verify` found
     seconds      spent compiling
     """
@@ -110,18 +110,22 @@ def explain(f: Callable[..., Any]) -> Explanation:
     ]
     return Explanation(
         name=getattr(compiled.function, "__qualname__", type(compiled.function).__qualname__),
-        tier=1 if compiled.calls["record"] else 0,
+        tier=2 if compiled.replays.tree.roots else 1 if compiled.calls["record"] else 0,
         calls=dict(compiled.calls),
         reasons=tuple(_reasons(compiled)),
         cuts=tuple(f"{cut} ({count} times)" for cut, count in compiled.programs.cuts.items()),
-        guards=(),
+        guards=tuple(compiled.replays.tree.described()),
         graphs=tuple(program.graph for program in programs),
         kernels=tuple(use for program in programs for use in _kernels(program)),
         memory=MemoryUse(
             arena_bytes=sum(executable.plan.arena_bytes for executable in executables),
             bytes_moved=sum(executable.bytes_moved for executable in executables),
         ),
-        recompiles=(*_recompiles(compiled.programs), *_recompiles(compiled.gradients)),
+        recompiles=(
+            *compiled.replays.log,
+            *_recompiles(compiled.programs),
+            *_recompiles(compiled.gradients),
+        ),
         divergences=tuple(compiled.divergences),
         seconds=sum(program.seconds for program in programs),
     )
@@ -150,7 +154,10 @@ def _reasons(compiled: Compiled) -> Iterator[str]:
             )
         if compiled.programs.is_in_pieces:
             yield f"{where}: calls differ in length, so their ops are run in pieces of {PIECE}"
-        yield f"{where}: Python runs at every call and records: tier 2, replay without Python, is not built yet"
+        if compiled.replays.reason is not None:
+            yield compiled.replays.reason
+        elif not compiled.calls["replay"]:
+            yield from list(compiled.replays.log)[-1:] or ["one call has been recorded, and none replayed yet"]
 
 
 def _definition(function: Any) -> str:

@@ -76,7 +76,7 @@ def _rewritten_or_reason(code: CodeType, module_globals: dict[str, Any]) -> Code
         return rewritten(source_of(code, module_globals))
     except NotInstrumentable as refusal:
         return str(refusal)
-    except RecursionError:
-        return f"{code.co_qualname} is nested too deep"
     except (SyntaxError, ValueError) as error:
         return f"{code.co_qualname} does not compile with hooks in it: {error}"
+    except RecursionError:  # not remembered: the stack may have been nearly full already
+        raise NotInstrumentable(f"{code.co_qualname} is nested too deep") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any, Protocol
 
 
@@ -18,13 +19,13 @@ class Hooks(Protocol):
     def read_global(self, name: str) -> Any:
         """A variable of the module or a builtin; the module's are the `f_globals` of the calling frame."""
 
-    def read_cell(self, read: Callable[[], Any]) -> Any:
+    def read_cell(self, read: FunctionType) -> Any:
         """A variable of a function around, of which `read.__closure__` holds the one cell."""
 
     def wrote_global(self, name: str) -> None:
         """A global variable has been stored."""
 
-    def wrote_cell(self, read: Callable[[], Any]) -> None:
+    def wrote_cell(self, read: FunctionType) -> None:
         """A variable of a function around has been stored."""
 
     def imported(self, value: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tracejit._errors import OWN_CODE
 from tracejit.tracing.arrays import Arrays
+from tracejit.tracing.instrument.names import PREFIX
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.current import current
@@ -55,7 +56,7 @@ class Replays:
     ) -> Any:
         """Runs the call by instrumented Python; afterwards the tree knows it, or the reason why not."""
         self._explain_miss(args, kwargs)
-        recording = Recording(self.tree.symbolic)
+        recording = Recording(self.tree.symbolic, arrays)
         recorder = ReplayRecorder(self.programs, recording)
         recording.drop = lambda: _drop(recording, recorder)
         before = current.recording, current.recorder
@@ -109,15 +110,15 @@ class Replays:
 
     def _explain_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Notes which guards did not hold; numbers that have changed are inputs from now on."""
+        if not self.tree.roots:
+            return
         told = []
         for root in self.tree.roots:
             guard, where, now = self.tree.miss(root, args, kwargs)
             told.append(f"{where}: {guard}; now {now}" if now else f"{where}: {guard}")
         for root in self.tree.roots[:1]:
             self.tree.symbolic.update(changed_numbers(root.guards, args, kwargs))
-        if self.tree.roots:
-            what = "; ".join(told[:3]) or "a new way through decisions that depend on data"
-            self.log.append(f"recorded again: {what}")
+        self.log.append(f"recorded again: {'; '.join(told[:3])}")
 
 
 def changed_numbers(
@@ -149,8 +150,10 @@ def _seen_by_user(error: BaseException) -> BaseException:
     frames = []
     trace = error.__traceback__
     while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not (file.startswith(OWN_CODE) and "/tracing/" in file):
+        code = trace.tb_frame.f_code
+        is_own = code.co_filename.startswith(OWN_CODE) and "/tracing/" in code.co_filename
+        is_helper = bool(code.co_varnames) and code.co_varnames[0] == PREFIX
+        if not is_own and not is_helper:
             frames.append(trace)
         trace = trace.tb_next
     chain: TracebackType | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from tracejit.storage import Storage
 from tracejit.symbols import SYMBOLS, concrete
+from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.memory import note_writes, settle
@@ -30,7 +31,7 @@ def finish(recording: Recording, tree: Tree, result: Any) -> None:
         return
     if not recording.live:
         return
-    if not tree.add(recording.segments, recording.jumps, body, recording.slots + 1):
+    if not tree.add(recording.segments, recording.jumps, body, recording.slots + 2):
         recording.deny("there are too many variants of the call")
 
 
@@ -103,10 +104,10 @@ def _lasting(recording: Recording) -> list[EffectOf]:
     deleted = {
         (effect.source.identity, effect.name)
         for effect in recording.effects
-        if effect.kind == "no attribute"
+        if effect.kind == "no item"
     }
     for place, effect in enumerate(recording.effects):
-        if effect.source.identity in taken and effect.kind in ("item", "append"):
+        if effect.source.identity in taken and effect.kind in ("item", "append", "no item"):
             continue
         name = effect.name.identity if isinstance(effect.name, Source) else effect.name
         is_single = effect.kind in ONE_VALUE and (effect.source.identity, name) not in deleted
@@ -145,7 +146,7 @@ def _copied_slots(recording: Recording) -> set[int]:
 def _built(template: Template, effect: EffectOf) -> str:
     if effect.kind == "print":
         return "".join(f"{template.build(value)}, " for value in effect.value)
-    return "" if effect.kind == "no attribute" else template.build(effect.value)
+    return "" if effect.kind == "no item" else template.build(effect.value)
 
 
 def _effect_line(writer: Writer, effect: EffectOf, target: str, value: str) -> str:
@@ -165,8 +166,8 @@ def _effect_line(writer: Writer, effect: EffectOf, target: str, value: str) -> s
             return f"{target}.append({value})"
         case "cell":
             return f"{target}.cell_contents = {value}"
-        case "no attribute":
-            return f"{target}.__dict__.pop({effect.name!r}, None)"
+        case "no item":
+            return f"{target}.pop({pool.literal(effect.name)}, None)"
         case "print":
             options = "".join(f"{name}={text!r}, " for name, text in effect.name)
             return f"{pool.name(print)}({value}{options})"
@@ -192,7 +193,9 @@ def _refill(writer: Writer, target: str, filled: str, container: Any) -> None:
 
 
 def without_symbols(recording: Recording, result: Any) -> Any:
-    """`result`, and all that the call has written, with plain numbers in the place of symbols."""
+    """`result`, and all that the call has written, with plain numbers in the place of symbols, and arrays of stand-ins."""
+    for effect in recording.effects:
+        _restore_array(recording, effect)
     if not recording.symbols:
         return result
     seen: dict[int, Any] = {}
@@ -205,6 +208,21 @@ def without_symbols(recording: Recording, result: Any) -> Any:
         if held is not None:
             plain(held, seen)
     return plain(result, seen)
+
+
+def _restore_array(recording: Recording, effect: EffectOf) -> None:
+    """Puts the array itself where the call has stored what stands for it."""
+    if type(effect.value) is not StandIn:
+        recording.arrays.leave(effect.value)
+        return
+    array, target = recording.arrays.leave(effect.value), effect.target
+    match effect.kind:
+        case "item" if effect.key in target and target[effect.key] is effect.value:
+            target[effect.key] = array
+        case "attribute" if getattr(target, effect.name, None) is effect.value:
+            object.__setattr__(target, effect.name, array)
+        case "cell" if target.cell_contents is effect.value:
+            target.cell_contents = array
 
 
 def plain(value: Any, seen: dict[int, Any]) -> Any:

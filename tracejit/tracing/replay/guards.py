@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tracejit._config import config
 from tracejit.autograd.tape import edge_of
 from tracejit.ir.aval import Aval
 from tracejit.ops.op import Layout
@@ -95,6 +96,30 @@ class ModeIs(Guard):
 
     def now(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         return repr(self.read())
+
+
+def settings() -> tuple[Any, ...]:
+    """The settings that decide what a program computes and how."""
+    return config.default_dtype, config.eager, config.target, config.fuse, config.node_budget
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SettingsAre(Guard):
+    """No setting has changed, or all that matter have come back."""
+
+    epoch: int
+    values: tuple[Any, ...]
+
+    def conditions(self, writer: Writer) -> Iterator[str]:
+        pool = writer.pool
+        values = f"{pool.name(settings)}() == {pool.name(self.values)}"
+        yield f"{pool.name(config)}.epoch == {self.epoch} or {values}"
+
+    def __str__(self) -> str:
+        return f"the settings are default_dtype={self.values[0]}, eager={self.values[1]!r}"
+
+    def now(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        return f"default_dtype={config.default_dtype}, eager={config.eager!r}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

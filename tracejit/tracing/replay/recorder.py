@@ -14,7 +14,6 @@ from tracejit.storage import Storage
 from tracejit.tensor import Tensor
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.recorder import Recorder
-from tracejit.tracing.replay.guards import extent
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.segments import Check, Fresh, Run
 
@@ -64,27 +63,19 @@ class ReplayRecorder(Recorder):
         if not recording.live or storage in recording.memory:
             return
         assert storage.buffer is not None
+        if storage.buffer.foreign:
+            return  # an array's own memory, which has a source or is not to be used
         template = Buffer.allocate(storage.buffer.nbytes)
         bytes_of(template)[...] = bytes_of(storage.buffer)
         slot = recording.memory[storage] = recording.slot()
         recording.segment.instructions.append(Fresh(slot, template, shared=False))
 
     def assign(self, target: Tensor, value: Tensor) -> None:
-        if self.recording.live and target.storage in self.recording.outside_storages:
-            self._refuse_overlap(target.storage)
+        storage = target.storage
+        if self.recording.live and storage in self.recording.outside_storages:
+            self.recording.changed_memory.add(storage)
+            self.recording.refuse_overlap(storage, self.recording.outside_storages)
         super().assign(target, value)
-
-    def _refuse_overlap(self, storage: Storage) -> None:
-        """Programs take storages that are not the same to lie apart."""
-        if storage.buffer is None or not storage.buffer.foreign:
-            return
-        begin, end = extent(storage.buffer)
-        for other in self.recording.outside_storages:
-            if other is not storage and other.buffer is not None and other.buffer.foreign:
-                low, high = extent(other.buffer)
-                if begin < high and low < end:
-                    self.recording.deny("memory is written that overlaps another argument's")
-                    return
 
     def expose(self, storage: Storage) -> None:
         self.recording.deny("memory is handed out to code that is not recorded")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import (
     BuiltinFunctionType,
@@ -35,7 +35,7 @@ from tracejit.ops.op import Op
 from tracejit.storage import Storage
 from tracejit.symbols import SYMBOLS, Symbol, concrete, settled, symbol
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
+from tracejit.tracing.arrays import Arrays, StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.segments import Compute, Element, End, Segment
 from tracejit.tracing.replay.sources import Source, constant
@@ -55,18 +55,27 @@ MOST_SEGMENTS = 400
 
 @dataclass(slots=True, eq=False)
 class EffectOf:
-    """A write to outside state. `kind` says how: set an attribute, an item, append, delete..."""
+    """A write of the call's to outside state.
+
+    kind     how: "item", "append", "attribute", "print" and so on
+    source   where the object that is written is found
+    name     the attribute, or the key: an atom or its source
+    target   the object itself, and `key` the key
+    """
 
     kind: str
     source: Source
     name: Any
     value: Any
+    target: Any
+    key: Any = None
 
 
 class Recording:
     """The state of one recorded call."""
 
-    def __init__(self, symbolic: set[tuple[Any, ...]]) -> None:
+    def __init__(self, symbolic: set[tuple[Any, ...]], arrays: Arrays) -> None:
+        self.arrays = arrays
         self.dead: str | None = None
         self.closed = False
         self.segments = [Segment()]
@@ -81,10 +90,10 @@ class Recording:
         """Outside lists to which the call has only appended: how long they were, and what was added."""
         self.added: dict[int, list[Any]] = {}
         """Keys that the call has added to outside dicts."""
+        self.removed: dict[int, dict[Any, bool]] = {}
+        """Keys that the call has removed from outside dicts."""
         self.taken: dict[int, Any] = {}
         """Outside containers that the call has taken over, by id."""
-        self.objects: dict[int, Any] = {}
-        """Outside objects with attributes that the call has written."""
         self.made: dict[int, weakref.ref[Any] | Any] = {}
         """Objects of user classes, functions and iterators that the call has made."""
         self.changes = 0
@@ -107,6 +116,8 @@ class Recording:
         self.memory: weakref.WeakKeyDictionary[Storage, int] = weakref.WeakKeyDictionary()
         """Storage -> the slot that holds its memory in a replay."""
         self.outside_storages: dict[Storage, int] = {}
+        self.changed_memory: set[Storage] = set()
+        """Outside storages that the call has written."""
         self.versions: dict[Storage, int] = {}
         """How often outside memory had been written when it was first seen."""
         self.array_storages: set[Storage] = set()
@@ -145,6 +156,11 @@ class Recording:
     def slot(self) -> int:
         self.slots += 1
         return self.slots - 1
+
+    def know(self, value: Any, source: Source) -> None:
+        """Notes where an outside object is found, which needs no guard of its own."""
+        self.outside[id(value)] = source
+        self._by_id[id(value)] = value
 
     def is_outside(self, value: Any) -> bool:
         return id(value) in self.outside
@@ -274,6 +290,7 @@ class Recording:
             self.memory[storage] = slot
             self.tensor_sources[storage] = source
             self.versions[storage] = storage.version
+            self.refuse_overlap(storage, self.changed_memory)
         else:
             first = self.tensor_sources[storage]
             self.guard(g.SameObject(source.attribute("storage"), first.attribute("storage"), True))
@@ -289,6 +306,18 @@ class Recording:
             self.handles[id(handle)] = tensor
             if handle.node is not None:
                 self.outside[id(handle.node)] = source.attribute("autograd").attribute("node")
+
+    def refuse_overlap(self, storage: Storage, others: Iterable[Storage]) -> None:
+        """Programs take storages that are not the same to lie apart."""
+        if storage.buffer is None or not storage.buffer.foreign:
+            return
+        begin, end = g.extent(storage.buffer)
+        for other in others:
+            if other is not storage and other.buffer is not None and other.buffer.foreign:
+                low, high = g.extent(other.buffer)
+                if begin < high and low < end:
+                    self.deny("memory is written that is reached in another way as well")
+                    return
 
     def _read_array(self, source: Source, stand_in: StandIn, slot: int) -> None:
         array = as_array_of(stand_in)
@@ -326,8 +355,10 @@ class Recording:
         kind = type(value)
         if kind in ATOMS:
             return self._read_atom(source, value, keep)
+        if kind is np.ndarray:
+            return self._read_outside_array(source, value)
         self._held.append(value)
-        if isinstance(value, np.generic):
+        if is_numpy_number(value):
             self.guard(g.Equals(source, value))
             return value
         if _is_fixed(value):
@@ -340,13 +371,30 @@ class Recording:
         if self.is_made(value):
             self.deny(f"{source} holds what the call has made, by a way that is not known")
             return value
-        self.outside[id(value)] = source
-        self._by_id[id(value)] = value
+        self.know(value, source)
         self._read_object(source, value, kind)
         return value
 
+    def _read_outside_array(self, source: Source, array: np.ndarray) -> Any:
+        """A stand-in for an array that the call reaches, which is an argument like those that it was given."""
+        stand_in = self.arrays.enter(array)
+        if type(stand_in) is not StandIn:
+            self.deny(f"{source} is an array that tracejit does not compute with")
+            return array
+        self._held.append(array)
+        self._seen[source.identity] = stand_in
+        known = self.outside.get(id(stand_in))
+        if known is not None:
+            self.guard(g.SameObject(source, known, True))
+        else:
+            self.know(stand_in, source)
+            self._read_tensor(source, stand_in)
+        return stand_in
+
     def _again(self, source: Source, value: Any, keep: bool) -> Any:
         before = self._seen[source.identity]
+        if type(value) is np.ndarray and type(before) is StandIn:
+            value = self.arrays.enter(value)
         same = concrete(before) is value or _same_atom(concrete(before), value)
         if not same:
             self.deny(f"{source} has changed during the call, by a way that is not known")
@@ -373,8 +421,6 @@ class Recording:
             self.function(value)
         elif issubclass(kind, Tensor):
             self._read_tensor(source, value)
-        elif kind is np.ndarray:
-            self.deny(f"{source} is a NumPy array from outside the arguments")
         else:
             self.guard(g.TypeIs(source, kind))
 
@@ -415,14 +461,16 @@ class Recording:
 
     # Writing outside state
 
-    def effect(self, kind: str, source: Source, name: Any, value: Any) -> None:
-        self.effects.append(EffectOf(kind, source, name, value))
+    def effect(
+        self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None
+    ) -> None:
+        self.effects.append(EffectOf(kind, source, name, value, target, key))
 
     # Modes
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.guard(g.ArgumentsAre(len(args), tuple(kwargs)))
-        self.guard(g.ModeIs("the settings' epoch", config_epoch, config.epoch))
+        self.guard(g.SettingsAre(config.epoch, g.settings()))
         self.guard(g.ModeIs("grad mode", is_grad_enabled, is_grad_enabled()))
 
 
@@ -448,10 +496,6 @@ def as_array_of(stand_in: StandIn) -> np.ndarray:
     return buffer._array
 
 
-def config_epoch() -> int:
-    return config.epoch
-
-
 def _standing(tensor: Tensor) -> tuple[str, tuple[Any, ...]]:
     if tensor.origin is not None:
         return "view", g.view_path(tensor)
@@ -459,6 +503,11 @@ def _standing(tensor: Tensor) -> tuple[str, tuple[Any, ...]]:
     if handle is None or (handle.node is None and not handle.requires_grad):
         return "none", ()
     return ("leaf" if handle.node is None else "made"), ()
+
+
+def is_numpy_number(value: Any) -> bool:
+    """Whether `value` is a NumPy number; a stand-in only says that it is one."""
+    return issubclass(type(value), np.generic)
 
 
 def _is_fixed(value: Any) -> bool:

@@ -18,7 +18,7 @@ from tracejit.symbols import SYMBOLS
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.arrays import StandIn, is_number
 from tracejit.tracing.replay.code import Writer
-from tracejit.tracing.replay.recording import ATOMS, Recording
+from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
 
 RULES = (tape._Apply, tape._Replace)
 
@@ -45,7 +45,7 @@ class Template:
             if value.owner is not self._recording:
                 raise Irreproducible("a number of an earlier recording is returned or stored")
             return f"E[{value.slot}]"
-        if kind in ATOMS or isinstance(value, np.generic) or self._recording.is_fixed_object(value):
+        if kind in ATOMS or is_numpy_number(value) or self._recording.is_fixed_object(value):
             return self._pool.literal(value)
         found = self._known.get(id(value))
         if found is None:

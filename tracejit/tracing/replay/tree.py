@@ -23,14 +23,14 @@ class Node:
     """One segment of recorded calls.
 
     enter     enter(E, args, kwargs): 0 where all guards hold, else 1 + the place of one that does not
-    run       run(E): the instructions
+    run       run(E): the instructions; E[-1] becomes true where memory from outside is written
     commit    commit(E, args, kwargs), at a leaf: does what the call did to outside state, and gives its result
     end       ("branch", slot), ("head",), ("goto", node), or None at a leaf
     children  by the outcome of the branch, in the order in which they are tried
     """
 
     __slots__ = (
-        "children", "commit", "end", "enter", "guards", "hits", "lines", "run", "text", "wheres", "writes",
+        "children", "commit", "end", "enter", "guards", "hits", "lines", "run", "text", "wheres",
     )  # fmt: skip
 
     enter: Callable[[list[Any], tuple[Any, ...], dict[str, Any]], int]
@@ -45,7 +45,6 @@ class Node:
         self.children: dict[Any, list[Node]] = {}
         self.end: tuple[Any, ...] | None = None
         self.hits = 0
-        self.writes = False
 
 
 class Tree:
@@ -77,19 +76,17 @@ class Tree:
         self, root: Node, slots: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         node: Node | None = root
-        begun = False
         try:
             while node is not None:
-                begun = node.writes
                 node.run(slots)
                 if node.end is None:
-                    begun = True
+                    slots[-1] = True
                     result = node.commit(slots, args, kwargs)
                     node.hits += 1
                     return result
                 node = _next(node, slots, args, kwargs)
         except Exception as error:
-            if begun:
+            if slots[-1]:
                 message = f"{self.name}: a replay failed after it had begun to write"
                 raise CompileError(at_user_line(message)) from error
         return MISS
@@ -138,7 +135,6 @@ class Tree:
         node.run, _ = function_of("run", "E", run, self.pool, label)
         if body is not None:
             node.commit, _ = function_of("commit", "E, args, kwargs", body, self.pool, label)
-            node.writes = any(True for _ in segment.writes())
         elif segment.end is not None:
             target = path[segment.end.target] if segment.end.kind == "goto" else segment.end.slot
             node.end = (segment.end.kind, target)
@@ -165,6 +161,8 @@ class Tree:
         for place, slot in segment.writes():
             writes.setdefault(place, []).append(slot)
         for place, instruction in enumerate(segment.instructions):
+            if place >= last_risk and place in writes and "E[-1] = True" not in lines:
+                lines.append("E[-1] = True")  # from here on there is no way back
             for slot in writes.get(place, ()):
                 if place < last_risk and slot not in copied:
                     copied.add(slot)
@@ -173,6 +171,14 @@ class Tree:
         return lines
 
     # Telling
+
+    def described(self) -> list[str]:
+        """The guards of the newest variant, with the lines that depend on them."""
+        return [
+            f"{where}: {guard}"
+            for root in self.roots[:1]
+            for guard, where in zip(root.guards, root.wheres)
+        ]
 
     def miss(
         self, root: Node, args: tuple[Any, ...], kwargs: dict[str, Any]

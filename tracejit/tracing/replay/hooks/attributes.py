@@ -19,15 +19,14 @@ from types import (
 )
 from typing import Any
 
-import numpy as np
-
-from tracejit.symbols import SYMBOLS, concrete, settled
+from tracejit.symbols import SYMBOLS, concrete, settled, storable
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.hooks import containers
 from tracejit.tracing.replay.hooks.containers import CONTAINERS, expand
 from tracejit.tracing.replay.iterators import ITERATORS
-from tracejit.tracing.replay.recording import ATOMS, Recording
+from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
 from tracejit.tracing.replay.sources import Source, constant
 
 METACLASSES = (type, abc.ABCMeta)
@@ -55,7 +54,7 @@ def read_attribute(recording: Recording, target: Any, name: str, call: Callable[
         return _of_tensor(recording, target, name)
     if kind in SYMBOLS:
         return getattr(settled(target), name)
-    if kind in ATOMS or kind in CONTAINERS or kind in ITERATORS or isinstance(target, np.generic):
+    if kind in ATOMS or kind in CONTAINERS or kind in ITERATORS or is_numpy_number(target):
         return getattr(target, name)
     if kind is ModuleType:
         return _of_module(recording, target, name)
@@ -64,7 +63,8 @@ def read_attribute(recording: Recording, target: Any, name: str, call: Callable[
     if kind is super:
         return _of_super(recording, target, name)
     if isinstance(target, enum.Enum) and name in ("name", "value", "_value_", "_name_"):
-        return getattr(target, name)
+        source = constant(target, str(target)).attribute(f"_{name.strip('_')}_")
+        return recording.read(source, getattr(target, name))
     if isinstance(target, FunctionType | MethodType | BuiltinFunctionType | BaseException):
         return _of_function(recording, target, name)
     if isinstance(target, functools.partial):
@@ -157,8 +157,10 @@ def _of_function(recording: Recording, target: Any, name: str) -> Any:
     if name in FUNCTION_FIELDS and not isinstance(target, BaseException):
         value = getattr(target, name)
         return value if source is None else recording.read(source.attribute(name), value)
-    if type(target) is FunctionType and (name in target.__dict__ or (id(target), name) in recording.overlay):
-        return _own(recording, target, source, name)
+    if type(target) is FunctionType and name in target.__dict__:
+        names = names_of(recording, target)
+        assert names is not None, "functions have one"
+        return containers.read_item(recording, names, name)
     recording.deny(f"attribute {name} of a {type(target).__name__}")
     return getattr(target, name)
 
@@ -176,15 +178,15 @@ def _of_library_object(recording: Recording, target: Any, name: str) -> Any:
     return recording.read(source.attribute(name), value) if not callable(value) else value
 
 
-def _own(recording: Recording, target: Any, source: Source | None, name: str) -> Any:
-    """What stands in the object's own `__dict__`."""
-    if (id(target), name) in recording.overlay:
-        value = recording.overlay[id(target), name]
-        if value is g.MISSING:
-            raise AttributeError(f"{type(target).__name__!r} object has no attribute {name!r}")
-        return value
-    value = target.__dict__[name]
-    return value if source is None else recording.read(source.entry(name), value)
+def names_of(recording: Recording, target: Any) -> dict[str, Any] | None:
+    """The object's own `__dict__`, which is where its attributes are read and written; None if it has none."""
+    names = getattr(target, "__dict__", None)
+    if type(names) is not dict:
+        return None
+    source = recording.outside.get(id(target))
+    if source is not None and id(names) not in recording.outside:
+        recording.know(names, source.attribute("__dict__"))
+    return names
 
 
 def _of_object(recording: Recording, target: Any, name: str, call: Callable[[Any], Any]) -> Any:
@@ -212,32 +214,23 @@ def _of_object(recording: Recording, target: Any, name: str, call: Callable[[Any
     recording.class_has(owner, name)
     if hasattr(kind, "__set__") or hasattr(kind, "__delete__"):
         return _data_descriptor(recording, target, source, name, found, call)
-    if _is_own(recording, target, name):
-        if source is not None:
+    names = names_of(recording, target)
+    if names is not None and name in names:
+        if source is not None and found is not g.MISSING:
             recording.class_has(owner, name, exact=True)
-        return _own(recording, target, source, name)
-    if source is not None and hasattr(target, "__dict__"):
-        _guard_absence(recording, target, source, name)
+        return containers.read_item(recording, names, name)
+    if names is not None:
+        containers.has_key(recording, names, name)
     return _on_class(recording, target, name, found, call)
-
-
-def _is_own(recording: Recording, target: Any, name: str) -> bool:
-    names = getattr(target, "__dict__", None)
-    if names is None:
-        return False
-    return name in names or recording.overlay.get((id(target), name)) is g.MISSING
-
-
-def _guard_absence(recording: Recording, target: Any, source: Source, name: str) -> None:
-    names = source.attribute("__dict__")
-    recording.once(("absent", names.identity, name), g.KeyIn(names, name, False))
 
 
 def _special(recording: Recording, target: Any, name: str) -> Any:
     if name == "__class__":
         return target.__class__
-    recording.deny(f"{name} of an object is read")
-    return getattr(target, name)
+    names = names_of(recording, target) if name == "__dict__" else None
+    if names is None:
+        recording.deny(f"{name} of an object is read")
+    return getattr(target, name) if names is None else names
 
 
 def _data_descriptor(
@@ -303,7 +296,7 @@ def write_attribute(
         return
     if isinstance(target, ModuleType) or owner in CONTAINERS:
         recording.deny(f"assignment to attribute {name} of a {owner.__name__}")
-        setattr(target, name, concrete(value))
+        setattr(target, name, storable(value))
         return
     setter = found_on(owner, "__setattr__")
     if type(setter) is FunctionType:
@@ -323,12 +316,12 @@ def write_plainly(
     recording.class_has(owner, "__setattr__")
     if isinstance(found, property):
         if found.fset is None:
-            setattr(target, name, concrete(value))  # raises
+            setattr(target, name, storable(value))  # raises
         call(found.fset)(target, value)
         return
     if hasattr(type(found), "__set__") and type(found) is not MemberDescriptorType:
         recording.deny(f"{name} is a descriptor of class {type(found).__name__}")
-        setattr(target, name, concrete(value))
+        setattr(target, name, storable(value))
         return
     write_own(recording, target, name, value)
 
@@ -336,15 +329,19 @@ def write_plainly(
 def write_own(recording: Recording, target: Any, name: str, value: Any) -> None:
     recording.changes += 1
     source = recording.outside.get(id(target))
-    if source is None:
-        if not recording.is_made(target):
-            recording.deny("an attribute is set of an object of unknown origin")
-        object.__setattr__(target, name, value if recording.live else concrete(value))
+    if source is None and not recording.is_made(target):
+        recording.deny("an attribute is set of an object of unknown origin")
+    is_slot = type(found_on(type(target), name)) is MemberDescriptorType
+    names = None if is_slot else names_of(recording, target)
+    if names is not None and recording.live:
+        containers.write_item(recording, names, name, value)
         return
-    object.__setattr__(target, name, concrete(value))
+    if source is None or not recording.live:
+        object.__setattr__(target, name, value if recording.live else storable(value))
+        return
+    object.__setattr__(target, name, storable(value))
     recording.overlay[id(target), name] = value
-    recording.objects[id(target)] = target
-    recording.effect("attribute", source, name, value)
+    recording.effect("attribute", source, name, value, target)
 
 
 def _write_tensor(recording: Recording, value: Any, tensor: Any, name: str) -> None:
@@ -352,11 +349,11 @@ def _write_tensor(recording: Recording, value: Any, tensor: Any, name: str) -> N
     if name == "grad" and source is not None:
         tensor.grad = value
         recording.overlay[id(tensor), "grad"] = value
-        recording.effect("gradient", source, "grad", value)
+        recording.effect("gradient", source, "grad", value, tensor)
         return
     if source is not None:
         recording.deny(f"assignment to .{name} of a tensor")
-    setattr(tensor, name, concrete(value))
+    setattr(tensor, name, storable(value))
 
 
 def _write_class(recording: Recording, value: Any, owner: type, name: str) -> None:
@@ -365,16 +362,15 @@ def _write_class(recording: Recording, value: Any, owner: type, name: str) -> No
     is_plain_before = before is g.MISSING or type(before) in ATOMS or isinstance(before, Tensor)
     if type(owner) not in METACLASSES or not plain or not is_plain_before or recording.is_made(owner):
         recording.deny(f"assignment to {owner.__name__}.{name}")
-        setattr(owner, name, concrete(value))
+        setattr(owner, name, storable(value))
         return
     recording.class_has(owner, name, exact=before is g.MISSING)
-    setattr(owner, name, concrete(value))
+    setattr(owner, name, storable(value))
     recording.overlay[id(owner), name] = value
-    recording.effect("class attribute", constant(owner, owner.__name__), name, value)
+    recording.effect("class attribute", constant(owner, owner.__name__), name, value, owner)
 
 
 def delete_attribute(recording: Recording, target: Any, name: str) -> None:
-    source = recording.outside.get(id(target))
     owner = type(target)
     plain = type(found_on(owner, "__delattr__")) is WrapperDescriptorType and not hasattr(
         type(found_on(owner, name)), "__delete__"
@@ -384,13 +380,8 @@ def delete_attribute(recording: Recording, target: Any, name: str) -> None:
         delattr(target, name)
         return
     recording.class_has(owner, "__delattr__")
-    if source is None:
+    names = names_of(recording, target)
+    if names is None or name not in names:
         delattr(target, name)
-        return
-    if (id(target), name) not in recording.overlay:
-        names = source.attribute("__dict__")
-        recording.once(("in", names.identity, name), g.KeyIn(names, name, name in target.__dict__))
-    delattr(target, name)
-    recording.overlay[id(target), name] = g.MISSING
-    recording.objects[id(target)] = target
-    recording.effect("no attribute", source, name, None)
+    elif recording.live:
+        containers.delete_key(recording, names, name)

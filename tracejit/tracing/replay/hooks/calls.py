@@ -84,7 +84,7 @@ def _of_python(hooks: Any, recording: Recording, function: FunctionType) -> Any:
     if function is engine.grad:
         return functools.partial(library.gradients, recording)
     if library.is_library(function) and not library.in_modules(function, library.LIKE_USER_CODE):
-        if library.in_modules(function, library.LEAVES):
+        if library.in_modules(function, library.LEAVES) and function not in library.NO_LEAVES:
             return library.leaf(recording, function)
         return _unknown(recording, function)
     if library.is_numpy(function):
@@ -246,7 +246,7 @@ def _print(hooks: Any, recording: Recording, *args: Any, **kwargs: Any) -> None:
     if recording.live and ordinary and plain:
         source = constant(sys.__dict__, "sys").item("stdout")
         recording.once(("printed", source.identity), g.TypeIs(source, type(stream)))
-        recording.effect("print", source, tuple(kwargs.items()), args)
+        recording.effect("print", source, tuple(kwargs.items()), args, stream)
         with recording.allowed():
             print(*map(concrete, args), **kwargs)
         return

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from tracejit.symbols import SYMBOLS, concrete, settled
+from tracejit.symbols import SYMBOLS, concrete, settled, storable
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.recording import ATOMS, Recording
@@ -124,6 +124,9 @@ def _read_all(recording: Recording, container: Any) -> list[Any]:
         places: Any = range(count)
     else:
         added = recording.added.get(id(container), ())
+        if id(container) in recording.removed:
+            recording.deny(f"{source} is read as a whole after a key was removed")
+            return []
         places = tuple(key for key in container if key not in added)
         if not all(type(key) in ATOMS for key in places):
             recording.deny(f"{source} is read as a whole, and has objects as keys or elements")
@@ -190,7 +193,8 @@ def _from_front(recording: Recording, container: Any, source: Source, place: int
 
 def _read_key(recording: Recording, container: Any, source: Source, key: Any) -> Any:
     if (id(container), key) in recording.overlay:
-        return recording.overlay[id(container), key]
+        value = recording.overlay[id(container), key]
+        return container[key] if value is g.MISSING else value
     if not has_key(recording, container, key):
         return container[key]  # raises
     return recording.read(source.item(key_name(recording, key)), container[key])
@@ -218,7 +222,7 @@ def write_item(recording: Recording, container: Any, key: Any, value: Any) -> No
     if not is_known(recording, container) and not _is_single(recording, container, key):
         take_over(recording, container)
     if not recording.live:
-        container[key] = concrete(value)
+        container[key] = storable(value)
     elif is_known(recording, container):
         container[key] = value
     else:
@@ -241,15 +245,35 @@ def _write_one(recording: Recording, container: Any, key: Any, value: Any) -> No
     else:
         recording.once(("whole", source.identity), g.LengthIs(source, len(container)))
         key = _from_front(recording, container, source, key)
-    container[key] = concrete(value)
+    container[key] = storable(value)
     recording.overlay[id(container), key] = value
     recording.written[id(container)] = container
-    recording.effect("item", source, key_name(recording, key), value)
+    recording.effect("item", source, key_name(recording, key), value, container, key)
 
 
 def delete_item(recording: Recording, container: Any, key: Any) -> None:
     take_over(recording, container)
     del container[plain_key(key)]
+
+
+def delete_key(recording: Recording, container: dict[Any, Any], key: Any) -> None:
+    """`del container[key]` of a dict that has it: an effect of its own."""
+    if is_known(recording, container):
+        recording.changes += 1
+        del container[key]
+        return
+    source = recording.outside[id(container)]
+    has_key(recording, container, key)
+    recording.changes += 1
+    del container[key]
+    recording.overlay[id(container), key] = g.MISSING
+    recording.written[id(container)] = container
+    added = recording.added.get(id(container), [])
+    if key in added:
+        added.remove(key)
+    else:
+        recording.removed.setdefault(id(container), {})[key] = True
+    recording.effect("no item", source, key, None, container, key)
 
 
 def append(recording: Recording, container: Any, value: Any) -> None:
@@ -260,10 +284,10 @@ def append(recording: Recording, container: Any, value: Any) -> None:
         return
     if id(container) in recording.written and id(container) not in recording.appended:
         take_over(recording, container)
-        container.append(value if recording.live else concrete(value))
+        container.append(value if recording.live else storable(value))
         return
     _, values = recording.appended.setdefault(id(container), (len(container), []))
     values.append(value)
-    container.append(concrete(value))
+    container.append(storable(value))
     recording.written[id(container)] = container
-    recording.effect("append", recording.outside[id(container)], None, value)
+    recording.effect("append", recording.outside[id(container)], None, value, container)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
-from tracejit.symbols import SYMBOLS, concrete, settled
+from tracejit.symbols import SYMBOLS, concrete, settled, storable
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
@@ -71,20 +71,20 @@ class ReplayHooks:
     def wrote_global(self, name: str) -> None:
         names = sys._getframe(1).f_globals
         value = names[name]
-        names[name] = concrete(value)
+        names[name] = storable(value)
         if (recording := live()) is not None:
             recording.overlay[id(names), name] = value
-            recording.effect("item", constant(names, "globals"), name, value)
+            recording.effect("item", constant(names, "globals"), name, value, names, name)
 
     def wrote_cell(self, read: Callable[[], Any]) -> None:
         value = read()
         (cell,) = read.__closure__  # type: ignore[attr-defined]
         if (recording := live()) is None:
-            cell.cell_contents = concrete(value)
+            cell.cell_contents = storable(value)
             return
-        cell.cell_contents = concrete(value)
+        cell.cell_contents = storable(value)
         recording.overlay[id(cell), "cell_contents"] = value
-        recording.effect("cell", constant(cell, "cell"), "cell_contents", value)
+        recording.effect("cell", constant(cell, "cell"), "cell_contents", value, cell)
 
     def imported(self, value: Any) -> None:
         if (recording := live()) is None:
@@ -105,7 +105,7 @@ class ReplayHooks:
     def write_attribute(self, value: Any, owner: Any, name: str) -> None:
         recording = live()
         if recording is None:
-            setattr(owner, name, concrete(value))
+            setattr(owner, name, storable(value))
         else:
             attributes.write_attribute(recording, value, owner, name, self.callee)
 
@@ -133,7 +133,7 @@ class ReplayHooks:
     def write_item(self, value: Any, owner: Any, key: Any) -> None:
         recording = live()
         if recording is None:
-            owner[concrete(key)] = concrete(value)
+            owner[concrete(key)] = storable(value)
             return
         kind = type(owner)
         if isinstance(owner, Tensor) or kind is StandIn:

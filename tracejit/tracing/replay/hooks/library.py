@@ -25,7 +25,7 @@ from tracejit.tensor import Tensor, from_array
 from tracejit.tracing.arrays import StandIn, as_stand_in
 from tracejit.tracing.replay.hooks import containers
 from tracejit.tracing.replay.iterators import ITERATORS
-from tracejit.tracing.replay.recording import ATOMS, Recording
+from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
 from tracejit.tracing.replay.sources import constant
 
 LIKE_USER_CODE = ("tracejit.nn", "tracejit.optim", "tracejit.autograd.functional")
@@ -36,6 +36,8 @@ LEAVES = (
     "tracejit._errors", "tracejit.dispatch",
 )  # fmt: skip
 CONTEXTS = (no_grad, enable_grad)
+NO_LEAVES = frozenset({creation.set_default_dtype})
+"""Functions that change what the library does."""
 TAKING_NUMBERS = frozenset({
     functions.addcdiv, functions.pow, elementwise.clip, creation.full, creation.full_like, ops.full, ops.full_like,
 })  # fmt: skip
@@ -124,12 +126,14 @@ def _given(recording: Recording, arg: Any, keeps_numbers: bool) -> Any:
     kind = type(arg)
     if kind in SYMBOLS:
         return arg if keeps_numbers else settled(arg)
-    if kind in ATOMS or isinstance(arg, Tensor | np.generic | np.dtype | DType) or kind is StandIn:
+    if kind in ATOMS or kind is StandIn or is_numpy_number(arg):
         return containers.plain_key(arg) if kind is slice else arg
+    if isinstance(arg, Tensor | np.dtype | DType):
+        return arg
     if containers.is_container(arg):
         containers.expand(recording, arg)
         _check_parts(recording, arg)
-        return _without_symbols(arg)
+        return without_symbols(arg)
     if isinstance(arg, type) or recording.is_fixed_object(arg):
         return arg
     if kind in ITERATORS and not recording.is_outside(arg):
@@ -146,11 +150,11 @@ def _check_parts(recording: Recording, container: Any) -> None:
             _given(recording, part, False)
 
 
-def _without_symbols(value: Any) -> Any:
+def without_symbols(value: Any) -> Any:
     """The same with numbers settled; the containers themselves where there is none."""
     kind = type(value)
     if kind in (list, tuple):
-        inside = [_without_symbols(part) for part in value]
+        inside = [without_symbols(part) for part in value]
         same = all(new is old for new, old in zip(inside, value))
         return value if same else kind(inside)
     return containers.plain_key(value) if kind is slice else settled(value)
@@ -186,6 +190,7 @@ def backward(recording: Recording, tensor: Any, *args: Any, **kwargs: Any) -> No
         tensor.backward(*args, **kwargs)
         return
     leaves = _leaves(recording, tensor)
+    args, kwargs = tuple(map(settled, args)), {name: settled(arg) for name, arg in kwargs.items()}
     for leaf_tensor in leaves:
         source = recording.outside[id(leaf_tensor)]
         if (id(leaf_tensor), "grad") not in recording.overlay:
@@ -195,9 +200,8 @@ def backward(recording: Recording, tensor: Any, *args: Any, **kwargs: Any) -> No
     for leaf_tensor, gradient in zip(leaves, before):
         if recording.live and leaf_tensor.grad is not gradient:
             recording.overlay[id(leaf_tensor), "grad"] = leaf_tensor.grad
-            recording.effect(
-                "gradient", recording.outside[id(leaf_tensor)], "grad", leaf_tensor.grad
-            )
+            source = recording.outside[id(leaf_tensor)]
+            recording.effect("gradient", source, "grad", leaf_tensor.grad, leaf_tensor)
 
 
 def gradients(recording: Recording, *args: Any, **kwargs: Any) -> Any:
@@ -282,14 +286,17 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
             if not all(map(_is_number, (*given, *named.values()))):
                 recording.deny(f"np.{function.__name__} of what the call was not given as an array")
             result = function(*given, **named)
-            return result if isinstance(result, np.generic) or type(result) in ATOMS else _made(recording, result)
+            is_number = is_numpy_number(result) or type(result) in ATOMS
+            return result if is_number else _made(recording, result)
         return _made(recording, function(*given, **named))
 
     return call
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in ATOMS or isinstance(value, np.generic | np.dtype | type)
+    return (
+        type(value) in ATOMS or is_numpy_number(value) or isinstance(value, np.dtype | type)
+    )
 
 
 def _holds_stand_in(value: Any) -> bool:

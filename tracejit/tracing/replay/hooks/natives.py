@@ -18,7 +18,7 @@ from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay.hooks import containers
 from tracejit.tracing.replay.iterators import ITERATORS
-from tracejit.tracing.replay.recording import ATOMS, Recording
+from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
 
 Call = Callable[[Any], Any]
 
@@ -67,7 +67,9 @@ def is_plain(recording: Recording, value: Any, what: str) -> bool:
     kind = type(value)
     if kind in ATOMS or kind in SYMBOLS or kind in ITERATORS or isinstance(value, Tensor):
         return True
-    if containers.is_container(value) or isinstance(value, np.generic | type | BaseException | np.dtype):
+    if kind is StandIn or is_numpy_number(value) or containers.is_container(value):
+        return True
+    if isinstance(value, type | BaseException | np.dtype):
         return True
     if recording.is_fixed_object(value):
         return True

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
-import numpy as np
-
 from tracejit.symbols import SYMBOLS, derived, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import containers, library, natives
 from tracejit.tracing.replay.hooks.attributes import found_on
-from tracejit.tracing.replay.recording import ATOMS, Recording
+from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
 
 Function = Callable[[Any, Any], Any]
 
@@ -91,12 +89,12 @@ def _of_tensors(recording: Recording, function: Function, a: Any, b: Any, name: 
 def _operand(recording: Recording, value: Any, keep: bool, name: str) -> Any:
     if type(value) in SYMBOLS:
         return value if keep else settled(value)
-    if is_tensor(value) or type(value) in ATOMS or isinstance(value, np.generic):
+    if is_tensor(value) or type(value) in ATOMS or is_numpy_number(value):
         return value
     if containers.is_container(value):
         containers.expand(recording, value)
         natives.check_deep(recording, value, f"operator {name}")
-        return value
+        return library.without_symbols(value)
     recording.deny(f"operator {name} of a tensor and a {type(value).__name__}")
     return value
 
@@ -211,7 +209,9 @@ def truth(recording: Recording, value: Any, call: Any) -> Any:
     if containers.is_container(value):
         _truth_of_container(recording, value)
         return value
-    if isinstance(value, type | FunctionType | MethodType | BuiltinFunctionType | np.generic):
+    if isinstance(value, type | FunctionType | MethodType | BuiltinFunctionType):
+        return value
+    if is_numpy_number(value):
         return value
     if recording.is_fixed_object(value):
         return value
