@@ -78,6 +78,11 @@ def settled(value: Any) -> Any:
     return value
 
 
+def rounded(value: Any, number: float) -> Any:
+    """A symbol of the same expression that passes for `number`, its value rounded as whoever uses it rounds it again."""
+    return symbol(number, value.owner, value.slot, late=value.late)
+
+
 def derived(function: Callable[..., Any], *operands: Any) -> Any:
     """`function(*operands)` with the expression of the result, where one of the operands is a symbol."""
     for operand in operands:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 from tracejit._errors import at_user_line
+from tracejit._identity import each_once
 from tracejit.autograd.tape import no_grad
 from tracejit.dtypes import DType
 from tracejit.nn.parameter import Parameter, become
 from tracejit.tensor import Tensor, check_device, from_data
-
-T = TypeVar("T")
 
 
 class IncompatibleKeys(NamedTuple):
@@ -122,7 +121,7 @@ class Module:
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """This module, under the name "", and all below it, each once, under dotted names."""
-        return _each_once(self._walk(""))
+        return each_once(self._walk(""))
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, Module]]:
         yield prefix, self
@@ -140,7 +139,7 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Each parameter once, under the first of its dotted names."""
-        return _each_once(
+        return each_once(
             (_join(path, name), parameter)
             for path, module in self.named_modules()
             for name, parameter in module._parameters.items()
@@ -151,7 +150,7 @@ class Module:
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
         """Each buffer once, under the first of its dotted names."""
-        return _each_once(
+        return each_once(
             (_join(path, name), buffer)
             for path, module in self.named_modules()
             for name, buffer in module._buffers.items()
@@ -257,14 +256,12 @@ class Module:
 
 
 def clear_gradient(parameter: Tensor, *, set_to_none: bool) -> None:
-    if parameter.grad is None:
-        return
     if set_to_none:
         parameter.grad = None
-        return
-    with no_grad():
-        parameter.grad = parameter.grad.detach()
-        parameter.grad.copy_(0)
+    elif parameter.grad is not None:
+        with no_grad():
+            parameter.grad = parameter.grad.detach()
+            parameter.grad.copy_(0)
 
 
 def _value(value: Any) -> Tensor:
@@ -273,14 +270,6 @@ def _value(value: Any) -> Tensor:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _each_once(items: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
-    seen: set[int] = set()
-    for name, item in items:
-        if id(item) not in seen:
-            seen.add(id(item))
-            yield name, item
 
 
 def _quoted(names: list[str]) -> str:

@@ -15,7 +15,7 @@ from tracejit.dispatch import Scalar, bind, lift
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, aval
 from tracejit.ops.registry import REGISTRY
-from tracejit.symbols import KINDS, SYMBOLS, derived
+from tracejit.symbols import KINDS, SYMBOLS, concrete, derived, rounded
 
 _WEAK: dict[type, type] = {bool: bool, int: int, float: float, **KINDS}
 """The types of Python numbers, and what each counts as."""
@@ -81,7 +81,10 @@ def copied(x: Any) -> Any:
 def number_as(number: bool | int | float, dtype: DType) -> bool | int | float:
     """A Python number of `dtype`'s values; OverflowError where an integer dtype does not hold it, as in NumPy."""
     if type(number) in SYMBOLS:
-        return derived(number_as, number, dtype)
+        if dtype is dtypes.float32 and isinstance(number, float):
+            # A program rounds its scalars itself: replays need not do it before.
+            return rounded(number, ctypes.c_float(concrete(number)).value)
+        return number if dtype is dtypes.float64 and isinstance(number, float) else derived(number_as, number, dtype)
     if dtype is dtypes.float64:
         return float(number)
     if dtype is dtypes.float32:

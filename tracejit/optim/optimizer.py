@@ -7,6 +7,7 @@ from math import isnan
 from typing import Any
 
 from tracejit._errors import at_user_line
+from tracejit._identity import each_once
 from tracejit.autograd.tape import enable_grad, no_grad
 from tracejit.nn.module import clear_gradient
 from tracejit.tensor import Tensor, from_data
@@ -59,8 +60,8 @@ class Optimizer:
         self._check_hyperparameters(full)
         for parameter in full["params"]:
             self._check_parameter(parameter)
-        repeated = len({id(parameter) for parameter in full["params"]}) < len(full["params"])
-        if repeated or any(parameter in self.state for parameter in full["params"]):
+        different = list(each_once(enumerate(full["params"])))
+        if len(different) < len(full["params"]) or any(parameter in self.state for parameter in full["params"]):
             raise ValueError(at_user_line("some parameters appear more than once"))
         for parameter in full["params"]:
             self.state[parameter] = self.start(parameter, full)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -220,6 +220,7 @@ class Arrays:
     def __init__(self) -> None:
         self._stand_ins: dict[int, StandIn] = {}
         self._arrays: dict[int, np.ndarray] = {}
+        self._results: dict[int, tuple[StandIn, Any]] = {}
         self._containers: dict[int, Any] = {}
 
     def enter(self, value: Any) -> Any:
@@ -227,18 +228,16 @@ class Arrays:
         kind = type(value)
         if kind is np.ndarray:
             return self._stand_in(value)
-        if kind is tuple:
-            return _same_or(value, tuple(map(self.enter, value)))
+        if _is_tuple(kind):
+            return _tuple_of(value, map(self.enter, tuple.__iter__(value)))
         if kind in (list, dict) and id(value) not in self._containers:
             self._containers[id(value)] = value
             _replace(value, self.enter)
-        elif isinstance(value, tuple) and hasattr(value, "_fields"):
-            return _same_or(value, kind(*map(self.enter, value)))
         return value
 
     def leave(self, value: Any) -> Any:
         """`value` with arrays for its stand-ins, the arguments' own where they are the arguments'."""
-        return _without_stand_ins(value, self._array, set())
+        return _without_stand_ins(value, self._array, {})
 
     def restore(self) -> None:
         """Puts arrays back into the arguments' lists and dicts."""
@@ -273,10 +272,14 @@ class Arrays:
         return stand_in
 
     def _array(self, stand_in: StandIn) -> Any:
+        """The array that the user takes a stand-in for: one object, wherever it is met."""
         array = self._arrays.get(id(stand_in))
         if array is not None:
             return array
-        return _shown(stand_in)
+        known = self._results.get(id(stand_in))
+        if known is None:
+            known = self._results[id(stand_in)] = stand_in, _shown(stand_in)
+        return known[1]
 
 
 def can_stand_for(array: np.ndarray) -> bool:
@@ -290,8 +293,19 @@ def _is_ours(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "biuf" and dtype.itemsize <= 8
 
 
-def _same_or(before: Any, after: Any) -> Any:
-    return before if all(x is y for x, y in zip(before, after)) else after
+def _is_tuple(kind: type) -> bool:
+    return kind is tuple or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
+
+
+def _tuple_of(before: Any, parts: Iterable[Any]) -> Any:
+    """The tuple, or named tuple, with other parts; itself where they are the same. Its class's own code does not run."""
+    after = tuple(parts)
+    if all(x is y for x, y in zip(tuple.__iter__(before), after)):
+        return before
+    made = tuple.__new__(type(before), after)
+    if hasattr(before, "__dict__"):
+        made.__dict__.update(before.__dict__)
+    return made
 
 
 def _replace(container: Any, change: Callable[[Any], Any]) -> None:
@@ -313,18 +327,23 @@ def _replace(container: Any, change: Callable[[Any], Any]) -> None:
             container[key] = changed
 
 
-def _without_stand_ins(value: Any, array: Callable[[StandIn], Any], seen: set[int]) -> Any:
+def _without_stand_ins(value: Any, array: Callable[[StandIn], Any], seen: dict[int, Any]) -> Any:
+    """`seen` has what became of each container by its id, and the container, so that the id stays its own."""
+
     def change(part: Any) -> Any:
         return _without_stand_ins(part, array, seen)
 
     kind = type(value)
     if kind is StandIn:
         return array(value)
-    if kind is tuple:
-        return _same_or(value, tuple(map(change, value)))
-    if kind in (list, dict, set) and id(value) not in seen:
-        seen.add(id(value))
+    if id(value) in seen:
+        return seen[id(value)][1]
+    if _is_tuple(kind):
+        seen[id(value)] = value, value
+        changed = _tuple_of(value, map(change, tuple.__iter__(value)))
+        seen[id(value)] = value, changed
+        return changed
+    if kind in (list, dict, set):
+        seen[id(value)] = value, value
         _replace(value, change)
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        return _same_or(value, kind(*map(change, value)))
     return value

@@ -19,13 +19,28 @@ _made_by: WeakKeyDictionary[Node, Programs] = WeakKeyDictionary()
 
 def remember(result: Any, programs: Programs) -> None:
     """Lets backward passes through the tensors of a compiled call's result be recorded with its `programs`."""
-    if isinstance(result, Tensor):
-        handle = result.autograd
-        if handle is not None and handle.node is not None:
-            _made_by[handle.node] = programs
-    elif isinstance(result, tuple | list | dict):
-        for part in result.values() if isinstance(result, dict) else result:
-            remember(part, programs)
+    pending, seen = [result], set[int]()
+    while pending:
+        value = pending.pop()
+        kind = type(value)
+        if issubclass(kind, Tensor):
+            _remember_tensor(value, programs)
+        elif issubclass(kind, tuple | list | dict) and id(value) not in seen:
+            seen.add(id(value))
+            pending += _parts(value, kind)
+
+
+def _remember_tensor(tensor: Tensor, programs: Programs) -> None:
+    handle = tensor.autograd
+    if handle is not None and handle.node is not None:
+        _made_by[handle.node] = programs
+
+
+def _parts(container: Any, kind: type) -> Iterable[Any]:
+    """What a container holds, without the methods that its class may have of its own."""
+    if issubclass(kind, dict):
+        return dict.values(container)
+    return tuple.__iter__(container) if issubclass(kind, tuple) else list.__iter__(container)
 
 
 def _recorded(edges: list[Edge]) -> AbstractContextManager[Any]:

@@ -68,8 +68,9 @@ class Tracer(ABC):
     def place_of(self, value: Any) -> int:
         """Where in the trace `value`, as it is now, stands."""
         if type(value) is Scalar:
-            self._scalars.append(value.value)
-            return self._enter(value.aval, ScalarInput, value.aval)
+            place = self._enter(value.aval, ScalarInput, value.aval)
+            self._scalars.append(value.value)  # last: what comes before may raise RecursionError
+            return place
         place = self._known(value.storage)
         if place is None:
             return self._input(value)
@@ -143,9 +144,11 @@ class Tracer(ABC):
         memory = self._storages.setdefault(storage, len(self._storages))
         strides = None if is_row_major(layout) else layout.strides
         buffer = self._memory(storage)
+        address = buffer.address + layout.offset * aval.dtype.itemsize
+        place = self._enter((aval, strides, memory), _input_node, aval, strides, memory)
         self._kept.append(buffer)
-        self._addresses.append(buffer.address + layout.offset * aval.dtype.itemsize)
-        return self._enter((aval, strides, memory), _input_node, aval, strides, memory)
+        self._addresses.append(address)
+        return place
 
     def _copy(self, tensor: Any) -> int:
         """Memory that others can write to is read as of the op: by way of a copy, renewed where it has become old."""
@@ -158,9 +161,10 @@ class Tracer(ABC):
         buffer = Buffer.allocate(tensor.aval.nbytes)
         copy = buffer.array(now.dtype, now.shape)
         copy[...] = now
-        self._kept.append(buffer)
-        self._addresses.append(buffer.address)
+        address = buffer.address
         place = self._enter((tensor.aval, None, None), _input_node, tensor.aval, None, None)
+        self._kept.append(buffer)
+        self._addresses.append(address)
         self._copies[key] = place, copy
         return place
 

@@ -935,7 +935,7 @@ CATALOGUE = {
         x[0] = A ;; x
         x[:, AX] = 7 ;; x + 0
         y = x[0] ;; y += A ;; x
-        y = x.T ;; y[0] = A ;; y
+        y = x.T ;; y[0] = A ;; y * 1
         np.add(x, A, out=x) ;; x
         np.copyto(x, H) ;; x
         x.fill(A) ;; x
@@ -975,9 +975,10 @@ CATALOGUE = {
 
 
 NOT_FOR_NUMPY = re.compile(
-    r"""A = ("w"|None|10\*\*20|tj.tensor.*|Level.*)|AX = (True|False)|f\.__defaults__ = \(V.*"""
+    r"""A = ("w"|None|10\*\*20|tj.tensor.*|Level.*|float.*)|B = float.*|AX = (True|False)|f\.__defaults__ = \(V.*"""
 )
-"""Changes that tier 1 answers otherwise than NumPy: text, objects, huge numbers and tensors among arrays, bools as axes."""
+"""Changes that tier 1 answers otherwise than NumPy: text, objects, huge numbers and tensors among arrays, NaN in integers,
+bools as axes."""
 
 
 def entries() -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What is to be found wrong: a compiler that remembers results by argument values alone, as if functions were pure, and a crash."""
+"""What is to be found wrong: a compiler that remembers results by argument values alone, and one that crashes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tracejit as tj
 
 
 def compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Answers a call with the result of an earlier one with equal arguments."""
+    """Answers a call with the result of an earlier one with equal arguments, as if functions were pure."""
     results: dict[str, Any] = {}
 
     @functools.wraps(function)

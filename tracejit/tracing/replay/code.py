@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from types import CodeType
+import operator
+from types import CodeType, MethodType
 from typing import Any
 
+from tracejit.ops.op import Layout
 from tracejit.symbols import SYMBOLS
 from tracejit.tracing.replay.sources import Source
 
@@ -15,12 +17,13 @@ class Pool:
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {}
-        self._known: dict[int, str] = {}
+        self._known: dict[Any, str] = {}
 
     def name(self, value: Any) -> str:
-        found = self._known.get(id(value))
+        key = _identity(value)
+        found = self._known.get(key)
         if found is None:
-            found = self._known[id(value)] = f"K{len(self.names)}"
+            found = self._known[key] = f"K{len(self.names)}"
             self.names[found] = value  # held, so that its id stays its own
         return found
 
@@ -37,6 +40,16 @@ class Pool:
             parts = (value.start, value.stop, value.step)
             return f"slice({', '.join(map(self.literal, parts))})"
         return self.name(value)
+
+
+def _identity(value: Any) -> Any:
+    """What makes a constant the same one: its identity, but for values, and for methods, which are made anew at each look."""
+    kind = type(value)
+    if kind in (str, int, Layout):
+        return kind, value
+    if kind is tuple:
+        return kind, *map(_identity, value)
+    return (id(value.__self__), id(value.__func__)) if kind is MethodType else id(value)
 
 
 class Writer:
@@ -84,6 +97,24 @@ class Writer:
             return f"{parent}.{source.name}"
         key = source.name
         return f"{parent}[{self.read(key) if isinstance(key, Source) else self.pool.literal(key)}]"
+
+
+_SYMBOLS = {
+    operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//",
+    operator.mod: "%", operator.pow: "**", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=",
+    operator.eq: "==", operator.ne: "!=",
+}  # fmt: skip
+
+
+def expression(pool: Pool, function: Any, operands: tuple[Any, ...]) -> str:
+    """A call of a function of numbers; operators as such, which cost less."""
+    texts = list(map(pool.literal, operands))
+    symbol = _SYMBOLS.get(function)
+    if symbol is not None and len(texts) == 2:
+        return f"({texts[0]}) {symbol} ({texts[1]})"
+    if function is operator.neg:
+        return f"-({texts[0]})"
+    return f"{pool.name(function)}({', '.join(texts)})"
 
 
 def function_of(

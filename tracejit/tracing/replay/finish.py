@@ -10,7 +10,7 @@ from tracejit.symbols import SYMBOLS, concrete
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.code import Writer
-from tracejit.tracing.replay.memory import note_writes, settle
+from tracejit.tracing.replay.memory import settle
 from tracejit.tracing.replay.recording import EffectOf, Recording
 from tracejit.tracing.replay.sources import Source
 from tracejit.tracing.replay.templates import Irreproducible, Template
@@ -25,14 +25,15 @@ def finish(recording: Recording, tree: Tree, result: Any) -> None:
     try:
         _guard_memory(recording)
         _guard_objects(recording)
+        _guard_classes(recording)
         body = _commit_lines(recording, tree, result)
     except Irreproducible as reason:
         recording.deny(str(reason))
         return
     if not recording.live:
         return
-    if not tree.add(recording.segments, recording.jumps, body, recording.slots + 2):
-        recording.deny("there are too many variants of the call")
+    if not tree.add(recording.segments, recording.jumps, body, recording.most_slots + 2):
+        recording.deny("there are too many variants of the call, or a loop that is not the same each time round")
 
 
 def _guard_memory(recording: Recording) -> None:
@@ -73,6 +74,12 @@ def _guard_objects(recording: Recording) -> None:
     for kind in written:
         if len(by_type[kind]) > 1:
             recording.guard(g.AllDistinct(tuple(by_type[kind])))
+
+
+def _guard_classes(recording: Recording) -> None:
+    """What was not found on classes is still missing there."""
+    for owner, names in recording.missing.items():
+        recording.guard(g.ClassLacks(owner, tuple(names)))
 
 
 # The code of a commit
@@ -130,7 +137,8 @@ def _memory_lines(recording: Recording, writer: Writer) -> None:
         if slot in copied:
             writer.add(f"{pool.name(settle)}({found}, E[{slot}])")
         if count:
-            writer.add(f"{pool.name(note_writes)}({found}, {count}, {pool.name(storage.written)})")
+            writer.add(f"{found}.version += {count}")
+            writer.add(f"{found}.written = {pool.name(storage.written)}")
 
 
 def _copied_slots(recording: Recording) -> set[int]:

@@ -19,7 +19,7 @@ from tracejit.ir.aval import Aval
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.tensor import Tensor
-from tracejit.tracing.replay.code import Writer
+from tracejit.tracing.replay.code import Writer, expression
 from tracejit.tracing.replay.sources import Source
 
 
@@ -89,7 +89,8 @@ class ModeIs(Guard):
     value: Any
 
     def conditions(self, writer: Writer) -> Iterator[str]:
-        yield f"{writer.pool.name(self.read)}() == {writer.pool.literal(self.value)}"
+        relation = "is" if type(self.value) is bool else "=="
+        yield f"{writer.pool.name(self.read)}() {relation} {writer.pool.literal(self.value)}"
 
     def __str__(self) -> str:
         return f"{self.name} is {self.value}"
@@ -211,7 +212,7 @@ class KeysAre(Guard):
     def conditions(self, writer: Writer) -> Iterator[str]:
         found = writer.read(self.source)
         if all(type(key) is str for key in self.keys):
-            yield f"[*{found}] == {writer.pool.name(list(self.keys))}"
+            yield f"(*{found},) == {writer.pool.name(self.keys)}"
         else:
             yield f"{writer.pool.name(_typed)}({found}) == {writer.pool.name(_typed(self.keys))}"
 
@@ -219,8 +220,8 @@ class KeysAre(Guard):
         return f"the keys of {self.source} are {_listed(self.keys)}"
 
 
-def _typed(keys: Any) -> list[tuple[type, Any]]:
-    return [(type(key), repr(key) if type(key) in (float, complex) else key) for key in keys]
+def _typed(keys: Any) -> tuple[tuple[type, Any], ...]:
+    return tuple((type(key), repr(key) if type(key) in (float, complex) else key) for key in keys)
 
 
 def _listed(keys: Sequence[Any]) -> str:
@@ -258,8 +259,7 @@ class ClassHas(Guard):
         pool = writer.pool
         owner = pool.name(self.owner)
         if self.value is MISSING:
-            # A loop over the classes costs less than a look-up that fails.
-            yield f"not {pool.name(_has)}({owner}, {self.name!r})"
+            raise AssertionError("what is missing is said of all names at once: ClassLacks")
         elif hasattr(self.value, "__func__") and hasattr(self.value, "__self__"):
             yield f"{owner}.{self.name}.__func__ is {pool.name(self.value.__func__)}"
         else:
@@ -269,8 +269,26 @@ class ClassHas(Guard):
         return f"{self.owner.__name__}.{self.name} is as it was"
 
 
-def _has(owner: type, name: str) -> bool:
-    return any(name in base.__dict__ for base in owner.__mro__)
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassLacks(Guard):
+    """Looking up any of these names on a class gives nothing: a look-up that fails costs more than to ask each class for all."""
+
+    owner: type
+    names: tuple[str, ...]
+
+    def conditions(self, writer: Writer) -> Iterator[str]:
+        pool = writer.pool
+        yield f"{pool.name(self.owner)}.__mro__ == {pool.name(self.owner.__mro__)}"
+        for base in self.owner.__mro__:
+            if base is not object:
+                if len(self.names) == 1:
+                    yield f"{self.names[0]!r} not in {pool.name(base)}.__dict__"
+                else:
+                    lacks = f"{pool.name(base)}.__dict__.keys().isdisjoint"
+                    yield f"{lacks}({pool.name(self.names)})"
+
+    def __str__(self) -> str:
+        return f"{self.owner.__name__} has no {', '.join(self.names)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -306,19 +324,21 @@ class BasesAre(Guard):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodeIs(Guard):
-    """A function has the same code and as many defaults."""
+    """A function has the same code and the same defaults, by identity; keyword defaults are in a dict, which may change."""
 
     source: Source
     code: Any
-    defaults: int
+    defaults: tuple[Any, ...] | None
     keyword_defaults: tuple[str, ...]
 
     def conditions(self, writer: Writer) -> Iterator[str]:
-        found = writer.read(self.source)
-        yield f"{found}.__code__ is {writer.pool.name(self.code)}"
-        yield f"len({found}.__defaults__ or ()) == {self.defaults}"
-        names = self.keyword_defaults
-        yield f"[*({found}.__kwdefaults__ or ())] == {list(names)!r}"
+        found, pool = writer.read(self.source), writer.pool
+        yield f"{found}.__code__ is {pool.name(self.code)}"
+        yield f"{found}.__defaults__ is {pool.literal(self.defaults) if self.defaults is None else pool.name(self.defaults)}"
+        if self.keyword_defaults:
+            yield f"[*({found}.__kwdefaults__ or ())] == {list(self.keyword_defaults)!r}"
+        else:
+            yield f"not {found}.__kwdefaults__"
 
     def __str__(self) -> str:
         return f"{self.source} has the same code"
@@ -365,8 +385,7 @@ class Computed(Guard):
     operands: tuple[Any, ...]
 
     def conditions(self, writer: Writer) -> Iterator[str]:
-        operands = ", ".join(map(writer.pool.literal, self.operands))
-        writer.add(f"E[{self.slot}] = {writer.pool.name(self.function)}({operands})")
+        writer.add(f"E[{self.slot}] = {expression(writer.pool, self.function, self.operands)}")
         yield from ()
 
     def __str__(self) -> str:
@@ -409,7 +428,7 @@ class TensorIs(Guard):
         yield f"type({found}) is {pool.name(self.kind)}"
         yield f"{found}.aval is {pool.name(self.aval)}"
         layout = pool.name(self.layout)
-        yield f"({found}.layout is {layout} or {found}.layout == {layout})"
+        yield f"{found}.layout is {layout} or {found}.layout == {layout}"
         yield from self._tape(writer, found)
         storage = writer.read(self.source.attribute("storage"))
         yield f"{storage}.pending is None"
@@ -425,7 +444,7 @@ class TensorIs(Guard):
         handle = writer.read(self.source.attribute("autograd"))
         match self.grad:
             case "none":
-                yield f"({handle} is None or ({handle}.node is None and not {handle}.requires_grad))"
+                yield f"{handle} is None or ({handle}.node is None and not {handle}.requires_grad)"
             case "leaf":
                 yield f"{handle} is not None and {handle}.node is None and {handle}.requires_grad"
                 yield f"not {handle}.hooks"
@@ -479,7 +498,7 @@ class AllDistinct(Guard):
 
     def conditions(self, writer: Writer) -> Iterator[str]:
         found = ", ".join(map(writer.read, self.sources))
-        yield f"{writer.pool.name(are_distinct)}({found})"
+        yield f"len({{*map(id, ({found}))}}) == {len(self.sources)}"
 
     def __str__(self) -> str:
         names = ", ".join(map(str, self.sources[:4]))
@@ -508,16 +527,13 @@ class MemoryApart(Guard):
 
 def lie_apart(buffers: tuple[Buffer, ...], written: int) -> bool:
     """Whether the first `written` of the buffers share no memory with any other of them."""
-    if len(set(buffers)) != len(buffers):
+    if len({*buffers}) != len(buffers):
         return False
-    foreign = [
-        (*extent(buffer), place < written)
-        for place, buffer in enumerate(buffers)
-        if buffer._block is None
-    ]
-    if len(foreign) < 2:
+    others = [buffer for buffer in buffers if buffer._block is None]
+    if len(others) < 2:
         return True
-    foreign.sort()
+    first = {*buffers[:written]}
+    foreign = sorted((*extent(buffer), buffer in first) for buffer in others)
     return not any(
         second[0] < first[1] and (first[2] or second[2])
         for place, first in enumerate(foreign)

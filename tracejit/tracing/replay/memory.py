@@ -32,9 +32,3 @@ def settle(storage: Storage, buffer: Buffer) -> None:
     assert storage.buffer is not None
     shape = (buffer.nbytes,)
     storage.buffer.array(_BYTES, shape)[...] = buffer.array(_BYTES, shape)
-
-
-def note_writes(storage: Storage, count: int, where: object) -> None:
-    """Tells the tape of `count` writes, the last of them at the user's line `where`."""
-    storage.version += count
-    storage.written = where  # type: ignore[assignment]  # a location

@@ -37,8 +37,9 @@ class ReplayRecorder(Recorder):
         return not self.recording.live and super()._is_exposed(storage)
 
     def _read(self, aval: Aval, layout: Layout, storage: Storage) -> int:
+        place = super()._read(aval, layout, storage)
         self._reads.append((storage, layout.offset * aval.dtype.itemsize))
-        return super()._read(aval, layout, storage)
+        return place
 
     def _check_indices(self, op: Op, indices: Tensor, axis: int, extent: int) -> None:
         self.check(check_indices, (op,), indices, (axis, extent))

@@ -8,6 +8,7 @@ does not fit ends the recording (`deny`); the call goes on, as Python, and is ri
 from __future__ import annotations
 
 import enum
+import inspect
 import sys
 import weakref
 from collections.abc import Callable, Iterable
@@ -37,6 +38,7 @@ from tracejit.symbols import SYMBOLS, Symbol, concrete, settled, symbol
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import Arrays, StandIn
 from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.guards_more import Differ
 from tracejit.tracing.replay.segments import Compute, Element, End, Segment
 from tracejit.tracing.replay.sources import Source, constant
 
@@ -92,16 +94,26 @@ class Recording:
         """Keys that the call has added to outside dicts."""
         self.removed: dict[int, dict[Any, bool]] = {}
         """Keys that the call has removed from outside dicts."""
+        self.viewed: set[int] = set()
+        """Outside containers that native code reads, or may read later by an iterator or a view, by id."""
         self.taken: dict[int, Any] = {}
         """Outside containers that the call has taken over, by id."""
         self.made: dict[int, weakref.ref[Any] | Any] = {}
         """Objects of user classes, functions and iterators that the call has made."""
+        self.compared: dict[int, Source] = {}
+        """Outside objects that were compared by identity, by id."""
+        self._differ: tuple[Segment | None, Differ] = None, Differ([])
         self.changes = 0
         """Writes to objects that the call has made: a loop whose body makes some is not closed."""
+        self.missing: dict[type, dict[str, bool]] = {}
+        """Names that were looked up on classes, and not found."""
+        self.visits = 0
+        """Of heads of loops."""
         self.loops: dict[Any, Any] = {}
         self.jumps: dict[int, int] = {}
         self.symbols = False
         self.slots = 0
+        self.most_slots = 0
         self.drop: Callable[[], None] = lambda: None
         """What is to be done when the recording ends early: the recorder computes all that waits."""
         self.looking = 0
@@ -155,6 +167,7 @@ class Recording:
 
     def slot(self) -> int:
         self.slots += 1
+        self.most_slots = max(self.most_slots, self.slots)
         return self.slots - 1
 
     def know(self, value: Any, source: Source) -> None:
@@ -184,6 +197,20 @@ class Recording:
     def held(self, key: int) -> Any:
         """The outside object of an id."""
         return self._by_id.get(key)
+
+    def compare(self, value: Any) -> None:
+        """`value` is compared by identity with objects that come before or after: that it is none of those is guarded."""
+        source = self.outside.get(id(value))
+        if source is None or id(value) in self.compared or not self.live:
+            return
+        self.compared[id(value)] = source
+        segment, guard = self._differ
+        if segment is self.segment:
+            guard.sources.append(source)
+        else:
+            guard = Differ([*self.compared.values()])
+            self._differ = self.segment, guard
+            self.guard(guard)
 
     # Numbers
 
@@ -362,7 +389,8 @@ class Recording:
             self.guard(g.Equals(source, value))
             return value
         if _is_fixed(value):
-            self.guard(g.Is(source, value))
+            if source.step != "constant":
+                self.guard(g.Is(source, value))
             return value
         known = self.outside.get(id(value))
         if known is not None:
@@ -417,7 +445,8 @@ class Recording:
 
     def _read_object(self, source: Source, value: Any, kind: type) -> None:
         if kind is FunctionType:
-            self.guard(g.Is(source, value))
+            if source.step != "constant":
+                self.guard(g.Is(source, value))
             self.function(value)
         elif issubclass(kind, Tensor):
             self._read_tensor(source, value)
@@ -428,7 +457,7 @@ class Recording:
 
     def function(self, function: FunctionType) -> None:
         """A function that is, or may be, called: its code and defaults can be replaced."""
-        if id(function) in self._functions or not self.live:
+        if id(function) in self._functions or not self.live or is_own_module(function.__module__):
             return
         self._functions.add(id(function))
         self._held.append(function)
@@ -436,7 +465,7 @@ class Recording:
         if source is None:
             source = self.outside[id(function)] = constant(function, function.__qualname__)
         defaults, named = function.__defaults__ or (), function.__kwdefaults__ or {}
-        self.guard(g.CodeIs(source, function.__code__, len(defaults), tuple(named)))
+        self.guard(g.CodeIs(source, function.__code__, function.__defaults__, tuple(named)))
         for place, value in enumerate(defaults):
             self.read(source.attribute("__defaults__").item(place), value, keep=True)
         for name, value in named.items():
@@ -457,7 +486,10 @@ class Recording:
             return
         if type(value) is MethodWrapperType:
             return  # of the metaclass, of which there is none
-        self.guard(g.ClassHas(owner, name, value))
+        if value is g.MISSING:
+            self.missing.setdefault(owner, {})[name] = True
+        else:
+            self.guard(g.ClassHas(owner, name, value))
 
     # Writing outside state
 
@@ -503,6 +535,16 @@ def _standing(tensor: Tensor) -> tuple[str, tuple[Any, ...]]:
     if handle is None or (handle.node is None and not handle.requires_grad):
         return "none", ()
     return ("leaf" if handle.node is None else "made"), ()
+
+
+def is_own_module(name: str | None) -> bool:
+    """Whether a module is one of tracejit's, whose functions and variables are taken not to change."""
+    return name is not None and (name == "tracejit" or name.startswith("tracejit."))
+
+
+def found_on(owner: type, name: str) -> Any:
+    """What the class has under the name, without asking descriptors."""
+    return inspect.getattr_static(owner, name, g.MISSING)
 
 
 def is_numpy_number(value: Any) -> bool:

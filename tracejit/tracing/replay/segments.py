@@ -11,7 +11,7 @@ from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor, make
-from tracejit.tracing.replay.code import Pool
+from tracejit.tracing.replay.code import Pool, expression
 from tracejit.tracing.replay.guards import Guard
 from tracejit.tracing.replay.memory import private
 
@@ -53,8 +53,7 @@ class Compute:
     operands: tuple[Any, ...]
 
     def line(self, pool: Pool) -> str:
-        operands = ", ".join(map(pool.literal, self.operands))
-        return f"E[{self.slot}] = {pool.name(self.function)}({operands})"
+        return f"E[{self.slot}] = {expression(pool, self.function, self.operands)}"
 
     @property
     def may_raise(self) -> bool:

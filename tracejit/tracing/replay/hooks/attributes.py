@@ -26,7 +26,7 @@ from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import containers
 from tracejit.tracing.replay.hooks.containers import CONTAINERS, expand
 from tracejit.tracing.replay.iterators import ITERATORS
-from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
+from tracejit.tracing.replay.recording import ATOMS, Recording, found_on, is_numpy_number
 from tracejit.tracing.replay.sources import Source, constant
 
 METACLASSES = (type, abc.ABCMeta)
@@ -40,11 +40,6 @@ PLAIN_DESCRIPTORS = (
 """Kinds of class attributes whose `__get__` is known."""
 FUNCTION_FIELDS = frozenset({"__name__", "__doc__", "__module__", "__qualname__", "__wrapped__", "__code__"})
 CLASS_FIELDS = frozenset({"__name__", "__qualname__", "__module__", "__doc__", "__setattr__", "__new__"})
-
-
-def found_on(owner: type, name: str) -> Any:
-    """What the class has under the name, without asking descriptors."""
-    return inspect.getattr_static(owner, name, g.MISSING)
 
 
 def read_attribute(recording: Recording, target: Any, name: str, call: Callable[[Any], Any]) -> Any:
@@ -171,6 +166,8 @@ def _of_library_object(recording: Recording, target: Any, name: str) -> Any:
     if recording.is_fixed_object(target):
         return value
     source = recording.outside.get(id(target))
+    if isinstance(value, MethodType):
+        return value
     if source is None:
         if not recording.is_made(target):
             recording.deny(f"attribute {name} of a {type(target).__name__}")

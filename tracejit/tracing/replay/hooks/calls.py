@@ -31,9 +31,8 @@ from tracejit.tracing.instrument import NotInstrumentable, instrumented, is_inst
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.current import recorder_of
 from tracejit.tracing.replay.hooks import attributes, containers, library, natives
-from tracejit.tracing.replay.hooks.attributes import found_on
 from tracejit.tracing.replay.iterators import ITERATORS
-from tracejit.tracing.replay.recording import ATOMS, NUMPY_FUNCTION, Recording
+from tracejit.tracing.replay.recording import ATOMS, NUMPY_FUNCTION, Recording, found_on
 from tracejit.tracing.replay.sources import constant
 
 Call = Callable[[Any], Any]

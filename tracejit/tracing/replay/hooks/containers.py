@@ -13,7 +13,8 @@ from typing import Any
 from tracejit.symbols import SYMBOLS, concrete, settled, storable
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
-from tracejit.tracing.replay.recording import ATOMS, Recording
+from tracejit.tracing.arrays import StandIn
+from tracejit.tracing.replay.recording import ATOMS, Recording, found_on, is_numpy_number
 from tracejit.tracing.replay.sources import Source
 
 SEQUENCES = (list, tuple, deque)
@@ -36,11 +37,14 @@ def parts(container: Any) -> list[Any]:
     return list(container)
 
 
-def expand(recording: Recording, container: Any, *, deep: bool = True) -> None:
+def expand(
+    recording: Recording, container: Any, *, deep: bool = True, above: tuple[int, ...] = ()
+) -> None:
     """Native code is about to read the container: all that it can see is guarded, numbers by their value."""
-    if not recording.live or not is_container(container):
+    if not recording.live or not is_container(container) or id(container) in above:
         return
     if not is_known(recording, container):
+        recording.viewed.add(id(container))
         if id(container) in recording.written:
             take_over(recording, container)
         else:
@@ -49,7 +53,7 @@ def expand(recording: Recording, container: Any, *, deep: bool = True) -> None:
     if deep and recording.live:
         for part in parts(container):
             if is_container(part):
-                expand(recording, part)
+                expand(recording, part, above=(*above, id(container)))
 
 
 def walk(recording: Recording, container: Any) -> Any:
@@ -57,6 +61,7 @@ def walk(recording: Recording, container: Any) -> Any:
     if is_known(recording, container) or type(container) not in (list, tuple, dict):
         expand(recording, container, deep=False)
         return container
+    recording.viewed.add(id(container))
     if id(container) in recording.written:
         take_over(recording, container)
         return container
@@ -76,6 +81,7 @@ def _by_place(recording: Recording, container: Any) -> Iterator[Any]:
 def walk_pairs(recording: Recording, container: dict[Any, Any], name: str) -> Any:
     """What `items()` or `values()` of a dict from outside gives."""
     if not is_known(recording, container) and id(container) not in recording.written:
+        recording.viewed.add(id(container))
         values = _read_all(recording, container)
         if any(type(value) in SYMBOLS for value in values):
             return _by_key(recording, container, name)
@@ -160,9 +166,45 @@ def plain_key(key: Any) -> Any:
     return tuple(map(plain_key, key)) if type(key) is tuple else settled(key)
 
 
+def hash_key(recording: Recording, key: Any) -> Any:
+    """A key of a dict, or an element of a set, without symbols: it is about to be hashed, and compared with others."""
+    kind = type(key)
+    if kind in SYMBOLS:
+        return settled(key)
+    if kind in ATOMS or kind is StandIn or is_numpy_number(key) or recording.is_fixed_object(key):
+        return key
+    if not recording.live:
+        return key
+    if kind is frozenset or kind is tuple or (is_container(key) and kind.__hash__ is tuple.__hash__):
+        expand(recording, key, deep=False)
+        hashed = [hash_key(recording, part) for part in key]
+        return tuple(hashed) if kind is tuple else key
+    if isinstance(key, Tensor) or is_told_apart(recording, key):
+        recording.compare(key)
+    elif kind.__hash__ is not None:  # or Python refuses it
+        recording.deny(f"a {kind.__name__}, which decides itself what it is equal to, is a key")
+    return key
+
+
+def is_told_apart(recording: Recording, value: Any) -> bool:
+    """Whether `==` and `hash` of an object say nothing but which object it is."""
+    kind = type(value)
+    is_plain = (
+        found_on(kind, "__eq__") is object.__dict__["__eq__"]
+        and found_on(kind, "__hash__") is object.__dict__["__hash__"]
+    )
+    if not is_plain or not (recording.is_outside(value) or recording.is_made(value)):
+        return False
+    recording.class_has(kind, "__eq__")
+    recording.class_has(kind, "__hash__")
+    return True
+
+
 def read_item(recording: Recording, container: Any, key: Any) -> Any:
     """`container[key]` of a list, tuple, dict or deque."""
-    key = plain_key(key)
+    key = _prepared(recording, container, key)
+    if not recording.live:
+        return container[key]
     if is_known(recording, container):
         return container[key]
     source = recording.outside[id(container)]
@@ -172,6 +214,10 @@ def read_item(recording: Recording, container: Any, key: Any) -> Any:
         return _read_key(recording, container, source, key)
     expand(recording, container, deep=False)
     return container[key]
+
+
+def _prepared(recording: Recording, container: Any, key: Any) -> Any:
+    return hash_key(recording, key) if type(container) is dict else plain_key(key)
 
 
 def _read_place(recording: Recording, container: Any, source: Source, place: int) -> Any:
@@ -195,15 +241,18 @@ def _read_key(recording: Recording, container: Any, source: Source, key: Any) ->
     if (id(container), key) in recording.overlay:
         value = recording.overlay[id(container), key]
         return container[key] if value is g.MISSING else value
-    if not has_key(recording, container, key):
+    if key not in container:
+        has_key(recording, container, key)
         return container[key]  # raises
     return recording.read(source.item(key_name(recording, key)), container[key])
 
 
 def has_key(recording: Recording, container: Any, key: Any) -> bool:
     """`key in container` of a dict, guarded."""
-    key = settled(key)
+    key = hash_key(recording, key)
     found: bool = key in container
+    if not recording.live:
+        return found
     if is_known(recording, container) or (id(container), key) in recording.overlay:
         return found
     name = key_name(recording, key)
@@ -218,8 +267,8 @@ def has_key(recording: Recording, container: Any, key: Any) -> bool:
 def write_item(recording: Recording, container: Any, key: Any, value: Any) -> None:
     """`container[key] = value` of a list, dict or deque."""
     recording.changes += 1
-    key = plain_key(key)
-    if not is_known(recording, container) and not _is_single(recording, container, key):
+    key = _prepared(recording, container, key)
+    if not is_known(recording, container) and not _is_single(recording, container, key, value):
         take_over(recording, container)
     if not recording.live:
         container[key] = storable(value)
@@ -229,12 +278,18 @@ def write_item(recording: Recording, container: Any, key: Any, value: Any) -> No
         _write_one(recording, container, key, value)
 
 
-def _is_single(recording: Recording, container: Any, key: Any) -> bool:
-    if id(container) in recording.appended:
+def _is_single(recording: Recording, container: Any, key: Any, value: Any) -> bool:
+    """Whether the write is an effect of its own, and whoever reads the container will find what he should."""
+    if id(container) in recording.appended or _is_hidden(recording, container, value):
         return False
     if type(container) is dict:
         return key is None or key_name(recording, key) is not None
     return type(key) is int
+
+
+def _is_hidden(recording: Recording, container: Any, value: Any) -> bool:
+    """Whether an iterator or a view would find a plain number where the call has stored a symbol."""
+    return id(container) in recording.viewed and storable(value) is not value
 
 
 def _write_one(recording: Recording, container: Any, key: Any, value: Any) -> None:
@@ -253,7 +308,7 @@ def _write_one(recording: Recording, container: Any, key: Any, value: Any) -> No
 
 def delete_item(recording: Recording, container: Any, key: Any) -> None:
     take_over(recording, container)
-    del container[plain_key(key)]
+    del container[_prepared(recording, container, key)]
 
 
 def delete_key(recording: Recording, container: dict[Any, Any], key: Any) -> None:
@@ -282,7 +337,8 @@ def append(recording: Recording, container: Any, value: Any) -> None:
     if is_known(recording, container):
         container.append(value)
         return
-    if id(container) in recording.written and id(container) not in recording.appended:
+    is_mixed = id(container) in recording.written and id(container) not in recording.appended
+    if is_mixed or _is_hidden(recording, container, value):
         take_over(recording, container)
         container.append(value if recording.live else storable(value))
         return

@@ -21,8 +21,7 @@ from tracejit.tracing.replay.hooks import (
     loops,
     operators,
 )
-from tracejit.tracing.replay.hooks.attributes import found_on
-from tracejit.tracing.replay.recording import ATOMS
+from tracejit.tracing.replay.recording import ATOMS, found_on, is_own_module
 from tracejit.tracing.replay.sources import constant
 
 SUBSCRIPTED = (list, tuple, dict)
@@ -50,7 +49,7 @@ class ReplayHooks:
         if name not in builtins:
             raise NameError(f"name {name!r} is not defined")
         recording = live()
-        if recording is None:
+        if recording is None or is_own_module(names.get("__name__")):
             return builtins[name]
         source = constant(names, "globals")
         recording.once(("in", source.identity, str, name), g.KeyIn(source, name, False))

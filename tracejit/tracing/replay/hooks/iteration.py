@@ -9,9 +9,8 @@ from typing import Any
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay.hooks import containers
-from tracejit.tracing.replay.hooks.attributes import found_on
 from tracejit.tracing.replay.iterators import ITERATORS
-from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.replay.recording import Recording, found_on
 
 Call = Callable[[Any], Any]
 

@@ -17,6 +17,7 @@ from tracejit.symbols import SYMBOLS, concrete, derived, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay.hooks import containers
+from tracejit.tracing.replay.hooks.containers import is_container
 from tracejit.tracing.replay.iterators import ITERATORS
 from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
 
@@ -65,9 +66,9 @@ def is_pure(function: Any) -> bool:
 def is_plain(recording: Recording, value: Any, what: str) -> bool:
     """Whether native code that calls methods of `value` reaches only what is known; else the recording ends."""
     kind = type(value)
-    if kind in ATOMS or kind in SYMBOLS or kind in ITERATORS or isinstance(value, Tensor):
+    if kind in ATOMS or kind in SYMBOLS or isinstance(value, Tensor):
         return True
-    if kind is StandIn or is_numpy_number(value) or containers.is_container(value):
+    if kind is StandIn or is_numpy_number(value) or is_container(value):
         return True
     if isinstance(value, type | BaseException | np.dtype):
         return True
@@ -78,19 +79,18 @@ def is_plain(recording: Recording, value: Any, what: str) -> bool:
 
 
 def check_deep(recording: Recording, value: Any, what: str, depth: int = 0) -> None:
-    """The same for all that a container holds; numbers in it are settled by being looked at."""
+    """Native code reads, hashes and compares all that `value` holds: numbers are settled, identities guarded."""
     if not recording.live:
         return
     if depth > 20:
         recording.deny(f"{what} gets containers nested too deep")
-    elif containers.is_container(value):
+    elif is_container(value):
         for part in containers.parts(value):
-            if type(part) in SYMBOLS:
-                settled(part)
-            else:
-                check_deep(recording, part, what, depth + 1)
-    elif not isinstance(value, FunctionType | MethodType | functools.partial):
-        is_plain(recording, value, what)
+            check_deep(recording, part, what, depth + 1)
+    elif type(value) in SYMBOLS:
+        settled(value)
+    elif containers.is_told_apart(recording, value) or is_plain(recording, value, what):
+        recording.compare(value)
 
 
 def call_native(recording: Recording, function: Any, call: Call) -> Callable[..., Any]:
@@ -181,7 +181,7 @@ def _checked(recording: Recording, iterator: Any, what: str) -> Iterator[Any]:
 
 
 def _structural(recording: Recording, function: Any, arg: Any, what: str) -> Any:
-    if containers.is_container(arg):
+    if is_container(arg):
         containers.expand(recording, arg, deep=False)
     elif type(arg) in ATOMS or isinstance(arg, Tensor):
         pass
@@ -203,7 +203,7 @@ def call_method(recording: Recording, method: Any, owner: Any, name: str, call: 
     def shim(*args: Any, **kwargs: Any) -> Any:
         if not recording.live:
             return method(*map(concrete, args), **kwargs)
-        if not containers.is_container(owner):
+        if not is_container(owner):
             return _of_text(recording, method, name, args, kwargs)
         if name == "append" and type(owner) is list and len(args) == 1 and not kwargs:
             return containers.append(recording, owner, args[0])
@@ -256,7 +256,7 @@ def _given(recording: Recording, name: str, arg: Any) -> Any:
         if recording.is_outside(arg):
             recording.deny(f"{name}: an iterator that the call did not make is advanced")
         return arg
-    if containers.is_container(arg):
+    if is_container(arg):
         containers.expand(recording, arg, deep=name in COMPARING or name == "join")
     if name in COMPARING:
         check_deep(recording, arg, name)

@@ -12,8 +12,7 @@ from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import containers, library, natives
-from tracejit.tracing.replay.hooks.attributes import found_on
-from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
+from tracejit.tracing.replay.recording import ATOMS, Recording, found_on, is_numpy_number
 
 Function = Callable[[Any, Any], Any]
 
