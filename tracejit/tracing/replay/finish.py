@@ -26,13 +26,15 @@ def finish(recording: Recording, tree: Tree, result: Any) -> None:
         _guard_memory(recording)
         _guard_objects(recording)
         _guard_classes(recording)
-        body = _commit_lines(recording, tree, result)
+        body = _commit_lines(recording, tree, result, _copied_slots(recording))
+        withheld = _withheld_lines(recording, tree, result)
     except Irreproducible as reason:
         recording.deny(str(reason))
         return
     if not recording.live:
         return
-    if not tree.add(recording.segments, recording.jumps, body, recording.most_slots + 2):
+    capacity = recording.most_slots + 2
+    if not tree.add(recording.segments, recording.jumps, body, withheld, capacity):
         recording.deny("there are too many variants of the call, or a loop that is not the same each time round")
 
 
@@ -85,7 +87,16 @@ def _guard_classes(recording: Recording) -> None:
 # The code of a commit
 
 
-def _commit_lines(recording: Recording, tree: Tree, result: Any) -> list[str]:
+def _withheld_lines(recording: Recording, tree: Tree, result: Any) -> list[str] | None:
+    """The commit after a speculation, where everything that was written is in new memory."""
+    if len(recording.segments) == 1 or recording.jumps or recording.array_storages:
+        return None
+    return _commit_lines(recording, tree, result, _written_slots(recording))
+
+
+def _commit_lines(
+    recording: Recording, tree: Tree, result: Any, copied: set[int]
+) -> list[str]:
     writer = Writer(tree.pool)
     template = Template(recording, writer)
     effects = _lasting(recording)
@@ -93,7 +104,7 @@ def _commit_lines(recording: Recording, tree: Tree, result: Any) -> list[str]:
     contents = {
         key: writer.read(recording.outside[key]) for key in recording.taken
     }
-    _memory_lines(recording, writer)
+    _memory_lines(recording, writer, copied)
     values = [_built(template, effect) for effect in effects]
     fillings = {key: _filling(template, writer, container) for key, container in recording.taken.items()}
     built = template.build(result)
@@ -123,9 +134,8 @@ def _lasting(recording: Recording) -> list[EffectOf]:
     return list(last.values())
 
 
-def _memory_lines(recording: Recording, writer: Writer) -> None:
+def _memory_lines(recording: Recording, writer: Writer, copied: set[int]) -> None:
     """Copies of memory become the originals' content; the tape learns of every write."""
-    copied = _copied_slots(recording)
     pool = writer.pool
     for storage, slot in recording.outside_storages.items():
         if storage in recording.array_storages:

@@ -114,8 +114,10 @@ class ReplayRecorder(Recorder):
             for storage in written
             if storage in recording.outside_storages
         )
-        run = self.last_program.executable.run
-        recording.segment.instructions.append(Run(run, tuple(inputs), scalars, outputs, outside))
+        program = self.last_program
+        recording.segment.instructions.append(
+            Run(program.executable.run, tuple(inputs), scalars, outputs, outside, program.graph)
+        )
 
 
 def bytes_of(buffer: Buffer) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracejit.ir.aval import Aval
+from tracejit.ir.graph import Graph
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
@@ -20,7 +21,8 @@ from tracejit.tracing.replay.memory import private
 class Run:
     """A program: `inputs` are (slot, bytes from its start), `scalars` literals or symbols.
 
-    written    slots of outside memory that it writes, with how often it counts as written
+    written    slots of outside memory that it writes
+    graph      what it computes
     """
 
     run: Callable[..., list[Buffer]]
@@ -28,6 +30,7 @@ class Run:
     scalars: tuple[Any, ...]
     outputs: tuple[int, ...]
     written: tuple[int, ...]
+    graph: Graph
 
     def line(self, pool: Pool) -> str:
         addresses = "".join(

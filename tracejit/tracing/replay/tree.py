@@ -11,7 +11,8 @@ from tracejit.symbols import concrete
 from tracejit.tracing.replay.code import Pool, Writer, function_of
 from tracejit.tracing.replay.guards import Guard
 from tracejit.tracing.replay.memory import private
-from tracejit.tracing.replay.segments import Segment
+from tracejit.tracing.replay.segments import Instruction, Segment
+from tracejit.tracing.replay.speculate import AFTER, Speculation, speculate
 
 MOST_ROOTS = 24
 MOST_NODES = 600
@@ -27,10 +28,12 @@ class Node:
     commit    commit(E, args, kwargs), at a leaf: does what the call did to outside state, and gives its result
     end       ("branch", slot), ("head",), ("goto", node), or None at a leaf
     children  by the outcome of the branch, in the order in which they are tried
+    where     the user's line that decides
     """
 
     __slots__ = (
-        "children", "commit", "end", "enter", "guards", "hits", "lines", "run", "text", "wheres",
+        "children", "commit", "end", "enter", "guards", "hits", "instructions", "leaf", "lines", "run",
+        "speculation", "streak", "text", "where", "wheres", "withheld",
     )  # fmt: skip
 
     enter: Callable[[list[Any], tuple[Any, ...], dict[str, Any]], int]
@@ -44,14 +47,24 @@ class Node:
         self.lines: list[int] = []
         self.children: dict[Any, list[Node]] = {}
         self.end: tuple[Any, ...] | None = None
+        self.where = ""
         self.hits = 0
+        self.instructions: list[Instruction] = []
+        self.speculation: Speculation | None = None
+        """At a root: the path that its calls have gone again and again, as one program."""
+        self.leaf: Node | None = None
+        """At a root: where the last call ended, and `streak` how many before it have, too."""
+        self.streak = 0
+        self.withheld: list[str] | None = None
+        """At a leaf: the lines of a commit where all writes to outside memory have gone to new memory."""
 
 
 class Tree:
     """What is known of one compiled function's calls. Calls of several threads may walk it at once."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, fastmath: bool = False) -> None:
         self.name = name
+        self.fastmath = fastmath
         self.pool = Pool()
         self.roots: list[Node] = []
         self.nodes = 0
@@ -69,20 +82,27 @@ class Tree:
                     continue
             except Exception:  # what a guard reads is gone
                 continue
-            return self._walk(root, slots, args, kwargs)
+            result = self._walk(root, slots, args, kwargs)
+            if result is not MISS:
+                return result
         return MISS
 
     def _walk(
         self, root: Node, slots: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         node: Node | None = root
+        ahead = root.speculation
+        if ahead is not None and ahead.pays and ahead.attempt(slots, args, kwargs):
+            return ahead.commit(slots, args, kwargs)
+        path = []
         try:
             while node is not None:
+                path.append(node)
                 node.run(slots)
                 if node.end is None:
                     slots[-1] = True
                     result = node.commit(slots, args, kwargs)
-                    node.hits += 1
+                    self._has_gone(path)
                     return result
                 node = _next(node, slots, args, kwargs)
         except Exception as error:
@@ -91,9 +111,28 @@ class Tree:
                 raise CompileError(at_user_line(message)) from error
         return MISS
 
+    def _has_gone(self, path: list[Node]) -> None:
+        """A call has gone this way; a way that so many have gone, one after the other, becomes one program."""
+        root, leaf = path[0], path[-1]
+        leaf.hits += 1
+        if leaf is root:
+            return
+        root.streak = root.streak + 1 if root.leaf is leaf else 1
+        root.leaf = leaf
+        if root.streak == AFTER and root.speculation is None:
+            with self.lock:
+                root.speculation = speculate(path, self.pool, self.name, fastmath=self.fastmath)
+
     # Growing
 
-    def add(self, segments: list[Segment], jumps: dict[int, int], body: list[str], capacity: int) -> bool:
+    def add(
+        self,
+        segments: list[Segment],
+        jumps: dict[int, int],
+        body: list[str],
+        withheld: list[str] | None,
+        capacity: int,
+    ) -> bool:
         """Adds a recorded call, whose last segment ends with `body`; False where the tree is full."""
         with self.lock:
             self.capacity = max(self.capacity, capacity)
@@ -108,6 +147,7 @@ class Tree:
                     return False
                 path.append(node)
                 level = _after(node, segment)
+            path[-1].withheld = withheld
             return True
 
     def _node(
@@ -130,6 +170,7 @@ class Tree:
             return None
         node = Node(text, segment.guards)
         node.lines = ends
+        node.instructions = segment.instructions
         label = f"<replay of {self.name}>"
         node.enter, _ = function_of("enter", "E, args, kwargs", [*enter, "return 0"], self.pool, label)
         node.run, _ = function_of("run", "E", run, self.pool, label)
@@ -138,6 +179,7 @@ class Tree:
         elif segment.end is not None:
             target = path[segment.end.target] if segment.end.kind == "goto" else segment.end.slot
             node.end = (segment.end.kind, target)
+            node.where = segment.end.where
         self.nodes += 1
         level.insert(0, node)
         return node
@@ -231,6 +273,22 @@ def _after(node: Node, segment: Segment) -> list[Node]:
         return []
     key = key_of(segment.end.outcome) if segment.end.kind == "branch" else None
     return node.children.setdefault(key, [])
+
+
+def newest_guards(root: Node) -> list[Guard]:
+    """The guards of all ways from a root, of each source the one that was recorded last."""
+    found: dict[Any, Guard] = {}
+    stack, seen = [root], {root}
+    while stack:
+        node = stack.pop()
+        for guard in node.guards:
+            source = getattr(guard, "source", None)
+            found.setdefault(guard if source is None else source.identity, guard)
+        below = [child for children in node.children.values() for child in children]
+        new = [child for child in reversed(below) if child not in seen]
+        seen.update(new)
+        stack += new
+    return list(found.values())
 
 
 def key_of(value: Any) -> tuple[Any, ...]:
