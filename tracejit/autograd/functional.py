@@ -9,7 +9,7 @@ from typing import Any
 from tracejit import dispatch
 from tracejit._errors import AutogradError, DTypeError, at_user_line
 from tracejit.autograd import engine
-from tracejit.autograd.node import Edge, Handle, Node
+from tracejit.autograd.node import Edge, Node
 from tracejit.autograd.tape import edge_of, enable_grad, is_grad_enabled
 from tracejit.ops.creation import eye, zeros
 from tracejit.ops.elementwise import zeros_like
@@ -142,7 +142,7 @@ def _gradients(value: Any, variables: list[Any], ct: Any) -> list[Any]:
         raise AutogradError(at_user_line(message))
     if edge_of(value) is None:
         return [zeros_like(variable) for variable in variables]
-    create = is_grad_enabled() and _depends_on_more(value, variables)
+    create = is_grad_enabled() and depends_on_more(value, variables)
     found = engine.grad(
         value, variables, ct, create_graph=create, retain_graph=True, allow_unused=True
     )
@@ -162,10 +162,10 @@ def _variable(arg: Any) -> Any:
 
 def _as_outside(value: Any, variables: list[Any]) -> Any:
     """`value`, on the tape only where it depends on more than the variables."""
-    return value if is_grad_enabled() and _depends_on_more(value, variables) else value.detach()
+    return value if is_grad_enabled() and depends_on_more(value, variables) else value.detach()
 
 
-def _depends_on_more(value: Any, variables: list[Any]) -> bool:
+def depends_on_more(value: Any, variables: list[Any]) -> bool:
     """Whether a leaf other than the variables requires the gradient of `value`."""
     own = {variable.autograd for variable in variables}
     edge = edge_of(value)
@@ -176,26 +176,22 @@ def _depends_on_more(value: Any, variables: list[Any]) -> bool:
         if edge in seen:
             continue
         seen.add(edge)
-        match edge:
-            case Handle():
-                if edge not in own:
-                    return True
-            case Node():
-                stack.extend(source for source in edge.edges if source is not None)
+        if isinstance(edge, Node):
+            stack.extend(source for source in edge.edges if source is not None)
+        elif edge not in own:
+            return True
     return False
 
 
 def _map(f: Callable[[Any], Any], form: Any) -> Any:
     """`f` of each leaf of nested lists, tuples and dicts."""
-    match form:
-        case dict():
-            return {key: _map(f, part) for key, part in form.items()}
-        case tuple() if hasattr(form, "_fields"):
-            return type(form)(*(_map(f, part) for part in form))
-        case list() | tuple():
-            return type(form)(_map(f, part) for part in form)
-        case _:
-            return f(form)
+    if isinstance(form, dict):
+        return {key: _map(f, part) for key, part in form.items()}
+    if isinstance(form, tuple) and hasattr(form, "_fields"):
+        return type(form)(*(_map(f, part) for part in form))
+    if isinstance(form, list | tuple):
+        return type(form)(_map(f, part) for part in form)
+    return f(form)
 
 
 def _leaves(form: Any) -> list[Any]:

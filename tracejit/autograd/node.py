@@ -81,7 +81,7 @@ class Saved:
 Rule = Callable[["Node", Any], "tuple[Any, ...]"]
 """(node, cotangent of its value) -> the cotangent, or None, for each edge."""
 
-_sequence = count()
+next_sequence = count().__next__
 
 
 class Node:
@@ -121,7 +121,7 @@ class Node:
         self.saved: tuple[Any, ...] = saved
         self.loc = loc
         self.hooks: list[Hook] = []
-        self.sequence = next(_sequence)
+        self.sequence: float = next_sequence()
 
     def __repr__(self) -> str:
         return f"<{self.name} at {self.loc}>"

@@ -45,9 +45,9 @@ class Plain:
         variables = sys._getframe(1).f_globals
         if name in variables:
             return variables[name]
-        if hasattr(builtins, name):
-            return getattr(builtins, name)
-        raise NameError(f"name {name!r} is not defined")
+        if name in vars(builtins):
+            return vars(builtins)[name]
+        raise NameError(f"name {name!r} is not defined", name=name)
 
     def read_cell(self, read):
         assert len(read.__closure__) == 1
@@ -100,10 +100,17 @@ class Plain:
         assert len(names.split()) == len(values)
         return values
 
+    def formatted(self, value, conversion, spec):
+        made = {"": lambda value: value, "s": str, "r": repr, "a": ascii}[conversion](value)
+        return format(made, spec)
+
+    def joined(self, *parts):
+        return "".join(parts)
+
     def _same(self, value):
         return value
 
-    iterate = iterate_unpacked = unpack = key = formatted = context = _same
+    iterate = iterate_unpacked = unpack = key = context = _same
     exception_class = raised = matched = callee = made_function = _same
 
 
@@ -121,8 +128,8 @@ class Noting:
             texts = [argument for argument in arguments if isinstance(argument, str)]
             self.notes.append(" ".join([name, *texts]))
             if name == "read_global":  # looks at the frame that calls it
-                variables = sys._getframe(1).f_globals
-                return variables[texts[0]] if texts[0] in variables else getattr(builtins, *texts)
+                variables = {**vars(builtins), **sys._getframe(1).f_globals}
+                return variables[texts[0]]
             return None if name == "wrote_global" else getattr(PLAIN, name)(*arguments)
 
         return hook

@@ -30,6 +30,8 @@ EXPRESSIONS = {
     "a if b < c else c": "compare Lt, truth",
     "a if b and c else a": "truth, truth",
     "a if True else b": "",
+    "0 < a < b": "compare Lt, truth, compare Lt",
+    "[x for x in items[:1] if 0 < (y := x) < 5]": "read_item, iterate, compare Lt, truth, compare Lt, truth",
     "o.x.real": "read_attribute x, read_attribute real",
     "items[a]": "read_item",
     "items[:a]": "read_item",

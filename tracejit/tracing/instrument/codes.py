@@ -61,11 +61,12 @@ def _with_hooks(
 
 def _check_names(code: CodeType) -> None:
     """The function has nothing that the rewriting would take for its own."""
-    names = (*code.co_varnames, *code.co_cellvars, *code.co_freevars)
+    names = (*code.co_varnames, *code.co_cellvars, *code.co_freevars, *code.co_names)
     if PLACEHOLDER in code.co_consts or any(name.startswith(PREFIX) for name in names):
         raise refusal("a name that tracejit uses itself", code.co_filename, code.co_firstlineno)
-    for inner in _inner(code):
-        _check_names(inner)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _check_names(constant)
 
 
 def _check_alike(code: CodeType, original: CodeType) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
 from functools import partial
 
 from tracejit.tracing.instrument.rewriter import Rewriter, load, store
@@ -11,13 +10,16 @@ from tracejit.tracing.instrument.scopes import ITERABLE, Comprehension, Kind, co
 
 READS_THE_FRAME = frozenset({"locals", "eval", "exec", "vars", "dir", "breakpoint"})
 
+_Link = tuple[ast.Constant, ast.expr]
+"""The operator and the right operand of one comparison in a chain."""
+
 
 class Expressions(Rewriter):
     # Names, attributes, items
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         kind = self.scopes.kind(node.id)
-        if kind is Kind.LOCAL or node.id == "__debug__":
+        if kind is Kind.LOCAL or _is_constant(node):
             return node
         if kind is Kind.CELL:
             return self.cell(node, "read_cell", node.id)
@@ -46,13 +48,15 @@ class Expressions(Rewriter):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         if self._is_bare_super(node):
             return node
-        place = attribute_place(node.func) if isinstance(node.func, ast.Attribute) else node
+        if isinstance(node.func, ast.Attribute):
+            place = attribute_place(node.func)
+            node.lineno, node.col_offset = place.lineno, place.col_offset
         node.func = self.hook(node.func, "callee", self.visit(node.func))
         node.args = [self.visit(argument) for argument in node.args]
         for keyword in node.keywords:
             value = self.visit(keyword.value)
             keyword.value = value if keyword.arg else self.hook(keyword.value, "iterate", value)
-        return ast.copy_location(node, place)
+        return node
 
     def _is_bare_super(self, node: ast.Call) -> bool:
         is_super = isinstance(node.func, ast.Name) and node.func.id == "super"
@@ -66,7 +70,7 @@ class Expressions(Rewriter):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         if _is_constant(node):
-            return node
+            return node  # it is computed once, when the function is compiled
         left, right = self.visit(node.left), self.visit(node.right)
         return self.hook(node, "binary", _name_of(node.op), left, right)
 
@@ -88,6 +92,8 @@ class Expressions(Rewriter):
 
     def _choice(self, op: ast.boolop, value: ast.expr, other: ast.expr) -> ast.expr:
         """`value and other`, `value or other`, where only the truth of `value` is asked of the hook, and once."""
+        if _is_constant(value):
+            return ast.copy_location(ast.BoolOp(op, [value, other]), value)
 
         def choose(name: str) -> ast.expr:
             test = self.hook(value, "truth", load(name))
@@ -98,9 +104,9 @@ class Expressions(Rewriter):
 
     def test(self, node: ast.expr) -> ast.expr:
         """An expression of which only the truth counts, where each part is asked for its truth at most once."""
+        if _is_constant(node):
+            return node
         match node:
-            case ast.Constant() | ast.Name(id="__debug__"):
-                return node
             case ast.UnaryOp(op=ast.Not()):
                 node.operand = self.test(node.operand)
                 return node
@@ -112,36 +118,33 @@ class Expressions(Rewriter):
         return self.hook(node, "truth", self.visit(node))
 
     def _comparison(self, node: ast.Compare, is_test: bool) -> ast.expr:
-        compare = partial(self._links, node, is_test=is_test)
-        if len(node.ops) == 1:
-            return compare(self.visit(node.left), node.ops, node.comparators)
-        rest = node.ops, node.comparators
-        return self.bind(self.visit(node.left), lambda left: compare(load(left), *rest))
+        links = list(zip(map(_name_of, node.ops), node.comparators))
+        chain = partial(self._chain, node, links, is_test)
+        if len(links) == 1 or _is_constant(node.left):
+            return chain(self.visit(node.left))
+        return self.bind(self.visit(node.left), lambda name: chain(load(name)))
 
-    def _links(
-        self,
-        at: ast.Compare,
-        left: ast.expr,
-        ops: Sequence[ast.cmpop],
-        others: Sequence[ast.expr],
-        *,
-        is_test: bool,
+    def _chain(
+        self, at: ast.Compare, links: list[_Link], is_test: bool, left: ast.expr
     ) -> ast.expr:
-        """`left < x < y ...`, where `left` is evaluated already, or there is one comparison only."""
-        (op, *ops), (other, *others) = ops, others
+        """`left < x < y ...`, where nothing happens between `left` and `x`."""
+        (op, other), *rest = links
         right = self.visit(other)
-        if not ops:
-            last = self.hook(at, "compare", _name_of(op), left, right)
-            return self.hook(at, "truth", last) if is_test else last
+        if not rest:
+            return self._link(at, is_test, op, left, right)
 
-        def link(name: str) -> ast.expr:
-            first = self.hook(at, "compare", _name_of(op), left, load(name))
-            rest = self._links(at, load(name), ops, others, is_test=is_test)
+        def then(name: str) -> ast.expr:
+            first = self._link(at, is_test, op, left, load(name))
+            others = self._chain(at, rest, is_test, load(name))
             if is_test:
-                return ast.BoolOp(ast.And(), [self.hook(at, "truth", first), rest])
-            return self._choice(ast.And(), first, rest)
+                return ast.BoolOp(ast.And(), [first, others])
+            return self._choice(ast.And(), first, others)
 
-        return self.bind(right, link)
+        return self.bind(right, then)
+
+    def _link(self, at: ast.Compare, is_test: bool, *operands: ast.expr) -> ast.expr:
+        compared = self.hook(at, "compare", *operands)
+        return self.hook(at, "truth", compared) if is_test else compared
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
         node.test = self.test(node.test)
@@ -168,10 +171,16 @@ class Expressions(Rewriter):
     def _key(self, node: ast.expr) -> ast.expr:
         return node if _is_constant(node) else self.hook(node, "key", self.visit(node))
 
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        if all(isinstance(part, ast.Constant) for part in node.values):
+            return node
+        return self.hook(node, "joined", *map(self.visit, node.values))
+
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
-        node.value = self.hook(node.value, "formatted", self.visit(node.value))
-        node.format_spec = node.format_spec and self.visit(node.format_spec)
-        return node
+        conversion = self.text("" if node.conversion < 0 else chr(node.conversion))
+        value = self.visit(node.value)
+        spec = self.visit(node.format_spec) if node.format_spec else self.text("")
+        return self.hook(node.value, "formatted", value, conversion, spec)
 
     def visit_YieldFrom(self, node: ast.YieldFrom) -> ast.expr:
         node.value = self.hook(node.value, "iterate", self.visit(node.value))
@@ -191,7 +200,7 @@ class Expressions(Rewriter):
             self._elements(node)
         return node
 
-    visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp  # noqa: N815  named as the classes of `ast` are
+    visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp  # noqa: N815  # as `ast` has it
 
     def _elements(self, node: Comprehension) -> None:
         match node:
@@ -237,7 +246,7 @@ def restarred(target: ast.expr, name: str) -> ast.expr:
     return ast.Starred(new, ast.Store()) if isinstance(target, ast.Starred) else new
 
 
-def attribute_place(node: ast.Attribute) -> ast.AST:
+def attribute_place(node: ast.Attribute) -> ast.expr:
     """Where the compiler says that `.name` stands, which counts where the expression goes over several lines."""
     if node.lineno == node.end_lineno:
         return node
@@ -254,7 +263,7 @@ def _name_of(op: ast.AST) -> ast.Constant:
 def _is_constant(node: ast.expr) -> bool:
     """Whether a value is computed from literals alone."""
     match node:
-        case ast.Constant():
+        case ast.Constant() | ast.Name(id="__debug__"):
             return True
         case ast.UnaryOp(operand=operand):
             return _is_constant(operand)

@@ -82,8 +82,11 @@ class Hooks(Protocol):
     def key(self, value: Any) -> Any:
         """Put into a dict as a key, or into a set, in the place of the value."""
 
-    def formatted(self, value: Any) -> Any:
-        """Formatted in an f-string in the place of the value."""
+    def formatted(self, value: Any, conversion: str, spec: str) -> str:
+        """The text of a part of an f-string; the conversion is "s", "r", "a" or "" for none."""
+
+    def joined(self, *parts: str) -> str:
+        """The f-string of these parts."""
 
     def context(self, value: Any) -> Any:
         """Entered by `with` in the place of the value."""

@@ -20,9 +20,13 @@ from typing import Any
 from tracejit.tracing.instrument.refusal import refusal
 from tracejit.tracing.instrument.scopes import Function, parameters
 
-_FUTURE = functools.reduce(
-    int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
-) & ~(inspect.CO_NESTED)
+_FUTURE = (
+    functools.reduce(
+        int.__or__,
+        (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names),
+    )
+    & ~inspect.CO_NESTED
+)
 _CONTENT = (
     "co_name", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_firstlineno", "co_code", "co_names",
     "co_varnames", "co_cellvars", "co_freevars", "co_linetable", "co_exceptiontable",

@@ -122,7 +122,7 @@ class _Bindings(ast.NodeVisitor):
             self.visit(decorator)
         self.visit(node.args)
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815  named as the classes of `ast` are
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815  # as `ast` has it
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self.visit(node.args)
@@ -160,7 +160,7 @@ class _Bindings(ast.NodeVisitor):
         self.generic_visit(node)
         self._in_comprehension = outside
 
-    visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp  # noqa: N815  named as the classes of `ast` are
+    visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp  # noqa: N815  # as `ast` has it
 
     def _add(self, name: str | None) -> None:
         if name:

@@ -162,7 +162,7 @@ class Stores(Expressions):
             result += [*self.written(name, node), self.told(node, "imported", load(name))]
         return result
 
-    visit_ImportFrom = visit_Import  # noqa: N815  named as the classes of `ast` are
+    visit_ImportFrom = visit_Import  # noqa: N815  # as `ast` has it
 
 
 def assigned(target: ast.expr, value: ast.expr) -> ast.Assign:

@@ -49,6 +49,7 @@ class Speculation:
 
     def attempt(self, slots: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the call has gone the usual way: then all is ready for `commit`, else nothing has been done."""
+        before = slots.copy()
         try:
             usual = all(not place.enter(slots, args, kwargs) for place in self._rest)
             usual = usual and self._run(slots)
@@ -58,6 +59,7 @@ class Speculation:
             self.hits += 1
         else:
             self.misses += 1
+            slots[:] = before
         return usual
 
     def commit(self, slots: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

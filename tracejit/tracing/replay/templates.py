@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.autograd import tape
+from tracejit.autograd.late import LateNode, Step
 from tracejit.autograd.node import Handle, Node, Saved
 from tracejit.dispatch import Scalar
 from tracejit.dtypes import DType
@@ -192,10 +193,44 @@ class Template:
 
     def _node(self, node: Node) -> str:
         """All nodes that lead to `node`, in the order in which they were made."""
-        for each in sorted(self._unknown_nodes(node), key=lambda each: each.sequence):
+        nodes = sorted(self._unknown_nodes(node), key=lambda each: each.sequence)
+        if nodes and not any(n.saved or n.hooks for n in nodes) and self._are_alone(nodes):
+            self._held.append(node)
+            self._known[id(node)] = self._late_node(nodes)
+            return self._known[id(node)]
+        for each in nodes:
             self._held.append(each)
             self._known[id(each)] = self._built_node(each)
         return self._edge(node)
+
+    def _are_alone(self, nodes: list[Node]) -> bool:
+        """Whether they lead to leaves only, by rules that hold nothing."""
+        inner = set(nodes)
+        edges = [edge for each in nodes for edge in each.edges if isinstance(edge, Node)]
+        rules = all(isinstance(n.rule, RULES) or type(n.rule) is FunctionType for n in nodes)
+        return rules and all(edge in inner for edge in edges)
+
+    def _late_node(self, nodes: list[Node]) -> str:
+        """A freed graph, which is built when somebody asks for it."""
+        places: dict[Any, int] = {node: place for place, node in enumerate(nodes)}
+        leaves: list[str] = []
+        for node in nodes:
+            for edge in node.edges:
+                if edge is not None and edge not in places:
+                    places[edge] = -1 - len(leaves)
+                    leaves.append(self._handle(edge))
+        steps = tuple(
+            Step(
+                node.name,
+                node.aval,
+                tuple(None if edge is None else places[edge] for edge in node.edges),
+                node.rule,
+                node.loc,
+            )
+            for node in nodes
+        )
+        handles = "".join(f"{leaf}, " for leaf in leaves)
+        return self._call(LateNode, self._pool.name(steps), f"({handles})")
 
     def _unknown_nodes(self, node: Node) -> list[Node]:
         found: list[Node] = []

@@ -1,6 +1,6 @@
 """Functions inside functions, and generators."""
 
-# ruff: noqa: B008, B023, C416, RUF021  # when things are evaluated is the point
+# ruff: noqa: B008, B023, C416, RUF021, SIM222, SIM223  # when things are evaluated is the point
 
 # what is looked at is when things are evaluated
 import functools
@@ -181,3 +181,21 @@ def generator_expressions():
     lazy = (note(x) + y for x in source for y in (10, 20) if x > 1)
     note("not yet")
     return next(lazy), sum(lazy), max((x for x in [3, 9]), default=0)
+
+
+@case
+def functions_that_are_never_made():
+    if 0:
+        f = lambda: 1
+    elif not (1, 2) or -1:
+        f = lambda: 2
+    else:
+        f = lambda: 3
+    g = 0 and (lambda: 4)
+    h = 1 or (lambda: 5)
+    if not __debug__:
+        f = lambda: 6
+    while 0:
+        f = lambda: 7
+    return f(), g, h, (lambda: 8)() if 1 < 2 else (lambda: 9)
+    return lambda: 10
