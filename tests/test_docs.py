@@ -67,12 +67,11 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("dump")
     settings = {"TRACEJIT_TARGET": LEVEL, "TRACEJIT_DUMP": str(folder), "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, EXAMPLE], env=os.environ | settings, cwd=ROOT, check=True)
-    (graph,) = folder.iterdir()
     return {
         re.sub(r"-k[0-9a-f]+\.", ".", path.name): re.sub(
             r"\bk[0-9a-f]{20}\b", "kernel", path.read_text()
         )
-        for path in graph.iterdir()
+        for path in folder.rglob("*.*")
     }
 
 

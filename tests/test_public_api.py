@@ -31,7 +31,7 @@ NAMESPACE = """
     grad value_and_grad vjp no_grad enable_grad is_grad_enabled
     compile explain
     nn optim random
-    TracejitError ShapeError DTypeError AxisError AutogradError CompileError DeviceUnavailable
+    TracejitError ShapeError DTypeError AxisError AutogradError CompileError RecompileError DeviceUnavailable
 """.split()
 
 TENSOR = """

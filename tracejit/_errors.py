@@ -77,5 +77,9 @@ class AutogradError(RuntimeError, TracejitError):
     """A backward pass that cannot be run."""
 
 
+class RecompileError(RuntimeError, TracejitError):
+    """A call of a function compiled with `on_miss="error"` that fits no recording; nothing has been done."""
+
+
 class CompileError(RuntimeError, TracejitError):
     """The compiler failed on a graph: a defect of tracejit, with what is needed to report it."""

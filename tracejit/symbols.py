@@ -1,14 +1,14 @@
-"""Python numbers of which a recording knows how they were computed, so that a replay computes them anew.
+"""Python numbers, and text of them, of which a recording knows how they were computed, for replays to compute.
 
-A symbol is an int or float with the value that it has in the recorded call. Arithmetic on symbols gives symbols; whatever else
-looks at the value settles it: the recording then holds for this value only. C code reads the value without asking, so that those
-who call C code settle symbols first (`concrete` does not).
+A symbol is an int, float or str with the value that it has in the recorded call. Arithmetic on symbols gives symbols; whatever
+else looks at the value settles it: the recording then holds for this value only. C code reads the value without asking, so that
+those who call C code settle symbols first (`concrete` does not).
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 
@@ -27,6 +27,7 @@ class Owner(Protocol):
 class SymbolicInt(int):
     """An int whose expression is slot `slot` of its owner's replay; `late` if that needs computed tensors."""
 
+    plain: int
     owner: Owner
     slot: int
     late: bool
@@ -35,39 +36,76 @@ class SymbolicInt(int):
 class SymbolicFloat(float):
     """The same of a float."""
 
+    plain: float
     owner: Owner
     slot: int
     late: bool
 
 
-Symbol = SymbolicInt | SymbolicFloat
-SYMBOLS = frozenset({SymbolicInt, SymbolicFloat})
-KINDS: dict[type, type] = {SymbolicInt: int, SymbolicFloat: float}
+class SymbolicStr(str):
+    """The same of text."""
+
+    plain: str
+    owner: Owner
+    slot: int
+    late: bool
+
+
+Symbol = SymbolicInt | SymbolicFloat | SymbolicStr
+NUMBERS = frozenset({SymbolicInt, SymbolicFloat})
+SYMBOLS = NUMBERS | {SymbolicStr}
+KINDS: dict[type, type] = {SymbolicInt: int, SymbolicFloat: float, SymbolicStr: str}
 """The type that a symbol passes for."""
 
 
-def symbol(value: int | float, owner: Owner, slot: int, *, late: bool) -> Any:
-    made: Any = SymbolicInt(value) if type(value) is int else SymbolicFloat(value)
+_OF_KINDS: dict[type, Callable[[Any], Any]] = {kind: symbolic for symbolic, kind in KINDS.items()}
+
+
+def symbol(value: int | float | str, owner: Owner, slot: int, *, late: bool) -> Any:
+    made = _OF_KINDS[type(value)](value)
+    made.plain = value
     made.owner, made.slot, made.late = owner, slot, late
     return made
 
 
+class View:
+    """What `items()` or `values()` of a dict gives, read piece by piece; `native` is what Python gives."""
+
+    def __init__(self, native: Any, table: dict[Any, Any], read: Callable[[Any], Any]) -> None:
+        self.native = native
+        self._table = table
+        self._read = read
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._read, self._table)
+
+    def __reversed__(self) -> Iterator[Any]:
+        return map(self._read, reversed(self._table))
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
 def concrete(value: Any) -> Any:
-    """The plain number of a symbol, of which nobody learns; anything else as it is."""
+    """The plain number, text or view that a symbol stands for, of which nobody learns; anything else as it is."""
     kind = type(value)
-    if kind is SymbolicInt:
-        return int.__pos__(value)
-    if kind is SymbolicFloat:
-        return float.__pos__(value)
-    return value
+    if kind in SYMBOLS:
+        return value.plain
+    return value.native if kind is View else value
 
 
 def storable(value: Any) -> Any:
     """What goes into real state in the place of `value`: numbers for symbols, in tuples as well."""
-    if type(value) is tuple:
-        parts = tuple(map(storable, value))
-        return parts if any(a is not b for a, b in zip(parts, value)) else value
+    if isinstance(value, tuple) and (type(value) is tuple or hasattr(value, "_fields")):
+        return rebuilt(value, [*map(storable, value)])
     return concrete(value)
+
+
+def rebuilt(value: tuple[Any, ...], parts: list[Any]) -> tuple[Any, ...]:
+    """A tuple of the same class with these parts; `value` itself if they are its own."""
+    if all(new is old for new, old in zip(parts, value)):
+        return value
+    return tuple.__new__(type(value), parts)
 
 
 def settled(value: Any) -> Any:
@@ -94,21 +132,26 @@ def derived(function: Callable[..., Any], *operands: Any) -> Any:
 # What code that is not instrumented, such as the ops' own, does with a number
 
 
-def _arithmetic(function: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def is_number(value: Any) -> bool:
+    return type(value) in (int, float, bool) or type(value) in NUMBERS
+
+
+def is_text(value: Any) -> bool:
+    return type(value) in (str, SymbolicStr)
+
+
+def _binary(function: Callable[..., Any], alike: Callable[[Any], bool]) -> Callable[..., Any]:
     def forward(self: Any, other: Any) -> Any:
-        return derived(function, self, other) if _is_number(other) else NotImplemented
+        return derived(function, self, other) if alike(other) else NotImplemented
 
+    return forward
+
+
+def _reflected(function: Callable[..., Any], alike: Callable[[Any], bool]) -> Callable[..., Any]:
     def reflected(self: Any, other: Any) -> Any:
-        return derived(function, other, self) if _is_number(other) else NotImplemented
+        return derived(function, other, self) if alike(other) else NotImplemented
 
-    return forward, reflected
-
-
-def _comparison(function: Callable[..., Any]) -> Callable[..., Any]:
-    def compare(self: Any, other: Any) -> Any:
-        return derived(function, self, other) if _is_number(other) else NotImplemented
-
-    return compare
+    return reflected
 
 
 def _unary(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,28 +162,38 @@ def _looking(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, *args: function(settled(self), *args)
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float, bool) or type(value) in SYMBOLS
-
-
 def _install(kind: type) -> None:
-    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
-        forward, reflected = _arithmetic(getattr(operator, name))
-        setattr(kind, f"__{name}__", forward)
-        setattr(kind, f"__r{name}__", reflected)
+    """What every symbol has."""
+    alike = is_text if kind is SymbolicStr else is_number
     for name in ("lt", "le", "gt", "ge", "eq", "ne"):
-        setattr(kind, f"__{name}__", _comparison(getattr(operator, name)))
-    for name in ("neg", "pos", "abs"):
-        setattr(kind, f"__{name}__", _unary(getattr(operator, name)))
-    for name, function in {
-        "hash": hash, "repr": repr, "str": str, "format": format, "bool": bool, "int": int, "float": float,
-        "round": round,
-    }.items():  # fmt: skip
+        setattr(kind, f"__{name}__", _binary(getattr(operator, name), alike))
+    looking: dict[str, Any] = {"hash": hash, "repr": repr, "str": str, "format": format}
+    for name, function in looking.items():
         setattr(kind, f"__{name}__", _looking(function))
+    special = {
+        "__add__": _binary(operator.add, alike),
+        "__radd__": _reflected(operator.add, alike),
+        "__reduce__": lambda self: (KINDS[kind], (settled(self),)),
+    }
+    for name, method in special.items():
+        setattr(kind, name, method)
+
+
+def _install_numbers(kind: type) -> None:
+    """What numbers have."""
+    for name in ("sub", "mul", "truediv", "floordiv", "mod", "pow"):
+        setattr(kind, f"__{name}__", _binary(getattr(operator, name), is_number))
+        setattr(kind, f"__r{name}__", _reflected(getattr(operator, name), is_number))
+    for name, method in {"neg": "neg", "pos": "pos", "abs": "abs", "bool": "truth"}.items():
+        setattr(kind, f"__{name}__", _unary(getattr(operator, method)))
+    looking: dict[str, Any] = {"int": int, "float": float, "round": round}
     if kind is SymbolicInt:
-        kind.__index__ = _looking(int)  # type: ignore[attr-defined]  # set as the others are
-    kind.__reduce__ = lambda self: (KINDS[kind], (settled(self),))  # type: ignore[method-assign]
+        looking["index"] = int
+    for name, function in looking.items():
+        setattr(kind, f"__{name}__", _looking(function))
 
 
 for _kind in KINDS:
     _install(_kind)
+for _kind in NUMBERS:
+    _install_numbers(_kind)

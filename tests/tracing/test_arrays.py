@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
@@ -200,16 +201,67 @@ def test_a_tensor_over_a_result_shares_its_memory():
         np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
 
 
+class Holder:
+    __slots__ = ("a", "b")
+
+
+def test_what_stands_for_an_array_is_left_nowhere():
+    world: dict[str, Any] = {
+        "list": [],
+        "slots": Holder(),
+        "object": type("Plain", (), {})(),
+        "keys": {},
+    }
+
+    @tj.compile
+    def f(x, wait):
+        nonlocal last
+        wait(0)  # not replayed
+        last = x * 2
+        world["item"], world["tuple"] = x, (x, (last, 1))
+        world["list"].append(last)
+        world["slots"].a = world["object"].a = last
+        world["keys"][x.sum()] = {x.max()}
+        return last
+
+    last: Any = None
+    x = matrix()
+    for _ in range(4):
+        result = f(x, time.sleep)
+        assert world["item"] is x
+        assert world["tuple"][0] is x
+        for found in (
+            last,
+            world["tuple"][1][0],
+            world["list"][-1],
+            world["slots"].a,
+            world["object"].a,
+        ):
+            assert found is result
+            assert type(found) is np.ndarray
+    ((key, (number,)),) = world["keys"].items()
+    assert type(key) is type(number) is np.float64
+
+
 def test_an_array_stands_in_only_for_the_call():
     seen: list[Any] = []
 
     @tj.compile
-    def f(x):
+    def f(x, wait):
+        seen.append(x)
+        seen.append(x * 2)
         seen.append(type(x))
-        return x
+        wait(0)  # not replayed
+        return seen[-2]
 
-    f(matrix())
-    assert seen == [StandIn]
+    x = matrix()
+    for _ in range(3):  # recorded in vain; then by Python
+        double = f(x, time.sleep)
+        assert seen[-3] is x
+        assert seen[-2] is double
+        assert type(double) is np.ndarray
+    kinds = seen[2::3]
+    assert kinds == [np.ndarray, StandIn, StandIn]
 
 
 def test_a_numpy_chain_is_one_program():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tracejit._errors import ShapeError, at_user_line
 from tracejit.indexing import check_labels
 from tracejit.ops import composite

@@ -61,7 +61,9 @@ class Optimizer:
         for parameter in full["params"]:
             self._check_parameter(parameter)
         different = list(each_once(enumerate(full["params"])))
-        if len(different) < len(full["params"]) or any(parameter in self.state for parameter in full["params"]):
+        if len(different) < len(full["params"]) or any(
+            parameter in self.state for parameter in full["params"]
+        ):
             raise ValueError(at_user_line("some parameters appear more than once"))
         for parameter in full["params"]:
             self.state[parameter] = self.start(parameter, full)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,7 @@ from tracejit.interop import NumPyProtocols, by_numpy
 from tracejit.methods import Operators
 from tracejit.storage import Storage, as_array
 from tracejit.tensor import Tensor, from_array
+from tracejit.tracing.recall import replace_everywhere
 
 
 class StandIn(Tensor):
@@ -160,6 +165,8 @@ def as_stand_in(result: Any, operands: tuple[Any, ...]) -> Any:
         return type(result)(as_stand_in(part, operands) for part in result)
     if type(result) is Tensor and not any(_is_plain(operand) for operand in operands):
         object.__setattr__(result, "__class__", StandIn)
+        if _made.refs is not None:
+            _made.refs.append(weakref.ref(result))
     return result
 
 
@@ -211,6 +218,14 @@ def _install() -> None:
 _install()
 
 
+class _Made(threading.local):
+    refs: list[weakref.ref[Any]] | None = None
+    """Stand-ins made during the outermost compiled call of this thread."""
+
+
+_made = _Made()
+
+
 class Arrays:
     """The arrays among a call's arguments, also inside tuples, lists and dicts, and their stand-ins.
 
@@ -218,6 +233,7 @@ class Arrays:
     """
 
     def __init__(self) -> None:
+        self._made: list[weakref.ref[Any]] | None = None
         self._stand_ins: dict[int, StandIn] = {}
         self._arrays: dict[int, np.ndarray] = {}
         self._results: dict[int, tuple[StandIn, Any]] = {}
@@ -239,10 +255,35 @@ class Arrays:
         """`value` with arrays for its stand-ins, the arguments' own where they are the arguments'."""
         return _without_stand_ins(value, self._array, {})
 
-    def restore(self) -> None:
-        """Puts arrays back into the arguments' lists and dicts."""
+    def __enter__(self) -> Arrays:
+        if _made.refs is None:
+            _made.refs = self._made = []
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Puts arrays back into the arguments' lists and dicts, and wherever else the call has left what stands for them."""
         for container in self._containers.values():
             self.leave(container)
+        if self._made is not None:
+            _made.refs = None
+            self._recall(self._made)
+
+    def _recall(self, made: list[weakref.ref[Any]]) -> None:
+        alive = [stand_in for stand_in in [ref() for ref in made] if stand_in is not None]
+        bases = Counter(id(stand_in.origin[0]) for stand_in in alive if stand_in.origin)
+        left = [
+            stand_in
+            for stand_in in alive
+            # `alive`, the loop's variable and the argument of the question refer to it as well.
+            if getrefcount(stand_in) - 3 > self._references(stand_in) + bases[id(stand_in)]
+        ]
+        if left:
+            new = {id(stand_in): self._array(stand_in) for stand_in in left}
+            replace_everywhere(left, new, (alive, self._stand_ins, *self._results.values()))
+
+    def _references(self, stand_in: StandIn) -> int:
+        """How often it is held here."""
+        return (id(stand_in) in self._arrays) + (id(stand_in) in self._results)
 
     def __bool__(self) -> bool:
         return bool(self._stand_ins)

@@ -3,85 +3,144 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
-import sys
+import os
 import threading
+import warnings
 from collections.abc import Callable
 from types import MethodType, NoneType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakSet
 
-from tracejit._errors import at_user_line
+from tracejit._errors import RecompileError, at_user_line, user_location
 from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.closed import Sealed, are_plain, is_closed, lie_apart
 from tracejit.tracing.gradients import remember
 from tracejit.tracing.programs import Programs
-from tracejit.tracing.replay.engine import Replays
-from tracejit.tracing.replay.tree import MISS
-from tracejit.tracing.session import is_recording, recording
-from tracejit.tracing.verify import verified
+from tracejit.tracing.replay import MISS
+from tracejit.tracing.session import is_recording, recording, tracing
+from tracejit.tracing.watchers import is_watched
+
+if TYPE_CHECKING:
+    from tracejit.tracing.replay.engine import Replays
+    from tracejit.tracing.verify import Rehearsal, Witness
 
 Function = Callable[..., Any]
+OnMiss = Literal["record", "error"]
 _NO_ARRAYS = frozenset({Tensor, bool, int, float, str, NoneType})
 """Types of arguments in which there is nothing to look for."""
+
+
+@functools.cache
+def _loaded(name: str) -> Any:
+    """A module that is needed only when a compiled function is called: together they take as long to load as all else."""
+    return importlib.import_module(f"tracejit.tracing.{name}")
 
 
 class Compiled:
     """A function that is recorded when it is called, and whose ops run fused. `tj.explain` tells what became of it."""
 
-    def __init__(self, function: Function, *, verify: int = 0, fastmath: bool = False) -> None:
+    def __init__(
+        self,
+        function: Function,
+        *,
+        verify: int = 0,
+        on_miss: OnMiss = "record",
+        fastmath: bool = False,
+    ) -> None:
         functools.update_wrapper(self, function, updated=())
         self.function = function
         self.programs = Programs(fastmath=fastmath)
         self.gradients = Programs(fastmath=fastmath)
-        self.replays = Replays(
-            function,
-            self.programs,
-            getattr(function, "__qualname__", type(function).__qualname__),
-        )
+        self.made_at = user_location()
         self.calls = {"replay": 0, "record": 0, "eager": 0}
         self.divergences: list[str] = []
         self.copies_arrays = False
         self._verify = verify
+        self._on_miss = on_miss
         self._turn = 0
+        self._has_compared = False
         self._lock = threading.Lock()
         self._is_made = True
+        _all.add(self)
+
+    @functools.cached_property
+    def replays(self) -> Replays:
+        """What is known of replaying calls; made at the first one."""
+        made: Replays = _loaded("replay.engine").Replays(
+            self.function, self.programs, withholds=self._verify > 0, made_at=self.made_at
+        )
+        return made
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if self._may_replay():
-            result = self.replays.tree.replay(args, kwargs)
+        if self._verify and self._is_turn():
+            return self._compared(args, kwargs)
+        if not is_recording() and not is_watched():
+            replays = self.replays
+            result = replays.tree.replay(args, kwargs)
             if result is not MISS:
                 self.calls["replay"] += 1
-                self.replays.replayed()
+                replays.barren = 0
+                remember(result, self.gradients)
                 return result
-            if self.replays.wants_recording():
-                self.calls["record"] += 1
+            if self._on_miss == "error" and self.calls["replay"]:
+                self._refuse(args, kwargs)
+            if replays.wants_recording():
                 return self._record(args, kwargs)
-        if not kwargs and all(type(arg) in _NO_ARRAYS for arg in args):
-            return self._run(args, kwargs, None)
-        arrays = Arrays()
-        try:
-            args = tuple(map(arrays.enter, args))
-            kwargs = {name: arrays.enter(value) for name, value in kwargs.items()}
-            result = self._run(args, kwargs, arrays)
-            return arrays.leave(result) if arrays else result
-        finally:
-            if arrays:
-                arrays.restore()
+        self._count("record")
+        return self._in_python(args, kwargs, None)
+
+    def _refuse(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raises what a call gets that fits no recording."""
+        miss = self.replays.miss(args, kwargs)
+        if miss is not None:  # there are recordings
+            name = self.replays.tree.name
+            raise RecompileError(f"{miss.where}: {name} fits no recording: {miss.text}")
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The call's result, by Python; what it depends on and does is noted, so that calls like it can be replayed."""
-        arrays = Arrays()
-        try:
-            result = self.replays.record(args, kwargs, arrays)
-            remember(result, self.gradients)
-            return arrays.leave(result)
-        finally:
-            arrays.restore()
+        self._count("record")
+        self._has_compared = False
+        with Arrays() as arrays:
+            return arrays.leave(self._recorded(args, kwargs, arrays))
 
-    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays | None) -> Any:
-        if self._is_verified_call():
-            return verified(self, args, kwargs)
+    def _recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays) -> Any:
+        result = self.replays.record(args, kwargs, arrays)
+        remember(result, self.gradients)
+        return result
+
+    def _in_python(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], witness: Witness | None
+    ) -> Any:
+        """The call's result, by Python, with its ops recorded, or, before a witness, eager."""
+        if not kwargs and all(type(arg) in _NO_ARRAYS for arg in args):
+            return self._run(args, kwargs, None, witness)
+        with Arrays() as arrays:
+            return self._entered(args, kwargs, arrays, witness)
+
+    def _entered(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        arrays: Arrays,
+        witness: Witness | None,
+    ) -> Any:
+        args = tuple(map(arrays.enter, args))
+        kwargs = {name: arrays.enter(value) for name, value in kwargs.items()}
+        result = self._run(args, kwargs, arrays, witness)
+        return arrays.leave(result) if arrays else result
+
+    def _run(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        arrays: Arrays | None,
+        witness: Witness | None,
+    ) -> Any:
+        if witness is not None:
+            return _eager(self.function, args, kwargs, witness)
         if arrays and self._is_alone(args, kwargs, arrays):
             with Sealed(arrays.storages), recording(self.programs):
                 return self.function(*args, **kwargs)
@@ -92,9 +151,55 @@ class Compiled:
         remember(result, self.gradients)
         return result
 
-    def _may_replay(self) -> bool:
-        """Whether nobody watches Python run: neither a recording that this call joins nor a debugger."""
-        return not self._verify and not is_recording() and sys.gettrace() is None
+    # Comparing
+
+    def _is_turn(self) -> bool:
+        """Whether this call is to be compared with eager execution; calls inside another are part of that."""
+        if is_recording():
+            return False
+        with self._lock:
+            self._turn += 1
+            return self._turn % self._verify == 0
+
+    def _compared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The call's result by eager execution; a RuntimeWarning names the first line where compiled execution differs.
+
+        A call that fits no recording is recorded if the last one of this kind was compared, so that there are replays at all.
+        """
+        rehearsal = self._rehearsal(args, kwargs)
+        if rehearsal is None and self._has_compared and self._may_record():
+            return self._record(args, kwargs)
+        self._has_compared = rehearsal is None
+        self._count("eager")
+        witness = _loaded("verify").Witness(self.programs)
+        try:
+            result = self._in_python(args, kwargs, witness)
+        except Exception as error:
+            self._report(witness.found or (rehearsal.raised(error) if rehearsal else None))
+            raise
+        self._report(
+            witness.found or (rehearsal.difference(result, witness) if rehearsal else None)
+        )
+        return result
+
+    def _may_record(self) -> bool:
+        return not is_watched() and self.replays.wants_recording()
+
+    def _rehearsal(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Rehearsal | None:
+        touched = self.replays.touched
+        if touched is None or is_watched():
+            return None
+        found: Rehearsal | None = _loaded("verify").rehearse(self.replays, touched, args, kwargs)
+        return found
+
+    def _report(self, found: str | None) -> None:
+        if found is not None:
+            self.divergences.append(found)
+            warnings.warn(found, RuntimeWarning, stacklevel=4)
+
+    def _count(self, kind: str) -> None:
+        with self._lock:
+            self.calls[kind] += 1
 
     def _is_alone(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays) -> bool:
         """Whether nobody else can read or write the arrays while the function runs."""
@@ -104,14 +209,6 @@ class Compiled:
             and lie_apart(arrays.all)
             and is_closed(self.function)
         )
-
-    def _is_verified_call(self) -> bool:
-        """Whether it is this call's turn to be compared with eager execution; counts the call."""
-        with self._lock:
-            self._turn += 1
-            turn = self._verify > 0 and self._turn % self._verify == 0 and not is_recording()
-            self.calls["eager" if turn else "record"] += 1
-        return turn
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """A compiled method is bound as a function is."""
@@ -132,7 +229,12 @@ class Compiled:
         """A compiled function is copied and pickled as functions are, by name; a compiled object as the object is."""
         if hasattr(self.function, "__qualname__"):
             return self.function.__qualname__
-        make = functools.partial(Compiled, verify=self._verify, fastmath=self.programs.fastmath)
+        make = functools.partial(
+            Compiled,
+            verify=self._verify,
+            on_miss=self._on_miss,
+            fastmath=self.programs.fastmath,
+        )
         return make, (self.function,)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -152,21 +254,23 @@ def compile(
     device: str | None = None,
     dynamic: bool | None = None,
     verify: int = 0,
-    on_miss: Literal["record"] = "record",
+    on_miss: OnMiss = "record",
     fastmath: bool = False,
     memory_limit: int | None = None,
     background: bool = False,
 ) -> Any:
-    """`f` with its ops recorded and run fused; also a decorator, with or without options.
+    """`f` with its ops fused, and its calls replayed without Python where that is proven to be the same; also a decorator.
 
-    The function means what it means without: Python runs at every call, ops wait until a value is looked at (`bool`, `float`,
-    `print`, `numpy()`) or the call returns, and then run as one program, which is kept. NumPy arrays in the arguments, and what
-    is computed from them, are NumPy arrays again when it returns. Results carry gradients.
+    The function means what it means without. The first call is recorded: Python runs, and what the call reads, writes and
+    decides is noted. A later call for which all of it is as it was runs the programs and makes the writes, no more; any other
+    call runs Python, as a call does of which too little is known (`tj.explain` says why). NumPy arrays in the arguments, and
+    what is computed from them, are NumPy arrays again when it returns. Results carry gradients.
 
     device        "cpu"; DeviceUnavailable for what is not there
     dynamic       None or False: a program for each combination of shapes
     verify        compare every N-th call with eager execution, and warn with the first line that differs; 0: never
-    on_miss       "record": what to do where no program is known yet
+    on_miss       "record": a call that fits no recording is run by Python, and recorded; "error": from the first replay on it
+                  raises RecompileError, and does nothing
     fastmath      allow rewrites that change results within rounding
 
     >>> import tracejit as tj
@@ -180,15 +284,42 @@ def compile(
     _refuse(dynamic is True, "dynamic=True", "each combination of shapes has its own program")
     _refuse(memory_limit is not None, "memory_limit", "programs take the memory that they need")
     _refuse(background, "background=True", "a program is compiled where it is first needed")
-    if on_miss != "record":
-        raise ValueError(at_user_line(f"compile: on_miss must be 'record', got {on_miss!r}"))
+    if on_miss not in ("record", "error"):
+        raise ValueError(at_user_line(f"compile: on_miss is 'record' or 'error', got {on_miss!r}"))
     if type(verify) is not int or verify < 0:
         raise ValueError(at_user_line(f"compile: verify is a number of calls, got {verify!r}"))
     if f is None:
-        return functools.partial(compile, verify=verify, fastmath=fastmath)
+        return functools.partial(compile, verify=verify, on_miss=on_miss, fastmath=fastmath)
     if not callable(f):
         raise TypeError(at_user_line(f"compile: {f!r} cannot be called"))
-    return Compiled(f, verify=verify, fastmath=fastmath)
+    return Compiled(f, verify=verify, on_miss=on_miss, fastmath=fastmath)
+
+
+def _eager(
+    function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], witness: Witness
+) -> Any:
+    try:
+        with tracing(witness):
+            result = function(*args, **kwargs)
+        witness.finish()
+        return result
+    except BaseException:
+        witness.finish()
+        raise
+
+
+_all: WeakSet[Compiled] = WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a child process: whoever held a lock is a thread of the parent's."""
+    for compiled in _all:
+        object.__setattr__(compiled, "_lock", threading.Lock())
+        if "replays" in vars(compiled):
+            compiled.replays.tree.lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _refuse(wanted: bool, option: str, why: str) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-import inspect
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracejit._errors import Location, at_user_line
+from tracejit._errors import at_user_line
 from tracejit.ir.graph import Apply, Graph, Node
 from tracejit.ir.printer import print_graph
 from tracejit.tracing.compile import Compiled, is_deferred
 from tracejit.tracing.programs import PIECE, Compilation, Program, Programs
+
+if TYPE_CHECKING:
+    from tracejit.tracing.replay.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,15 @@ class Explanation:
 
     tier         2: calls are replayed without Python; 1: Python runs and its ops are recorded; 0: nothing has been recorded
     calls        how many there were of each kind: replay, record, eager
-    reasons      why calls are not replayed, with file:line
+    reasons      why calls are not replayed, with file:line and what mends it
     cuts         where ops had to run before the end of a call, why, and how often
-    guards       what a replay checks, with the user's line that depends on it, of the variant recorded last
+    variants     the recordings, in the order in which they are tried: new ones, and those often used, come first
+    guards       what a replay checks, with the user's line that depends on it, of the first variant
+    misses       why calls were recorded again: the guard that failed, what stood there, the line and what mends it
     graphs       the recorded graphs, whose nodes have the user's file:line; those of backward passes come last
     kernels      what the programs launch
     memory       what they use
-    recompiles   why calls were recorded again; for each program that took the place of an earlier one: what had changed
+    recompiles   for each program that took the place of an earlier one: what had changed
     divergences  what `verify` found
     seconds      spent compiling
     """
@@ -57,7 +62,9 @@ class Explanation:
     calls: dict[str, int]
     reasons: tuple[str, ...]
     cuts: tuple[str, ...]
+    variants: tuple[Variant, ...]
     guards: tuple[str, ...]
+    misses: tuple[str, ...]
     graphs: tuple[Graph, ...]
     kernels: tuple[KernelUse, ...]
     memory: MemoryUse
@@ -73,6 +80,8 @@ class Explanation:
             f"calls: {counts}",
             *(f"why: {reason}" for reason in self.reasons),
             *(f"cut: {cut}" for cut in self.cuts),
+            *(f"recorded again: {miss}" for miss in self.misses),
+            *_variants().lines_of(self.variants),
             f"programs: {len(self.graphs)}, compiled in {self.seconds:.2f} s",
             *(f"recompiled: {reason}" for reason in self.recompiles),
             *(f"diverged: {line}" for line in self.divergences),
@@ -89,6 +98,12 @@ class Explanation:
     __repr__ = __str__
 
 
+@functools.cache
+def _variants() -> Any:
+    """Loaded when something is explained, as replaying is when something is called."""
+    return importlib.import_module("tracejit.tracing.replay.variants")
+
+
 def explain(f: Callable[..., Any]) -> Explanation:
     """What became of a compiled function; TypeError for any other.
 
@@ -99,8 +114,8 @@ def explain(f: Callable[..., Any]) -> Explanation:
     >>> double(tj.tensor([1.0, 2.0]))
     tensor([2., 4.])
     >>> found = tj.explain(double)
-    >>> found.tier, found.calls["record"], len(found.graphs)
-    (1, 1, 1)
+    >>> found.calls["record"], len(found.graphs), found.kernels[0].computes.split()[0]
+    (1, 1, 'multiply')
     """
     compiled = _compiled(f)
     made = [*compiled.programs.compiled, *compiled.gradients.compiled]
@@ -108,13 +123,16 @@ def explain(f: Callable[..., Any]) -> Explanation:
     executables = [
         program.executable for program in programs if hasattr(program.executable, "plan")
     ]
+    variants = tuple(map(_variants().variant_of, list(compiled.replays.tree.roots)))
     return Explanation(
         name=getattr(compiled.function, "__qualname__", type(compiled.function).__qualname__),
         tier=2 if compiled.replays.tree.roots else 1 if compiled.calls["record"] else 0,
         calls=dict(compiled.calls),
         reasons=tuple(_reasons(compiled)),
         cuts=tuple(f"{cut} ({count} times)" for cut, count in compiled.programs.cuts.items()),
-        guards=tuple(compiled.replays.tree.described()),
+        variants=variants,
+        guards=variants[0].guards if variants else (),
+        misses=tuple(compiled.replays.misses),
         graphs=tuple(program.graph for program in programs),
         kernels=tuple(use for program in programs for use in _kernels(program)),
         memory=MemoryUse(
@@ -122,7 +140,6 @@ def explain(f: Callable[..., Any]) -> Explanation:
             bytes_moved=sum(executable.bytes_moved for executable in executables),
         ),
         recompiles=(
-            *compiled.replays.log,
             *_recompiles(compiled.programs),
             *_recompiles(compiled.gradients),
         ),
@@ -141,7 +158,8 @@ def _compiled(f: Any) -> Compiled:
 
 
 def _reasons(compiled: Compiled) -> Iterator[str]:
-    where = _definition(compiled.function)
+    replays = compiled.replays
+    where = replays.definition
     if not any(compiled.calls.values()):
         yield f"{where}: it has not been called yet"
     elif is_deferred(compiled.function):
@@ -154,19 +172,13 @@ def _reasons(compiled: Compiled) -> Iterator[str]:
             )
         if compiled.programs.is_in_pieces:
             yield f"{where}: calls differ in length, so their ops are run in pieces of {PIECE}"
-        if compiled.replays.reason is not None:
-            yield compiled.replays.reason
-        elif not compiled.calls["replay"]:
-            yield from list(compiled.replays.log)[-1:] or ["one call has been recorded, and none replayed yet"]
-
-
-def _definition(function: Any) -> str:
-    """Where it stands: a function, or the call method of an object."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    function = inspect.unwrap(function)
-    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
-    return repr(function) if code is None else str(Location(code.co_filename, code.co_firstlineno))
+        yield from replays.denials
+        if replays.reason is not None and replays.reason not in replays.denials.texts:
+            yield replays.reason
+        elif not compiled.calls["replay"] and not replays.denials:
+            yield (
+                replays.misses.last or f"{where}: one call has been recorded, and none replayed yet"
+            )
 
 
 def _kernels(program: Program) -> Iterator[KernelUse]:

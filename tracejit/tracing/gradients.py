@@ -19,6 +19,9 @@ _made_by: WeakKeyDictionary[Node, Programs] = WeakKeyDictionary()
 
 def remember(result: Any, programs: Programs) -> None:
     """Lets backward passes through the tensors of a compiled call's result be recorded with its `programs`."""
+    if type(result) is Tensor:
+        _remember_tensor(result, programs)
+        return
     pending, seen = [result], set[int]()
     while pending:
         value = pending.pop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import threading
 import time
 from collections import Counter
@@ -83,6 +84,15 @@ def _compiler() -> Any:
 
 _known: WeakValueDictionary[tuple[str, bool, int], Program] = WeakValueDictionary()
 _lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """In a child process: whoever held the lock is a thread of the parent's."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def program_of(graph: Graph, *, fastmath: bool) -> Program:

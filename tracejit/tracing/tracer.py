@@ -68,9 +68,9 @@ class Tracer(ABC):
     def place_of(self, value: Any) -> int:
         """Where in the trace `value`, as it is now, stands."""
         if type(value) is Scalar:
-            place = self._enter(value.aval, ScalarInput, value.aval)
+            entered = self._enter(value.aval, ScalarInput, value.aval)
             self._scalars.append(value.value)  # last: what comes before may raise RecursionError
-            return place
+            return entered
         place = self._known(value.storage)
         if place is None:
             return self._input(value)

@@ -1,8 +1,11 @@
-"""Comparing recorded with eager execution: Python runs once, eagerly, and what it did is run again as a program on copies."""
+"""Comparing compiled with eager execution: Python runs, eagerly, and its outcome stands.
+
+What it did is run again as a program, on copies. A call that can be replayed is, and that is taken back, before Python runs.
+"""
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -10,32 +13,119 @@ import numpy as np
 
 from tracejit import dispatch
 from tracejit.dispatch import Scalar
-from tracejit.ir.aval import Aval
+from tracejit.ir.aval import Aval, aval
 from tracejit.ir.graph import Apply, Node
 from tracejit.ops.op import Op, Params
 from tracejit.runtime.buffer import Buffer
-from tracejit.storage import Storage, as_array
-from tracejit.tensor import Tensor
+from tracejit.storage import Storage, as_array, row_major
+from tracejit.tensor import Tensor, make
 from tracejit.tracing.programs import Programs, program_of
-from tracejit.tracing.session import tracing
+from tracejit.tracing.replay import MISS
+from tracejit.tracing.replay.picture import Leaf, first_difference, picture
+from tracejit.tracing.replay.touched import Place, Touched, kept, printing_withheld
 from tracejit.tracing.trace import graph_of
 from tracejit.tracing.tracer import Tracer, is_exposed
 
 if TYPE_CHECKING:
-    from tracejit.tracing.compile import Compiled
+    from tracejit.tracing.replay.engine import Replays
 
 
-def verified(compiled: Compiled, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The function's result by eager execution; a RuntimeWarning names the first line where the program gives another."""
-    witness = Witness(compiled.programs)
+@dataclass(slots=True)
+class Rehearsal:
+    """A replay that was taken back.
+
+    leaves    what could be seen of its result, of the arguments and of all that it wrote, before it was taken back
+    found     the places that it, or another recorded call, writes
+    failure   what it raised, if it did
+    """
+
+    replays: Replays
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    found: list[tuple[Place, Any]]
+    leaves: list[Leaf]
+    failure: str = ""
+
+    def difference(self, result: Any, witness: Witness) -> str | None:
+        """What to say if Python's call has given, or done, something else."""
+        definition = self.replays.definition
+        if self.failure:
+            return f"{definition}: the replay failed: {self.failure}"
+        pair = first_difference(self.leaves, self._seen(result))
+        if pair is None:
+            return None
+        replayed, eager = pair
+        where = witness.line_of(eager.value) or self._line(eager.path) or definition
+        return f"{where}: {eager.path} differs between eager and replayed execution: {_told(eager)}, not {_told(replayed)}"
+
+    def raised(self, error: BaseException) -> str:
+        """What to say of an exception of Python's."""
+        return f"{self.replays.definition}: Python raised {type(error).__name__}, and the replay did not"
+
+    def _line(self, path: str) -> str:
+        """The line that wrote a place, when it was recorded."""
+        return next((place.where for place, _ in self.found if path.startswith(str(place))), "")
+
+    def _seen(self, result: Any) -> list[Leaf]:
+        function = self.replays.function
+        return picture(
+            {
+                **{f"argument {place}": value for place, value in enumerate(self.args)},
+                **{f"argument {name}": value for name, value in self.kwargs.items()},
+                "the result": result,
+                **{str(place): _standing(place, target) for place, target in self.found},
+                "what the function closes over": getattr(function, "__closure__", None)
+                and function,
+            }
+        )
+
+
+def rehearse(
+    replays: Replays, touched: Touched, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Rehearsal | None:
+    """A replay of the call with everything that it does taken back; None where no recording fits."""
+    found = touched.found(args, kwargs)
+    made = Rehearsal(replays, args, kwargs, found, [])
+    undo = kept(found)
     try:
-        with tracing(witness):
-            return compiled.function(*args, **kwargs)
+        with printing_withheld(touched.prints):
+            result = replays.tree.replay(args, kwargs)
+        if result is MISS:
+            return None
+        made.leaves = made._seen(result)
+    except Exception as error:
+        made.failure = f"{type(error).__name__}: {error}"
     finally:
-        found = witness.divergence()
-        if found is not None:
-            compiled.divergences.append(found)
-            warnings.warn(found, RuntimeWarning, stacklevel=4)
+        undo()
+    return made
+
+
+def _standing(place: Place, target: Any) -> Any:
+    """What a place holds now."""
+    match place.kind:
+        case "entry":
+            return dict.get(target, place.name)
+        case "attribute" | "class attribute":
+            return getattr(target, place.name, None)
+        case "gradient":
+            return target.grad
+        case "cell":
+            return [*_cell(target)]
+        case "memory":
+            return make(target, row_major((target.size,)), aval(target.dtype, (target.size,)))
+    return target
+
+
+def _cell(cell: Any) -> Any:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:  # not assigned yet
+        return ()
+
+
+def _told(leaf: Leaf) -> str:
+    text = repr(leaf.value).replace("\n", " ")
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 class Witness(Tracer):
@@ -48,6 +138,8 @@ class Witness(Tracer):
         self._written: dict[Storage, tuple[int, Tensor]] = {}
         self._results: list[tuple[int, np.ndarray]] = []
         self._fresh: list[tuple[ref[Storage], Aval]] = []
+        self.found: str | None = None
+        """What differed, once `finish` was asked."""
 
     def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
         places: list[int] | None = None
@@ -97,6 +189,16 @@ class Witness(Tracer):
         return self._before[storage]
 
     # Afterwards
+
+    def line_of(self, value: Any) -> str:
+        """The user's line that gave a tensor its value; "" where none did."""
+        place = self._places.get(value.storage) if isinstance(value, Tensor) else None
+        location = None if place is None else self._steps[place].node.loc
+        return "" if location is None else str(location)
+
+    def finish(self) -> None:
+        """Compares; all results are to be alive."""
+        self.found = self.divergence()
 
     def divergence(self) -> str | None:
         """What to say if the program gives other bits than eager execution has given."""

@@ -11,8 +11,10 @@ from tests.tracing.fuzz.expression_mutations import CALLS, MUTATIONS
 from tests.tracing.fuzz.harness import Case
 
 CALLS_PER_CASE = 40
-CHANGES = 0.4
+CHANGES = 0.3
 """How often the world is changed before a call."""
+USUAL = 10
+"""How many changes recur in one case."""
 CELLS = frozenset({"c_number", "c_list", "c_tensor", "c_count", "c_helper"})
 
 # One entry a line: statements separated by ;; of which the last is an expression, the result. Names in capitals are the
@@ -835,7 +837,7 @@ CATALOGUE = {
         y = GEN.random(()) ;; x if float(y) < B else -x
         GEN.bernoulli(0.5, (3,)) * x
         GEN.uniform((3,), 0, C) + x
-        GEN.seed(A) ;; GEN.random((3,)) + x
+        GEN.seed(N) ;; GEN.random((3,)) + x
         GEN.permutation(3) + x
         GEN.permutation(x)
         tj.random.Generator(N).random((3,)) + x
@@ -906,7 +908,7 @@ CATALOGUE = {
         x[0, AX]
         x.copy()
         x.astype(np.float32)
-        x.astype(int) // C
+        (x > 0).astype(int) // C
         np.abs(x) - H
         np.sqrt(np.abs(x) * 4)
         np.floor(x * B) + np.ceil(x)
@@ -993,7 +995,7 @@ def entries() -> list[tuple[str, str]]:
 def case(topic: str, entry: str, seed: int, *, engine: str = "compiled") -> Case:
     """The entry in a world, with calls and changes that `seed` chooses."""
     rnd = Random(f"{entry} {seed}")
-    source, steps = _world() + _function(entry), tuple(_steps(rnd, topic, entry))
+    source, steps = _world() + function(entry), tuple(_steps(rnd, topic, entry))
     return Case(source, steps, engine, is_numpy=topic == "numpy")
 
 
@@ -1002,7 +1004,8 @@ def _world() -> str:
     return Path(__file__).with_name("expression_world.py").read_text()
 
 
-def _function(entry: str) -> str:
+def function(entry: str) -> str:
+    """The text of `f`, which gives the entry."""
     *statements, result = (part.strip() for part in entry.split(";;"))
     names = _names(entry)
     assigned = sorted(set(re.findall(_ASSIGNED, entry)) & _world_names())
@@ -1035,12 +1038,13 @@ def _steps(rnd: Random, topic: str, entry: str) -> list[str]:
         line for line in _lines(MUTATIONS) if topic != "numpy" or not NOT_FOR_NUMPY.fullmatch(line)
     ]
     relevant = _relevant(every, topic, entry)
+    usual = rnd.sample(relevant, min(USUAL, len(relevant)))
+    usual_call, calls = CALLS["numpy" if topic == "numpy" else "tensor"]
     steps: list[str] = []
     for _ in range(CALLS_PER_CASE):
         while rnd.random() < CHANGES:
-            steps.append(rnd.choice(relevant if rnd.random() < 0.85 else every))
-        usual, unusual = CALLS["numpy" if topic == "numpy" else "tensor"]
-        steps.append(usual if rnd.random() < 0.85 else rnd.choice(unusual))
+            steps.append(rnd.choice(rnd.choices((usual, relevant, every), (12, 2, 1))[0]))
+        steps.append(usual_call if rnd.random() < 0.88 else rnd.choice(calls))
     return steps
 
 

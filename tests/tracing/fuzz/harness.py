@@ -200,7 +200,7 @@ class Comparison:
     def _parts(self, path: str, a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
         match a:
             case tj.Tensor():
-                self._compare_arrays(path, as_array(a), as_array(b))
+                self._compare_arrays(path, _eager_array(a), as_array(b))
                 yield ".requires_grad", a.requires_grad, b.requires_grad
                 yield ".grad", a.grad, b.grad
                 yield from _attributes(getattr(a, "__dict__", {}), getattr(b, "__dict__", {}))
@@ -352,6 +352,13 @@ def _is_constant(value: Any) -> bool:
     return isinstance(value, (np.generic, types.BuiltinFunctionType, types.MethodType))
 
 
+def _eager_array(tensor: tj.Tensor) -> np.ndarray:
+    try:
+        return as_array(tensor)
+    except ValueError as error:
+        raise Rejected(f"a value that cannot be read even eagerly: {error}") from error
+
+
 def _bits(array: np.ndarray) -> bytes:
     """NaNs are alike."""
     if array.dtype.kind in "biu":
@@ -471,11 +478,22 @@ def check(
                 _require_same_errors(a, b, is_numpy=case.is_numpy)
                 if is_call(step):
                     compare_worlds(eager, compiled, a, b, is_numpy=case.is_numpy)
-            except Difference as difference:
+            except Rejected:
+                raise
+            except Exception as error:  # a Difference, or a value that cannot be read
+                kind = getattr(error, "kind", "unreadable")
                 calls = sum(map(is_call, case.steps[: number + 1]))
-                replayed = replays(compiled.wrapped)
-                return Verdict(calls, replayed, number, difference.kind, str(difference))
+                return Verdict(calls, replays(compiled.wrapped), number, kind, _text(error))
         return Verdict(sum(map(is_call, case.steps)), replays(compiled.wrapped))
+
+
+def is_repeatable(case: Case) -> bool:
+    """Whether two eager runs are the same; a program that draws a seed from the system is no case."""
+    return bool(check(case, lambda function: function))
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, Difference) else f"{type(error).__name__}: {error}"
 
 
 def _worlds(path: Path, wrap: Callable[..., Any]) -> tuple[World, World]:

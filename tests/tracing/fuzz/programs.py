@@ -11,8 +11,10 @@ from random import Random
 from tests.tracing.fuzz.harness import Case
 
 CALLS_PER_CASE = 25
-CHANGES = 0.35
+CHANGES = 0.25
 """How often the world is changed before a call."""
+USUAL = 6
+"""How many changes recur in one case."""
 DEEPEST = 3
 
 HEAD = """\
@@ -229,11 +231,13 @@ SIGNATURES = (
 
 
 def _steps(rnd: Random) -> Iterator[str]:
+    """Few calls and changes, which recur, so that calls meet states that they have met; now and then there are others."""
     changes = MUTATIONS.strip().splitlines()
+    usual_changes, usual_calls = rnd.sample(changes, USUAL), rnd.choices(CALLS, k=2)
     for _ in range(CALLS_PER_CASE):
         while rnd.random() < CHANGES:
-            yield rnd.choice(changes)
-        yield rnd.choice(CALLS)
+            yield rnd.choice(usual_changes if rnd.random() < 0.85 else changes)
+        yield rnd.choice(usual_calls if rnd.random() < 0.85 else CALLS)
 
 
 @dataclass

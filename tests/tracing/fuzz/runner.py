@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import tracejit as tj
 from tests.tracing.fuzz import expressions, programs
-from tests.tracing.fuzz.harness import Case, Rejected, Verdict, check, named, script
+from tests.tracing.fuzz.harness import Case, Rejected, Verdict, check, is_repeatable, named, script
 from tests.tracing.fuzz.shrink import shrink
 
 Mode = Literal["expressions", "programs", "loops"]
@@ -77,7 +77,10 @@ def run_sample(
         before_each(outcome)
         try:
             verdict = check(case, compile)
+            is_case = bool(verdict) or is_repeatable(case)
         except Rejected:
+            is_case = False
+        if not is_case:
             outcome.rejected += 1
             continue
         outcome.programs += 1

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from tests.tracing.fuzz.harness import Case, Rejected, Verdict, check
+from tests.tracing.fuzz.harness import Case, Rejected, Verdict, check, is_repeatable
 
 Fails = Callable[[Case], bool]
 SECONDS = 60.0
@@ -44,8 +44,7 @@ def shrink(case: Case, wrap: Callable[..., object], verdict: Verdict) -> tuple[C
 def _checked(case: Case, wrap: Callable[..., object]) -> Verdict | None:
     try:
         verdict = check(case, wrap, seconds=SECONDS_PER_STEP)
-        # A part of a program may be one that never gives the same twice.
-        return verdict if verdict or check(case, lambda function: function) else None
+        return verdict if verdict or is_repeatable(case) else None
     except (Rejected, SyntaxError):
         return None
 
@@ -103,11 +102,10 @@ def _kept_if_it_fails(
     body[start:stop] = instead
     if not body:
         body.append(ast.Pass())
-    source = _text(tree)
-    if len(source) < len(case.source) and fails(candidate := replace(case, source=source)):
-        return candidate
-    body[:] = before
-    return case
+    smaller = _smaller(case, tree, fails)
+    if smaller is None:
+        body[:] = before
+    return smaller or case
 
 
 def _with_simpler_expressions(case: Case, fails: Fails) -> Case:
@@ -117,9 +115,8 @@ def _with_simpler_expressions(case: Case, fails: Fails) -> Case:
         parent, name, index, node = nodes[place]
         for child in _simpler(node):
             _put(parent, name, index, child)
-            source = _text(tree)
-            if len(source) < len(case.source) and fails(candidate := replace(case, source=source)):
-                case = candidate
+            if smaller := _smaller(case, tree, fails):
+                case = smaller
                 break
             _put(parent, name, index, node)
         else:
@@ -158,5 +155,11 @@ def _simpler(node: ast.expr) -> Iterator[ast.expr]:
             yield ast.Call(node.func, fewer, node.keywords)
 
 
-def _text(tree: ast.Module) -> str:
-    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+def _smaller(case: Case, tree: ast.Module, fails: Fails) -> Case | None:
+    """The case with the text of the tree, if that is shorter and fails."""
+    try:
+        source = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+    except ValueError:  # not a tree that can be written
+        return None
+    candidate = replace(case, source=source)
+    return candidate if len(source) < len(case.source) and fails(candidate) else None

@@ -59,7 +59,7 @@ class Plain:
     def wrote_cell(self, read):
         read()
 
-    def imported(self, value):
+    def imported(self, value, module, name):
         pass
 
     def read_attribute(self, owner, name):
@@ -111,7 +111,7 @@ class Plain:
         return value
 
     iterate = iterate_unpacked = unpack = key = context = _same
-    exception_class = raised = matched = callee = made_function = _same
+    exception_class = raised = asserted = matched = callee = made_function = _same
 
 
 PLAIN = Plain()

@@ -239,7 +239,7 @@ def arrays_in_containers_of_arguments(compile):
         yield out, parts, table, out[0] is parts, out[1][0] is table, table["first"] is first
 
 
-@case(known="a computed array in two places of a result becomes two arrays over one memory")
+@case
 def one_array_in_two_places(compile):
     @compile
     def f(a, parts):
@@ -270,9 +270,7 @@ def array_in_state_written(compile):
         yield f(array() + k), state
 
 
-@case(
-    known="what stands for an array in a call is left behind in state: another object, of another type"
-)
+@case
 def array_stored_in_state(compile):
     state = Box(last=None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import weakref
 from types import CodeType, FunctionType
 from typing import Any
@@ -71,9 +73,25 @@ def _code_rewritten(code: CodeType, module_globals: dict[str, Any]) -> CodeType:
     return known
 
 
+_lock = threading.RLock()
+"""CPython counts how deep syntax trees are for all threads at once, so that two must not make one at the same time."""
+
+
+def _renew_lock() -> None:
+    """In a child process: whoever held the lock is a thread of the parent's."""
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 def _rewritten_or_reason(code: CodeType, module_globals: dict[str, Any]) -> CodeType | str:
     try:
-        return rewritten(source_of(code, module_globals))
+        with _lock:
+            return rewritten(source_of(code, module_globals))
+    except SystemError:  # not remembered: a thread of the user's has made a syntax tree, too
+        raise NotInstrumentable(f"{code.co_qualname}: another thread compiles code") from None
     except NotInstrumentable as refusal:
         return str(refusal)
     except (SyntaxError, ValueError) as error:

@@ -28,8 +28,8 @@ class Hooks(Protocol):
     def wrote_cell(self, read: FunctionType) -> None:
         """A variable of a function around has been stored."""
 
-    def imported(self, value: Any) -> None:
-        """An import has bound this to a name."""
+    def imported(self, value: Any, module: str, name: str) -> None:
+        """An import has bound this to a name: the attribute of a module, or, with no name, what `import module` binds."""
 
     # Attributes and items
 
@@ -96,6 +96,9 @@ class Hooks(Protocol):
 
     def raised(self, value: Any) -> Any:
         """Raised in the place of the value, or its cause: an exception, or a class, which Python calls."""
+
+    def asserted(self, value: Any) -> Any:
+        """What `assert` gives to its error in the place of the value."""
 
     def matched(self, value: Any) -> Any:
         """Matched in the place of the value with patterns of literals, sequences, mappings and names."""

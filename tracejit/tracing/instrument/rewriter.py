@@ -26,7 +26,7 @@ REFUSED = {
 """Kinds of syntax that have no rule where they stand, and why a function that has one is refused."""
 
 NATIVE = frozenset("""
-    Return Global Nonlocal Expr Pass Break Continue Yield JoinedStr Constant List Tuple Slice
+    Return Global Nonlocal Expr Pass Break Continue Yield Constant List Tuple Slice
     arguments arg keyword alias Load Store Del
 """.split())  # fmt: skip
 """Kinds of syntax that read nothing but what their parts give: these are rewritten, they are not."""

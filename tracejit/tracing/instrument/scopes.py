@@ -170,3 +170,11 @@ class _Bindings(ast.NodeVisitor):
 def imported_name(alias: ast.alias) -> str:
     """What an import binds: `a` for `import a.b`, and `c` for `import a.b as c`."""
     return alias.asname or alias.name.split(".")[0]
+
+
+def imported_place(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> tuple[str, str]:
+    """Where an import finds what it binds: the module, with dots before a relative name, and the attribute of it, or ""."""
+    if isinstance(node, ast.ImportFrom):
+        return "." * node.level + (node.module or ""), alias.name
+    package, _, name = alias.name.rpartition(".")
+    return (package, name) if package and alias.asname else (alias.name, "")

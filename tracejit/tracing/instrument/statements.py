@@ -32,7 +32,7 @@ class Statements(Patterns):
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         node.test = self.test(node.test)
-        node.msg = node.msg and self.visit(node.msg)
+        node.msg = node.msg and self.hook(node.msg, "asserted", self.visit(node.msg))
         return node
 
     def visit_While(self, node: ast.While) -> ast.stmt:

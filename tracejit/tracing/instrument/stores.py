@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from tracejit.tracing.instrument.bound import bound_by
 from tracejit.tracing.instrument.expressions import Expressions, attribute_place, restarred
 from tracejit.tracing.instrument.rewriter import load, store
-from tracejit.tracing.instrument.scopes import Kind, Scopes, imported_name
+from tracejit.tracing.instrument.scopes import Kind, Scopes, imported_name, imported_place
 
 
 class Stores(Expressions):
@@ -158,8 +158,10 @@ class Stores(Expressions):
 
     def visit_Import(self, node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:
         result: list[ast.stmt] = [node]
-        for name in map(imported_name, node.names):
-            result += [*self.written(name, node), self.told(node, "imported", load(name))]
+        for alias in node.names:
+            name, place = imported_name(alias), map(ast.Constant, imported_place(node, alias))
+            told = self.told(node, "imported", load(name), *place)
+            result += [*self.written(name, node), told]
         return result
 
     visit_ImportFrom = visit_Import  # noqa: N815  # as `ast` has it

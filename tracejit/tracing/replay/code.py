@@ -13,7 +13,10 @@ from tracejit.tracing.replay.sources import Source
 
 
 class Pool:
-    """The objects that generated code refers to, by names that stay the same for one tree."""
+    """The objects that generated code refers to, by names that stay the same for one tree.
+
+    `names` are the global variables of that code: all functions of a tree share them.
+    """
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {}
@@ -122,8 +125,6 @@ def function_of(
 ) -> tuple[Any, CodeType]:
     """The function of these lines."""
     text = f"def {name}({parameters}):\n " + "\n ".join(lines or ["pass"])
-    code = compile(text, label, "exec")
-    namespace = dict(pool.names)
-    exec(code, namespace)
-    made = namespace[name]
+    exec(compile(text, label, "exec"), pool.names)
+    made = pool.names.pop(name)
     return made, made.__code__

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
-from tracejit._errors import OWN_CODE
+from tracejit._errors import OWN_CODE, Location
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.instrument.names import PREFIX
 from tracejit.tracing.programs import Programs
@@ -15,48 +14,73 @@ from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.current import current
 from tracejit.tracing.replay.finish import finish, without_symbols
 from tracejit.tracing.replay.hooks import HOOKS
+from tracejit.tracing.replay.mends import mend_of_reason
+from tracejit.tracing.replay.misses import Log, Miss, miss_of
+from tracejit.tracing.replay.places import (
+    definition_of,
+    line_inside,
+    line_of_error,
+    names_of_arguments,
+)
 from tracejit.tracing.replay.recorder import ReplayRecorder
-from tracejit.tracing.replay.recording import Recording
-from tracejit.tracing.replay.sources import argument, constant, keyword
-from tracejit.tracing.replay.tree import Tree
+from tracejit.tracing.replay.recording import EffectOf, Recording
+from tracejit.tracing.replay.sources import Source, argument, constant, keyword
+from tracejit.tracing.replay.touched import Touched
+from tracejit.tracing.replay.tree import Tree, newest_guards
 from tracejit.tracing.session import tracing
 
-MOST_SKIPPED = 256
-BARREN = 5
-"""So many recordings with no replay between them make the function be left to Python for a while."""
+MOST_SKIPPED = 1024
+BARREN = 8
+"""So many recordings with no replay between them make the function be left to Python for a while, each time for longer."""
 
 
 class Replays:
-    """What is known of replaying one function."""
+    """What is known of replaying one function. Threads that record at once take turns where they note what they found."""
 
-    def __init__(self, function: Callable[..., Any], programs: Programs, name: str) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        programs: Programs,
+        *,
+        withholds: bool,
+        made_at: Location | None,
+    ) -> None:
         self.function = function
         self.programs = programs
-        self.tree = Tree(name)
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        self.tree = Tree(name, fastmath=programs.fastmath)
+        self.definition = definition_of(function, made_at)
         self.reason: str | None = None
-        """Why the last recording cannot be replayed."""
-        self.log: deque[str] = deque(maxlen=64)
+        """Why calls are left to Python now."""
+        self.denials = Log()
+        """Why calls could not be recorded for replay."""
+        self.misses = Log()
+        """Why calls were recorded again."""
+        self.touched = Touched() if withholds else None
+        """What recorded calls write, where that is to be withheld for `verify`."""
+        self.barren = 0
+        """Recordings since the last replay."""
         self._skip = 0
         self._failures = 0
-        self._barren = 0
-
-    def replayed(self) -> None:
-        """A call has been replayed."""
-        self._barren = 0
 
     def wants_recording(self) -> bool:
         """Whether this call is to be recorded for replay: after a failure ever fewer are."""
-        if self._skip > 0:
-            self._skip -= 1
-            return False
-        return True
+        with self.tree.lock:
+            if self._skip > 0:
+                self._skip -= 1
+                return False
+            return True
 
-    def record(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays
-    ) -> Any:
+    def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Miss | None:
+        """Why a call fits no recording; nothing is changed by asking."""
+        with self.tree.lock:
+            return miss_of(self.tree, args, kwargs)
+
+    def record(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays) -> Any:
         """Runs the call by instrumented Python; afterwards the tree knows it, or the reason why not."""
-        self._explain_miss(args, kwargs)
-        recording = Recording(self.tree.symbolic, arrays)
+        self._note_miss(args, kwargs)
+        known = self.tree.nodes
+        recording = PlacedRecording(self.tree.symbolic, arrays, self.definition)
         recorder = ReplayRecorder(self.programs, recording)
         recording.drop = lambda: _drop(recording, recorder)
         before = current.recording, current.recorder
@@ -65,25 +89,26 @@ class Replays:
             try:
                 result = self._run(recording, args, kwargs, arrays)
                 recorder.flush()
-                if recording.live:
-                    finish(recording, self.tree, result)
-                recording.close()
+                self._finish(recording, result, known)
                 return without_symbols(recording, result)
             except BaseException as error:
-                recording.deny(f"the call raised {type(error).__name__}")
+                self._note_error(recording, error)
                 without_symbols(recording, None)
-                raise _seen_by_user(error) from _cause(error)
+                _show_to_user(error)
+                raise
             finally:
                 recorder.flush()
                 current.recording, current.recorder = before
-                self._note(recording)
+                recording.forget()
 
     def _run(
         self, recording: Recording, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays
     ) -> Any:
         recording.begin(args, kwargs)
+        names = names_of_arguments(self.function, len(args))
         given = [
-            recording.read(argument(place), arrays.enter(value)) for place, value in enumerate(args)
+            recording.read(argument(place, names[place]), arrays.enter(value))
+            for place, value in enumerate(args)
         ]
         named = {
             name: recording.read(keyword(name), arrays.enter(value))
@@ -92,33 +117,107 @@ class Replays:
         root = recording.read(constant(self.function, self.tree.name), self.function)
         return HOOKS.callee(root)(*given, **named)
 
-    def _note(self, recording: Recording) -> None:
-        if recording.dead is not None:
-            self._failures += 1
-            self._skip = min(2**self._failures, MOST_SKIPPED)
-            self.reason = recording.dead
-            self.log.append(f"not replayed: {recording.dead}")
-            return
-        self._failures = 0
-        self._barren += 1
-        self.reason = None
-        if self._barren >= BARREN:
-            self._skip = min(2**self._barren, 4 * MOST_SKIPPED)
-            self.reason = "every call needs a recording of its own" + (
-                f": {self.log[-1]}" if self.log else ""
-            )
+    def _finish(self, recording: PlacedRecording, result: Any, known: int) -> None:
+        """Adds the call to the tree, which had so many nodes when the call began.
 
-    def _explain_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Notes which guards did not hold; numbers that have changed are inputs from now on."""
-        if not self.tree.roots:
+        What is done to its result from here on decides nothing.
+        """
+        with self.tree.lock:
+            is_alone = self.tree.nodes == known
+            if recording.live:
+                finish(recording, self.tree, result)
+            recording.close()
+            self._note(recording, is_alone)
+        recording.looking += 1
+
+    def _note(self, recording: PlacedRecording, is_alone: bool) -> None:
+        """`is_alone`: no other thread has added a recording meanwhile, which may be the same."""
+        if recording.dead is not None:
+            self._note_denial(recording.dead)
             return
-        told = []
-        for root in self.tree.roots:
-            guard, where, now = self.tree.miss(root, args, kwargs)
-            told.append(f"{where}: {guard}; now {now}" if now else f"{where}: {guard}")
-        for root in self.tree.roots[:1]:
-            self.tree.symbolic.update(changed_numbers(root.guards, args, kwargs))
-        self.log.append(f"recorded again: {'; '.join(told[:3])}")
+        if self.touched is not None:
+            self.touched.note(recording, recording.lines)
+        self._failures = 0
+        self.barren += is_alone
+        self.reason = None
+        if self.barren >= BARREN:
+            self._skip = min(4 * 2 ** (self.barren - BARREN), MOST_SKIPPED)
+            last = f": {self.misses.last}" if self.misses else ""
+            self.reason = f"{self.definition}: every call needs a recording of its own{last}"
+
+    def _note_error(self, recording: PlacedRecording, error: BaseException) -> None:
+        if recording.closed:
+            return
+        where = line_of_error(error, _OUTERMOST, self.definition)
+        recording.deny_at(where, f"the call raised {type(error).__name__}")
+        assert recording.dead is not None
+        with self.tree.lock:
+            self._note_denial(recording.dead)
+
+    def _note_denial(self, reason: str) -> None:
+        self._failures += 1
+        self._skip = min(2 ** (self._failures - 1), MOST_SKIPPED)
+        self.reason = f"{reason}: {mend_of_reason(reason)}"
+        self.denials.note(reason, self.reason)
+
+    def _note_miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Notes which guard did not hold; numbers that have changed are inputs from now on."""
+        with self.tree.lock:
+            miss = miss_of(self.tree, args, kwargs)
+            if miss is None:
+                return
+            self.misses.note((miss.where, miss.subject, miss.mend), str(miss))
+            newest = newest_guards(self.tree.roots[0])
+            self.tree.symbolic.update(changed_numbers(newest, args, kwargs))
+
+
+_OUTERMOST = Replays.record.__code__
+
+
+class PlacedRecording(Recording):
+    """A recording whose guards and reasons stand at lines of the user's, inside the compiled call.
+
+    What is read before the function's first line, or done after its last, stands where the function is defined.
+    """
+
+    def __init__(self, symbolic: set[tuple[Any, ...]], arrays: Arrays, definition: str) -> None:
+        super().__init__(symbolic, arrays)
+        self.lines: dict[int, str] = {}
+        """Where each effect was made, by the id of the effect."""
+        self._definition = definition
+
+    def deny(self, why: str) -> None:
+        if self.dead is None:
+            self.deny_at(self._line(), why)
+
+    def deny_at(self, where: str, why: str) -> None:
+        if self.dead is None:
+            self.dead = f"{where}: {why}"
+            self.drop()
+
+    def guard(self, guard: g.Guard) -> None:
+        self.segment.guards.append((guard, self._line()))
+
+    def branch(self, slot: int, outcome: Any) -> None:
+        ending = self.segment
+        super().branch(slot, outcome)
+        if ending.end is not None:
+            ending.end.where = self._line()
+
+    def effect(
+        self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None
+    ) -> None:
+        super().effect(kind, source, name, value, target, key)
+        made: EffectOf = self.effects[-1]
+        self.lines[id(made)] = self._line()
+
+    def forget(self) -> None:
+        """Lets go of all that the call has seen: numbers in guards and programs go on referring to their recording."""
+        kept = {name: self.__dict__[name] for name in ("dead", "_definition")}
+        self.__dict__ = {**kept, "closed": True, "drop": _nothing}
+
+    def _line(self) -> str:
+        return line_inside(_OUTERMOST, self._definition)
 
 
 def changed_numbers(
@@ -135,18 +234,18 @@ def changed_numbers(
                 yield guard.source.identity
 
 
+def _nothing() -> None:
+    pass
+
+
 def _drop(recording: Recording, recorder: ReplayRecorder) -> None:
     """From here on others may look at the state: what waits is computed, and numbers are plain."""
     recorder.flush()
     without_symbols(recording, None)
 
 
-def _cause(error: BaseException) -> BaseException | None:
-    return error.__cause__
-
-
-def _seen_by_user(error: BaseException) -> BaseException:
-    """The error with a traceback of the user's frames: those of hooks and of the recording are none of theirs."""
+def _show_to_user(error: BaseException) -> None:
+    """Leaves the user's frames in the traceback: those of hooks and of the recording are none of theirs."""
     frames = []
     trace = error.__traceback__
     while trace is not None:
@@ -159,4 +258,4 @@ def _seen_by_user(error: BaseException) -> BaseException:
     chain: TracebackType | None = None
     for frame in reversed(frames):
         chain = TracebackType(chain, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return error.with_traceback(chain)
+    error.__traceback__ = chain

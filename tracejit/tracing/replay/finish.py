@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from types import FunctionType, MethodType
 from typing import Any
 
-from tracejit.storage import Storage
-from tracejit.symbols import SYMBOLS, concrete
+from tracejit.symbols import SYMBOLS, View, concrete, rebuilt
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.memory import settle
 from tracejit.tracing.replay.recording import EffectOf, Recording
 from tracejit.tracing.replay.sources import Source
-from tracejit.tracing.replay.templates import Irreproducible, Template
+from tracejit.tracing.replay.templates import Irreproducible, Template, slots
 from tracejit.tracing.replay.tree import Tree, _last_risk
 
 ONE_VALUE = frozenset({"attribute", "gradient", "class attribute", "item", "cell"})
@@ -22,40 +22,44 @@ ONE_VALUE = frozenset({"attribute", "gradient", "class attribute", "item", "cell
 
 def finish(recording: Recording, tree: Tree, result: Any) -> None:
     """Adds the call to the tree, or ends the recording with the reason why it cannot be replayed."""
-    try:
-        _guard_memory(recording)
-        _guard_objects(recording)
-        _guard_classes(recording)
-        body = _commit_lines(recording, tree, result, _copied_slots(recording))
-        withheld = _withheld_lines(recording, tree, result)
-    except Irreproducible as reason:
-        recording.deny(str(reason))
-        return
-    if not recording.live:
-        return
-    capacity = recording.most_slots + 2
-    if not tree.add(recording.segments, recording.jumps, body, withheld, capacity):
-        recording.deny("there are too many variants of the call, or a loop that is not the same each time round")
+    _guard_memory(recording)
+    _guard_objects(recording)
+    _guard_classes(recording)
+    with (
+        tree.lock
+    ):  # several threads may come here at once, and the names of constants are the tree's
+        tree.make_room()
+        try:
+            body = _commit_lines(recording, tree, result, _copied_slots(recording))
+            withheld = _withheld_lines(recording, tree, result)
+        except Irreproducible as reason:
+            recording.deny(str(reason))
+        if not recording.live:
+            return
+        capacity = recording.most_slots + 2
+        if not tree.add(recording.segments, recording.jumps, body, withheld, capacity):
+            recording.deny("a loop over data is not the same each time round")
 
 
 def _guard_memory(recording: Recording) -> None:
     """Memory that is written is apart from all other memory that is used."""
-    storages = recording.outside_storages
-    written = [s for s in storages if _is_written(recording, s)]
+    storages, changed = recording.outside_storages, _written_slots(recording)
+    written = [storage for storage, slot in storages.items() if slot in changed]
     if not written or len(storages) < 2:
         return
     ordered = [*written, *(s for s in storages if s not in written)]
-    names = tuple(str(recording.tensor_sources[storage]) for storage in written)
-    slots = tuple(storages[storage] for storage in ordered)
-    recording.guard(g.MemoryApart(slots, len(written), names))
+    places = tuple(
+        (
+            recording.tensor_sources[storage],
+            storages[storage] if storage in recording.array_storages else None,
+        )
+        for storage in ordered
+    )
+    recording.guard(g.MemoryApart(places, len(written)))
 
 
 def _written_slots(recording: Recording) -> set[int]:
     return {slot for segment in recording.segments for _, slot in segment.writes()}
-
-
-def _is_written(recording: Recording, storage: Storage) -> bool:
-    return recording.outside_storages[storage] in _written_slots(recording)
 
 
 def _guard_objects(recording: Recording) -> None:
@@ -94,19 +98,17 @@ def _withheld_lines(recording: Recording, tree: Tree, result: Any) -> list[str] 
     return _commit_lines(recording, tree, result, _written_slots(recording))
 
 
-def _commit_lines(
-    recording: Recording, tree: Tree, result: Any, copied: set[int]
-) -> list[str]:
+def _commit_lines(recording: Recording, tree: Tree, result: Any, copied: set[int]) -> list[str]:
     writer = Writer(tree.pool)
     template = Template(recording, writer)
     effects = _lasting(recording)
     targets = [writer.read(effect.source) for effect in effects]
-    contents = {
-        key: writer.read(recording.outside[key]) for key in recording.taken
-    }
+    contents = {key: writer.read(recording.outside[key]) for key in recording.taken}
     _memory_lines(recording, writer, copied)
     values = [_built(template, effect) for effect in effects]
-    fillings = {key: _filling(template, writer, container) for key, container in recording.taken.items()}
+    fillings = {
+        key: _filling(template, writer, container) for key, container in recording.taken.items()
+    }
     built = template.build(result)
     for effect, target, value in zip(effects, targets, values):
         writer.add(_effect_line(writer, effect, target, value))
@@ -235,7 +237,7 @@ def _restore_array(recording: Recording, effect: EffectOf) -> None:
         return
     array, target = recording.arrays.leave(effect.value), effect.target
     match effect.kind:
-        case "item" if effect.key in target and target[effect.key] is effect.value:
+        case "item" if _holds(target, effect.key, effect.value):
             target[effect.key] = array
         case "attribute" if getattr(target, effect.name, None) is effect.value:
             object.__setattr__(target, effect.name, array)
@@ -243,16 +245,25 @@ def _restore_array(recording: Recording, effect: EffectOf) -> None:
             target.cell_contents = array
 
 
+def _holds(container: Any, key: Any, value: Any) -> bool:
+    try:
+        return type(container) in (list, dict, deque) and container[key] is value
+    except (KeyError, IndexError):
+        return False
+
+
 def plain(value: Any, seen: dict[int, Any]) -> Any:
     """`value` with plain numbers: containers and objects are changed in place, tuples made anew."""
     kind = type(value)
     if kind in SYMBOLS:
         return concrete(value)
+    if kind is View:
+        return concrete(value)
     if id(value) in seen:
         return seen[id(value)]
-    if kind is tuple:
-        parts = tuple(plain(part, seen) for part in value)
-        return parts if any(a is not b for a, b in zip(parts, value)) else value
+    if isinstance(value, tuple) and (kind is tuple or hasattr(kind, "_fields")):
+        parts = [plain(part, seen) for part in value]
+        return rebuilt(value, parts)
     seen[id(value)] = value
     if kind in (list, deque):
         for place, part in enumerate(value):
@@ -264,7 +275,23 @@ def plain(value: Any, seen: dict[int, Any]) -> Any:
         names = value.__dict__
         for name, part in list(names.items()):
             _replace(names, name, part, seen)
-    for cell in getattr(value, "__closure__", None) or ():
+    if not kind.__module__.startswith(("builtins", "tracejit")):
+        _replace_in_slots(value, kind, seen)
+    if kind is FunctionType:
+        _replace_in_function(value, seen)
+    elif kind is MethodType:
+        plain(value.__func__, seen)
+    return value
+
+
+def _replace_in_function(function: Any, seen: dict[int, Any]) -> None:
+    """In what it has as attributes, as defaults, and as variables of functions around it."""
+    plain(function.__dict__, seen)
+    plain(function.__kwdefaults__, seen)
+    defaults = plain(function.__defaults__, seen)
+    if defaults is not function.__defaults__:
+        function.__defaults__ = defaults
+    for cell in function.__closure__ or ():
         try:
             content = cell.cell_contents
         except ValueError:  # not assigned yet
@@ -272,7 +299,14 @@ def plain(value: Any, seen: dict[int, Any]) -> Any:
         new = plain(content, seen)
         if new is not content:
             cell.cell_contents = new
-    return value
+
+
+def _replace_in_slots(value: Any, kind: type, seen: dict[int, Any]) -> None:
+    for name in slots(kind):
+        part = getattr(value, name, None)
+        new = plain(part, seen)
+        if new is not part:
+            object.__setattr__(value, name, new)
 
 
 def _replace(container: Any, key: Any, part: Any, seen: dict[int, Any]) -> None:

@@ -114,7 +114,7 @@ class SettingsAre(Guard):
     def conditions(self, writer: Writer) -> Iterator[str]:
         pool = writer.pool
         values = f"{pool.name(settings)}() == {pool.name(self.values)}"
-        yield f"{pool.name(config)}.epoch == {self.epoch} or {values}"
+        yield f"{pool.name(config)}.epoch == {pool.name(self.epoch)} or {values}"
 
     def __str__(self) -> str:
         return f"the settings are default_dtype={self.values[0]}, eager={self.values[1]!r}"
@@ -324,21 +324,19 @@ class BasesAre(Guard):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodeIs(Guard):
-    """A function has the same code and the same defaults, by identity; keyword defaults are in a dict, which may change."""
+    """A function has the same code, and as many defaults, which are guarded one by one."""
 
     source: Source
     code: Any
     defaults: tuple[Any, ...] | None
-    keyword_defaults: tuple[str, ...]
 
     def conditions(self, writer: Writer) -> Iterator[str]:
         found, pool = writer.read(self.source), writer.pool
         yield f"{found}.__code__ is {pool.name(self.code)}"
-        yield f"{found}.__defaults__ is {pool.literal(self.defaults) if self.defaults is None else pool.name(self.defaults)}"
-        if self.keyword_defaults:
-            yield f"[*({found}.__kwdefaults__ or ())] == {list(self.keyword_defaults)!r}"
+        if self.defaults is None:
+            yield f"{found}.__defaults__ is None"
         else:
-            yield f"not {found}.__kwdefaults__"
+            yield f"len({found}.__defaults__ or ()) == {len(self.defaults)}"
 
     def __str__(self) -> str:
         return f"{self.source} has the same code"
@@ -511,33 +509,42 @@ def are_distinct(*values: Any) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemoryApart(Guard):
-    """Memory that is written, in the first slots, belongs to nothing else that is used."""
+    """Memory that is written, of the first sources, belongs to nothing else that is used.
 
-    slots: tuple[int, ...]
+    places   (source of a tensor, None) or, of an array, (its source, the slot of its memory)
+    """
+
+    places: tuple[tuple[Source, int | None], ...]
     written: int
-    names: tuple[str, ...]
 
     def conditions(self, writer: Writer) -> Iterator[str]:
-        buffers = "".join(f"E[{slot}], " for slot in self.slots)
+        # Not from slots, which may hold copies by now.
+        buffers = "".join(
+            f"{writer.read(source.attribute('storage'))}.buffer, " if slot is None else f"E[{slot}], "
+            for source, slot in self.places
+        )
         yield f"{writer.pool.name(lie_apart)}(({buffers}), {self.written})"
 
     def __str__(self) -> str:
-        return f"{', '.join(self.names[:4])}: the memory, which is written, belongs to nothing else"
+        names = ", ".join(str(source) for source, _ in self.places[: min(self.written, 4)])
+        return f"{names}: the memory, which is written, belongs to nothing else"
 
 
 def lie_apart(buffers: tuple[Buffer, ...], written: int) -> bool:
     """Whether the first `written` of the buffers share no memory with any other of them."""
     if len({*buffers}) != len(buffers):
         return False
-    others = [buffer for buffer in buffers if buffer._block is None]
-    if len(others) < 2:
-        return True
+    for buffer in buffers:
+        if buffer._block is None:
+            break
+    else:
+        return True  # each has memory of its own
     first = {*buffers[:written]}
-    foreign = sorted((*extent(buffer), buffer in first) for buffer in others)
+    extents = sorted((*extent(buffer), buffer in first) for buffer in buffers)
     return not any(
         second[0] < first[1] and (first[2] or second[2])
-        for place, first in enumerate(foreign)
-        for second in foreign[place + 1 :]
+        for place, first in enumerate(extents)
+        for second in extents[place + 1 :]
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import (
     BuiltinFunctionType,
+    FrameType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
@@ -32,15 +33,17 @@ from tracejit._errors import OWN_CODE
 from tracejit.autograd.tape import handle_of, is_grad_enabled
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval
-from tracejit.ops.op import Op
+from tracejit.ops.op import Layout, Op
 from tracejit.storage import Storage
 from tracejit.symbols import SYMBOLS, Symbol, concrete, settled, symbol
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import Arrays, StandIn
 from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.functions import without_hooks
 from tracejit.tracing.replay.guards_more import Differ
 from tracejit.tracing.replay.segments import Compute, Element, End, Segment
 from tracejit.tracing.replay.sources import Source, constant
+from tracejit.tracing.replay.varying import of_type
 
 ATOMS = frozenset({
     type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented), range, slice,
@@ -95,9 +98,11 @@ class Recording:
         self.removed: dict[int, dict[Any, bool]] = {}
         """Keys that the call has removed from outside dicts."""
         self.viewed: set[int] = set()
-        """Outside containers that native code reads, or may read later by an iterator or a view, by id."""
+        """Outside containers that native iterators may read later, by id."""
         self.taken: dict[int, Any] = {}
         """Outside containers that the call has taken over, by id."""
+        self.cells: dict[int, Any] = {}
+        """Variables of functions around those that the call has called, by id."""
         self.made: dict[int, weakref.ref[Any] | Any] = {}
         """Objects of user classes, functions and iterators that the call has made."""
         self.compared: dict[int, Source] = {}
@@ -155,6 +160,10 @@ class Recording:
     def close(self) -> None:
         """The call is over: numbers that are looked at from here on decide nothing."""
         self.closed = True
+        for key in list(self.made):
+            held = self.made_object(key)
+            if type(held) is FunctionType:
+                without_hooks(held)
 
     def guard(self, guard: g.Guard) -> None:
         self.segment.guards.append((guard, user_line()))
@@ -221,17 +230,20 @@ class Recording:
     def derive(self, function: Callable[..., Any], operands: tuple[Any, ...]) -> Any:
         """`function(*operands)`, whose expression is noted; a result that is no number is settled at once."""
         value = function(*map(concrete, operands))
-        if not self.live or self.closed or not all(
-            operand.owner is self for operand in operands if type(operand) in SYMBOLS
+        if (
+            not self.live
+            or self.closed
+            or not all(operand.owner is self for operand in operands if type(operand) in SYMBOLS)
         ):
             return value
+        function = of_type(function, type(value))
         late = any(operand.late for operand in operands if type(operand) in SYMBOLS)
         slot = self.slot()
         if late:
             self.segment.instructions.append(Compute(slot, function, operands))
         else:
             self.guard(g.Computed(slot, function, operands))
-        if type(value) in (int, float):
+        if type(value) in (int, float, str):
             return self.symbol(value, slot, late=late)
         if type(value) is not bool:
             self.deny(f"numbers that may change give a {type(value).__name__}")
@@ -275,6 +287,30 @@ class Recording:
         self.segment.instructions.append(Element(slot, memory, tensor.aval, tensor.layout))
         return slot, value
 
+    def elements(self, tensor: Tensor) -> Any:
+        """Nested lists of a tensor's elements as symbols; None if the recording has ended."""
+        with self.allowed():
+            values = Tensor.tolist(tensor)
+        memory = self.memory_of(tensor)
+        if memory is None:
+            return None
+        layout = tensor.layout
+        return self._nested(
+            tensor.aval, memory, layout.shape, layout.strides, layout.offset, values
+        )
+
+    def _nested(
+        self, aval: Aval, memory: int, shape: Any, strides: Any, offset: int, values: Any
+    ) -> Any:
+        if not shape:
+            slot = self.slot()
+            self.segment.instructions.append(Element(slot, memory, aval, Layout((), (), offset)))
+            return self.symbol(values, slot, late=True)
+        return [
+            self._nested(aval, memory, shape[1:], strides[1:], offset + place * strides[0], value)
+            for place, value in enumerate(values)
+        ]
+
     def look(self, tensor: Tensor) -> None:
         """Code that is not instrumented looks at the elements of `tensor`."""
         if self.looking or not self.live:
@@ -295,7 +331,9 @@ class Recording:
         """The slot of a tensor's memory; None, and the end of the recording, where nothing is known of it."""
         slot = self.memory.get(tensor.storage)
         if slot is None:
-            self.deny(f"{tensor.aval}: a tensor that was not reached by way of anything that is guarded")
+            self.deny(
+                f"{tensor.aval}: a tensor that was not reached by way of anything that is guarded"
+            )
         return slot
 
     def _read_tensor(self, source: Source, tensor: Tensor) -> None:
@@ -321,6 +359,7 @@ class Recording:
         else:
             first = self.tensor_sources[storage]
             self.guard(g.SameObject(source.attribute("storage"), first.attribute("storage"), True))
+            slot = self.slot()  # the first one may hold a copy by now, which the call has written
         if type(tensor) is StandIn:
             self._read_array(source, tensor, slot)
             return
@@ -336,15 +375,18 @@ class Recording:
 
     def refuse_overlap(self, storage: Storage, others: Iterable[Storage]) -> None:
         """Programs take storages that are not the same to lie apart."""
-        if storage.buffer is None or not storage.buffer.foreign:
+        if storage.buffer is None:
             return
         begin, end = g.extent(storage.buffer)
         for other in others:
-            if other is not storage and other.buffer is not None and other.buffer.foreign:
-                low, high = g.extent(other.buffer)
-                if begin < high and low < end:
-                    self.deny("memory is written that is reached in another way as well")
-                    return
+            if other is storage or other.buffer is None:
+                continue
+            if not (storage.buffer.foreign or other.buffer.foreign):
+                continue  # each has memory of its own
+            low, high = g.extent(other.buffer)
+            if begin < high and low < end:
+                self.deny("memory is written that is reached in another way as well")
+                return
 
     def _read_array(self, source: Source, stand_in: StandIn, slot: int) -> None:
         array = as_array_of(stand_in)
@@ -432,14 +474,21 @@ class Recording:
     def _read_atom(self, source: Source, value: Any, keep: bool) -> Any:
         kind = type(value)
         is_argument = source.step in ("argument", "keyword")
-        if kind in (int, float) and not keep and (
-            source.identity in self._symbolic or (kind is float and is_argument)
+        if (
+            kind in (int, float)
+            and not keep
+            and (source.identity in self._symbolic or (kind is float and is_argument))
         ):
             slot = self.slot()
             self.guard(g.NumberIs(source, kind, slot))
             made = self.symbol(value, slot, late=False)
             self._seen[source.identity] = made
             return made
+        if kind is slice and not all(
+            type(part) in (int, type(None)) for part in (value.start, value.stop, value.step)
+        ):
+            self.deny(f"{source} is a slice of other things than places")
+            return value
         self.guard(g.Equals(source, value))
         return value
 
@@ -455,6 +504,11 @@ class Recording:
 
     # Functions and classes
 
+    def around(self, function: FunctionType) -> None:
+        """Notes which variables a function that the call has not made shares with others."""
+        for cell in function.__closure__ or ():
+            self.cells[id(cell)] = cell
+
     def function(self, function: FunctionType) -> None:
         """A function that is, or may be, called: its code and defaults can be replaced."""
         if id(function) in self._functions or not self.live or is_own_module(function.__module__):
@@ -465,7 +519,7 @@ class Recording:
         if source is None:
             source = self.outside[id(function)] = constant(function, function.__qualname__)
         defaults, named = function.__defaults__ or (), function.__kwdefaults__ or {}
-        self.guard(g.CodeIs(source, function.__code__, function.__defaults__, tuple(named)))
+        self.guard(g.CodeIs(source, function.__code__, function.__defaults__))
         for place, value in enumerate(defaults):
             self.read(source.attribute("__defaults__").item(place), value, keep=True)
         for name, value in named.items():
@@ -481,7 +535,7 @@ class Recording:
         value = getattr(owner, name, g.MISSING)
         if type(value) in ATOMS and not exact:
             return
-        if isinstance(value, BuiltinFunctionType) and not isinstance(value, MethodWrapperType):
+        if type(value) is BuiltinFunctionType:
             self.guard(g.ClassEntry(owner, name, owner.__dict__.get(name, g.MISSING)))
             return
         if type(value) is MethodWrapperType:
@@ -524,7 +578,8 @@ class _Looking:
 def as_array_of(stand_in: StandIn) -> np.ndarray:
     """The array of the caller's that stands behind an argument."""
     buffer = stand_in.storage.buffer
-    assert buffer is not None and buffer._array is not None
+    assert buffer is not None
+    assert buffer._array is not None
     return buffer._array
 
 
@@ -565,7 +620,7 @@ def _same_atom(before: Any, value: Any) -> bool:
 
 def user_line() -> str:
     """`model.py:41`: the innermost frame outside the library's tracing; what instrumented library code does counts as its own."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     fallback = ""
     while frame is not None:
         file = frame.f_code.co_filename
@@ -573,6 +628,5 @@ def user_line() -> str:
             return f"{file.rsplit('/', 1)[-1]}:{frame.f_lineno}"
         if not fallback and "/tracing/" not in file and not file.endswith("symbols.py"):
             fallback = f"{file.rsplit('/', 1)[-1]}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return fallback or "?"
-

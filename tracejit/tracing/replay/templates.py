@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from types import FunctionType, MemberDescriptorType, MethodType
+from types import CellType, FunctionType, MemberDescriptorType, MethodType
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from tracejit.symbols import SYMBOLS
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.arrays import StandIn, is_number
 from tracejit.tracing.replay.code import Writer
+from tracejit.tracing.replay.functions import own_names, plain_code
 from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
 
 RULES = (tape._Apply, tape._Replace)
@@ -68,12 +69,14 @@ class Template:
             return self._new(f"({parts})" if kind is tuple else f"frozenset(({parts}))")
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             parts = "".join(f"{self.build(part)}, " for part in value)
-            return self._new(f"{self._pool.name(tuple.__new__)}({self._pool.name(kind)}, ({parts}))")
+            return self._new(
+                f"{self._pool.name(tuple.__new__)}({self._pool.name(kind)}, ({parts}))"
+            )
         if kind is MethodType:
             parts = f"{self.build(value.__func__)}, {self.build(value.__self__)}"
             return self._new(f"{self._pool.name(MethodType)}({parts})")
-        if self._recording.is_made(value) and kind is not FunctionType:
-            return self._object(value, kind)
+        if self._recording.is_made(value):
+            return self._function(value) if kind is FunctionType else self._object(value, kind)
         raise Irreproducible(
             f"the call returns or stores a {kind.__name__}, which cannot be made without Python"
         )
@@ -87,7 +90,8 @@ class Template:
     # Containers and objects. They are known before their parts are built, as these may lead back to them.
 
     def _container(self, value: Any, kind: type) -> str:
-        made = self._known[id(value)] = self._call(kind)
+        size = ("()", repr(value.maxlen)) if kind is deque else ()
+        made = self._known[id(value)] = self._call(kind, *size)
         self.fill(made, value)
         return made
 
@@ -107,13 +111,64 @@ class Template:
             raise Irreproducible(f"the call returns or stores a {kind.__name__} that it has made")
         made = self._known[id(value)] = self._call(object.__new__, self._pool.name(kind))
         write = self._pool.name(object.__setattr__)
-        for name in _slots(kind):
+        for name in slots(kind):
             if hasattr(value, name):
                 part = self.build(getattr(value, name))
                 self._writer.add(f"{write}({made}, {name!r}, {part})")
         for name, part in getattr(value, "__dict__", {}).items():
             self._writer.add(f"{made}.__dict__[{name!r}] = {self.build(part)}")
         return made
+
+    # Functions
+
+    def _function(self, function: FunctionType) -> str:
+        code = plain_code(function)
+        if code is None:
+            raise Irreproducible(
+                f"the call returns or stores {function.__name__}, which it has made"
+            )
+        cells = function.__closure__ or ()
+        fresh = [
+            cell
+            for cell in cells
+            if id(cell) not in self._recording.cells and id(cell) not in self._known
+        ]
+        closure = "".join(f"{self._cell(cell)}, " for cell in cells)
+        name = self._pool.name
+        defaults = self.build(function.__defaults__)
+        made = self._call(
+            FunctionType, name(code), name(function.__globals__), "None", defaults,
+            f"({closure})" if cells else "None",
+        )  # fmt: skip
+        self._known[id(function)] = made
+        for cell in fresh:
+            self._fill_cell(cell)
+        if function.__kwdefaults__:
+            self._writer.add(f"{made}.__kwdefaults__ = {self.build(function.__kwdefaults__)}")
+        if function.__annotations__:
+            self._writer.add(f"{made}.__annotations__ = {self.build(function.__annotations__)}")
+        for own, value in own_names(function, code):
+            self._writer.add(f"{made}.{own} = {self.build(value)}")
+        for own, value in function.__dict__.items():
+            self._writer.add(f"{made}.__dict__[{own!r}] = {self.build(value)}")
+        return made
+
+    def _cell(self, cell: CellType) -> str:
+        """A variable that functions share: one of the call's own, or one that was there before."""
+        if id(cell) in self._recording.cells:
+            return self._pool.name(cell)
+        found = self._known.get(id(cell))
+        if found is None:
+            self._held.append(cell)
+            found = self._known[id(cell)] = self._call(CellType)
+        return found
+
+    def _fill_cell(self, cell: CellType) -> None:
+        try:
+            content = cell.cell_contents
+        except ValueError:  # not assigned yet
+            return
+        self._writer.add(f"{self._known[id(cell)]}.cell_contents = {self.build(content)}")
 
     # Tensors
 
@@ -290,17 +345,14 @@ def saved_value(tensor: Tensor, role: str, edge: Any, is_result: bool) -> Saved:
 
 def _is_ordinary(kind: type) -> bool:
     """Whether `object.__new__` and its attributes make up the object."""
-    return isinstance(kind, type) and all(
-        base is object or base.__module__ != "builtins" for base in kind.__mro__
-    )
+    return all(base is object or base.__module__ != "builtins" for base in kind.__mro__)
 
 
-def _slots(kind: type) -> list[str]:
+def slots(kind: type) -> list[str]:
+    """Attributes that objects of the class keep in slots."""
     return [
         name
         for base in reversed(kind.__mro__)
         for name, member in base.__dict__.items()
         if type(member) is MemberDescriptorType
     ]
-
-

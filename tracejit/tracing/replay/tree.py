@@ -6,8 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from tracejit._config import config
+from tracejit._dump import open_dump
 from tracejit._errors import CompileError, at_user_line
 from tracejit.symbols import concrete
+from tracejit.tracing.replay import MISS
 from tracejit.tracing.replay.code import Pool, Writer, function_of
 from tracejit.tracing.replay.guards import Guard
 from tracejit.tracing.replay.memory import private
@@ -16,8 +19,10 @@ from tracejit.tracing.replay.speculate import AFTER, Speculation, speculate
 
 MOST_ROOTS = 24
 MOST_NODES = 600
-MISS = object()
-"""What `Tree.replay` gives where Python has to run."""
+MOST_CONSTANTS = 50_000
+"""What generated code refers to is kept for all variants together; with so much of it the tree begins anew."""
+NEAR_FRONT = 3
+"""A variant further back than this comes to the front when it is used."""
 
 
 class Node:
@@ -68,6 +73,8 @@ class Tree:
         self.pool = Pool()
         self.roots: list[Node] = []
         self.nodes = 0
+        self.evicted = 0
+        """Variants that had to make room for others."""
         self.capacity = 8
         self.symbolic: set[tuple[Any, ...]] = set()
         """Sources of numbers that have changed from call to call: they are inputs from then on."""
@@ -75,7 +82,7 @@ class Tree:
 
     def replay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The call's result without running Python; MISS, and nothing done, where no recording fits."""
-        for root in self.roots:
+        for place, root in enumerate(self.roots):
             slots = [None] * self.capacity
             try:
                 if root.enter(slots, args, kwargs):
@@ -84,6 +91,8 @@ class Tree:
                 continue
             result = self._walk(root, slots, args, kwargs)
             if result is not MISS:
+                if place > NEAR_FRONT:
+                    self._bring_to_front(root)
                 return result
         return MISS
 
@@ -111,6 +120,21 @@ class Tree:
                 raise CompileError(at_user_line(message)) from error
         return MISS
 
+    def _bring_to_front(self, root: Node) -> None:
+        """What is used often is tried early, and stays when others have to go."""
+        with self.lock:
+            self.roots = [root, *(each for each in self.roots if each is not root)]
+
+    def make_room(self) -> None:
+        """Lets the variants go that have not been used for longest: the lock is held."""
+        if len(self.pool.names) > MOST_CONSTANTS:
+            self.evicted += len(self.roots)
+            self.roots, self.nodes, self.pool = [], 0, Pool()
+        while self.roots and (len(self.roots) >= MOST_ROOTS or self.nodes >= MOST_NODES):
+            *self.roots, gone = self.roots
+            self.nodes -= len(below(gone))
+            self.evicted += 1
+
     def _has_gone(self, path: list[Node]) -> None:
         """A call has gone this way; a way that so many have gone, one after the other, becomes one program."""
         root, leaf = path[0], path[-1]
@@ -133,7 +157,7 @@ class Tree:
         withheld: list[str] | None,
         capacity: int,
     ) -> bool:
-        """Adds a recorded call, whose last segment ends with `body`; False where the tree is full."""
+        """Adds a recorded call, whose last segment ends with `body`; False where a loop's rounds are not alike."""
         with self.lock:
             self.capacity = max(self.capacity, capacity)
             level = self.roots
@@ -166,7 +190,7 @@ class Tree:
         for node in level:
             if node.text == text:
                 return node
-        if is_jump or self.nodes >= MOST_NODES or (not path and len(self.roots) >= MOST_ROOTS):
+        if is_jump:
             return None
         node = Node(text, segment.guards)
         node.lines = ends
@@ -181,6 +205,7 @@ class Tree:
             node.end = (segment.end.kind, target)
             node.where = segment.end.where
         self.nodes += 1
+        _dump(enter, run, body)
         level.insert(0, node)
         return node
 
@@ -243,6 +268,14 @@ class Tree:
             return next((at for at, end in enumerate(root.lines, 1) if line <= end), len(root.lines))
 
 
+def _dump(enter: list[str], run: list[str], body: list[str] | None) -> None:
+    """The code of a node, for `tj.config.dump_dir`."""
+    dump = open_dump(config.dump_dir, "replay")
+    if dump is not None:
+        for stage, lines in (("enter", enter), ("run", run), ("commit", body or [])):
+            dump.write(stage, "\n".join(lines), "py")
+
+
 def _last_risk(segment: Segment) -> int:
     """The place of the last instruction that may raise."""
     risky = [at for at, each in enumerate(segment.instructions) if each.may_raise]
@@ -275,19 +308,25 @@ def _after(node: Node, segment: Segment) -> list[Node]:
     return node.children.setdefault(key, [])
 
 
+def below(root: Node) -> list[Node]:
+    """A root and all that it leads to, of several ways the newest first."""
+    found: dict[Node, None] = {}
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found[node] = None
+            stack += reversed([child for ways in node.children.values() for child in ways])
+    return list(found)
+
+
 def newest_guards(root: Node) -> list[Guard]:
     """The guards of all ways from a root, of each source the one that was recorded last."""
     found: dict[Any, Guard] = {}
-    stack, seen = [root], {root}
-    while stack:
-        node = stack.pop()
+    for node in below(root):
         for guard in node.guards:
             source = getattr(guard, "source", None)
             found.setdefault(guard if source is None else source.identity, guard)
-        below = [child for children in node.children.values() for child in children]
-        new = [child for child in reversed(below) if child not in seen]
-        seen.update(new)
-        stack += new
     return list(found.values())
 
 

@@ -19,12 +19,12 @@ from types import (
 )
 from typing import Any
 
-from tracejit.symbols import SYMBOLS, concrete, settled, storable
+from tracejit.symbols import SYMBOLS, settled, storable
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import containers
-from tracejit.tracing.replay.hooks.containers import CONTAINERS, expand
+from tracejit.tracing.replay.hooks.containers import CONTAINERS
 from tracejit.tracing.replay.iterators import ITERATORS
 from tracejit.tracing.replay.recording import ATOMS, Recording, found_on, is_numpy_number
 from tracejit.tracing.replay.sources import Source, constant
@@ -32,14 +32,19 @@ from tracejit.tracing.replay.sources import Source, constant
 METACLASSES = (type, abc.ABCMeta)
 NATIVE_METHODS = (WrapperDescriptorType, MethodDescriptorType, BuiltinFunctionType)
 _FIELD = type(type(inspect.Parameter("x", inspect.Parameter.KEYWORD_ONLY)).name)
-_NAMED_FIELD = type(__import__("collections").namedtuple("_Pair", "a").a)  # type: ignore[attr-defined]
+_NAMED_FIELD = type(__import__("collections").namedtuple("_Pair", "a").a)
+_BUILTIN = (tuple, list, dict, set, str, int, float)
 PLAIN_DESCRIPTORS = (
     FunctionType, property, staticmethod, classmethod, functools.cached_property, MemberDescriptorType,
     GetSetDescriptorType, *NATIVE_METHODS, _NAMED_FIELD, type, abc.ABCMeta,
 )  # fmt: skip
 """Kinds of class attributes whose `__get__` is known."""
-FUNCTION_FIELDS = frozenset({"__name__", "__doc__", "__module__", "__qualname__", "__wrapped__", "__code__"})
-CLASS_FIELDS = frozenset({"__name__", "__qualname__", "__module__", "__doc__", "__setattr__", "__new__"})
+FUNCTION_FIELDS = frozenset(
+    {"__name__", "__doc__", "__module__", "__qualname__", "__wrapped__", "__code__"}
+)
+CLASS_FIELDS = frozenset(
+    {"__name__", "__qualname__", "__module__", "__doc__", "__setattr__", "__new__"}
+)
 
 
 def read_attribute(recording: Recording, target: Any, name: str, call: Callable[[Any], Any]) -> Any:
@@ -73,7 +78,17 @@ def read_attribute(recording: Recording, target: Any, name: str, call: Callable[
 def _of_tensor(recording: Recording, tensor: Any, name: str) -> Any:
     if name == "grad" and type(tensor) is not StandIn:
         return _gradient(recording, tensor)
-    if name in ("storage", "layout", "origin", "autograd", "grad_fn", "ctypes", "data", "flat", "flags"):
+    if name in (
+        "storage",
+        "layout",
+        "origin",
+        "autograd",
+        "grad_fn",
+        "ctypes",
+        "data",
+        "flat",
+        "flags",
+    ):
         recording.deny(f".{name} of a tensor is read")
     return getattr(tensor, name)
 
@@ -175,6 +190,20 @@ def _of_library_object(recording: Recording, target: Any, name: str) -> Any:
     return recording.read(source.attribute(name), value) if not callable(value) else value
 
 
+def is_plain_class(kind: type) -> bool:
+    """Whether objects of the class have no slots, finalizers, or content of a builtin class."""
+    return (
+        type(kind) in METACLASSES
+        and not hasattr(kind, "__del__")
+        and all(base is object or base.__module__ != "builtins" for base in kind.__mro__)
+        and not any(
+            isinstance(member, MemberDescriptorType)
+            for base in kind.__mro__
+            for member in vars(base).values()
+        )
+    )
+
+
 def names_of(recording: Recording, target: Any) -> dict[str, Any] | None:
     """The object's own `__dict__`, which is where its attributes are read and written; None if it has none."""
     names = getattr(target, "__dict__", None)
@@ -189,19 +218,20 @@ def names_of(recording: Recording, target: Any) -> dict[str, Any] | None:
 def _of_object(recording: Recording, target: Any, name: str, call: Callable[[Any], Any]) -> Any:
     owner = type(target)
     source = recording.outside.get(id(target))
-    if source is None and not recording.is_made(target):
+    is_named = isinstance(target, tuple) and containers.is_named_tuple(owner)
+    if source is None and not recording.is_made(target) and not is_named:
         recording.deny(f"attribute {name} of an object (class {owner.__name__}) of unknown origin")
         return getattr(target, name)
     if type(found_on(owner, "__getattribute__")) is FunctionType:
         recording.deny(f"class {owner.__name__} has its own __getattribute__")
         return getattr(target, name)
-    if isinstance(target, tuple) and source is not None:
-        expand(recording, target, deep=False)
-    if isinstance(target, tuple | list | dict | set | str | int | float) and source is not None:
-        if not isinstance(target, tuple):
-            recording.deny(f"{source} is of class {owner.__name__}, made from a builtin one")
+    if isinstance(target, _BUILTIN) and not is_named and source is not None:
+        recording.deny(f"{source} is of class {owner.__name__}, made from a builtin one")
         return getattr(target, name)
     found = found_on(owner, name)
+    if is_named and type(found) is _NAMED_FIELD:
+        recording.class_has(owner, name)
+        return containers.read_item(recording, target, found.__reduce__()[1][0])
     kind = type(found)
     if hasattr(kind, "__get__") and kind not in PLAIN_DESCRIPTORS and found is not g.MISSING:
         recording.deny(f"attribute {name} is a descriptor of class {kind.__name__}")
@@ -357,7 +387,12 @@ def _write_class(recording: Recording, value: Any, owner: type, name: str) -> No
     before = found_on(owner, name)
     plain = type(value) in ATOMS or type(value) in SYMBOLS or isinstance(value, Tensor)
     is_plain_before = before is g.MISSING or type(before) in ATOMS or isinstance(before, Tensor)
-    if type(owner) not in METACLASSES or not plain or not is_plain_before or recording.is_made(owner):
+    if (
+        type(owner) not in METACLASSES
+        or not plain
+        or not is_plain_before
+        or recording.is_made(owner)
+    ):
         recording.deny(f"assignment to {owner.__name__}.{name}")
         setattr(owner, name, storable(value))
         return
@@ -372,7 +407,11 @@ def delete_attribute(recording: Recording, target: Any, name: str) -> None:
     plain = type(found_on(owner, "__delattr__")) is WrapperDescriptorType and not hasattr(
         type(found_on(owner, name)), "__delete__"
     )
-    if isinstance(target, type | ModuleType | Tensor) or not plain or not hasattr(target, "__dict__"):
+    if (
+        isinstance(target, type | ModuleType | Tensor)
+        or not plain
+        or not hasattr(target, "__dict__")
+    ):
         recording.deny(f"attribute {name} of a {owner.__name__} is deleted")
         delattr(target, name)
         return

@@ -1,10 +1,8 @@
-"""Calls: Python functions are instrumented in turn, the library's are leaves, C functions come from a list; the rest is denied."""
+"""Calls: Python functions are instrumented in turn, the library's are leaves, C functions come from a list, others are denied."""
 
 from __future__ import annotations
 
 import functools
-import io
-import sys
 from collections.abc import Callable
 from types import (
     BuiltinFunctionType,
@@ -19,21 +17,27 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.autograd import engine
-from tracejit.indexing import check_labels
 from tracejit.ir.aval import Aval
 from tracejit.ops.op import Op
 from tracejit.random import Generator
-from tracejit.symbols import KINDS, SYMBOLS, concrete, settled
+from tracejit.symbols import KINDS, SYMBOLS, View, concrete, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.instrument import NotInstrumentable, instrumented, is_instrumented
 from tracejit.tracing.replay import guards as g
-from tracejit.tracing.replay.current import recorder_of
-from tracejit.tracing.replay.hooks import attributes, containers, library, natives
-from tracejit.tracing.replay.iterators import ITERATORS
+from tracejit.tracing.replay.hooks import (
+    attributes,
+    containers,
+    known,
+    library,
+    natives,
+    operator_module,
+    ordering,
+    printing,
+    records,
+)
+from tracejit.tracing.replay.iterators import ITERATORS, VIEWS
 from tracejit.tracing.replay.recording import ATOMS, NUMPY_FUNCTION, Recording, found_on
-from tracejit.tracing.replay.sources import constant
 
 Call = Callable[[Any], Any]
 NATIVE = (BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, MethodDescriptorType)
@@ -56,6 +60,8 @@ def callee(hooks: Any, recording: Recording, function: Any) -> Any:
         return _partial(hooks, recording, function)
     if isinstance(function, np.ufunc) or kind is NUMPY_FUNCTION:
         return library.numpy_leaf(recording, function)
+    if kind in operator_module.GETTERS:
+        return operator_module.getter(hooks, recording, function)
     if isinstance(function, NATIVE):
         return _native(hooks, recording, function)
     method = found_on(kind, "__call__")
@@ -78,10 +84,8 @@ def _of_python(hooks: Any, recording: Recording, function: FunctionType) -> Any:
             return function
         recording.deny(f"{function.__qualname__} was made during an earlier recording")
         return function
-    if function is check_labels:
-        return lambda name, labels, count: _check_labels(recording, name, labels, count)
-    if function is engine.grad:
-        return functools.partial(library.gradients, recording)
+    if (known_rule := known.rule(recording, function)) is not None:
+        return known_rule
     if library.is_library(function) and not library.in_modules(function, library.LIKE_USER_CODE):
         if library.in_modules(function, library.LEAVES) and function not in library.NO_LEAVES:
             return library.leaf(recording, function)
@@ -89,18 +93,12 @@ def _of_python(hooks: Any, recording: Recording, function: FunctionType) -> Any:
     if library.is_numpy(function):
         return library.numpy_leaf(recording, function)
     recording.function(function)
+    recording.around(function)
     try:
         return instrumented(function, hooks)
     except NotInstrumentable as refusal:
         recording.deny(f"call of {function.__module__}.{function.__qualname__}: {refusal}")
         return function
-
-
-def _check_labels(recording: Recording, name: str, labels: Any, count: int) -> None:
-    if recording.live and isinstance(labels, Tensor):
-        recorder_of(recording).check(check_labels, (name,), labels, (settled(count),))
-    else:
-        check_labels(name, labels, concrete(count))
 
 
 def _of_method(hooks: Any, recording: Recording, method: MethodType) -> Any:
@@ -138,6 +136,10 @@ def _native(hooks: Any, recording: Recording, function: Any) -> Any:
     special = _SPECIAL.get(function) if _is_hashable(function) else None
     if special is not None:
         return functools.partial(special, hooks, recording)
+    if (
+        by_syntax := operator_module.rule(hooks, function) if _is_hashable(function) else None
+    ) is not None:
+        return by_syntax
     if natives.is_pure(function):
         return natives.call_native(recording, function, hooks.callee)
     owner = getattr(function, "__self__", None)
@@ -151,9 +153,21 @@ def _native(hooks: Any, recording: Recording, function: Any) -> Any:
         return _method_of_builtin(hooks, recording, function, owner, name)
     if library.is_numpy(function):
         return library.numpy_leaf(recording, function)
-    if isinstance(function, MethodDescriptorType) and function.__objclass__ in containers.CONTAINERS:
-        return lambda owner, *args, **kwargs: hooks.callee(getattr(owner, name))(*args, **kwargs)
+    if (
+        isinstance(function, MethodDescriptorType)
+        and function.__objclass__ in containers.CONTAINERS
+    ):
+        return functools.partial(_through_class, hooks, recording, function)
     return _unknown(recording, function)
+
+
+def _through_class(
+    hooks: Any, recording: Recording, method: Any, owner: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """`list.append(owner, ...)`"""
+    if type(owner) is method.__objclass__:
+        return hooks.callee(getattr(owner, method.__name__))(*args, **kwargs)
+    return _unknown(recording, method)(owner, *args, **kwargs)
 
 
 def _is_plain_init(function: Any) -> bool:
@@ -177,7 +191,7 @@ def _method_of_builtin(hooks: Any, recording: Recording, method: Any, owner: Any
         return library.method_leaf(recording, method)
     if kind in containers.CONTAINERS or kind in ATOMS or kind in SYMBOLS:
         return natives.call_method(recording, method, owner, name, hooks.callee)
-    if kind in ITERATORS and not recording.is_outside(owner):
+    if kind in ITERATORS and kind not in VIEWS and not recording.is_outside(owner):
         recording.changes += 1
         return method
     if isinstance(owner, tuple) and hasattr(owner, "_fields"):
@@ -217,6 +231,7 @@ def _plain_setattr(hooks: Any, recording: Recording, target: Any, name: str, val
 
 
 def _len(hooks: Any, recording: Recording, value: Any) -> int:
+    value = settled(value)
     if recording.live and containers.is_container(value):
         if not containers.is_known(recording, value):
             if id(value) in recording.written:
@@ -224,38 +239,21 @@ def _len(hooks: Any, recording: Recording, value: Any) -> int:
             else:
                 source = recording.outside[id(value)]
                 recording.once(("whole length", source.identity), g.LengthIs(source, len(value)))
-    elif recording.live and type(value) not in ATOMS and not isinstance(value, Tensor) and type(value) is not StandIn:
+    elif type(value) in ITERATORS:
+        if recording.is_outside(value):
+            recording.deny(f"len of a {type(value).__name__}")
+    elif (
+        recording.live
+        and type(value) not in ATOMS
+        and not isinstance(value, Tensor)
+        and type(value) is not StandIn
+    ):
         method = found_on(type(value), "__len__")
         recording.class_has(type(value), "__len__")
         if type(method) is FunctionType:
             return int(settled(hooks.callee(MethodType(method, value))()))
-        if type(value) not in ITERATORS or recording.is_outside(value):
-            recording.deny(f"len of a {type(value).__name__}")
+        recording.deny(f"len of a {type(value).__name__}")
     return len(value)
-
-
-def _print(hooks: Any, recording: Recording, *args: Any, **kwargs: Any) -> None:
-    """Text on an ordinary standard output is an effect, in its place among the others."""
-    stream = sys.stdout
-    writer = found_on(type(stream), "write")
-    ordinary = isinstance(stream, io.TextIOWrapper | io.StringIO) and type(writer) is MethodDescriptorType
-    plain = all(map(_is_printable, args)) and all(
-        name in ("sep", "end") and type(value) in (str, type(None)) for name, value in kwargs.items()
-    )
-    if recording.live and ordinary and plain:
-        source = constant(sys.__dict__, "sys").item("stdout")
-        recording.once(("printed", source.identity), g.TypeIs(source, type(stream)))
-        recording.effect("print", source, tuple(kwargs.items()), args, stream)
-        with recording.allowed():
-            print(*map(concrete, args), **kwargs)
-        return
-    recording.deny("print writes to a stream of its own, or shows more than numbers, text and tensors")
-    print(*map(concrete, args), **kwargs)
-
-
-def _is_printable(value: Any) -> bool:
-    kind = type(value)
-    return kind in (str, int, float, bool, type(None)) or kind in SYMBOLS or kind is Tensor
 
 
 _SPECIAL: dict[Any, Any] = {
@@ -265,7 +263,11 @@ _SPECIAL: dict[Any, Any] = {
     delattr: _delattr,
     object.__setattr__: _plain_setattr,
     len: _len,
-    print: _print,
+    print: printing.print_,
+    sorted: ordering.sorted_,
+    min: ordering.extreme(min),
+    max: ordering.extreme(max),
+    tuple.__new__: records.new_tuple,
 }
 
 
@@ -281,7 +283,9 @@ def _construct(hooks: Any, recording: Recording, owner: type) -> Any:
         has_own = FunctionType in (type(owner.__init__), type(owner.__new__))
         if has_own and not library.is_library(owner):
             recording.deny(f"exception class {owner.__name__} has Python code of its own")
-        return owner
+        return lambda *args, **kwargs: owner(*map(settled, args), **kwargs)
+    if owner in operator_module.GETTERS:
+        return lambda *args: recording.make(owner(*map(settled, args)))
     if owner is object:
         return lambda: recording.make(object())
     if owner in library.CONTEXTS:
@@ -292,7 +296,9 @@ def _construct(hooks: Any, recording: Recording, owner: type) -> Any:
         return natives.call_native(recording, owner, hooks.callee)
     if owner in (functools.partial, super, staticmethod, classmethod, property):
         return owner
-    if owner is Aval or type(owner) not in attributes.METACLASSES and not library.is_library(owner):
+    if owner is Aval or (
+        type(owner) not in attributes.METACLASSES and not library.is_library(owner)
+    ):
         return _unknown(recording, owner)
     return _of_class(hooks, recording, owner)
 
@@ -306,20 +312,20 @@ def _of_class(hooks: Any, recording: Recording, owner: type) -> Any:
     """An object of a user's class: made natively, its `__init__` run as instrumented code."""
     recording.class_has(owner, "__init__")
     recording.class_has(owner, "__new__")
-    if issubclass(owner, tuple) and hasattr(owner, "_fields"):
-        return owner
     new = found_on(owner, "__new__")
     new_function = new.__func__ if isinstance(new, staticmethod) else new
-    start = owner.__init__
+    start = found_on(owner, "__init__")
+    if issubclass(owner, tuple):
+        return records.named_tuple(recording, owner, new_function) or _unknown(recording, owner)
     if hasattr(owner, "__del__"):
         recording.deny(f"class {owner.__name__} has a finalizer")
-    if new_function is object.__new__ and start is object.__init__:
+    if new_function is object.__new__ and start is vars(object)["__init__"]:
         return lambda: recording.make(owner())
     is_own_new = type(new_function) is FunctionType and library.is_library(new_function)
     if type(start) is not FunctionType or not (new_function is object.__new__ or is_own_new):
         return _unknown(recording, owner)
     if start.__code__.co_filename == "<string>":
-        return _dataclass(recording, owner, start)
+        return records.dataclass(hooks, recording, owner, start) or _unknown(recording, owner)
 
     def make(*args: Any, **kwargs: Any) -> Any:
         made = owner.__new__(owner)
@@ -329,20 +335,6 @@ def _of_class(hooks: Any, recording: Recording, owner: type) -> Any:
         return made
 
     return make
-
-
-def _dataclass(recording: Recording, owner: Any, start: FunctionType) -> Any:
-    fields = owner.__dict__.get("__dataclass_fields__")
-    factories = [f.default_factory for f in (fields or {}).values() if callable(f.default_factory)]
-    plain = (
-        fields is not None
-        and not hasattr(owner, "__post_init__")
-        and all(factory in (list, dict, set) for factory in factories)
-    )
-    if not plain:
-        return _unknown(recording, owner)
-    recording.function(start)
-    return lambda *args, **kwargs: recording.make(owner(*args, **kwargs))
 
 
 def _to_number(kind: type) -> Callable[..., Any]:
@@ -373,14 +365,14 @@ def _type(hooks: Any, recording: Recording, *args: Any) -> Any:
     (value,) = args
     if type(value) is StandIn:
         return value.__class__
+    if type(value) is View:
+        return type(concrete(value))
     return KINDS.get(type(value), type(value))
 
 
 def _str(hooks: Any, recording: Recording, *args: Any) -> str:
-    if len(args) == 1 and isinstance(args[0], Tensor):
-        recording.deny("a tensor becomes text")
-        return str(args[0])
-    if len(args) == 1 and type(found_on(type(args[0]), "__str__")) is FunctionType:
+    is_users = len(args) == 1 and type(args[0]) not in SYMBOLS and not isinstance(args[0], Tensor)
+    if is_users and type(found_on(type(args[0]), "__str__")) is FunctionType:
         owner = type(args[0])
         if not isinstance(args[0], BaseException):
             recording.class_has(owner, "__str__")
@@ -395,4 +387,3 @@ _CONVERSIONS: dict[type, Any] = {
     type: _type,
     str: _str,
 }
-

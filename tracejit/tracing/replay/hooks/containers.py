@@ -1,19 +1,22 @@
 """Lists, dicts, sets and deques from outside: read and written piece by piece, or taken over whole.
 
 An item that is written is an effect of its own. Whatever cannot be said so (a pop, a sort, a read of the whole after a write)
-takes the container over: all that it held is guarded, from there on it counts as the call's own, and a replay replaces its content.
+takes the container over: all that it held is guarded, from there on it counts as the call's own, and a replay replaces what
+it holds.
 """
 
 from __future__ import annotations
 
+import enum
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from tracejit.symbols import SYMBOLS, concrete, settled, storable
+from tracejit.symbols import SYMBOLS, View, concrete, settled, storable
 from tracejit.tensor import Tensor
-from tracejit.tracing.replay import guards as g
 from tracejit.tracing.arrays import StandIn
+from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.iterators import Table
 from tracejit.tracing.replay.recording import ATOMS, Recording, found_on, is_numpy_number
 from tracejit.tracing.replay.sources import Source
 
@@ -23,7 +26,17 @@ CONTAINERS = frozenset({list, tuple, dict, set, frozenset, deque})
 
 
 def is_container(value: Any) -> bool:
-    return type(value) in CONTAINERS or (isinstance(value, tuple) and hasattr(value, "_fields"))
+    return type(value) in CONTAINERS or (isinstance(value, tuple) and is_named_tuple(type(value)))
+
+
+_OF_TUPLES = ("__iter__", "__len__", "__getitem__", "__contains__", "__eq__", "__hash__")
+
+
+def is_named_tuple(kind: type) -> bool:
+    """Whether objects of the class are tuples with names, and nothing more to native code."""
+    return hasattr(kind, "_fields") and all(
+        found_on(kind, name) is vars(tuple)[name] for name in _OF_TUPLES
+    )
 
 
 def is_known(recording: Recording, container: Any) -> bool:
@@ -44,11 +57,10 @@ def expand(
     if not recording.live or not is_container(container) or id(container) in above:
         return
     if not is_known(recording, container):
-        recording.viewed.add(id(container))
         if id(container) in recording.written:
             take_over(recording, container)
         else:
-            for value in _read_all(recording, container):
+            for _, value in _read_all(recording, container):
                 settled(value)
     if deep and recording.live:
         for part in parts(container):
@@ -57,42 +69,48 @@ def expand(
 
 
 def walk(recording: Recording, container: Any) -> Any:
-    """What is iterated in the place of a list, tuple or dict: numbers that may change come as symbols."""
+    """What is iterated in the place of a container: numbers that may change come as symbols, also those written meanwhile."""
     if is_known(recording, container) or type(container) not in (list, tuple, dict):
         expand(recording, container, deep=False)
         return container
-    recording.viewed.add(id(container))
     if id(container) in recording.written:
         take_over(recording, container)
         return container
-    values = _read_all(recording, container)
-    if type(container) is dict or not any(type(value) in SYMBOLS for value in values):
+    values = [value for _, value in _read_all(recording, container)]
+    if type(container) is list:
+        return _by_place(recording, container)
+    if not any(type(value) in SYMBOLS for value in values):
         return container
-    return _by_place(recording, container)
+    return (
+        iter(values)
+        if type(container) is tuple
+        else Table(container, _reader(recording, container))
+    )
 
 
-def _by_place(recording: Recording, container: Any) -> Iterator[Any]:
-    place = 0
+def _by_place(recording: Recording, container: list[Any]) -> Iterator[Any]:
+    read, place = _reader(recording, container), 0
     while place < len(container):
-        yield read_item(recording, container, place) if recording.live else container[place]
+        yield read(place)
         place += 1
 
 
+def _reader(recording: Recording, container: Any) -> Callable[[Any], Any]:
+    return lambda key: read_item(recording, container, key) if recording.live else container[key]
+
+
 def walk_pairs(recording: Recording, container: dict[Any, Any], name: str) -> Any:
-    """What `items()` or `values()` of a dict from outside gives."""
-    if not is_known(recording, container) and id(container) not in recording.written:
+    """What `items()` or `values()` of a dict gives."""
+    if is_known(recording, container) or id(container) in recording.written:
+        expand(recording, container, deep=False)
+        return getattr(container, name)()
+    values = _read_all(recording, container)
+    native = getattr(container, name)()
+    if not any(type(value) in SYMBOLS for _, value in values):
         recording.viewed.add(id(container))
-        values = _read_all(recording, container)
-        if any(type(value) in SYMBOLS for value in values):
-            return _by_key(recording, container, name)
-    expand(recording, container, deep=False)
-    return getattr(container, name)()
-
-
-def _by_key(recording: Recording, container: dict[Any, Any], name: str) -> Iterator[Any]:
-    for key in container:
-        value = read_item(recording, container, key) if recording.live else container[key]
-        yield (key, value) if name == "items" else value
+        return native
+    read = _reader(recording, container)
+    return View(native, container, read if name == "values" else lambda key: (key, read(key)))
 
 
 def take_over(recording: Recording, container: Any) -> bool:
@@ -103,11 +121,13 @@ def take_over(recording: Recording, container: Any) -> bool:
     if type(container) not in CHANGEABLE:
         recording.deny(f"a {type(container).__name__} of outside state is changed")
         return False
-    for value in _read_all(recording, container):
-        settled(value)
+    values = _read_all(recording, container)
     if not recording.live:
         return False
     recording.taken[id(container)] = container
+    for place, value in values:
+        if type(value) in SYMBOLS:
+            container[place] = value
     for (owner, key), value in recording.overlay.items():
         if owner == id(container) and key in _keys(container):
             container[key] = value  # a symbol, perhaps, where its number was
@@ -121,7 +141,7 @@ def _keys(container: Any) -> Any:
     return container if type(container) is dict else range(len(container))
 
 
-def _read_all(recording: Recording, container: Any) -> list[Any]:
+def _read_all(recording: Recording, container: Any) -> list[tuple[Any, Any]]:
     """Guards the length, or the keys, that the container had before the call, and what stood there and was not replaced."""
     source = recording.outside[id(container)]
     if isinstance(container, SEQUENCES):
@@ -134,14 +154,14 @@ def _read_all(recording: Recording, container: Any) -> list[Any]:
             recording.deny(f"{source} is read as a whole after a key was removed")
             return []
         places = tuple(key for key in container if key not in added)
-        if not all(type(key) in ATOMS for key in places):
+        if not all(type(key) in ATOMS or is_fixed_key(key) for key in places):
             recording.deny(f"{source} is read as a whole, and has objects as keys or elements")
             return []
         recording.once(("whole", source.identity), g.KeysAre(source, places))
         if type(container) is not dict:
             return []
     return [
-        recording.read(source.item(place), container[place])
+        (place, recording.read(source.item(place), container[place]))
         for place in places
         if (id(container), place) not in recording.overlay
     ]
@@ -152,11 +172,20 @@ def _read_all(recording: Recording, container: Any) -> list[Any]:
 
 def key_name(recording: Recording, key: Any) -> Any:
     """What a source calls a key: an atom itself, an object that is found by identity its source; None for any other."""
-    if type(key) in ATOMS and type(key) is not slice:
+    if (type(key) in ATOMS and type(key) is not slice) or is_fixed_key(key):
         return key
-    if isinstance(key, Tensor) or type(key).__eq__ is object.__eq__:
+    if isinstance(key, Tensor) or found_on(type(key), "__eq__") is vars(object)["__eq__"]:
         return recording.outside.get(id(key))
     return None
+
+
+def is_fixed_key(key: Any) -> bool:
+    """Whether an object is what it is, and no function of the user's says what it is equal to."""
+    kind = type(key)
+    if isinstance(key, enum.Enum):
+        found = found_on(kind, "__hash__"), found_on(kind, "__eq__")
+        return found == (vars(enum.Enum)["__hash__"], vars(object)["__eq__"])
+    return Recording.is_fixed_object(key)
 
 
 def plain_key(key: Any) -> Any:
@@ -166,32 +195,65 @@ def plain_key(key: Any) -> Any:
     return tuple(map(plain_key, key)) if type(key) is tuple else settled(key)
 
 
-def hash_key(recording: Recording, key: Any) -> Any:
-    """A key of a dict, or an element of a set, without symbols: it is about to be hashed, and compared with others."""
+def native_index(recording: Recording, key: Any) -> Any:
+    """A place, or a slice, that native code takes: no object of the user's says which."""
+    key = plain_key(key)
+    if not _is_index(key):
+        recording.deny(f"a {type(key).__name__} is, or has, an index of its own making")
+    return key
+
+
+def _is_index(key: Any) -> bool:
+    if type(key) is slice:
+        return all(map(_is_index, (key.start, key.stop, key.step)))
+    if type(key) is tuple:
+        return all(map(_is_index, key))
+    return (
+        type(key) in ATOMS
+        or type(key) is StandIn
+        or isinstance(key, Tensor)
+        or is_numpy_number(key)
+    )
+
+
+def hash_key(recording: Recording, key: Any, *, among_state: bool = False) -> Any:
+    """A key of a dict, or an element of a set, without symbols: it is about to be hashed, and compared with others.
+
+    `among_state`: the others were there before the call, so that a replay finds it, or not, as Python would.
+    """
     kind = type(key)
+    refuse_nan(recording, key)
     if kind in SYMBOLS:
         return settled(key)
-    if kind in ATOMS or kind is StandIn or is_numpy_number(key) or recording.is_fixed_object(key):
+    if kind in ATOMS or kind is StandIn or is_numpy_number(key) or is_fixed_key(key):
         return key
     if not recording.live:
         return key
-    if kind is frozenset or kind is tuple or (is_container(key) and kind.__hash__ is tuple.__hash__):
+    if kind is frozenset or kind is tuple or (is_container(key) and isinstance(key, tuple)):
         expand(recording, key, deep=False)
-        hashed = [hash_key(recording, part) for part in key]
+        hashed = [hash_key(recording, part, among_state=among_state) for part in key]
         return tuple(hashed) if kind is tuple else key
     if isinstance(key, Tensor) or is_told_apart(recording, key):
-        recording.compare(key)
+        if not among_state:
+            recording.compare(key)
     elif kind.__hash__ is not None:  # or Python refuses it
         recording.deny(f"a {kind.__name__}, which decides itself what it is equal to, is a key")
     return key
+
+
+def refuse_nan(recording: Recording, value: Any) -> None:
+    """A NaN is found among others by identity, of which nothing is known."""
+    number = concrete(value)
+    if type(number) in (float, complex) and number != number:
+        recording.deny("a NaN is looked for, or is a key")
 
 
 def is_told_apart(recording: Recording, value: Any) -> bool:
     """Whether `==` and `hash` of an object say nothing but which object it is."""
     kind = type(value)
     is_plain = (
-        found_on(kind, "__eq__") is object.__dict__["__eq__"]
-        and found_on(kind, "__hash__") is object.__dict__["__hash__"]
+        found_on(kind, "__eq__") is vars(object)["__eq__"]
+        and found_on(kind, "__hash__") is vars(object)["__hash__"]
     )
     if not is_plain or not (recording.is_outside(value) or recording.is_made(value)):
         return False
@@ -202,7 +264,7 @@ def is_told_apart(recording: Recording, value: Any) -> bool:
 
 def read_item(recording: Recording, container: Any, key: Any) -> Any:
     """`container[key]` of a list, tuple, dict or deque."""
-    key = _prepared(recording, container, key)
+    key = _looked_up(recording, container, key)
     if not recording.live:
         return container[key]
     if is_known(recording, container):
@@ -216,8 +278,15 @@ def read_item(recording: Recording, container: Any, key: Any) -> Any:
     return container[key]
 
 
-def _prepared(recording: Recording, container: Any, key: Any) -> Any:
-    return hash_key(recording, key) if type(container) is dict else plain_key(key)
+def _looked_up(recording: Recording, container: Any, key: Any) -> Any:
+    if type(container) is not dict:
+        return native_index(recording, key)
+    is_state = not is_known(recording, container) and id(container) not in recording.written
+    return hash_key(recording, key, among_state=is_state)
+
+
+def _replaced(recording: Recording, container: Any, key: Any) -> Any:
+    return hash_key(recording, key) if type(container) is dict else native_index(recording, key)
 
 
 def _read_place(recording: Recording, container: Any, source: Source, place: int) -> Any:
@@ -249,7 +318,7 @@ def _read_key(recording: Recording, container: Any, source: Source, key: Any) ->
 
 def has_key(recording: Recording, container: Any, key: Any) -> bool:
     """`key in container` of a dict, guarded."""
-    key = hash_key(recording, key)
+    key = _looked_up(recording, container, key)
     found: bool = key in container
     if not recording.live:
         return found
@@ -267,7 +336,7 @@ def has_key(recording: Recording, container: Any, key: Any) -> bool:
 def write_item(recording: Recording, container: Any, key: Any, value: Any) -> None:
     """`container[key] = value` of a list, dict or deque."""
     recording.changes += 1
-    key = _prepared(recording, container, key)
+    key = _replaced(recording, container, key)
     if not is_known(recording, container) and not _is_single(recording, container, key, value):
         take_over(recording, container)
     if not recording.live:
@@ -308,7 +377,7 @@ def _write_one(recording: Recording, container: Any, key: Any, value: Any) -> No
 
 def delete_item(recording: Recording, container: Any, key: Any) -> None:
     take_over(recording, container)
-    del container[_prepared(recording, container, key)]
+    del container[_replaced(recording, container, key)]
 
 
 def delete_key(recording: Recording, container: dict[Any, Any], key: Any) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType
 from typing import Any
 
-from tracejit.symbols import SYMBOLS, concrete, settled, storable
+from tracejit.symbols import SYMBOLS, concrete, derived, settled, storable
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
@@ -16,10 +17,12 @@ from tracejit.tracing.replay.hooks import (
     attributes,
     calls,
     containers,
+    imports,
     iteration,
     library,
     loops,
     operators,
+    text,
 )
 from tracejit.tracing.replay.recording import ATOMS, found_on, is_own_module
 from tracejit.tracing.replay.sources import constant
@@ -55,15 +58,15 @@ class ReplayHooks:
         recording.once(("in", source.identity, str, name), g.KeyIn(source, name, False))
         return recording.read(constant(builtins, "builtins").item(name), builtins[name])
 
-    def read_cell(self, read: Callable[[], Any]) -> Any:
+    def read_cell(self, read: FunctionType) -> Any:
         value = read()
         recording = live()
         if recording is None:
             return value
-        (cell,) = read.__closure__  # type: ignore[attr-defined]  # a lambda
+        (cell,) = read.__closure__ or ()
         if (id(cell), "cell_contents") in recording.overlay:
             return recording.overlay[id(cell), "cell_contents"]
-        label = read.__code__.co_freevars[0]  # type: ignore[attr-defined]
+        label = read.__code__.co_freevars[0]
         source = constant(cell, f"closure variable {label}").attribute("cell_contents")
         return recording.read(source, value)
 
@@ -75,9 +78,9 @@ class ReplayHooks:
             recording.overlay[id(names), name] = value
             recording.effect("item", constant(names, "globals"), name, value, names, name)
 
-    def wrote_cell(self, read: Callable[[], Any]) -> None:
+    def wrote_cell(self, read: FunctionType) -> None:
         value = read()
-        (cell,) = read.__closure__  # type: ignore[attr-defined]
+        (cell,) = read.__closure__ or ()
         if (recording := live()) is None:
             cell.cell_contents = storable(value)
             return
@@ -85,13 +88,9 @@ class ReplayHooks:
         recording.overlay[id(cell), "cell_contents"] = value
         recording.effect("cell", constant(cell, "cell"), "cell_contents", value, cell)
 
-    def imported(self, value: Any) -> None:
-        if (recording := live()) is None:
-            return
-        if isinstance(value, ModuleType) and sys.modules.get(value.__name__) is value:
-            recording.read(constant(sys.modules, "modules").item(value.__name__), value)
-        else:
-            recording.deny("a name is imported inside the function")
+    def imported(self, value: Any, module: str, name: str) -> None:
+        if (recording := live()) is not None:
+            imports.imported(recording, value, module, name, sys._getframe(1).f_globals)
 
     # Attributes and items
 
@@ -119,14 +118,17 @@ class ReplayHooks:
         recording = live()
         if recording is None:
             return owner[concrete(key)]
+        owner = settled(owner)
         kind = type(owner)
         if isinstance(owner, Tensor) or kind is StandIn:
             return library.leaf(recording, kind.__getitem__)(owner, key)
         if containers.is_container(owner):
             return containers.read_item(recording, owner, key)
+        if kind in ATOMS:
+            return owner[containers.native_index(recording, key)]
         key = containers.plain_key(key)
-        if kind in ATOMS or isinstance(owner, type):
-            return owner[key]
+        if isinstance(owner, type):
+            return operator.getitem(owner, key)  # type: ignore[call-overload]  # as `list[int]`
         return self._call_special(owner, "__getitem__", "an item", key)
 
     def write_item(self, value: Any, owner: Any, key: Any) -> None:
@@ -215,19 +217,16 @@ class ReplayHooks:
 
     def key(self, value: Any) -> Any:
         recording = live()
-        return concrete(value) if recording is None else operators.hash_key(recording, value)
+        return concrete(value) if recording is None else containers.hash_key(recording, value)
 
-    def formatted(self, value: Any) -> Any:
+    def formatted(self, value: Any, conversion: str, spec: Any) -> Any:
         recording = live()
         if recording is None:
-            return value
-        if type(value) in SYMBOLS:
-            return settled(value)
-        containers.expand(recording, value)
-        plain = type(value) in ATOMS or isinstance(value, BaseException)
-        if not plain and not recording.is_fixed_object(value):
-            recording.deny(f"a {type(value).__name__} becomes text")
-        return value
+            return text.written(value, conversion, spec)
+        return text.formatted(recording, value, conversion, spec)
+
+    def joined(self, *parts: Any) -> Any:
+        return text.joined(*parts) if live() is None else derived(text.joined, *parts)
 
     def context(self, value: Any) -> Any:
         recording = live()
@@ -256,11 +255,16 @@ class ReplayHooks:
             return value
         return self.callee(value)()
 
+    def asserted(self, value: Any) -> Any:
+        return concrete(value) if live() is None else settled(value)
+
     def matched(self, value: Any) -> Any:
         recording = live()
         if recording is not None:
             containers.expand(recording, value)
-            if not (type(value) in ATOMS or type(value) in SYMBOLS or containers.is_container(value)):
+            if not (
+                type(value) in ATOMS or type(value) in SYMBOLS or containers.is_container(value)
+            ):
                 recording.deny(f"a {type(value).__name__} is matched")
         return settled(value)
 
@@ -271,7 +275,7 @@ class ReplayHooks:
         if recording is not None:
             return calls.callee(self, recording, function)
         ended = current.recording
-        if ended is None or not ended.symbols or isinstance(function, type) or function is super:
+        if ended is None or not ended.symbols or function is super:
             return function
         return _without_symbols(function)
 

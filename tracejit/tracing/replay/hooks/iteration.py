@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from types import FunctionType, MethodType
 from typing import Any
 
+from tracejit.symbols import settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay.hooks import containers
@@ -17,6 +18,7 @@ Call = Callable[[Any], Any]
 
 def iterate(recording: Recording, value: Any, call: Call) -> Any:
     """What has the elements of `value`."""
+    value = settled(value)
     kind = type(value)
     if kind in ITERATORS:
         if recording.is_outside(value):
@@ -73,4 +75,5 @@ def _by_index(value: Any, call: Call) -> Iterator[Any]:
 
 def unpack(recording: Recording, value: Any, call: Call) -> Any:
     """What is about to be taken apart natively."""
-    return iterate(recording, value, call)
+    found = iterate(recording, value, call)
+    return list(found) if type(value) is list else found

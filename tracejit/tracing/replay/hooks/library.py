@@ -6,6 +6,7 @@ what that means for a replay.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
@@ -19,8 +20,8 @@ from tracejit.autograd.tape import edge_of, enable_grad, no_grad
 from tracejit.dtypes import DType
 from tracejit.ops import elementwise, functions
 from tracejit.ops.op import Op, Pointwise
-from tracejit.random import Generator, default_generator
-from tracejit.symbols import SYMBOLS, concrete, settled
+from tracejit.random import default_generator
+from tracejit.symbols import SYMBOLS, concrete, derived, settled
 from tracejit.tensor import Tensor, from_array
 from tracejit.tracing.arrays import StandIn, as_stand_in
 from tracejit.tracing.replay.hooks import containers
@@ -75,7 +76,7 @@ def leaf(recording: Recording, function: Any) -> Callable[..., Any]:
         keep = keeps_numbers and are_floats(args)
         given = [_given(recording, arg, keep) for arg in args]
         named = {name: _given(recording, arg, keep) for name, arg in kwargs.items()}
-        if not recording.live:
+        if recording.dead is not None:
             return function(*map(concrete, given), **named)
         return function(*given, **named)
 
@@ -88,6 +89,8 @@ def method_leaf(recording: Recording, method: MethodType) -> Callable[..., Any]:
     tensor: Any = method.__self__
     if name in ("item", "__float__", "__int__", "__index__", "__bool__"):
         return lambda *args: number_of(recording, tensor, name) if not args else method(*args)
+    if name == "tolist":
+        return lambda: elements_of(recording, tensor)
     if name == "backward":
         return lambda *args, **kwargs: backward(recording, tensor, *args, **kwargs)
     if name in ("requires_grad_", "register_hook", "retain_grad") and recording.is_outside(tensor):
@@ -127,7 +130,7 @@ def _given(recording: Recording, arg: Any, keeps_numbers: bool) -> Any:
     if kind in SYMBOLS:
         return arg if keeps_numbers else settled(arg)
     if kind in ATOMS or kind is StandIn or is_numpy_number(arg):
-        return containers.plain_key(arg) if kind is slice else arg
+        return containers.native_index(recording, arg) if kind is slice else arg
     if isinstance(arg, Tensor | np.dtype | DType):
         return arg
     if containers.is_container(arg):
@@ -146,7 +149,7 @@ def _check_parts(recording: Recording, container: Any) -> None:
     for part in containers.parts(container):
         if containers.is_container(part):
             _check_parts(recording, part)
-        elif not (type(part) in SYMBOLS or type(part) is slice):
+        elif type(part) not in SYMBOLS:
             _given(recording, part, False)
 
 
@@ -177,8 +180,30 @@ def number_of(recording: Recording, tensor: Any, name: str) -> Any:
         return value if convert is None else convert(value)
     number = recording.symbol(value, slot, late=True)
     if convert is bool:
-        return number != 0
-    return number if convert is None or convert is type(value) else recording.derive(convert, (number,))
+        return derived(operator.truth, number)
+    return (
+        number
+        if convert is None or convert is type(value)
+        else recording.derive(convert, (number,))
+    )
+
+
+MOST_ELEMENTS = 16
+"""So many elements of a tensor become Python numbers one by one."""
+
+
+def elements_of(recording: Recording, tensor: Any) -> Any:
+    """`t.tolist()`"""
+    if (
+        not recording.live
+        or not 0 < tensor.aval.size <= MOST_ELEMENTS
+        or tensor.aval.dtype.kind == "b"
+    ):
+        return Tensor.tolist(tensor)
+    if not tensor.aval.shape:
+        return number_of(recording, tensor, "item")
+    found = recording.elements(tensor)
+    return Tensor.tolist(tensor) if found is None else found
 
 
 # The backward pass
@@ -189,7 +214,7 @@ def backward(recording: Recording, tensor: Any, *args: Any, **kwargs: Any) -> No
     if not recording.live:
         tensor.backward(*args, **kwargs)
         return
-    leaves = _leaves(recording, tensor)
+    leaves = leaves_of(recording, tensor)
     args, kwargs = tuple(map(settled, args)), {name: settled(arg) for name, arg in kwargs.items()}
     for leaf_tensor in leaves:
         source = recording.outside[id(leaf_tensor)]
@@ -198,7 +223,7 @@ def backward(recording: Recording, tensor: Any, *args: Any, **kwargs: Any) -> No
     before = [leaf_tensor.grad for leaf_tensor in leaves]
     Tensor.backward(tensor, *args, **kwargs)
     for leaf_tensor, gradient in zip(leaves, before):
-        if recording.live and leaf_tensor.grad is not gradient:
+        if recording.dead is None and leaf_tensor.grad is not gradient:
             recording.overlay[id(leaf_tensor), "grad"] = leaf_tensor.grad
             source = recording.outside[id(leaf_tensor)]
             recording.effect("gradient", source, "grad", leaf_tensor.grad, leaf_tensor)
@@ -209,11 +234,11 @@ def gradients(recording: Recording, *args: Any, **kwargs: Any) -> Any:
     outputs = args[0] if args else kwargs["outputs"]
     for tensor in outputs if isinstance(outputs, tuple | list) else (outputs,):
         if isinstance(tensor, Tensor) and recording.live:
-            _leaves(recording, tensor)
+            leaves_of(recording, tensor)
     return engine.grad(*args, **kwargs)
 
 
-def _leaves(recording: Recording, tensor: Any) -> list[Any]:
+def leaves_of(recording: Recording, tensor: Any) -> list[Any]:
     """The outside tensors that gradients of `tensor` go to; nodes and hooks that the call did not make end the recording."""
     root = edge_of(tensor)
     stack = [] if root is None else [root]
@@ -279,7 +304,7 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
             return function(*map(concrete, args), **kwargs)
         given = [_given(recording, arg, False) for arg in args]
         named = {name: _given(recording, arg, False) for name, arg in kwargs.items()}
-        if not recording.live:
+        if recording.dead is not None:
             return function(*args, **kwargs)
         has_stand_in = any(map(_holds_stand_in, (*given, *named.values())))
         if not has_stand_in and not _is_among(function, CREATING):
@@ -294,9 +319,7 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return (
-        type(value) in ATOMS or is_numpy_number(value) or isinstance(value, np.dtype | type)
-    )
+    return type(value) in ATOMS or is_numpy_number(value) or isinstance(value, np.dtype | type)
 
 
 def _holds_stand_in(value: Any) -> bool:
@@ -315,4 +338,3 @@ def _made(recording: Recording, result: Any) -> Any:
     if type(result) in (tuple, list):
         return type(result)(_made(recording, part) for part in result)
     return result
-

@@ -209,7 +209,12 @@ def _begin(recording: Recording, state: _State, found: Any) -> Head:
     recording.segment.end = End("head")
     recording.segments.append(Segment())
     head = Head(
-        found, _changes(recording), state.pattern, targets, len(recording.segments) - 1, recording.slots
+        found,
+        _changes(recording),
+        state.pattern,
+        targets,
+        len(recording.segments) - 1,
+        recording.slots,
     )
     _move(recording, state, targets)
     return head
@@ -231,4 +236,3 @@ def _move(recording: Recording, state: _State, targets: tuple[int, ...]) -> None
             value.slot, value.late = target, True
         else:
             recording.memory[value.storage] = target
-

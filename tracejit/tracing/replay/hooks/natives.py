@@ -1,4 +1,4 @@
-"""C functions that may be called: what each reads of its arguments is guarded first. Whatever is not listed ends the recording."""
+"""C functions that may be called: what each reads of its arguments is guarded first. Whatever is not listed is denied."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import math
 import operator
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import FunctionType, MethodType, UnionType
+from types import UnionType
 from typing import Any
 
 import numpy as np
 
-from tracejit.symbols import SYMBOLS, concrete, derived, settled
+from tracejit.symbols import NUMBERS, SYMBOLS, concrete, derived, is_number, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
-from tracejit.tracing.replay.hooks import containers
+from tracejit.tracing.replay.hooks import containers, numbers, text
 from tracejit.tracing.replay.hooks.containers import is_container
 from tracejit.tracing.replay.iterators import ITERATORS
 from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
@@ -28,32 +28,46 @@ STRUCTURAL = frozenset({
     itertools.chain, itertools.islice, itertools.product, itertools.repeat, itertools.zip_longest, itertools.pairwise,
 })  # fmt: skip
 """They move references about, and look at no element."""
+LAZY = STRUCTURAL - {list, tuple, dict, deque, next, isinstance, issubclass, callable} | {
+    itertools.accumulate, itertools.starmap,
+}  # fmt: skip
+"""They give iterators, which read containers later."""
 MATHEMATICAL = frozenset(value for value in vars(math).values() if callable(value))
-OPERATORS = frozenset(
-    getattr(operator, name)
-    for name in """abs add and_ contains eq floordiv ge getitem gt index inv invert le lt matmul mod mul ne neg not_ or_
-    pos pow sub truediv truth xor""".split()
-)
+OPERATORS = frozenset({operator.index})
 PURE = (
     frozenset({
-        abs, min, max, sum, sorted, any, all, range, set, frozenset, str, int, float, bool, complex, round, divmod, pow,
-        ord, chr, slice, type, len, repr, bytes, hash, bin, hex, oct, format, itertools.count, itertools.accumulate,
+        abs, sum, any, all, range, set, frozenset, str, int, float, bool, complex, round, divmod, pow,
+        ord, chr, slice, type, len, repr, ascii, bytes, hash, bin, hex, oct, format, itertools.count, itertools.accumulate,
         itertools.starmap, itertools.combinations, itertools.permutations, functools.reduce,
     })
     | STRUCTURAL
     | MATHEMATICAL
     | OPERATORS
 )  # fmt: skip
-TAKING_FUNCTIONS = frozenset({
-    map, filter, sorted, min, max, functools.reduce, itertools.accumulate, itertools.starmap,
-})  # fmt: skip
-OF_NUMBERS = MATHEMATICAL | frozenset({abs, min, max, round, float, int, pow, divmod}) | OPERATORS
+CALLED: dict[Any, int] = {
+    map: 0, filter: 0, functools.reduce: 0, itertools.accumulate: 1, itertools.starmap: 0,
+}  # fmt: skip
+"""Which argument a function calls, unless it is None."""
+OF_NUMBERS = MATHEMATICAL | frozenset({abs, round, float, int, pow}) | OPERATORS
 """Of symbols they give symbols."""
+OF_TEXT = frozenset({str, repr, format, ascii, float, int, hex, oct, bin, chr})
+"""Of symbols, text among them, they give symbols."""
+READING_TEXT = frozenset({str, repr, format, ascii})
+"""They make text of any value."""
 READING = frozenset({
     "get", "items", "keys", "values", "copy", "index", "count", "__len__", "__contains__", "__getitem__", "isdisjoint",
     "union", "intersection", "difference", "symmetric_difference", "issubset", "issuperset",
 })  # fmt: skip
-COMPARING = frozenset({"sort", "index", "count", "remove"})
+COMPARING = frozenset({"index", "count", "remove"})
+SETS = (set, frozenset)
+OF_ELEMENTS = frozenset({"add", "discard", "remove", "__contains__"})
+"""Methods of sets that take one element."""
+KEYED = frozenset({"get", "pop", "setdefault", "__getitem__", "__contains__"})
+"""Methods of dicts whose first argument is a key."""
+STORING = frozenset(
+    {("append", 0), ("appendleft", 0), ("insert", 1), ("setdefault", 1), ("pop", 1)}
+)
+"""Arguments that a method only stores."""
 
 
 def is_pure(function: Any) -> bool:
@@ -78,18 +92,27 @@ def is_plain(recording: Recording, value: Any, what: str) -> bool:
     return False
 
 
-def check_deep(recording: Recording, value: Any, what: str, depth: int = 0) -> None:
-    """Native code reads, hashes and compares all that `value` holds: numbers are settled, identities guarded."""
+def check_deep(
+    recording: Recording, value: Any, what: str, *, compares: bool = False, depth: int = 0
+) -> None:
+    """Native code reads all that `value` holds: numbers are settled, identities guarded.
+
+    `compares`: it does no more than hash it and ask whether it is equal.
+    """
     if not recording.live:
         return
     if depth > 20:
         recording.deny(f"{what} gets containers nested too deep")
     elif is_container(value):
         for part in containers.parts(value):
-            check_deep(recording, part, what, depth + 1)
-    elif type(value) in SYMBOLS:
+            check_deep(recording, part, what, compares=compares, depth=depth + 1)
+    elif type(value) in SYMBOLS or type(value) in (float, complex):
+        if compares:
+            containers.refuse_nan(recording, value)
         settled(value)
-    elif containers.is_told_apart(recording, value) or is_plain(recording, value, what):
+    elif (compares and containers.is_told_apart(recording, value)) or is_plain(
+        recording, value, what
+    ):
         recording.compare(value)
 
 
@@ -102,31 +125,54 @@ def call_native(recording: Recording, function: Any, call: Call) -> Callable[...
             return function(*map(concrete, args), **kwargs)
         if function in OF_NUMBERS and not kwargs and _are_numbers(args):
             return derived(function, *args)
+        if function in numbers.PARTS and not kwargs and _are_numbers(args):
+            return numbers.in_parts(function, args)
+        if function is sum and not kwargs:
+            result = numbers.sum_of(recording, *args)
+            if result is not NotImplemented:
+                return result
+        if function in OF_TEXT and not kwargs and args and all(map(text.is_atom, args)):
+            return derived(function, *args)
+        if function in READING_TEXT and args:
+            text.become_text(recording, args[0])
+            return function(*map(settled, args), **kwargs)
         if function in (isinstance, issubclass):
             _check_classes(recording, args[1])
             return function(*args)
+        if function is dict:
+            return dict(*(pairs(recording, arg, what) for arg in args), **kwargs)
         if function is iter and len(args) > 1:
             recording.deny("iter(function, sentinel)")
         if function is hash:
             _check_hash(recording, args[0])
-        prepared = [_prepared(recording, function, arg, what, call) for arg in args]
+        if function in LAZY:
+            recording.viewed.update(map(id, args))
+        called = CALLED.get(function)
+        prepared = [
+            call(arg)
+            if place == called and arg is not None
+            else _prepared(recording, function, arg, what)
+            for place, arg in enumerate(args)
+        ]
         named = {
-            name: _prepared(recording, function, value, what, call) for name, value in kwargs.items()
-        }
+            name: call(value) if name in ("func", "key") and value is not None
+            else _prepared(recording, function, value, what)
+            for name, value in kwargs.items()
+        }  # fmt: skip
         return function(*prepared, **named)
 
     return shim
 
 
 def _are_numbers(args: tuple[Any, ...]) -> bool:
-    return any(type(arg) in SYMBOLS for arg in args) and all(
-        type(arg) in (int, float, bool) or type(arg) in SYMBOLS for arg in args
-    )
+    return any(type(arg) in NUMBERS for arg in args) and all(map(is_number, args))
 
 
 def _check_hash(recording: Recording, value: Any) -> None:
     if type(value) not in (int, float, bool, complex, tuple) and type(value) not in SYMBOLS:
-        recording.deny(f"the hash of a {type(value).__name__}, which differs from process to process")
+        recording.deny(
+            f"the hash of a {type(value).__name__}, which differs from process to process"
+        )
     elif type(value) is tuple:
         for part in value:
             _check_hash(recording, part)
@@ -136,56 +182,63 @@ def _check_classes(recording: Recording, classes: Any) -> None:
     for owner in classes if type(classes) is tuple else (classes,):
         if isinstance(owner, UnionType):
             _check_classes(recording, owner.__args__)
-        elif type(owner).__name__ not in ("type", "ABCMeta", "_Kind", "EnumType") or not isinstance(owner, type):
+        elif type(owner).__name__ not in ("type", "ABCMeta", "_Kind", "EnumType") or not isinstance(
+            owner, type
+        ):
             recording.deny("isinstance with a class that decides itself")
     if type(classes) is tuple:
         containers.expand(recording, classes)
 
 
-def _prepared(recording: Recording, function: Any, arg: Any, what: str, call: Call) -> Any:
+def _prepared(recording: Recording, function: Any, arg: Any, what: str) -> Any:
     kind = type(arg)
     if kind in SYMBOLS:
-        return arg if function in (next, callable, list, tuple) else settled(arg)
-    if callable(arg) and function in TAKING_FUNCTIONS and not isinstance(arg, Tensor):
-        return arg if isinstance(arg, type) and not is_pure(arg) else call(arg)
+        return arg if function in numbers.ASKING or function in (next, callable) else settled(arg)
     if function is callable:
         return arg
+    if function in numbers.ASKING and (is_container(arg) or kind in ITERATORS):
+        if kind in ITERATORS and recording.is_outside(arg):
+            recording.deny(f"{what}: an iterator that the call did not make is advanced")
+        return numbers.asked(recording, arg, functools.partial(_look_through, recording, what))
     if kind in ITERATORS:
-        return _iterator(recording, function, arg, what)
+        unseeing = function in STRUCTURAL or function in (len, type, str, repr, bool)
+        return iterator(recording, arg, what, looks=not unseeing, compares=function in SETS)
     if function in STRUCTURAL:
         return _structural(recording, function, arg, what)
-    if not is_plain(recording, arg, what):
-        return arg
     containers.expand(recording, arg)
-    check_deep(recording, arg, what)
+    check_deep(recording, arg, what, compares=function in SETS)
     return arg
 
 
-def _iterator(recording: Recording, function: Any, iterator: Any, what: str) -> Any:
+def _look_through(recording: Recording, what: str, value: Any) -> None:
+    containers.expand(recording, value)
+    check_deep(recording, value, what)
+
+
+def iterator(
+    recording: Recording, iterator: Any, what: str, *, looks: bool = True, compares: bool = False
+) -> Any:
+    """What native code advances in the place of an iterator or view; `looks`: it looks at the elements."""
     recording.changes += 1
     if recording.is_outside(iterator):
         recording.deny(f"{what}: an iterator that the call did not make is advanced")
         return iterator
-    if function in STRUCTURAL or function in (len, type, str, repr, bool):
-        return iterator
-    return _checked(recording, iterator, what)
+    return _checked(recording, iterator, what, compares) if looks and recording.live else iterator
 
 
-def _checked(recording: Recording, iterator: Any, what: str) -> Iterator[Any]:
+def _checked(recording: Recording, iterator: Any, what: str, compares: bool) -> Iterator[Any]:
     for value in iterator:
         if recording.live:
             settled(value)
             containers.expand(recording, value)
-            check_deep(recording, value, what)
+            check_deep(recording, value, what, compares=compares)
         yield concrete(value)
 
 
 def _structural(recording: Recording, function: Any, arg: Any, what: str) -> Any:
     if is_container(arg):
         containers.expand(recording, arg, deep=False)
-    elif type(arg) in ATOMS or isinstance(arg, Tensor):
-        pass
-    elif function in (isinstance, issubclass):
+    elif type(arg) in ATOMS or isinstance(arg, Tensor) or function in (isinstance, issubclass):
         pass
     elif recording.iterate is not None and function not in (next,):
         return recording.iterate(arg)
@@ -207,19 +260,21 @@ def call_method(recording: Recording, method: Any, owner: Any, name: str, call: 
             return _of_text(recording, method, name, args, kwargs)
         if name == "append" and type(owner) is list and len(args) == 1 and not kwargs:
             return containers.append(recording, owner, args[0])
-        if name == "get" and type(owner) is dict and not kwargs:
+        if name == "get" and type(owner) is dict and not kwargs and len(args) in (1, 2):
             return _get(recording, owner, *args)
         if name in ("items", "values") and type(owner) is dict:
             return containers.walk_pairs(recording, owner, name)
         if "key" in kwargs and kwargs["key"] is not None:
             kwargs["key"] = call(kwargs["key"])
-        given = [_given(recording, name, arg) for arg in args]
+        given = [_given(recording, type(owner), name, *each) for each in enumerate(args)]
         if name in READING or not containers.CHANGEABLE & {type(owner)}:
-            containers.expand(recording, owner, deep=name in COMPARING)
+            containers.expand(recording, owner, deep=name in COMPARING or name == "sort")
         elif not _is_idle_pop(recording, owner, name, given):
             containers.take_over(recording, owner)
-        if name in COMPARING or type(owner) in (set, frozenset):
+        if name == "sort":
             check_deep(recording, owner, name)
+        elif name in COMPARING or type(owner) in SETS:
+            check_deep(recording, owner, name, compares=True)
         return _native(recording, method, given, kwargs)
 
     return shim
@@ -242,36 +297,83 @@ def _is_idle_pop(recording: Recording, owner: Any, name: str, args: list[Any]) -
 
 
 def _get(recording: Recording, owner: dict[Any, Any], key: Any, default: Any = None) -> Any:
-    if containers.has_key(recording, owner, key):
+    if not recording.live:
+        return owner.get(key, default)
+    found = containers.has_key(recording, owner, key)
+    if found:
         return containers.read_item(recording, owner, key)
     return default
 
 
-def _given(recording: Recording, name: str, arg: Any) -> Any:
+def _given(recording: Recording, owner: type, name: str, place: int, arg: Any) -> Any:
+    """An argument of a method of a container."""
+    if (owner is dict and place == 0 and name in KEYED) or (owner in SETS and name in OF_ELEMENTS):
+        return containers.hash_key(recording, arg)
+    if owner is dict and name == "update":
+        return pairs(recording, arg, name)
     kind = type(arg)
     if kind in SYMBOLS:
-        return arg if name in ("append", "add", "insert", "appendleft", "setdefault") else settled(arg)
+        return arg if (name, place) in STORING else settled(arg)
+    looks = owner in SETS or name in COMPARING
     if kind in ITERATORS:
-        recording.changes += 1
-        if recording.is_outside(arg):
-            recording.deny(f"{name}: an iterator that the call did not make is advanced")
-        return arg
+        return iterator(recording, arg, name, looks=looks, compares=True)
     if is_container(arg):
-        containers.expand(recording, arg, deep=name in COMPARING or name == "join")
-    if name in COMPARING:
-        check_deep(recording, arg, name)
+        containers.expand(recording, arg, deep=looks)
+    if looks:
+        check_deep(recording, arg, name, compares=True)
     return arg
+
+
+def pairs(recording: Recording, given: Any, what: str) -> Any:
+    """What a dict takes keys and values from."""
+    if type(given) is dict or not recording.live:
+        containers.expand(recording, given, deep=False)
+        return given
+    if is_container(given):
+        containers.expand(recording, given, deep=False)
+    elif type(given) in ITERATORS:
+        iterator(recording, given, what, looks=False)
+    else:
+        recording.deny(f"{what} takes keys and values from a {type(given).__name__}")
+        return given
+    return _hashed(recording, given)
+
+
+def _hashed(recording: Recording, given: Any) -> Iterator[Any]:
+    for pair in given:
+        if is_container(pair) and len(pair) == 2:
+            key, value = (containers.read_item(recording, pair, place) for place in (0, 1))
+            yield containers.hash_key(recording, key), value
+        else:
+            recording.deny("a dict is made of what is not a pair")
+            yield pair
 
 
 def _of_text(
     recording: Recording, method: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Methods of str, bytes, numbers and iterators; `format` and `join` look at their arguments."""
-    for value in (*args, *kwargs.values()):
+    if (
+        name == "join"
+        and len(args) == 1
+        and type(args[0]) in ITERATORS
+        and not recording.is_outside(args[0])
+    ):
+        args = (list(args[0]),)
+    found = text.of_symbols(method.__self__, name, args, kwargs)
+    if found is not NotImplemented:
+        return found
+    given = [_read_by_text(recording, name, value) for value in args]
+    named = {key: _read_by_text(recording, name, value) for key, value in kwargs.items()}
+    return method(*given, **named)
+
+
+def _read_by_text(recording: Recording, name: str, value: Any) -> Any:
+    if type(value) in ITERATORS:
+        return iterator(recording, value, name)
+    if name in ("format", "format_map"):
+        text.become_text(recording, value)
+    else:
         containers.expand(recording, value)
         check_deep(recording, value, name)
-        if isinstance(value, Tensor) and type(value) is not StandIn and name in ("format", "format_map"):
-            recording.deny("a tensor is formatted")
-    return method(*map(settled, args), **{key: settled(value) for key, value in kwargs.items()})
-
-
+    return settled(value)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
-from tracejit.symbols import SYMBOLS, derived, settled
+from tracejit.symbols import KINDS, SYMBOLS, derived, is_number, is_text, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
-from tracejit.tracing.replay.hooks import containers, library, natives
+from tracejit.tracing.replay.hooks import containers, library, natives, text
+from tracejit.tracing.replay.iterators import ITERATORS, VIEWS
 from tracejit.tracing.replay.recording import ATOMS, Recording, found_on, is_numpy_number
 
 Function = Callable[[Any, Any], Any]
@@ -39,8 +40,22 @@ _NAMES = {
     "Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge", "Eq": "eq", "NotEq": "ne",
 }  # fmt: skip
 _SWAPPED = {"Lt": "gt", "LtE": "ge", "Gt": "lt", "GtE": "le", "Eq": "eq", "NotEq": "ne"}
+_OF_TEXT = frozenset({"Add", "Lt", "LtE", "Gt", "GtE", "Eq", "NotEq"})
 _INTEGERS_ONLY = frozenset({"LShift", "RShift", "BitOr", "BitXor", "BitAnd"})
+_EQUATING = frozenset({"Eq", "NotEq"})
+_JOINING = frozenset({"Add", "Mult"})
+"""They move the elements of containers about, and look at none."""
 _VALUES = (int, float, str, bytes, complex, tuple, frozenset)
+
+
+def _is_users(value: Any) -> bool:
+    """Whether its operators may be functions of a class of the user's, which go before a tensor's."""
+    return not (
+        type(value) in ATOMS
+        or type(value) in SYMBOLS
+        or containers.is_container(value)
+        or is_numpy_number(value)
+    )
 
 
 def is_tensor(value: Any) -> bool:
@@ -51,10 +66,13 @@ def apply(
     recording: Recording, table: dict[str, Function], name: str, a: Any, b: Any, call: Any
 ) -> Any:
     """`a + b`, `a += b` or `a < b`."""
-    if is_tensor(a) or is_tensor(b):
+    if name == "Mod" and text.is_atom(a) and isinstance(a, str):
+        return _percent(recording, a, b)
+    if is_tensor(a) or (is_tensor(b) and not _is_users(a)):
         return _of_tensors(recording, table[name], a, b, name)
     if type(a) in SYMBOLS or type(b) in SYMBOLS:
-        if name not in _INTEGERS_ONLY and _is_number(a) and _is_number(b):
+        are_numbers = name not in _INTEGERS_ONLY and is_number(a) and is_number(b)
+        if are_numbers or (name in _OF_TEXT and is_text(a) and is_text(b)):
             return derived(_numbers(table, name), a, b)
         a, b = settled(a), settled(b)
     if type(a) in ATOMS and type(b) in ATOMS:
@@ -62,8 +80,7 @@ def apply(
     user = _of_users(recording, name, a, b, call, in_place=table is IN_PLACE)
     if user is not NotImplemented:
         return user
-    _read_operand(recording, name, a)
-    _read_operand(recording, name, b)
+    a, b = _read_operand(recording, name, a), _read_operand(recording, name, b)
     if table is IN_PLACE and containers.is_container(a) and type(a) in containers.CHANGEABLE:
         containers.take_over(recording, a)
     return table[name](a, b)
@@ -74,13 +91,16 @@ def _numbers(table: dict[str, Function], name: str) -> Function:
     return BINARY[name] if table is IN_PLACE else table[name]
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float, bool) or type(value) in SYMBOLS
+def _percent(recording: Recording, a: Any, b: Any) -> Any:
+    """`text % b`"""
+    parts = b if type(b) is tuple and containers.is_known(recording, b) else (b,)
+    if all(map(text.is_atom, parts)):
+        return derived(text.percent, a, *parts)
+    text.become_text(recording, b)
+    return settled(a) % b
 
 
 def _of_tensors(recording: Recording, function: Function, a: Any, b: Any, name: str) -> Any:
-    if type(a) is str:
-        recording.deny("a tensor is formatted")
     keep = library.are_floats(tuple(filter(is_tensor, (a, b))))
     return function(_operand(recording, a, keep, name), _operand(recording, b, keep, name))
 
@@ -98,14 +118,20 @@ def _operand(recording: Recording, value: Any, keep: bool, name: str) -> Any:
     return value
 
 
-def _read_operand(recording: Recording, name: str, value: Any) -> None:
+def _read_operand(recording: Recording, name: str, value: Any) -> Any:
+    if type(value) in VIEWS and name not in _JOINING:
+        recording.deny(f"operator {name} of a view of a dict")
+    if type(value) in ITERATORS:
+        return natives.iterator(recording, value, f"operator {name}", looks=False)
+    if name in _JOINING and containers.is_container(value):
+        containers.expand(recording, value, deep=False)
+        return value
     containers.expand(recording, value)
-    natives.check_deep(recording, value, f"operator {name}")
+    natives.check_deep(recording, value, f"operator {name}", compares=name in _EQUATING)
+    return value
 
 
-def _of_users(
-    recording: Recording, name: str, a: Any, b: Any, call: Any, *, in_place: bool
-) -> Any:
+def _of_users(recording: Recording, name: str, a: Any, b: Any, call: Any, *, in_place: bool) -> Any:
     """An operator that a class of the user's defines, called as Python would."""
     left, right = type(a), type(b)
     attempts = []
@@ -132,7 +158,9 @@ def unary(recording: Recording, name: str, a: Any, call: Any) -> Any:
         return derived(UNARY[name], a)
     a = settled(a)
     if not is_tensor(a) and type(a) not in ATOMS:
-        found = found_on(type(a), {"USub": "__neg__", "UAdd": "__pos__", "Invert": "__invert__"}[name])
+        found = found_on(
+            type(a), {"USub": "__neg__", "UAdd": "__pos__", "Invert": "__invert__"}[name]
+        )
         if type(found) is FunctionType:
             recording.class_has(type(a), found.__name__)
             return call(MethodType(found, a))()
@@ -149,6 +177,8 @@ def compare(recording: Recording, name: str, a: Any, b: Any, call: Any) -> Any:
 
 
 def _identity(recording: Recording, a: Any, b: Any) -> bool:
+    if KINDS.get(type(a), type(a)) is not KINDS.get(type(b), type(b)):
+        return False
     a, b = settled(a), settled(b)
     if type(a) in _VALUES and type(b) in _VALUES:
         recording.deny('"is" on values')
@@ -159,18 +189,19 @@ def _identity(recording: Recording, a: Any, b: Any) -> bool:
 
 
 def _membership(recording: Recording, item: Any, container: Any, call: Any) -> bool:
-    item = item if is_tensor(item) else settled(item)
+    item, container = item if is_tensor(item) else settled(item), settled(container)
     kind = type(container)
     if kind is dict:
-        return containers.has_key(recording, container, _checked_key(recording, item))
-    if containers.is_container(container):
+        return containers.has_key(recording, container, item)
+    if kind in (set, frozenset):
+        item = containers.hash_key(recording, item)
+    if containers.is_container(container) or kind in (str, bytes, range) or is_tensor(container):
         containers.expand(recording, container)
-        natives.check_deep(recording, container, "in")
-        natives.is_plain(recording, item, "in")
-        return item in container
-    if kind in (str, bytes, range) or is_tensor(container):
-        natives.is_plain(recording, item, "in")
+        natives.check_deep(recording, container, "in", compares=True)
+        natives.check_deep(recording, item, "in", compares=True)
         return bool(item in container)
+    if kind in ITERATORS:
+        return item in natives.iterator(recording, container, "in", compares=True)
     method = found_on(kind, "__contains__")
     recording.class_has(kind, "__contains__")
     if type(method) is FunctionType:
@@ -179,30 +210,13 @@ def _membership(recording: Recording, item: Any, container: Any, call: Any) -> b
     return item in container
 
 
-def _checked_key(recording: Recording, key: Any) -> Any:
-    hash_key(recording, key)
-    return key
-
-
-def hash_key(recording: Recording, key: Any) -> Any:
-    """A key of a dict or an element of a set, about to be hashed."""
-    if type(key) in SYMBOLS:
-        return settled(key)
-    if type(key) is tuple:
-        return tuple(hash_key(recording, part) for part in key)
-    has_own = type(found_on(type(key), "__hash__")) is FunctionType and type(key) not in ATOMS
-    if has_own and not isinstance(key, Tensor) and not recording.is_fixed_object(key):
-        recording.deny(f"a {type(key).__name__}, which hashes itself, is a key")
-    return key
-
-
 def truth(recording: Recording, value: Any, call: Any) -> Any:
     """What has the truth of `value`."""
     kind = type(value)
     if kind in ATOMS:
         return value
     if kind in SYMBOLS:
-        return derived(operator.ne, value, 0)
+        return derived(operator.truth, value)
     if is_tensor(value):
         return library.number_of(recording, value, "__bool__") if value.aval.size == 1 else value
     if containers.is_container(value):

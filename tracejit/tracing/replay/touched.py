@@ -1,0 +1,242 @@
+"""What recorded calls write, so that a replay can be taken back: all of it is put as it was, in place."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import CellType, MemberDescriptorType
+from typing import Any
+
+import numpy as np
+
+from tracejit.autograd.node import Handle
+from tracejit.runtime.buffer import Buffer
+from tracejit.storage import Storage
+from tracejit.tensor import Tensor
+from tracejit.tracing.replay.recording import EffectOf, Recording
+from tracejit.tracing.replay.sources import Source
+
+Undo = Callable[[], None]
+_NOTHING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One thing that calls write: `where` is the user's line that did it last when it was recorded."""
+
+    kind: str
+    source: Source
+    name: Any
+    where: str
+
+    def __str__(self) -> str:
+        shown = repr(self.name) if self.kind == "entry" else self.name
+        match self.kind:
+            case "attribute" | "class attribute":
+                return f"{self.source}.{shown}"
+            case "entry":
+                return f"{self.source}[{shown}]"
+            case "gradient":
+                return f"{self.source}.grad"
+            case "memory":
+                return f"the memory of {self.source.parent}"
+        return str(self.source)
+
+
+class Touched:
+    """All places that any recorded call of a function writes."""
+
+    def __init__(self) -> None:
+        self._places: dict[Any, Place] = {}
+        self.prints = False
+
+    def note(self, recording: Recording, lines: dict[int, str]) -> None:
+        """Adds what a recorded call has written."""
+        for effect in recording.effects:
+            self._note_effect(effect, lines.get(id(effect), ""))
+        for key in recording.taken:
+            self._add("content", recording.outside[key], None, "")
+        written = {slot for segment in recording.segments for _, slot in segment.writes()}
+        for storage, slot in recording.outside_storages.items():
+            source = recording.tensor_sources[storage]
+            if storage in recording.array_storages:
+                self._add("array", source, None, "")
+            elif slot in written or storage.version != recording.versions[storage]:
+                self._add("memory", source.attribute("storage"), None, str(storage.written))
+
+    def _note_effect(self, effect: EffectOf, where: str) -> None:
+        match effect.kind:
+            case "print":
+                self.prints = True
+            case "attribute" | "class attribute" | "gradient" | "cell":
+                self._add(effect.kind, effect.source, effect.name, where)
+            case "item" if type(effect.target) is dict and not isinstance(effect.name, Source):
+                self._add("entry", effect.source, effect.name, where)
+            case _:
+                self._add("content", effect.source, None, where)
+
+    def _add(self, kind: str, source: Source, name: Any, where: str) -> None:
+        self._places[kind, source.identity, type(name), name] = Place(kind, source, name, where)
+
+    def found(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Place, Any]]:
+        """The places that there are in this call, each with the object that is written."""
+        found = []
+        for place in list(self._places.values()):
+            with contextlib.suppress(Exception):  # the place is one of another variant of the call
+                target = place.source.follow(args, kwargs)
+                if isinstance(target, _KINDS.get(place.kind, object)):
+                    found.append((place, target))
+        return found
+
+
+_CONTAINERS = (list, dict, set, deque)
+_KINDS: dict[str, Any] = {
+    "class attribute": type, "entry": dict, "gradient": (Handle, Tensor), "cell": CellType, "memory": Storage,
+    "array": np.ndarray, "content": _CONTAINERS,
+}  # fmt: skip
+"""What is written at a place of each kind; an attribute can be anything's."""
+
+
+def kept(found: list[tuple[Place, Any]]) -> Undo:
+    """Notes what stands at some places now; the function that puts it back."""
+    undoing = [_keep(place, target) for place, target in found]
+
+    def undo() -> None:
+        for each in reversed(undoing):
+            each()
+
+    return undo
+
+
+def _keep(place: Place, target: Any) -> Undo:
+    match place.kind:
+        case "attribute":
+            return _keep_attribute(target, place.name)
+        case "class attribute":
+            return _keep_class_attribute(target, place.name)
+        case "entry":
+            return _keep_entry(target, place.name)
+        case "gradient":
+            before = target.grad
+            return lambda: setattr(target, "grad", before)
+        case "cell":
+            return _keep_cell(target)
+        case "memory":
+            return _keep_memory(target)
+        case "array":
+            return _keep_array(target)
+    return _keep_content(target)
+
+
+def _keep_attribute(target: Any, name: str) -> Undo:
+    slot = type(target).__dict__.get(name)
+    if type(slot) is MemberDescriptorType:
+        before = getattr(target, name, _NOTHING)
+        if before is not _NOTHING:
+            return lambda: object.__setattr__(target, name, before)
+        return lambda: _without_attribute(target, name)
+    return _keep_entry(target.__dict__, name)
+
+
+def _without_attribute(target: Any, name: str) -> None:
+    with contextlib.suppress(AttributeError):
+        object.__delattr__(target, name)
+
+
+def _keep_class_attribute(owner: type, name: str) -> Undo:
+    before = owner.__dict__.get(name, _NOTHING)
+    if before is not _NOTHING:
+        return lambda: setattr(owner, name, before)
+    return lambda: delattr(owner, name) if name in owner.__dict__ else None
+
+
+def _keep_entry(names: dict[Any, Any], key: Any) -> Undo:
+    before = names.get(key, _NOTHING)
+    if before is _NOTHING:
+        return lambda: _without_entry(names, key)
+    return lambda: names.__setitem__(key, before)
+
+
+def _without_entry(names: dict[Any, Any], key: Any) -> None:
+    names.pop(key, None)
+
+
+def _keep_cell(cell: Any) -> Undo:
+    try:
+        before = cell.cell_contents
+    except ValueError:  # not assigned yet
+
+        def empty() -> None:
+            with contextlib.suppress(ValueError):
+                del cell.cell_contents
+
+        return empty
+    return lambda: setattr(cell, "cell_contents", before)
+
+
+def _keep_memory(storage: Storage) -> Undo:
+    buffer, version, written = storage.realize(), storage.version, storage.written
+    before = bytes_of(buffer).copy()
+
+    def undo() -> None:
+        storage.buffer, storage.version, storage.written = buffer, version, written
+        bytes_of(buffer)[...] = before
+
+    return undo
+
+
+def _keep_array(array: np.ndarray) -> Undo:
+    if not array.flags.writeable:
+        return _nothing
+    before = array.copy()
+    return lambda: array.__setitem__(..., before)
+
+
+def _nothing() -> None:
+    pass
+
+
+def bytes_of(buffer: Buffer) -> Any:
+    return buffer.array(np.dtype(np.uint8), (buffer.nbytes,))
+
+
+def _keep_content(container: Any) -> Undo:
+    if isinstance(container, list):
+        before = list.copy(container)
+        return lambda: list.__setitem__(container, slice(None), before)
+    copy = container.copy()
+
+    def undo() -> None:
+        container.clear()
+        container.extend(copy) if isinstance(container, deque) else container.update(copy)
+
+    return undo
+
+
+@contextlib.contextmanager
+def printing_withheld(wanted: bool) -> Iterator[None]:
+    """Inside the block `print` writes to a stream of the kind of `sys.stdout`, which is thrown away."""
+    before = sys.stdout
+    if not wanted:
+        yield
+        return
+    sys.stdout = _like(before)
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
+def _like(stream: Any) -> Any:
+    """A stream of the same class, which may have a way of its own to be made, that goes nowhere."""
+    kind: Any = type(stream)
+    made = kind.__new__(kind)
+    if isinstance(stream, io.StringIO):
+        io.StringIO.__init__(made)
+    else:
+        io.TextIOWrapper.__init__(made, io.BytesIO(), encoding="utf-8")
+    return made
