@@ -125,7 +125,7 @@ def _run(
     useful = None if wanted is None else _leading_to(wanted, [edge for edge, _ in roots])
     cts: dict[Edge, Any] = {}
     found: dict[Edge, Any] = {}
-    queue: list[tuple[int, Node]] = []
+    queue: list[tuple[float, Node]] = []
 
     def send(edge: Edge, ct: Any) -> None:
         if edge in cts:

@@ -84,7 +84,11 @@ def number_as(number: bool | int | float, dtype: DType) -> bool | int | float:
         if dtype is dtypes.float32 and isinstance(number, float):
             # A program rounds its scalars itself: replays need not do it before.
             return rounded(number, ctypes.c_float(concrete(number)).value)
-        return number if dtype is dtypes.float64 and isinstance(number, float) else derived(number_as, number, dtype)
+        return (
+            number
+            if dtype is dtypes.float64 and isinstance(number, float)
+            else derived(number_as, number, dtype)
+        )
     if dtype is dtypes.float64:
         return float(number)
     if dtype is dtypes.float32:

@@ -1,6 +1,6 @@
 """Keys, membership, order and indices: what native code asks of objects."""
 
-# ruff: noqa: B007, E501, UP031, C416, F841  # a loop variable is state that the compiled function reads; long results
+# ruff: noqa: B007  # a loop variable is state that the compiled function reads; long results
 import enum
 from collections import namedtuple
 

@@ -1,6 +1,6 @@
 """What a call makes, shows, and finds in memory."""
 
-# ruff: noqa: B007, E501, UP031, C416, F841  # a loop variable is state that the compiled function reads; long results
+# ruff: noqa: B007, UP031  # a loop variable is state that the compiled function reads; long results
 import copy
 import enum
 import functools

@@ -1,6 +1,6 @@
 """Numbers that change from call to call, wherever they go."""
 
-# ruff: noqa: B007, E501, UP031, C416, F841  # a loop variable is state that the compiled function reads; long results
+# ruff: noqa: B007, UP031, C416, F841  # a loop variable is state that the compiled function reads; long results
 from collections import namedtuple
 from typing import NamedTuple
 

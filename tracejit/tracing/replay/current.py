@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-
 from tracejit.storage import before_look
 from tracejit.tensor import after_making
 

@@ -156,7 +156,7 @@ class Replays:
 
     def _note_denial(self, reason: str) -> None:
         self._failures += 1
-        self._skip = min(2 ** (self._failures - 1), MOST_SKIPPED)
+        self._skip = min(2**self._failures, MOST_SKIPPED)
         self.reason = f"{reason}: {mend_of_reason(reason)}"
         self.denials.note(reason, self.reason)
 

@@ -520,7 +520,9 @@ class MemoryApart(Guard):
     def conditions(self, writer: Writer) -> Iterator[str]:
         # Not from slots, which may hold copies by now.
         buffers = "".join(
-            f"{writer.read(source.attribute('storage'))}.buffer, " if slot is None else f"E[{slot}], "
+            f"{writer.read(source.attribute('storage'))}.buffer, "
+            if slot is None
+            else f"E[{slot}], "
             for source, slot in self.places
         )
         yield f"{writer.pool.name(lie_apart)}(({buffers}), {self.written})"

@@ -103,7 +103,9 @@ class ReplayRecorder(Recorder):
         for storage, offset in reads:
             slot = recording.memory.get(storage)
             if slot is None:
-                recording.deny("a tensor is used that was not reached by way of anything that is guarded")
+                recording.deny(
+                    "a tensor is used that was not reached by way of anything that is guarded"
+                )
                 return
             inputs.append((slot, offset))
         outputs = tuple(recording.slot() for _ in fresh)

@@ -119,7 +119,9 @@ class Fresh:
 
     def line(self, pool: Pool) -> str:
         template = pool.name(self.template)
-        return f"E[{self.slot}] = " + (template if self.shared else f"{pool.name(private)}({template})")
+        return f"E[{self.slot}] = " + (
+            template if self.shared else f"{pool.name(private)}({template})"
+        )
 
     @property
     def may_raise(self) -> bool:

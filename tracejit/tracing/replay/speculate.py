@@ -1,7 +1,7 @@
 """Speculation: decisions that keep going one way do not cut a call into programs.
 
-The programs of a path are joined to one, whose writes to outside memory become results. It runs to its end; then the decisions are
-looked at, and only if all have gone the usual way do the results take the place of the memory that they are to change.
+The programs of a path are joined to one, whose writes to outside memory become results. It runs to its end; then the decisions
+are looked at, and only if all have gone the usual way do the results take the place of the memory that they are to change.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ def _decisions(path: list[Place], pool: Pool) -> list[str]:
     """Numbers are read, and compared with how the path goes on."""
     lines = []
     for at, place in enumerate(path):
-        lines += [each.line(pool) for each in place.instructions if isinstance(each, Element | Compute)]
+        lines += [
+            each.line(pool) for each in place.instructions if isinstance(each, Element | Compute)
+        ]
         if place.end is not None:
             key = next(key for key, ways in place.children.items() if path[at + 1] in ways)
             slot = place.end[1]
@@ -157,7 +159,8 @@ class _Joined:
         slot_of: dict[Node, Slot] = {}
         for node in graph.inputs:
             if isinstance(node, ScalarInput):
-                new[node] = scalar = ScalarInput(node.aval, node.loc)
+                scalar = ScalarInput(node.aval, node.loc)
+                new[node] = scalar
                 self._order.append(scalar)
                 self._scalars.append(next(scalars))
                 continue
@@ -168,11 +171,11 @@ class _Joined:
             if seen is None:
                 return False
             new[node] = seen
-        for node in graph.nodes:
-            if node not in new:
-                new[node] = with_inputs(node, new)
+        for each in graph.nodes:
+            if each not in new:
+                new[each] = with_inputs(each, new)
         changed = {slot_of[effect.target]: new[effect.value] for effect in graph.effects}
-        self._values.update(zip(run.outputs, (new[node] for node in graph.outputs)))
+        self._values.update(zip(run.outputs, (new[output] for output in graph.outputs)))
         self._values.update(changed)
         self._written.update(dict.fromkeys(slot for slot in changed if slot in run.written))
         return True
@@ -214,4 +217,8 @@ def _seen(value: Node, read: Input, offset: int) -> Node | None:
 def _applied(name: str, value: Node, **params: Any) -> Node:
     op = REGISTRY[name]
     aval = op.infer(value.aval, **params)
-    return value if aval is value.aval and name == "reshape" else Apply(op, (value,), params_key(params), aval)
+    return (
+        value
+        if aval is value.aval and name == "reshape"
+        else Apply(op, (value,), params_key(params), aval)
+    )

@@ -271,7 +271,7 @@ class Template:
         leaves: list[str] = []
         for node in nodes:
             for edge in node.edges:
-                if edge is not None and edge not in places:
+                if isinstance(edge, Handle) and edge not in places:
                     places[edge] = -1 - len(leaves)
                     leaves.append(self._handle(edge))
         steps = tuple(

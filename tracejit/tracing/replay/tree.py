@@ -185,7 +185,11 @@ class Tree:
         """The node for a segment: one that is there already, or a new one, which is tried first."""
         enter, ends = self._enter_lines(segment)
         run = self._run_lines(segment, is_last=body is not None)
-        end = None if segment.end is None else (segment.end.kind, segment.end.slot, segment.end.target)
+        end = (
+            None
+            if segment.end is None
+            else (segment.end.kind, segment.end.slot, segment.end.target)
+        )
         text = ("\n".join(enter), "\n".join(run), end, None if body is None else "\n".join(body))
         for node in level:
             if node.text == text:
@@ -196,7 +200,9 @@ class Tree:
         node.lines = ends
         node.instructions = segment.instructions
         label = f"<replay of {self.name}>"
-        node.enter, _ = function_of("enter", "E, args, kwargs", [*enter, "return 0"], self.pool, label)
+        node.enter, _ = function_of(
+            "enter", "E, args, kwargs", [*enter, "return 0"], self.pool, label
+        )
         node.run, _ = function_of("run", "E", run, self.pool, label)
         if body is not None:
             node.commit, _ = function_of("commit", "E, args, kwargs", body, self.pool, label)
@@ -265,7 +271,9 @@ class Tree:
             while trace is not None and trace.tb_frame.f_code is not root.enter.__code__:
                 trace = trace.tb_next
             line = trace.tb_lineno - 1 if trace is not None else 0
-            return next((at for at, end in enumerate(root.lines, 1) if line <= end), len(root.lines))
+            return next(
+                (at for at, end in enumerate(root.lines, 1) if line <= end), len(root.lines)
+            )
 
 
 def _dump(enter: list[str], run: list[str], body: list[str] | None) -> None:
@@ -289,7 +297,7 @@ def _next(
     assert node.end is not None
     kind, target = node.end
     if kind == "goto":
-        return target  # type: ignore[no-any-return]  # the node
+        return target
     key = key_of(slots[target]) if kind == "branch" else None
     for child in node.children.get(key, ()):
         try:

@@ -1,7 +1,8 @@
 """`while` loops over data: a loop whose head comes back in the same abstract state is closed, however often it goes round.
 
-The abstract state at a head is what the local variables hold but for data: structure, kinds, dtypes, shapes and sharing. The values
-in question are moved to slots of the head; where a later head is in the same state, the recording jumps back to the earlier one.
+The abstract state at a head is what the local variables hold but for data: structure, kinds, dtypes, shapes and sharing. The
+values in question are moved to slots of the head; where a later head is in the same state, the recording jumps back to the
+earlier one.
 """
 
 from __future__ import annotations
