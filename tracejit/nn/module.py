@@ -92,9 +92,14 @@ class Module:
         return None
 
     def __getattr__(self, name: str) -> Any:
-        for table in self._tables():
-            if name in table:
-                return table[name]
+        # One by one: most are parameters, and what is not looked at need not be guarded in a replay.
+        own = self.__dict__
+        if name in own["_parameters"]:
+            return own["_parameters"][name]
+        if name in own["_buffers"]:
+            return own["_buffers"][name]
+        if name in own["_modules"]:
+            return own["_modules"][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:

@@ -47,22 +47,47 @@ class Adam(Optimizer):
     def start(self, parameter: Tensor, group: Group) -> State:
         return {"step": 0, "exp_avg": zeros_like(parameter), "exp_avg_sq": zeros_like(parameter)}
 
+    def update_group(self, parameters: list[Tensor], group: Group) -> None:
+        known, numbers = None, (0.0, 0.0)
+        for parameter in parameters:
+            state = self.state[parameter]
+            state["step"] += 1
+            if known is None or state["step"] != known:  # as a rule all have made the same number of steps
+                known = state["step"]
+                numbers = _numbers(known, group)
+            self._update(parameter, self.descent(parameter, group), state, group, numbers)
+
     def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
-        gradient = self.decayed(parameter, gradient, group)
         state["step"] += 1
+        self._update(parameter, gradient, state, group, _numbers(state["step"], group))
+
+    def _update(
+        self,
+        parameter: Tensor,
+        gradient: Tensor,
+        state: State,
+        group: Group,
+        numbers: tuple[float, float],
+    ) -> None:
+        gradient = self.decayed(parameter, gradient, group)
         beta1, beta2 = group["betas"]
         mean, square = state["exp_avg"], state["exp_avg_sq"]
         mean.lerp_(gradient, 1 - beta1)
         square.lerp_(gradient * gradient, 1 - beta2)
-        # With the corrections in the numbers, each element costs one root and one division.
-        spread = (1 - beta2 ** state["step"]) ** 0.5
-        step_size = group["lr"] * spread / (1 - beta1 ** state["step"])
-        parameter.addcdiv_(mean, square.sqrt() + group["eps"] * spread, value=-step_size)
+        step_size, floor = numbers
+        parameter.addcdiv_(mean, square.sqrt() + floor, value=-step_size)
 
     def decayed(self, parameter: Tensor, gradient: Tensor, group: Group) -> Tensor:
         """The gradient with the weight decay in it."""
         decay = group["weight_decay"]
         return gradient + parameter * decay if decay else gradient
+
+
+def _numbers(step: int, group: Group) -> tuple[float, float]:
+    """The step size, and what keeps the divisor from 0, with the corrections in them: an element costs one root, one division."""
+    beta1, beta2 = group["betas"]
+    spread = (1 - beta2**step) ** 0.5
+    return group["lr"] * spread / (1 - beta1**step), group["eps"] * spread
 
 
 class AdamW(Adam):

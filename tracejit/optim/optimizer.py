@@ -84,24 +84,28 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        pairs = [
-            (parameter, group)
-            for group in self.param_groups
-            for parameter in group["params"]
-            if parameter.grad is not None
-        ]
         for group in self.param_groups:
             self._check_hyperparameters(group)
-        for parameter, _ in pairs:
-            self._check_parameter(parameter)
-            self._check_fit(parameter, self.state[parameter])
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._check_parameter(parameter)
+                    self._check_fit(parameter, self.state[parameter])
         with no_grad():
-            for parameter, group in pairs:
-                gradient = parameter.grad
-                if group["maximize"]:
-                    gradient = -gradient
-                self.update(parameter, gradient, self.state[parameter], group)
+            for group in self.param_groups:
+                self.update_group([p for p in group["params"] if p.grad is not None], group)
         return loss
+
+    def update_group(self, parameters: list[Tensor], group: Group) -> None:
+        """One step of the group's parameters that have a gradient. A subclass may compute once what they share."""
+        for parameter in parameters:
+            gradient = self.descent(parameter, group)
+            self.update(parameter, gradient, self.state[parameter], group)
+
+    def descent(self, parameter: Tensor, group: Group) -> Tensor:
+        """The gradient of what is to become smaller."""
+        gradient = parameter.grad
+        assert gradient is not None
+        return -gradient if group["maximize"] else gradient
 
     # State
 

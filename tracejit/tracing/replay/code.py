@@ -23,7 +23,17 @@ class Pool:
         self._known: dict[Any, str] = {}
 
     def name(self, value: Any) -> str:
-        key = _identity(value)
+        return self._name(_identity(value), value)
+
+    def listed(self, values: tuple[Any, ...]) -> str:
+        """A list of these."""
+        return self._name((list, _identity(values)), list(values))
+
+    def names_on(self, owner: type) -> str:
+        """The names in a class's own `__dict__`, in an object that shows those that are there at any time."""
+        return self._name(("names", id(owner)), owner.__dict__.keys())
+
+    def _name(self, key: Any, value: Any) -> str:
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = f"K{len(self.names)}"
@@ -50,6 +60,8 @@ def _identity(value: Any) -> Any:
     kind = type(value)
     if kind in (str, int, Layout):
         return kind, value
+    if kind is tuple and type in map(type, value):
+        return id(value)  # the bases of a class, which are another object when they change
     if kind is tuple:
         return kind, *map(_identity, value)
     return (id(value.__self__), id(value.__func__)) if kind is MethodType else id(value)

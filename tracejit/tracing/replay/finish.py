@@ -6,6 +6,7 @@ from collections import deque
 from types import FunctionType, MethodType
 from typing import Any
 
+from tracejit.tensor import Tensor
 from tracejit.symbols import SYMBOLS, View, concrete, rebuilt
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
@@ -77,15 +78,24 @@ def _guard_objects(recording: Recording) -> None:
         by_type.setdefault(type(value), []).append(source)
         if source.identity in targets:
             written.add(type(value))
+    has_apart = any(isinstance(guard, g.MemoryApart) for guard, _ in recording.segment.guards)
     for kind in written:
+        if issubclass(kind, Tensor) and has_apart and _have_own_memory(recording, by_type[kind]):
+            continue
         if len(by_type[kind]) > 1:
             recording.guard(g.AllDistinct(tuple(by_type[kind])))
+
+
+def _have_own_memory(recording: Recording, sources: list[Source]) -> bool:
+    """Whether each of the tensors has a storage of its own: then those that are apart are different objects."""
+    first = {source.identity for source in recording.tensor_sources.values()}
+    return all(source.identity in first for source in sources)
 
 
 def _guard_classes(recording: Recording) -> None:
     """What was not found on classes is still missing there."""
     for owner, names in recording.missing.items():
-        recording.guard(g.ClassLacks(owner, tuple(names)))
+        recording.guard(g.ClassLacks(owner, tuple(names), owner.__mro__))
 
 
 # The code of a commit

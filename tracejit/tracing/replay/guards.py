@@ -212,7 +212,7 @@ class KeysAre(Guard):
     def conditions(self, writer: Writer) -> Iterator[str]:
         found = writer.read(self.source)
         if all(type(key) is str for key in self.keys):
-            yield f"(*{found},) == {writer.pool.name(self.keys)}"
+            yield f"[*{found}] == {writer.pool.listed(self.keys)}"
         else:
             yield f"{writer.pool.name(_typed)}({found}) == {writer.pool.name(_typed(self.keys))}"
 
@@ -275,17 +275,15 @@ class ClassLacks(Guard):
 
     owner: type
     names: tuple[str, ...]
+    order: tuple[type, ...]
 
     def conditions(self, writer: Writer) -> Iterator[str]:
         pool = writer.pool
-        yield f"{pool.name(self.owner)}.__mro__ == {pool.name(self.owner.__mro__)}"
-        for base in self.owner.__mro__:
+        yield f"{pool.name(self.owner)}.__mro__ is {pool.name(self.order)}"
+        for base in self.order:
             if base is not object:
-                if len(self.names) == 1:
-                    yield f"{self.names[0]!r} not in {pool.name(base)}.__dict__"
-                else:
-                    lacks = f"{pool.name(base)}.__dict__.keys().isdisjoint"
-                    yield f"{lacks}({pool.name(self.names)})"
+                # The view is one of the class's own dict, so that it shows what comes later.
+                yield f"{pool.names_on(base)}.isdisjoint({pool.name(self.names)})"
 
     def __str__(self) -> str:
         return f"{self.owner.__name__} has no {', '.join(self.names)}"
@@ -383,8 +381,10 @@ class Computed(Guard):
     operands: tuple[Any, ...]
 
     def conditions(self, writer: Writer) -> Iterator[str]:
-        writer.add(f"E[{self.slot}] = {expression(writer.pool, self.function, self.operands)}")
-        yield from ()
+        function, kind = getattr(self.function, "checked", (self.function, None))
+        writer.add(f"E[{self.slot}] = {expression(writer.pool, function, self.operands)}")
+        if kind is not None:
+            yield f"type(E[{self.slot}]) is {kind.__name__}"
 
     def __str__(self) -> str:
         return f"{getattr(self.function, '__name__', self.function)} of numbers can be computed"

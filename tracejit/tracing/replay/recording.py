@@ -179,6 +179,10 @@ class Recording:
         self.most_slots = max(self.most_slots, self.slots)
         return self.slots - 1
 
+    def has_read(self, source: Source) -> bool:
+        """Whether something stands there, as a guard reads it."""
+        return source.identity in self._seen
+
     def know(self, value: Any, source: Source) -> None:
         """Notes where an outside object is found, which needs no guard of its own."""
         self.outside[id(value)] = source

@@ -27,4 +27,5 @@ def _checked(function: Callable[..., Any], kind: type) -> Callable[..., Any]:
             raise OtherType(f"{function.__name__} gives a {type(result).__name__}")
         return result
 
+    call.checked = function, kind  # type: ignore[attr-defined]  # for code that checks the type itself
     return call

@@ -329,7 +329,8 @@ def has_key(recording: Recording, container: Any, key: Any) -> bool:
         expand(recording, container)
         return found
     source = recording.outside[id(container)]
-    recording.once(("in", source.identity, type(key), key), g.KeyIn(source, name, found))
+    if not found or not recording.has_read(source.item(name)):
+        recording.once(("in", source.identity, type(key), key), g.KeyIn(source, name, found))
     return found
 
 
