@@ -52,7 +52,9 @@ class Adam(Optimizer):
         for parameter in parameters:
             state = self.state[parameter]
             state["step"] += 1
-            if known is None or state["step"] != known:  # as a rule all have made the same number of steps
+            if (
+                known is None or state["step"] != known
+            ):  # as a rule all have made the same number of steps
                 known = state["step"]
                 numbers = _numbers(known, group)
             self._update(parameter, self.descent(parameter, group), state, group, numbers)
@@ -74,8 +76,8 @@ class Adam(Optimizer):
         mean, square = state["exp_avg"], state["exp_avg_sq"]
         mean.lerp_(gradient, 1 - beta1)
         square.lerp_(gradient * gradient, 1 - beta2)
-        step_size, floor = numbers
-        parameter.addcdiv_(mean, square.sqrt() + floor, value=-step_size)
+        step, floor = numbers
+        parameter.addcdiv_(mean, square.sqrt() + floor, value=step)
 
     def decayed(self, parameter: Tensor, gradient: Tensor, group: Group) -> Tensor:
         """The gradient with the weight decay in it."""
@@ -84,10 +86,10 @@ class Adam(Optimizer):
 
 
 def _numbers(step: int, group: Group) -> tuple[float, float]:
-    """The step size, and what keeps the divisor from 0, with the corrections in them: an element costs one root, one division."""
+    """The step, and what keeps the divisor from 0, with the corrections in them: an element costs one root and one division."""
     beta1, beta2 = group["betas"]
     spread = (1 - beta2**step) ** 0.5
-    return group["lr"] * spread / (1 - beta1**step), group["eps"] * spread
+    return -group["lr"] * spread / (1 - beta1**step), group["eps"] * spread
 
 
 class AdamW(Adam):

@@ -10,7 +10,6 @@ import pytest
 import tracejit as tj
 from tests.tracing.torture.harness import compare, load
 from tracejit.tracing.replay import guards as g
-from tracejit.tracing.replay import guards_more
 
 CAUGHT_BY = {
     ("AllDistinct", None): "list_alias",
@@ -25,6 +24,7 @@ CAUGHT_BY = {
     ("ClassHas", None): "monkeypatched_method",
     ("ClassLacks", None): "getattr_hook_added",
     ("CodeIs", 0): "code_of_the_function_replaced",
+    ("Differ", None): "objects_told_apart_in_new_containers",
     ("Equals", None): "global_changed",
     ("Is", None): "monkeypatched_function",
     ("KeyIn", None): "key_present_only",
@@ -53,8 +53,7 @@ NO_CONDITION = frozenset({"Computed"})
 def kinds() -> dict[str, type[g.Guard]]:
     return {
         name: kind
-        for module in (g, guards_more)
-        for name, kind in vars(module).items()
+        for name, kind in vars(g).items()
         if isinstance(kind, type) and issubclass(kind, g.Guard) and kind is not g.Guard
     }
 

@@ -6,8 +6,8 @@ from collections import deque
 from types import FunctionType, MethodType
 from typing import Any
 
-from tracejit.tensor import Tensor
 from tracejit.symbols import SYMBOLS, View, concrete, rebuilt
+from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.code import Writer

@@ -430,7 +430,7 @@ class TensorIs(Guard):
         yield from self._tape(writer, found)
         storage = writer.read(self.source.attribute("storage"))
         yield f"{storage}.pending is None"
-        writer.add(f"E[{self.slot}] = {storage}.buffer")
+        writer.add(f"E[{self.slot}] = {writer.read(_buffer(self.source))}")
 
     def _tape(self, writer: Writer, found: str) -> Iterator[str]:
         if self.grad == "view":
@@ -503,8 +503,24 @@ class AllDistinct(Guard):
         return f"{names}{', ...' if len(self.sources) > 4 else ''} are different objects"
 
 
-def are_distinct(*values: Any) -> bool:
-    return len({*map(id, values)}) == len(values)
+@dataclass(frozen=True, slots=True, eq=False)
+class Differ(Guard):
+    """Objects that were compared by identity, as keys are, are different ones; `sources` grows while the segment lasts."""
+
+    sources: list[Source]
+
+    def conditions(self, writer: Writer) -> Iterator[str]:
+        if len(self.sources) > 1:
+            found = ", ".join(map(writer.read, self.sources))
+            yield f"len({{*map(id, ({found}))}}) == {len(self.sources)}"
+
+    def __str__(self) -> str:
+        names = ", ".join(map(str, self.sources[:4]))
+        return f"{names}{', ...' if len(self.sources) > 4 else ''} are different objects"
+
+
+def _buffer(source: Source) -> Source:
+    return source.attribute("storage").attribute("buffer")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -519,13 +535,14 @@ class MemoryApart(Guard):
 
     def conditions(self, writer: Writer) -> Iterator[str]:
         # Not from slots, which may hold copies by now.
-        buffers = "".join(
-            f"{writer.read(source.attribute('storage'))}.buffer, "
-            if slot is None
-            else f"E[{slot}], "
+        buffers = [
+            writer.read(_buffer(source)) if slot is None else f"E[{slot}]"
             for source, slot in self.places
-        )
-        yield f"{writer.pool.name(lie_apart)}(({buffers}), {self.written})"
+        ]
+        listed = ", ".join(buffers)
+        yield f"len({{{listed}}}) == {len(buffers)}"
+        own = " and ".join(f"{buffer}._block is not None" for buffer in buffers)
+        yield f"({own}) or {writer.pool.name(lie_apart)}(({listed}), {self.written})"
 
     def __str__(self) -> str:
         names = ", ".join(str(source) for source, _ in self.places[: min(self.written, 4)])
@@ -533,14 +550,7 @@ class MemoryApart(Guard):
 
 
 def lie_apart(buffers: tuple[Buffer, ...], written: int) -> bool:
-    """Whether the first `written` of the buffers share no memory with any other of them."""
-    if len({*buffers}) != len(buffers):
-        return False
-    for buffer in buffers:
-        if buffer._block is None:
-            break
-    else:
-        return True  # each has memory of its own
+    """Whether the first `written` of the buffers share no memory with any other; some are of memory of others."""
     first = {*buffers[:written]}
     extents = sorted((*extent(buffer), buffer in first) for buffer in buffers)
     return not any(

@@ -40,7 +40,6 @@ from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import Arrays, StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.functions import without_hooks
-from tracejit.tracing.replay.guards_more import Differ
 from tracejit.tracing.replay.segments import Compute, Element, End, Segment
 from tracejit.tracing.replay.sources import Source, constant
 from tracejit.tracing.replay.varying import of_type
@@ -107,7 +106,7 @@ class Recording:
         """Objects of user classes, functions and iterators that the call has made."""
         self.compared: dict[int, Source] = {}
         """Outside objects that were compared by identity, by id."""
-        self._differ: tuple[Segment | None, Differ] = None, Differ([])
+        self._differ: tuple[Segment | None, g.Differ] = None, g.Differ([])
         self.changes = 0
         """Writes to objects that the call has made: a loop whose body makes some is not closed."""
         self.missing: dict[type, dict[str, bool]] = {}
@@ -221,7 +220,7 @@ class Recording:
         if segment is self.segment:
             guard.sources.append(source)
         else:
-            guard = Differ([*self.compared.values()])
+            guard = g.Differ([*self.compared.values()])
             self._differ = self.segment, guard
             self.guard(guard)
 
