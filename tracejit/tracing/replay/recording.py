@@ -480,7 +480,10 @@ class Recording:
         if (
             kind in (int, float)
             and not keep
-            and (source.identity in self._symbolic or (kind is float and is_argument))
+            and (
+                source.identity in self._symbolic
+                or (kind is float and (is_argument or _is_rate(source)))
+            )
         ):
             slot = self.slot()
             self.guard(g.NumberIs(source, kind, slot))
@@ -603,6 +606,14 @@ def is_own_module(name: str | None) -> bool:
 def found_on(owner: type, name: str) -> Any:
     """What the class has under the name, without asking descriptors."""
     return inspect.getattr_static(owner, name, g.MISSING)
+
+
+RATES = frozenset({"lr", "learning_rate"})
+"""Under these names stand numbers that schedules change: they are inputs of a replay from the start."""
+
+
+def _is_rate(source: Source) -> bool:
+    return type(source.name) is str and source.name in RATES
 
 
 def is_numpy_number(value: Any) -> bool:

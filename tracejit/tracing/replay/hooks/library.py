@@ -29,7 +29,9 @@ from tracejit.tracing.replay.iterators import ITERATORS
 from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
 from tracejit.tracing.replay.sources import constant
 
-LIKE_USER_CODE = ("tracejit.nn", "tracejit.optim", "tracejit.autograd.functional")
+LIKE_USER_CODE = (
+    "tracejit.nn", "tracejit.optim", "tracejit.autograd.functional", "tracejit.demo",
+)  # fmt: skip
 """Library code over ops that is instrumented as a user's is: it keeps state, or calls the user's functions."""
 LEAVES = (
     "tracejit.ops", "tracejit.methods", "tracejit.tensor", "tracejit.inplace", "tracejit.creation", "tracejit.standard",
