@@ -9,6 +9,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from types import (
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    WrapperDescriptorType,
+)
 from typing import Any, Protocol
 
 
@@ -121,6 +127,11 @@ def rounded(value: Any, number: float) -> Any:
     return symbol(number, value.owner, value.slot, late=value.late)
 
 
+def frozen(value: Any) -> Any:
+    """A symbol of its own in the place of one whose slot may still become another; anything else as it is."""
+    return rounded(value, value.plain) if type(value) in SYMBOLS else value
+
+
 def derived(function: Callable[..., Any], *operands: Any) -> Any:
     """`function(*operands)` with the expression of the result, where one of the operands is a symbol."""
     for operand in operands:
@@ -159,7 +170,18 @@ def _unary(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _looking(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self, *args: function(settled(self), *args)
+    return lambda self, *args, **options: function(settled(self), *args, **options)
+
+
+def _install_rest(kind: type) -> None:
+    """All else that numbers and text have looks at the value."""
+    for name, member in vars(KINDS[kind]).items():
+        if name in vars(kind) or hasattr(object, name):
+            continue
+        if type(member) in (WrapperDescriptorType, MethodDescriptorType):
+            setattr(kind, name, _looking(member))
+        elif type(member) in (GetSetDescriptorType, MemberDescriptorType):
+            setattr(kind, name, property(_looking(member.__get__)))
 
 
 def _install(kind: type) -> None:
@@ -186,14 +208,11 @@ def _install_numbers(kind: type) -> None:
         setattr(kind, f"__r{name}__", _reflected(getattr(operator, name), is_number))
     for name, method in {"neg": "neg", "pos": "pos", "abs": "abs", "bool": "truth"}.items():
         setattr(kind, f"__{name}__", _unary(getattr(operator, method)))
-    looking: dict[str, Any] = {"int": int, "float": float, "round": round}
-    if kind is SymbolicInt:
-        looking["index"] = int
-    for name, function in looking.items():
-        setattr(kind, f"__{name}__", _looking(function))
 
 
 for _kind in KINDS:
     _install(_kind)
 for _kind in NUMBERS:
     _install_numbers(_kind)
+for _kind in KINDS:
+    _install_rest(_kind)

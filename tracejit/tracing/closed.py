@@ -85,17 +85,17 @@ def _is_library(module: str) -> bool:
     return module.split(".")[0] in MODULES
 
 
-_known: WeakKeyDictionary[FunctionType, tuple[CodeType, list[Read] | None]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[CodeType, set[Path] | None] = WeakKeyDictionary()
+"""What code reads, by name only: what stands there may lead back to the function, which would then never die."""
 
 
 def _reads_of(function: FunctionType) -> list[Read] | None:
     """What a function reads from outside; None where its code does more than the list of instructions allows."""
-    code, reads = _known.get(function, (None, None))
-    if code is not function.__code__:
-        paths = _paths(function.__code__)
-        reads = None if paths is None else [*_globals(function, paths), *_cells(function)]
-        _known[function] = function.__code__, reads
-    return reads
+    code = function.__code__
+    if code not in _known:
+        _known[code] = _paths(code)
+    paths = _known[code]
+    return None if paths is None else [*_globals(function, paths), *_cells(function)]
 
 
 def _paths(code: CodeType) -> set[Path] | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Function = Callable[..., Any]
 OnMiss = Literal["record", "error"]
+MOST_DIVERGENCES = 32
 _NO_ARRAYS = frozenset({Tensor, bool, int, float, str, NoneType})
 """Types of arguments in which there is nothing to look for."""
 
@@ -195,6 +196,7 @@ class Compiled:
     def _report(self, found: str | None) -> None:
         if found is not None:
             self.divergences.append(found)
+            del self.divergences[:-MOST_DIVERGENCES]
             warnings.warn(found, RuntimeWarning, stacklevel=4)
 
     def _count(self, kind: str) -> None:

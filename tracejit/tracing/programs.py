@@ -148,6 +148,7 @@ class Programs:
             self._steps = 0
             self._lengths.clear()
             self.compiled.clear()
+            self.cuts.clear()
         return self._root
 
     def ending(self, last: Step, ends: Ends, part: int = 0) -> Program:
@@ -156,6 +157,7 @@ class Programs:
         if program is None:
             program = program_of(graph_of(last, ends), fastmath=self.fastmath)
             last.programs[ends] = program
+            self.grown()
             self.compiled.append(Compilation(part, program))
             self._lengths.add(last.place)
         return program

@@ -38,7 +38,8 @@ def replace_everywhere(
 
 def _replace_in(holder: Any, change: Change) -> None:
     if isinstance(holder, dict):
-        _replace_entries(holder, change)
+        if not _replace_on_classes(holder, change):
+            _replace_entries(holder, change)
     elif isinstance(holder, list | deque):
         for place, part in enumerate([*holder]):
             _set(holder, place, part, change)
@@ -50,6 +51,17 @@ def _replace_in(holder: Any, change: Change) -> None:
         holder.cell_contents = change(holder.cell_contents)
     elif not type(holder).__module__.startswith(("builtins", "tracejit.")):
         _replace_attributes(holder, change)
+
+
+def _replace_on_classes(names: dict[Any, Any], change: Change) -> bool:
+    """Whether it is the dict of a class, whose look-ups are remembered: it is told what is set."""
+    owners = [owner for owner in gc.get_referrers(names) if isinstance(owner, type)]
+    owners = [owner for owner in owners if gc.get_referents(owner.__dict__)[0] is names]
+    for owner in owners:
+        for name, part in list(names.items()):
+            if change(part) is not part:
+                type.__setattr__(owner, name, change(part))
+    return bool(owners)
 
 
 def _replace_entries(names: dict[Any, Any], change: Change) -> None:

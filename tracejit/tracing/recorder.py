@@ -151,6 +151,10 @@ class Recorder(Tracer):
         assert storage.buffer is not None
         return storage.buffer
 
+    def waiting(self) -> list[Storage]:
+        """The storages that are still to be given their memory."""
+        return [storage for held in self._fresh if (storage := held()) is not None]
+
     # Running
 
     def _cut(self, why: str) -> None:
@@ -164,7 +168,7 @@ class Recorder(Tracer):
         with self._lock:
             if not self._steps:
                 return
-            fresh = [storage for held in self._fresh if (storage := held()) is not None]
+            fresh = self.waiting()
             written = self._written
             try:
                 if fresh or written:

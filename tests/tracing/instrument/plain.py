@@ -95,6 +95,9 @@ class Plain:
     def truth(self, value):
         return bool(value)
 
+    def loop_entered(self, number):
+        assert isinstance(number, int)
+
     def loop_head(self, number, names, values):
         assert isinstance(number, int)
         assert len(names.split()) == len(values)

@@ -87,7 +87,7 @@ STATEMENTS = {
     "with context as (x, y): pass": "context, unpack",
     "try: raise KeyError\nexcept KeyError as e: pass": "read_global KeyError, raised, read_global KeyError, exception_class",
     "while a > 0: a -= 1": (
-        "loop_head a b c context items o, compare Gt, truth, in_place Sub, "
+        "loop_entered, loop_head a b c context items o, compare Gt, truth, in_place Sub, "
         "loop_head a b c context items o, compare Gt, truth"
     ),
     "while a: break\nelse: pass": "truth",
@@ -192,7 +192,7 @@ return n, k
 """
     hooks = Widening()
     assert instrumented(function_from(body, "n"), hooks)(0) == (52, 52)
-    heads = [note for note in hooks.notes if note.startswith("loop")]
+    heads = [note for note in hooks.notes if note.startswith("loop ")]
     assert heads == ["loop 1: n"] * 3 + ["loop 2: k n"] * 2
 
 

@@ -111,6 +111,9 @@ class Hooks(Protocol):
     def made_function(self, function: Callable[..., Any]) -> Any:
         """Takes the place of a lambda or of an inner function, before it is decorated. Its code has hooks too."""
 
+    def loop_entered(self, number: int) -> None:
+        """Called before the first test of the `number`th `while` of the function, each time that it comes there."""
+
     def loop_head(self, number: int, names: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """Called before each test of the `number`th `while` of the function; the answer is stored in the local variables.
 

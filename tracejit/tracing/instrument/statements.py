@@ -35,28 +35,30 @@ class Statements(Patterns):
         node.msg = node.msg and self.hook(node.msg, "asserted", self.visit(node.msg))
         return node
 
-    def visit_While(self, node: ast.While) -> ast.stmt:
+    def visit_While(self, node: ast.While) -> ast.stmt | list[ast.stmt]:
         """`while test: ...` becomes `while True: head; if not test: break; ...`, so that the head comes before the test."""
         if node.orelse:
             node.test = self.test(node.test)
             node.body, node.orelse = self.block(node.body), self.block(node.orelse)
             return node
-        head = [self._loop_head(node)]
+        self._loops += 1
+        number = ast.Constant(self._loops)
+        entered = ast.Expr(self.hook(node.test, "loop_entered", number))
+        head = [self._loop_head(node, number)]
         if not isinstance(node.test, ast.Constant):
             at = node.test
             leave = ast.If(ast.UnaryOp(ast.Not(), self.test(node.test)), [ast.Break()], [])
             head.append(ast.copy_location(leave, at))
             node.test = ast.copy_location(ast.Constant(True), at)
         node.body = [*head, *self.block(node.body)]
-        return node
+        return [ast.copy_location(entered, node.test), node]
 
-    def _loop_head(self, node: ast.While) -> ast.stmt:
+    def _loop_head(self, node: ast.While, number: ast.Constant) -> ast.stmt:
         own = self.scopes.innermost.local - self._unbound
         names = sorted(own & self.bound)
-        self._loops += 1
         values = ast.Tuple(list(map(load, names)), ast.Load())
         text = ast.Constant(" ".join(map(self.scopes.mangled, names)))
-        head = self.hook(node.test, "loop_head", ast.Constant(self._loops), text, values)
+        head = self.hook(node.test, "loop_head", number, text, values)
         if not names:
             return ast.copy_location(ast.Expr(head), node.test)
         targets = ast.Tuple(list(map(store, names)), ast.Store())

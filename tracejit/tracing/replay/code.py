@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+import enum
 import math
 import operator
-from types import CodeType, MethodType
+import re
+import weakref
+from collections.abc import Iterable, Iterator
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from tracejit.ops.op import Layout
 from tracejit.symbols import SYMBOLS
+from tracejit.tracing.replay.lasting import is_lasting, note_replaced
 from tracejit.tracing.replay.sources import Source
 
 
 class Pool:
     """The objects that generated code refers to, by names that stay the same for one tree.
 
-    `names` are the global variables of that code: all functions of a tree share them.
+    What is not sure to last is referred to weakly: its name is that of a reference, which is called.
     """
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {}
         self._known: dict[Any, str] = {}
+        self._lasting: dict[str, Any] = {}
+        """What is held because it stands in its module."""
+        self._owners: dict[str, type] = {}
+        """The classes whose names are seen through a view: an id is theirs as long as they are held."""
+        self._count = 0
 
     def name(self, value: Any) -> str:
+        """The name of an object that is held."""
         return self._name(_identity(value), value)
+
+    def lasting(self, value: Any) -> str | None:
+        """The name of an object that is held because it lasts, or is held anyway; None for one that may die."""
+        known = self._known.get(_identity(value))
+        if known is None and is_lasting(value):
+            known = self.name(value)
+            self._lasting[known] = value
+        return known
+
+    def reference(self, value: Any) -> str:
+        """The name of a weak reference. An id that was another's leads to that one's reference, which is dead."""
+        key = "weak", id(value)
+        known = self._known.get(key)
+        if known is not None and self.names[known]() is not value:
+            del self._known[key]
+        return self._name(key, weakref.ref(value))
 
     def listed(self, values: tuple[Any, ...]) -> str:
         """A list of these."""
@@ -31,14 +58,41 @@ class Pool:
 
     def names_on(self, owner: type) -> str:
         """The names in a class's own `__dict__`, in an object that shows those that are there at any time."""
-        return self._name(("names", id(owner)), owner.__dict__.keys())
+        name = self._name(("names", id(owner)), owner.__dict__.keys())
+        self._owners[name] = owner
+        return name
+
+    def entries_on(self, owner: type) -> str:
+        """A class's own `__dict__`, as it is at any time."""
+        name = self._name(("entries", id(owner)), owner.__dict__)
+        self._owners[name] = owner
+        return name
 
     def _name(self, key: Any, value: Any) -> str:
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = f"K{len(self.names)}"
+            found = self._known[key] = f"K{self._count}"
+            self._count += 1
             self.names[found] = value  # held, so that its id stays its own
         return found
+
+    def forget_all_but(self, used: set[str]) -> None:
+        """Lets go of what no code refers to any more."""
+        for table in (self.names, self._lasting, self._owners):
+            for name in table.keys() - used:
+                del table[name]
+        self._known = {key: name for key, name in self._known.items() if name in used}
+
+    def gone(self) -> set[str]:
+        """The names of what is dead, or does not stand in its module any more: code with one of these is of no use."""
+        replaced = {name for name, value in self._lasting.items() if not is_lasting(value)}
+        for name in replaced:
+            note_replaced(self._lasting[name])
+        return replaced | {
+            name
+            for name, value in self.names.items()
+            if type(value) is weakref.ref and value() is None
+        }
 
     def literal(self, value: Any) -> str:
         """Text for a constant, or for the slot of a symbol."""
@@ -88,14 +142,45 @@ class Writer:
             self._variables[source.identity] = found
         return found
 
+    def name(self, value: Any) -> str:
+        """The name of an object that is the user's to let go; where it has died the lines come to nothing."""
+        pool = self.pool
+        lasting = pool.lasting(value)
+        if lasting is not None:
+            return lasting
+        try:
+            reference = pool.reference(value)
+        except TypeError:  # of a kind that cannot be referred to weakly
+            return pool.name(value)
+        found = self._variables.get(("alive", reference))
+        if found is None:
+            found = self._variables["alive", reference] = f"w{len(self._variables)}"
+            self.lines.append(f"{found} = {reference}()")
+            self.lines.append(f"if {found} is None: raise ReferenceError")
+        return found
+
+    def literal(self, value: Any) -> str:
+        """Text for a constant; an object's is that of its name."""
+        kind = type(value)
+        if kind in _NAMED or isinstance(value, type | enum.Enum):
+            return self.name(value)
+        if kind is tuple:
+            return f"({''.join(f'{self.literal(part)}, ' for part in value)})"
+        return self.pool.literal(value)
+
     def add(self, line: str) -> None:
         self.lines.append(line)
 
     def variable(self, expression: str) -> str:
         """A new variable that holds `expression`."""
+        name = self.fresh()
+        self.lines.append(f"{name} = {expression}")
+        return name
+
+    def fresh(self) -> str:
+        """The name of a new variable."""
         name = f"v{len(self._variables)}"
         self._variables[(name,)] = name
-        self.lines.append(f"{name} = {expression}")
         return name
 
     def _expression(self, source: Source) -> str:
@@ -105,13 +190,16 @@ class Writer:
             case "keyword":
                 return f"kwargs[{source.name!r}]"
             case "constant":
-                return self.pool.name(source.name)
+                return self.pool.name(source.name) if source.holds else self.name(source.name)
         assert source.parent is not None
         parent = self.read(source.parent)
         if source.step == "attribute":
             return f"{parent}.{source.name}"
         key = source.name
-        return f"{parent}[{self.read(key) if isinstance(key, Source) else self.pool.literal(key)}]"
+        return f"{parent}[{self.read(key) if isinstance(key, Source) else self.literal(key)}]"
+
+
+_NAMED = frozenset({FunctionType, ModuleType, BuiltinFunctionType})
 
 
 _SYMBOLS = {
@@ -137,6 +225,22 @@ def function_of(
 ) -> tuple[Any, CodeType]:
     """The function of these lines."""
     text = f"def {name}({parameters}):\n " + "\n ".join(lines or ["pass"])
-    exec(compile(text, label, "exec"), pool.names)
-    made = pool.names.pop(name)
+    module = compile(text, label, "exec")
+    names = {each: pool.names[each] for each in _mentioned(module) if each in pool.names}
+    exec(module, names)
+    made = names.pop(name)
     return made, made.__code__
+
+
+def _mentioned(code: CodeType) -> Iterator[str]:
+    """The names in code, and in that inside it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _mentioned(constant)
+
+
+def constants_of(functions: Iterable[FunctionType], lines: Iterable[str] = ()) -> set[str]:
+    """The names of objects that functions, and lines of one that is still to be made, refer to."""
+    names = {name for function in functions for name in function.__globals__}
+    return names.union(*(re.findall(r"\bK\d+\b", line) for line in lines))

@@ -12,24 +12,26 @@ from tracejit.tracing.instrument.names import PREFIX
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.current import current
-from tracejit.tracing.replay.finish import finish, without_symbols
+from tracejit.tracing.replay.finish import finish
 from tracejit.tracing.replay.hooks import HOOKS
 from tracejit.tracing.replay.mends import mend_of_reason
 from tracejit.tracing.replay.misses import Log, Miss, miss_of
 from tracejit.tracing.replay.places import (
     definition_of,
-    line_inside,
     line_of_error,
     names_of_arguments,
 )
+from tracejit.tracing.replay.plain import without_symbols
 from tracejit.tracing.replay.recorder import ReplayRecorder
-from tracejit.tracing.replay.recording import EffectOf, Recording
-from tracejit.tracing.replay.sources import Source, argument, constant, keyword
+from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.replay.sources import argument, constant, keyword
 from tracejit.tracing.replay.touched import Touched
 from tracejit.tracing.replay.tree import Tree, newest_guards
 from tracejit.tracing.session import tracing
 
 MOST_SKIPPED = 1024
+MOST_SYMBOLIC = 4096
+"""Paths of numbers that are inputs, which stay when the recordings that read them go."""
 BARREN = 8
 """So many recordings with no replay between them make the function be left to Python for a while, each time for longer."""
 
@@ -79,8 +81,9 @@ class Replays:
     def record(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays) -> Any:
         """Runs the call by instrumented Python; afterwards the tree knows it, or the reason why not."""
         self._note_miss(args, kwargs)
+        self._make_room()
         known = self.tree.nodes
-        recording = PlacedRecording(self.tree.symbolic, arrays, self.definition)
+        recording = Recording(self.tree.symbolic, arrays, _OUTERMOST, self.definition)
         recorder = ReplayRecorder(self.programs, recording)
         recording.drop = lambda: _drop(recording, recorder)
         before = current.recording, current.recorder
@@ -101,6 +104,15 @@ class Replays:
                 current.recording, current.recorder = before
                 recording.forget()
 
+    def _make_room(self) -> None:
+        """All that grows with the number of different calls begins anew when there is too much of it."""
+        with self.tree.lock:
+            if self.touched is not None and self.touched.is_full:
+                self.tree.forget()
+                self.touched = Touched()
+            if len(self.tree.symbolic) > MOST_SYMBOLIC:
+                self.tree.symbolic.clear()
+
     def _run(
         self, recording: Recording, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays
     ) -> Any:
@@ -114,10 +126,10 @@ class Replays:
             name: recording.read(keyword(name), arrays.enter(value))
             for name, value in kwargs.items()
         }
-        root = recording.read(constant(self.function, self.tree.name), self.function)
+        root = recording.read(constant(self.function, self.tree.name, holds=True), self.function)
         return HOOKS.callee(root)(*given, **named)
 
-    def _finish(self, recording: PlacedRecording, result: Any, known: int) -> None:
+    def _finish(self, recording: Recording, result: Any, known: int) -> None:
         """Adds the call to the tree, which had so many nodes when the call began.
 
         What is done to its result from here on decides nothing.
@@ -127,16 +139,18 @@ class Replays:
             if recording.live:
                 finish(recording, self.tree, result)
             recording.close()
+            if not recording.live:
+                self.tree.forget_constants()
             self._note(recording, is_alone)
         recording.looking += 1
 
-    def _note(self, recording: PlacedRecording, is_alone: bool) -> None:
+    def _note(self, recording: Recording, is_alone: bool) -> None:
         """`is_alone`: no other thread has added a recording meanwhile, which may be the same."""
         if recording.dead is not None:
             self._note_denial(recording.dead)
             return
         if self.touched is not None:
-            self.touched.note(recording, recording.lines)
+            self.touched.note(recording)
         self._failures = 0
         self.barren += is_alone
         self.reason = None
@@ -145,7 +159,7 @@ class Replays:
             last = f": {self.misses.last}" if self.misses else ""
             self.reason = f"{self.definition}: every call needs a recording of its own{last}"
 
-    def _note_error(self, recording: PlacedRecording, error: BaseException) -> None:
+    def _note_error(self, recording: Recording, error: BaseException) -> None:
         if recording.closed:
             return
         where = line_of_error(error, _OUTERMOST, self.definition)
@@ -174,52 +188,6 @@ class Replays:
 _OUTERMOST = Replays.record.__code__
 
 
-class PlacedRecording(Recording):
-    """A recording whose guards and reasons stand at lines of the user's, inside the compiled call.
-
-    What is read before the function's first line, or done after its last, stands where the function is defined.
-    """
-
-    def __init__(self, symbolic: set[tuple[Any, ...]], arrays: Arrays, definition: str) -> None:
-        super().__init__(symbolic, arrays)
-        self.lines: dict[int, str] = {}
-        """Where each effect was made, by the id of the effect."""
-        self._definition = definition
-
-    def deny(self, why: str) -> None:
-        if self.dead is None:
-            self.deny_at(self._line(), why)
-
-    def deny_at(self, where: str, why: str) -> None:
-        if self.dead is None:
-            self.dead = f"{where}: {why}"
-            self.drop()
-
-    def guard(self, guard: g.Guard) -> None:
-        self.segment.guards.append((guard, self._line()))
-
-    def branch(self, slot: int, outcome: Any) -> None:
-        ending = self.segment
-        super().branch(slot, outcome)
-        if ending.end is not None:
-            ending.end.where = self._line()
-
-    def effect(
-        self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None
-    ) -> None:
-        super().effect(kind, source, name, value, target, key)
-        made: EffectOf = self.effects[-1]
-        self.lines[id(made)] = self._line()
-
-    def forget(self) -> None:
-        """Lets go of all that the call has seen: numbers in guards and programs go on referring to their recording."""
-        kept = {name: self.__dict__[name] for name in ("dead", "_definition")}
-        self.__dict__ = {**kept, "closed": True, "drop": _nothing}
-
-    def _line(self) -> str:
-        return line_inside(_OUTERMOST, self._definition)
-
-
 def changed_numbers(
     guards: Iterable[g.Guard], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Iterator[tuple[Any, ...]]:
@@ -232,10 +200,6 @@ def changed_numbers(
                 continue
             if type(now) is type(guard.value) and now != guard.value:
                 yield guard.source.identity
-
-
-def _nothing() -> None:
-    pass
 
 
 def _drop(recording: Recording, recorder: ReplayRecorder) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from types import FunctionType
 from typing import Any
 
 from tracejit.tensor import Tensor
@@ -24,7 +23,7 @@ def mend_of_guard(guard: Any, now: Any, *, is_input: bool) -> str:
         case g.ArrayIs():
             return _mend_of_array(guard, now)
         case g.Is():
-            return _mend_of_object(guard.value)
+            return _mend_of_object(guard.kind)
         case g.LengthIs():
             return _mend_of_length(guard.length, now)
         case g.SameObject():
@@ -97,8 +96,8 @@ def _mend_of_array(guard: g.ArrayIs, now: Any) -> str:
     return f"other strides, or memory that is not aligned or cannot be written: {EACH}; give it a .copy()"
 
 
-def _mend_of_object(before: Any) -> str:
-    if type(before) is FunctionType:
+def _mend_of_object(kind: str) -> str:
+    if kind == "function":
         return (
             "another function object; define it once, outside of what calls the compiled function"
         )

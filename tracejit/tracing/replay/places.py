@@ -16,7 +16,7 @@ _STANDARD = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstd
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)  # each cell of a notebook is a file of its own
 def _kind_of(file: str) -> str:
     """Whose file it is: "own", "library" (the standard library's and installed packages') or "user"."""
     if file.startswith((*OWN_CODE, "<replay of ")):

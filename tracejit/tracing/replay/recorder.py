@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.autograd.tape import base_of, edge_of, is_grad_enabled
 from tracejit.eager import check_indices
 from tracejit.ir.aval import Aval
 from tracejit.ops.op import Layout, Op
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
+from tracejit.symbols import frozen
 from tracejit.tensor import Tensor
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.recorder import Recorder
@@ -54,6 +56,7 @@ class ReplayRecorder(Recorder):
             return
         memory = self.recording.memory_of(tensor)
         if memory is not None:
+            before, after = tuple(map(frozen, before)), tuple(map(frozen, after))
             self.recording.segment.instructions.append(
                 Check(function, before, memory, tensor.aval, tensor.layout, after)
             )
@@ -69,14 +72,24 @@ class ReplayRecorder(Recorder):
         template = Buffer.allocate(storage.buffer.nbytes)
         bytes_of(template)[...] = bytes_of(storage.buffer)
         slot = recording.memory[storage] = recording.slot()
-        recording.segment.instructions.append(Fresh(slot, template, shared=False))
+        recording.segment.instructions.append(Fresh(slot, template))
 
     def assign(self, target: Tensor, value: Tensor) -> None:
         storage = target.storage
         if self.recording.live and storage in self.recording.outside_storages:
             self.recording.changed_memory.add(storage)
             self.recording.refuse_overlap(storage, self.recording.outside_storages)
+            if self._is_noted(target, value):
+                self.recording.deny(
+                    "a tensor that the call did not make is written where gradients flow"
+                )
         super().assign(target, value)
+
+    def _is_noted(self, target: Tensor, value: Tensor) -> bool:
+        """Whether the tape gives the tensor another place, which is state that no effect can say."""
+        if not is_grad_enabled() or not target.aval.dtype.is_float:
+            return False
+        return edge_of(base_of(target)) is not None or edge_of(value) is not None
 
     def expose(self, storage: Storage) -> None:
         self.recording.deny("memory is handed out to code that is not recorded")
@@ -94,7 +107,7 @@ class ReplayRecorder(Recorder):
             self._is_running = False
 
     def _run_and_note(self, fresh: list[Storage], written: dict[Storage, int]) -> None:
-        reads, scalars = self._reads, tuple(self._scalars)
+        reads, scalars = self._reads, tuple(map(frozen, self._scalars))
         super()._run(fresh, written)
         recording = self.recording
         if not recording.live:

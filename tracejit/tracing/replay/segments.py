@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracejit.ir.aval import Aval
-from tracejit.ir.graph import Graph
+from tracejit.ir.graph import Graph, ScalarInput
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
@@ -43,8 +43,11 @@ class Run:
         return f"{''.join(f'E[{slot}], ' for slot in self.outputs)} = {call}".replace(",  =", ", =")
 
     @property
-    def may_raise(self) -> bool:
-        return False
+    def changes(self) -> set[int]:
+        """Slots of all memory that it writes, the call's own as well."""
+        nodes = [node for node in self.graph.inputs if not isinstance(node, ScalarInput)]
+        slots = {node: slot for node, (slot, _) in zip(nodes, self.inputs)}
+        return {slots[effect.target] for effect in self.graph.effects}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +60,6 @@ class Compute:
 
     def line(self, pool: Pool) -> str:
         return f"E[{self.slot}] = {expression(pool, self.function, self.operands)}"
-
-    @property
-    def may_raise(self) -> bool:
-        return True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,10 +77,6 @@ class Element:
             f"E[{self.slot}] = {pool.name(element)}(E[{self.memory}], "
             f"{pool.name(self.aval.dtype.numpy)}, {offset})"
         )
-
-    @property
-    def may_raise(self) -> bool:
-        return False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,10 +98,6 @@ class Check:
         )
         return f"{pool.name(self.function)}({operands})"
 
-    @property
-    def may_raise(self) -> bool:
-        return True
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fresh:
@@ -114,18 +105,9 @@ class Fresh:
 
     slot: int
     template: Buffer
-    shared: bool
-    """Nobody writes to it, and nobody outside sees it: the template itself serves."""
 
     def line(self, pool: Pool) -> str:
-        template = pool.name(self.template)
-        return f"E[{self.slot}] = " + (
-            template if self.shared else f"{pool.name(private)}({template})"
-        )
-
-    @property
-    def may_raise(self) -> bool:
-        return False
+        return f"E[{self.slot}] = {pool.name(private)}({pool.name(self.template)})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,12 +122,10 @@ class Move:
         right = "".join(f"E[{slot}], " for slot in self.sources)
         return f"{left}= {right}" if self.targets else "pass"
 
-    @property
-    def may_raise(self) -> bool:
-        return False
-
 
 Instruction = Run | Compute | Element | Check | Fresh | Move
+RISKY = Compute | Check
+"""What may raise."""
 
 
 def element(buffer: Buffer, dtype: Any, offset: int) -> bool | int | float:
@@ -182,3 +162,9 @@ class Segment:
             if isinstance(instruction, Run):
                 for slot in instruction.written:
                     yield place, slot
+
+
+def last_risk(segment: Segment) -> int:
+    """The place of the last instruction that may raise; -1 if there is none."""
+    risky = [at for at, each in enumerate(segment.instructions) if isinstance(each, RISKY)]
+    return risky[-1] if risky else -1

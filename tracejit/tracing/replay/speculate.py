@@ -90,16 +90,25 @@ def speculate(path: list[Place], pool: Pool, name: str, *, fastmath: bool) -> Sp
 
 
 def _can_wait(instructions: Iterable[Instruction]) -> bool:
-    """Whether no program, and no check, needs a number or memory that is known only after another program has run."""
+    """Whether no program, and no check, needs a number or memory that is known only after another program has run.
+
+    Numbers are read after all programs: not from memory that a program has written since.
+    """
     late: set[Slot] = set()
     made: set[Slot] = set()
+    looked_at: set[Slot] = set()
     for each in instructions:
         match each:
             case Run():
                 if any(type(x) in SYMBOLS and x.slot in late for x in each.scalars):
                     return False
-                made.update(each.outputs, each.written)
-            case Element() | Compute():
+                if not looked_at.isdisjoint(each.changes):
+                    return False
+                made.update(each.outputs, each.changes)
+            case Element():
+                late.add(each.slot)
+                looked_at.add(each.memory)
+            case Compute():
                 late.add(each.slot)
             case Check():
                 if each.memory in made or any(
@@ -152,11 +161,16 @@ class _Joined:
         self._written: dict[Slot, None] = {}
 
     def add(self, run: Run) -> bool:
-        """Whether the program could be added: what it reads of others must be whole values, their axes in any order."""
+        """Whether the program could be added.
+
+        What it reads of others must be whole values, their axes in any order, and what it writes memory without gaps, from
+        its beginning on: the new value takes its place byte by byte.
+        """
         graph: Graph = run.graph
         new: dict[Node, Node] = {}
         reads, scalars = iter(run.inputs), iter(run.scalars)
         slot_of: dict[Node, Slot] = {}
+        targets = {effect.target for effect in graph.effects}
         for node in graph.inputs:
             if isinstance(node, ScalarInput):
                 scalar = ScalarInput(node.aval, node.loc)
@@ -165,6 +179,8 @@ class _Joined:
                 self._scalars.append(next(scalars))
                 continue
             slot, offset = next(reads)
+            if node in targets and (offset or node.strides is not None):
+                return False
             slot_of[node] = slot
             value = self._values.get(slot)
             seen = self._input(node, slot, offset) if value is None else _seen(value, node, offset)

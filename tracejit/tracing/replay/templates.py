@@ -20,7 +20,9 @@ from tracejit.tensor import Tensor, make
 from tracejit.tracing.arrays import StandIn, is_number
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.functions import own_names, plain_code
-from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
+from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
+from tracejit.tracing.replay.order import SETS, comes_back
+from tracejit.tracing.replay.recording import Recording
 
 RULES = (tape._Apply, tape._Replace)
 
@@ -48,7 +50,7 @@ class Template:
                 raise Irreproducible("a number of an earlier recording is returned or stored")
             return f"E[{value.slot}]"
         if kind in ATOMS or is_numpy_number(value) or self._recording.is_fixed_object(value):
-            return self._pool.literal(value)
+            return self._writer.literal(value)
         found = self._known.get(id(value))
         if found is None:
             self._held.append(value)
@@ -62,6 +64,8 @@ class Template:
             return self._array(value)
         if isinstance(value, Tensor):
             return self._tensor(value)
+        if kind in SETS and not comes_back(value):
+            raise Irreproducible(f"a {kind.__name__} in an order that depends on how it was made")
         if kind in (list, dict, set, deque):
             return self._container(value, kind)
         if kind in (tuple, frozenset):
@@ -70,7 +74,7 @@ class Template:
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             parts = "".join(f"{self.build(part)}, " for part in value)
             return self._new(
-                f"{self._pool.name(tuple.__new__)}({self._pool.name(kind)}, ({parts}))"
+                f"{self._pool.name(tuple.__new__)}({self._writer.name(kind)}, ({parts}))"
             )
         if kind is MethodType:
             parts = f"{self.build(value.__func__)}, {self.build(value.__self__)}"
@@ -109,7 +113,7 @@ class Template:
     def _object(self, value: Any, kind: type) -> str:
         if not _is_ordinary(kind):
             raise Irreproducible(f"the call returns or stores a {kind.__name__} that it has made")
-        made = self._known[id(value)] = self._call(object.__new__, self._pool.name(kind))
+        made = self._known[id(value)] = self._call(object.__new__, self._writer.name(kind))
         write = self._pool.name(object.__setattr__)
         for name in slots(kind):
             if hasattr(value, name):
@@ -134,10 +138,9 @@ class Template:
             if id(cell) not in self._recording.cells and id(cell) not in self._known
         ]
         closure = "".join(f"{self._cell(cell)}, " for cell in cells)
-        name = self._pool.name
         defaults = self.build(function.__defaults__)
         made = self._call(
-            FunctionType, name(code), name(function.__globals__), "None", defaults,
+            FunctionType, self._pool.name(code), self._globals(function.__globals__), "None", defaults,
             f"({closure})" if cells else "None",
         )  # fmt: skip
         self._known[id(function)] = made
@@ -153,10 +156,13 @@ class Template:
             self._writer.add(f"{made}.__dict__[{own!r}] = {self.build(value)}")
         return made
 
+    def _globals(self, names: dict[str, Any]) -> str:
+        return self._writer.read(self._recording.globals(names))
+
     def _cell(self, cell: CellType) -> str:
         """A variable that functions share: one of the call's own, or one that was there before."""
         if id(cell) in self._recording.cells:
-            return self._pool.name(cell)
+            return self._writer.read(self._recording.cell(cell, "?"))
         found = self._known.get(id(cell))
         if found is None:
             self._held.append(cell)
@@ -211,7 +217,7 @@ class Template:
             self._writer.add(f"{made}.__class__ = {self._pool.name(type(tensor))}")
         self._known[id(tensor)] = made
         if tensor.autograd is not None:
-            self._writer.add(f"{made}.autograd = {self._handle(tensor.autograd)}")
+            self._writer.add(f"{made}.autograd = {self._handle(tensor.autograd, tensor.storage)}")
         return made
 
     def _array(self, stand_in: StandIn) -> str:
@@ -229,7 +235,8 @@ class Template:
 
     # The tape
 
-    def _handle(self, handle: Handle) -> str:
+    def _handle(self, handle: Handle, storage: Storage | None = None) -> str:
+        """`storage`: of the tensor, which may have another version where it was there before the call."""
         found = self._known.get(id(handle))
         if found is not None:
             return found
@@ -240,7 +247,10 @@ class Template:
             raise Irreproducible("a tensor with hooks is returned or stored")
         self._held.append(handle)
         node = "None" if handle.node is None else self._node(handle.node)
-        made = self._call(Handle, node, str(handle.version), repr(handle.requires_grad))
+        version = str(handle.version)
+        if storage is not None and storage in self._recording.tensor_sources:
+            version = f"{self._storage(storage)}.version - {storage.version - handle.version}"
+        made = self._call(Handle, node, version, repr(handle.requires_grad))
         self._known[id(handle)] = made
         if handle.grad is not None:
             self._writer.add(f"{made}.grad = {self.build(handle.grad)}")

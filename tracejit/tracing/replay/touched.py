@@ -17,11 +17,13 @@ from tracejit.autograd.node import Handle
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor
-from tracejit.tracing.replay.recording import EffectOf, Recording
+from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import Source
+from tracejit.tracing.replay.writes import EffectOf
 
 Undo = Callable[[], None]
 _NOTHING = object()
+MOST_PLACES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,14 @@ class Touched:
         self._places: dict[Any, Place] = {}
         self.prints = False
 
-    def note(self, recording: Recording, lines: dict[int, str]) -> None:
+    @property
+    def is_full(self) -> bool:
+        return len(self._places) > MOST_PLACES
+
+    def note(self, recording: Recording) -> None:
         """Adds what a recorded call has written."""
         for effect in recording.effects:
-            self._note_effect(effect, lines.get(id(effect), ""))
+            self._note_effect(effect)
         for key in recording.taken:
             self._add("content", recording.outside[key], None, "")
         written = {slot for segment in recording.segments for _, slot in segment.writes()}
@@ -68,16 +74,16 @@ class Touched:
             elif slot in written or storage.version != recording.versions[storage]:
                 self._add("memory", source.attribute("storage"), None, str(storage.written))
 
-    def _note_effect(self, effect: EffectOf, where: str) -> None:
+    def _note_effect(self, effect: EffectOf) -> None:
         match effect.kind:
             case "print":
                 self.prints = True
             case "attribute" | "class attribute" | "gradient" | "cell":
-                self._add(effect.kind, effect.source, effect.name, where)
+                self._add(effect.kind, effect.source, effect.name, effect.where)
             case "item" if type(effect.target) is dict and not isinstance(effect.name, Source):
-                self._add("entry", effect.source, effect.name, where)
+                self._add("entry", effect.source, effect.name, effect.where)
             case _:
-                self._add("content", effect.source, None, where)
+                self._add("content", effect.source, None, effect.where)
 
     def _add(self, kind: str, source: Source, name: Any, where: str) -> None:
         self._places[kind, source.identity, type(name), name] = Place(kind, source, name, where)
@@ -180,11 +186,11 @@ def _keep_cell(cell: Any) -> Undo:
 
 def _keep_memory(storage: Storage) -> Undo:
     buffer, version, written = storage.realize(), storage.version, storage.written
-    before = bytes_of(buffer).copy()
+    before = content_of(buffer).copy()
 
     def undo() -> None:
         storage.buffer, storage.version, storage.written = buffer, version, written
-        bytes_of(buffer)[...] = before
+        content_of(buffer)[...] = before
 
     return undo
 
@@ -200,7 +206,10 @@ def _nothing() -> None:
     pass
 
 
-def bytes_of(buffer: Buffer) -> Any:
+def content_of(buffer: Buffer) -> np.ndarray:
+    """All that the buffer holds: of memory of others the elements of their array, wherever they lie."""
+    if buffer._array is not None:
+        return buffer._array
     return buffer.array(np.dtype(np.uint8), (buffer.nbytes,))
 
 

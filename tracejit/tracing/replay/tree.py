@@ -11,10 +11,10 @@ from tracejit._dump import open_dump
 from tracejit._errors import CompileError, at_user_line
 from tracejit.symbols import concrete
 from tracejit.tracing.replay import MISS
-from tracejit.tracing.replay.code import Pool, Writer, function_of
+from tracejit.tracing.replay.code import Pool, Writer, constants_of, function_of
 from tracejit.tracing.replay.guards import Guard
 from tracejit.tracing.replay.memory import private
-from tracejit.tracing.replay.segments import Instruction, Segment
+from tracejit.tracing.replay.segments import Instruction, Segment, last_risk
 from tracejit.tracing.replay.speculate import AFTER, Speculation, speculate
 
 MOST_ROOTS = 24
@@ -47,7 +47,7 @@ class Node:
 
     def __init__(self, text: tuple[Any, ...], guards: list[tuple[Guard, str]]) -> None:
         self.text = text
-        self.guards = [guard for guard, _ in guards]
+        self.guards = [guard.kept() for guard, _ in guards]
         self.wheres = [where for _, where in guards]
         self.lines: list[int] = []
         self.children: dict[Any, list[Node]] = {}
@@ -62,6 +62,14 @@ class Node:
         self.streak = 0
         self.withheld: list[str] | None = None
         """At a leaf: the lines of a commit where all writes to outside memory have gone to new memory."""
+
+    def constants(self) -> set[str]:
+        """The names of the objects that the node refers to."""
+        functions = [getattr(self, name) for name in _FUNCTIONS if hasattr(self, name)]
+        return constants_of(functions, self.withheld or ())
+
+
+_FUNCTIONS = ("enter", "run", "commit")
 
 
 class Tree:
@@ -103,15 +111,15 @@ class Tree:
         ahead = root.speculation
         if ahead is not None and ahead.pays and ahead.attempt(slots, args, kwargs):
             return ahead.commit(slots, args, kwargs)
-        path = []
+        path: dict[Node, None] = {}  # of a loop, however often it goes round, each node once
         try:
             while node is not None:
-                path.append(node)
+                path[node] = None
                 node.run(slots)
                 if node.end is None:
                     slots[-1] = True
                     result = node.commit(slots, args, kwargs)
-                    self._has_gone(path)
+                    self._has_gone([*path])
                     return result
                 node = _next(node, slots, args, kwargs)
         except Exception as error:
@@ -127,13 +135,32 @@ class Tree:
 
     def make_room(self) -> None:
         """Lets the variants go that have not been used for longest: the lock is held."""
-        if len(self.pool.names) > MOST_CONSTANTS:
-            self.evicted += len(self.roots)
-            self.roots, self.nodes, self.pool = [], 0, Pool()
+        gone = self.pool.gone()
+        if gone:
+            self._keep([root for root in self.roots if gone.isdisjoint(root.constants())])
+            for root in self.roots:
+                _prune(root, gone)
+            self._keep(self.roots)
         while self.roots and (len(self.roots) >= MOST_ROOTS or self.nodes >= MOST_NODES):
-            *self.roots, gone = self.roots
-            self.nodes -= len(below(gone))
-            self.evicted += 1
+            self._keep(self.roots[:-1])
+        self.forget_constants()
+        if len(self.pool.names) > MOST_CONSTANTS:
+            self.forget()
+
+    def forget(self) -> None:
+        """Begins anew: the lock is held."""
+        self._keep([])
+        self.pool = Pool()
+
+    def _keep(self, roots: list[Node]) -> None:
+        self.evicted += len(self.roots) - len(roots)
+        self.roots = roots
+        self.nodes = len({node for root in roots for node in below(root)})
+
+    def forget_constants(self) -> None:
+        """Lets go of what only variants that are gone, and calls that could not be recorded, refer to: the lock is held."""
+        nodes = [node for root in self.roots for node in below(root)]
+        self.pool.forget_all_but({name for node in nodes for name in node.constants()})
 
     def _has_gone(self, path: list[Node]) -> None:
         """A call has gone this way; a way that so many have gone, one after the other, becomes one program."""
@@ -228,16 +255,16 @@ class Tree:
     def _run_lines(self, segment: Segment, *, is_last: bool) -> list[str]:
         """Writes to outside memory before the last thing that can fail or decide go to copies."""
         lines = []
-        last_risk = len(segment.instructions) if not is_last else _last_risk(segment)
+        risk = last_risk(segment) if is_last else len(segment.instructions)
         copied: set[int] = set()
         writes = dict[int, list[int]]()
         for place, slot in segment.writes():
             writes.setdefault(place, []).append(slot)
         for place, instruction in enumerate(segment.instructions):
-            if place >= last_risk and place in writes and "E[-1] = True" not in lines:
+            if place >= risk and place in writes and "E[-1] = True" not in lines:
                 lines.append("E[-1] = True")  # from here on there is no way back
             for slot in writes.get(place, ()):
-                if place < last_risk and slot not in copied:
+                if place < risk and slot not in copied:
                     copied.add(slot)
                     lines.append(f"E[{slot}] = {self.pool.name(private)}(E[{slot}])")
             lines.append(instruction.line(self.pool))
@@ -284,12 +311,6 @@ def _dump(enter: list[str], run: list[str], body: list[str] | None) -> None:
             dump.write(stage, "\n".join(lines), "py")
 
 
-def _last_risk(segment: Segment) -> int:
-    """The place of the last instruction that may raise."""
-    risky = [at for at, each in enumerate(segment.instructions) if each.may_raise]
-    return risky[-1] if risky else -1
-
-
 def _next(
     node: Node, slots: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Node | None:
@@ -326,6 +347,18 @@ def below(root: Node) -> list[Node]:
             found[node] = None
             stack += reversed([child for ways in node.children.values() for child in ways])
     return list(found)
+
+
+def _prune(root: Node, gone: set[str]) -> None:
+    """Takes away the ways that refer to any of these constants."""
+    for node in below(root):
+        left = {
+            key: [child for child in ways if gone.isdisjoint(child.constants())]
+            for key, ways in node.children.items()
+        }
+        if left != node.children:
+            node.children = left
+            root.speculation, root.leaf, root.streak = None, None, 0
 
 
 def newest_guards(root: Node) -> list[Guard]:

@@ -17,27 +17,29 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.ir.aval import Aval
 from tracejit.ops.op import Op
 from tracejit.random import Generator
-from tracejit.symbols import KINDS, SYMBOLS, View, concrete, settled
+from tracejit.symbols import SYMBOLS, concrete, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.instrument import NotInstrumentable, instrumented, is_instrumented
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import (
-    attributes,
     containers,
     known,
     library,
+    making,
     natives,
     operator_module,
     ordering,
     printing,
     records,
+    stores,
 )
 from tracejit.tracing.replay.iterators import ITERATORS, VIEWS
-from tracejit.tracing.replay.recording import ATOMS, NUMPY_FUNCTION, Recording, found_on
+from tracejit.tracing.replay.kinds import ATOMS, found_on
+from tracejit.tracing.replay.lasting import NUMPY_FUNCTION
+from tracejit.tracing.replay.recording import Recording
 
 Call = Callable[[Any], Any]
 NATIVE = (BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, MethodDescriptorType)
@@ -55,7 +57,7 @@ def callee(hooks: Any, recording: Recording, function: Any) -> Any:
     if kind.__name__ == "Compiled" and library.is_library(kind):
         return hooks.callee(function.function)
     if isinstance(function, type):
-        return _construct(hooks, recording, function)
+        return making.construct(hooks, recording, function)
     if kind is functools.partial:
         return _partial(hooks, recording, function)
     if isinstance(function, np.ufunc) or kind is NUMPY_FUNCTION:
@@ -68,14 +70,7 @@ def callee(hooks: Any, recording: Recording, function: Any) -> Any:
     if type(method) is FunctionType:
         recording.class_has(kind, "__call__")
         return MethodType(hooks.callee(method), function)
-    return _unknown(recording, function)
-
-
-def _unknown(recording: Recording, function: Any) -> Any:
-    module = getattr(function, "__module__", None) or ""
-    name = getattr(function, "__qualname__", type(function).__name__)
-    recording.deny(f"call of {f'{module}.' if module else ''}{name}, which is not known to be pure")
-    return function
+    return natives.unknown(recording, function)
 
 
 def _of_python(hooks: Any, recording: Recording, function: FunctionType) -> Any:
@@ -89,7 +84,7 @@ def _of_python(hooks: Any, recording: Recording, function: FunctionType) -> Any:
     if library.is_library(function) and not library.in_modules(function, library.LIKE_USER_CODE):
         if library.in_modules(function, library.LEAVES) and function not in library.NO_LEAVES:
             return library.leaf(recording, function)
-        return _unknown(recording, function)
+        return natives.unknown(recording, function)
     if library.is_numpy(function):
         return library.numpy_leaf(recording, function)
     recording.function(function)
@@ -144,12 +139,12 @@ def _native(hooks: Any, recording: Recording, function: Any) -> Any:
         return natives.call_native(recording, function, hooks.callee)
     owner = getattr(function, "__self__", None)
     if name == "__setattr__" and type(function) is MethodWrapperType:
-        return lambda name, value: attributes.write_plainly(
-            recording, value, owner, name, hooks.callee
-        )
-    if name == "__init__" and (type(function) is MethodWrapperType or function is object.__init__):
-        return function if _is_plain_init(function) else _unknown(recording, function)
+        return lambda name, value: stores.write_plainly(recording, value, owner, name, hooks.callee)
+    if name == "__init__" and (function is object.__init__ or isinstance(owner, BaseException)):
+        return function
     if owner is not None and not isinstance(owner, ModuleType | type):
+        if recording.is_outside(function):
+            recording.deny(f"{name} is kept as a function, apart from the object that it is of")
         return _method_of_builtin(hooks, recording, function, owner, name)
     if library.is_numpy(function):
         return library.numpy_leaf(recording, function)
@@ -158,7 +153,7 @@ def _native(hooks: Any, recording: Recording, function: Any) -> Any:
         and function.__objclass__ in containers.CONTAINERS
     ):
         return functools.partial(_through_class, hooks, recording, function)
-    return _unknown(recording, function)
+    return natives.unknown(recording, function)
 
 
 def _through_class(
@@ -167,14 +162,7 @@ def _through_class(
     """`list.append(owner, ...)`"""
     if type(owner) is method.__objclass__:
         return hooks.callee(getattr(owner, method.__name__))(*args, **kwargs)
-    return _unknown(recording, method)(owner, *args, **kwargs)
-
-
-def _is_plain_init(function: Any) -> bool:
-    return function is object.__init__ or type(function.__self__).__init__ in (
-        object.__init__,
-        getattr(type(function.__self__), "__init__", None),
-    )
+    return natives.unknown(recording, method)(owner, *args, **kwargs)
 
 
 def _is_hashable(function: Any) -> bool:
@@ -189,6 +177,10 @@ def _method_of_builtin(hooks: Any, recording: Recording, method: Any, owner: Any
     kind = type(owner)
     if isinstance(owner, Tensor) or kind is StandIn:
         return library.method_leaf(recording, method)
+    if name[:2] == "__" and containers.is_container(owner):
+        if name in _BY_SYNTAX:
+            return functools.partial(_BY_SYNTAX[name], hooks, owner)
+        return natives.unknown(recording, method)
     if kind in containers.CONTAINERS or kind in ATOMS or kind in SYMBOLS:
         return natives.call_method(recording, method, owner, name, hooks.callee)
     if kind in ITERATORS and kind not in VIEWS and not recording.is_outside(owner):
@@ -199,7 +191,18 @@ def _method_of_builtin(hooks: Any, recording: Recording, method: Any, owner: Any
         return natives.call_method(recording, method, owner, name, hooks.callee)
     if isinstance(owner, BaseException):
         return method
-    return _unknown(recording, method)
+    return natives.unknown(recording, method)
+
+
+_BY_SYNTAX: dict[str, Callable[..., Any]] = {
+    "__getitem__": lambda hooks, owner, key: hooks.read_item(owner, key),
+    "__setitem__": lambda hooks, owner, key, value: hooks.write_item(value, owner, key),
+    "__delitem__": lambda hooks, owner, key: hooks.delete_item(owner, key),
+    "__contains__": lambda hooks, owner, item: hooks.compare("In", item, owner),
+    "__len__": lambda hooks, owner: hooks.callee(len)(owner),
+    "__iter__": lambda hooks, owner: iter(hooks.iterate(owner)),
+}
+"""Special methods of containers, as what calls them otherwise."""
 
 
 def _getattr(hooks: Any, recording: Recording, target: Any, name: str, *default: Any) -> Any:
@@ -225,7 +228,7 @@ def _delattr(hooks: Any, recording: Recording, target: Any, name: str) -> None:
 
 def _plain_setattr(hooks: Any, recording: Recording, target: Any, name: str, value: Any) -> None:
     if recording.live:
-        attributes.write_plainly(recording, value, target, name, hooks.callee)
+        stores.write_plainly(recording, value, target, name, hooks.callee)
     else:
         object.__setattr__(target, name, concrete(value))
 
@@ -268,122 +271,4 @@ _SPECIAL: dict[Any, Any] = {
     min: ordering.extreme(min),
     max: ordering.extreme(max),
     tuple.__new__: records.new_tuple,
-}
-
-
-# Objects
-
-
-def _construct(hooks: Any, recording: Recording, owner: type) -> Any:
-    if owner in _CONVERSIONS:
-        return functools.partial(_CONVERSIONS[owner], hooks, recording)
-    if natives.is_pure(owner):
-        return natives.call_native(recording, owner, hooks.callee)
-    if issubclass(owner, BaseException):
-        has_own = FunctionType in (type(owner.__init__), type(owner.__new__))
-        if has_own and not library.is_library(owner):
-            recording.deny(f"exception class {owner.__name__} has Python code of its own")
-        return lambda *args, **kwargs: owner(*map(settled, args), **kwargs)
-    if owner in operator_module.GETTERS:
-        return lambda *args: recording.make(owner(*map(settled, args)))
-    if owner is object:
-        return lambda: recording.make(object())
-    if owner in library.CONTEXTS:
-        return lambda: recording.make(owner())
-    if owner is Generator or owner is Tensor:
-        return _made_by_library(recording, owner)
-    if issubclass(owner, np.generic) or owner is np.dtype:
-        return natives.call_native(recording, owner, hooks.callee)
-    if owner in (functools.partial, super, staticmethod, classmethod, property):
-        return owner
-    if owner is Aval or (
-        type(owner) not in attributes.METACLASSES and not library.is_library(owner)
-    ):
-        return _unknown(recording, owner)
-    return _of_class(hooks, recording, owner)
-
-
-def _made_by_library(recording: Recording, owner: type) -> Any:
-    make = library.leaf(recording, owner)
-    return lambda *args, **kwargs: recording.make(make(*args, **kwargs))
-
-
-def _of_class(hooks: Any, recording: Recording, owner: type) -> Any:
-    """An object of a user's class: made natively, its `__init__` run as instrumented code."""
-    recording.class_has(owner, "__init__")
-    recording.class_has(owner, "__new__")
-    new = found_on(owner, "__new__")
-    new_function = new.__func__ if isinstance(new, staticmethod) else new
-    start = found_on(owner, "__init__")
-    if issubclass(owner, tuple):
-        return records.named_tuple(recording, owner, new_function) or _unknown(recording, owner)
-    if hasattr(owner, "__del__"):
-        recording.deny(f"class {owner.__name__} has a finalizer")
-    if new_function is object.__new__ and start is vars(object)["__init__"]:
-        return lambda: recording.make(owner())
-    is_own_new = type(new_function) is FunctionType and library.is_library(new_function)
-    if type(start) is not FunctionType or not (new_function is object.__new__ or is_own_new):
-        return _unknown(recording, owner)
-    if start.__code__.co_filename == "<string>":
-        return records.dataclass(hooks, recording, owner, start) or _unknown(recording, owner)
-
-    def make(*args: Any, **kwargs: Any) -> Any:
-        made = owner.__new__(owner)
-        if recording.live:
-            recording.make(made)
-        hooks.callee(start)(made, *args, **kwargs)
-        return made
-
-    return make
-
-
-def _to_number(kind: type) -> Callable[..., Any]:
-    method = f"__{kind.__name__}__"
-
-    def convert(hooks: Any, recording: Recording, *args: Any) -> Any:
-        (value,) = args if len(args) == 1 else (None,)
-        if isinstance(value, Tensor) or type(value) is StandIn:
-            return library.number_of(recording, value, method)
-        if type(value) in SYMBOLS and recording.live:
-            return value if KINDS[type(value)] is kind else recording.derive(kind, (value,))
-        if value is not None and type(found_on(type(value), method)) is FunctionType:
-            recording.class_has(type(value), method)
-            return hooks.callee(MethodType(found_on(type(value), method), value))()
-        return natives.call_native(recording, kind, hooks.callee)(*args)
-
-    return convert
-
-
-def _bool(hooks: Any, recording: Recording, value: Any = False) -> bool:
-    return bool(hooks.truth(value))
-
-
-def _type(hooks: Any, recording: Recording, *args: Any) -> Any:
-    if len(args) != 1:
-        recording.deny("type() makes a class")
-        return type(*args)
-    (value,) = args
-    if type(value) is StandIn:
-        return value.__class__
-    if type(value) is View:
-        return type(concrete(value))
-    return KINDS.get(type(value), type(value))
-
-
-def _str(hooks: Any, recording: Recording, *args: Any) -> str:
-    is_users = len(args) == 1 and type(args[0]) not in SYMBOLS and not isinstance(args[0], Tensor)
-    if is_users and type(found_on(type(args[0]), "__str__")) is FunctionType:
-        owner = type(args[0])
-        if not isinstance(args[0], BaseException):
-            recording.class_has(owner, "__str__")
-            return hooks.callee(MethodType(found_on(owner, "__str__"), args[0]))()
-    return natives.call_native(recording, str, hooks.callee)(*args)
-
-
-_CONVERSIONS: dict[type, Any] = {
-    bool: _bool,
-    float: _to_number(float),
-    int: _to_number(int),
-    type: _type,
-    str: _str,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -11,8 +12,10 @@ from tracejit.symbols import SYMBOLS
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
-from tracejit.tracing.replay.hooks import attributes, containers
-from tracejit.tracing.replay.recording import ATOMS, Recording, found_on, is_numpy_number
+from tracejit.tracing.replay.hooks import attributes, objects, walking
+from tracejit.tracing.replay.kinds import ATOMS, found_on, is_numpy_number
+from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.replay.sources import constant
 
 Part = Callable[[Any], Any]
 _CUSTOM = (
@@ -71,14 +74,14 @@ def _made(recording: Recording, value: Any, part: Part, known: dict[int, Any]) -
         return _object(recording, value, part, known)
     if kind is dict:
         table = known[id(value)] = {}
-        for key, each in containers.walk_pairs(recording, value, "items"):
+        for key, each in walking.walk_pairs(recording, value, "items"):
             table[part(key)] = part(each)
         return table
     if kind is list:
         row = known[id(value)] = []
-        row.extend(part(each) for each in containers.walk(recording, value))
+        row.extend(part(each) for each in walking.walk(recording, value))
         return row
-    parts = [part(each) for each in containers.walk(recording, value)]
+    parts = [part(each) for each in walking.walk(recording, value)]
     if kind is tuple and all(new is old for new, old in zip(parts, value)):
         return value
     return kind(parts)
@@ -94,15 +97,18 @@ def _tensor(recording: Recording, tensor: Any) -> Any:
 def _object(recording: Recording, value: Any, part: Part, known: dict[int, Any]) -> Any:
     """An object whose attributes are all in its `__dict__`, and that has no way of its own to be copied."""
     kind = type(value)
-    names = attributes.names_of(recording, value)
+    names = objects.names_of(recording, value)
     is_known = recording.is_outside(value) or recording.is_made(value)
     plain = all(found_on(kind, name) in (found_on(object, name), g.MISSING) for name in _CUSTOM)
-    if names is None or not is_known or not plain or not attributes.is_plain_class(kind):
+    plain = plain and kind not in copyreg.dispatch_table
+    if names is None or not is_known or not plain or not objects.is_plain_class(kind):
         recording.deny(f"a {kind.__name__} is copied")
         return value
     for name in _CUSTOM:
         recording.class_has(kind, name)
+    table = constant(copyreg.dispatch_table, "copyreg.dispatch_table")
+    recording.once(("copied", id(kind)), g.KeyIn(table, kind, False))
     made = known[id(value)] = recording.make(object.__new__(kind))
-    for name, each in containers.walk_pairs(recording, names, "items"):
+    for name, each in walking.walk_pairs(recording, names, "items"):
         made.__dict__[name] = part(each)
     return made

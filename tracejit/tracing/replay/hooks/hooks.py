@@ -16,15 +16,19 @@ from tracejit.tracing.replay.current import current, live
 from tracejit.tracing.replay.hooks import (
     attributes,
     calls,
+    classes,
     containers,
     imports,
+    items,
     iteration,
+    keys,
     library,
     loops,
     operators,
+    stores,
     text,
 )
-from tracejit.tracing.replay.recording import ATOMS, found_on, is_own_module
+from tracejit.tracing.replay.kinds import ATOMS, found_on, is_own_module
 from tracejit.tracing.replay.sources import constant
 
 SUBSCRIPTED = (list, tuple, dict)
@@ -43,7 +47,7 @@ class ReplayHooks:
                 return names[name]
             if (id(names), name) in recording.overlay:
                 return recording.overlay[id(names), name]
-            return recording.read(constant(names, "globals").item(name), names[name])
+            return recording.read(recording.globals(names).item(name), names[name])
         return self._builtin(names, name)
 
     def _builtin(self, names: dict[str, Any], name: str) -> Any:
@@ -54,7 +58,7 @@ class ReplayHooks:
         recording = live()
         if recording is None or is_own_module(names.get("__name__")):
             return builtins[name]
-        source = constant(names, "globals")
+        source = recording.globals(names)
         recording.once(("in", source.identity, str, name), g.KeyIn(source, name, False))
         return recording.read(constant(builtins, "builtins").item(name), builtins[name])
 
@@ -67,8 +71,7 @@ class ReplayHooks:
         if (id(cell), "cell_contents") in recording.overlay:
             return recording.overlay[id(cell), "cell_contents"]
         label = read.__code__.co_freevars[0]
-        source = constant(cell, f"closure variable {label}").attribute("cell_contents")
-        return recording.read(source, value)
+        return recording.read(recording.cell(cell, label).attribute("cell_contents"), value)
 
     def wrote_global(self, name: str) -> None:
         names = sys._getframe(1).f_globals
@@ -76,7 +79,7 @@ class ReplayHooks:
         names[name] = storable(value)
         if (recording := live()) is not None:
             recording.overlay[id(names), name] = value
-            recording.effect("item", constant(names, "globals"), name, value, names, name)
+            recording.effect("item", recording.globals(names), name, value, names, name)
 
     def wrote_cell(self, read: FunctionType) -> None:
         value = read()
@@ -86,7 +89,8 @@ class ReplayHooks:
             return
         cell.cell_contents = storable(value)
         recording.overlay[id(cell), "cell_contents"] = value
-        recording.effect("cell", constant(cell, "cell"), "cell_contents", value, cell)
+        source = recording.cell(cell, read.__code__.co_freevars[0])
+        recording.effect("cell", source, "cell_contents", value, cell)
 
     def imported(self, value: Any, module: str, name: str) -> None:
         if (recording := live()) is not None:
@@ -105,14 +109,14 @@ class ReplayHooks:
         if recording is None:
             setattr(owner, name, storable(value))
         else:
-            attributes.write_attribute(recording, value, owner, name, self.callee)
+            stores.write_attribute(recording, value, owner, name, self.callee)
 
     def delete_attribute(self, owner: Any, name: str) -> None:
         recording = live()
         if recording is None:
             delattr(owner, name)
         else:
-            attributes.delete_attribute(recording, owner, name)
+            stores.delete_attribute(recording, owner, name)
 
     def read_item(self, owner: Any, key: Any) -> Any:
         recording = live()
@@ -123,10 +127,10 @@ class ReplayHooks:
         if isinstance(owner, Tensor) or kind is StandIn:
             return library.leaf(recording, kind.__getitem__)(owner, key)
         if containers.is_container(owner):
-            return containers.read_item(recording, owner, key)
+            return items.read_item(recording, owner, key)
         if kind in ATOMS:
-            return owner[containers.native_index(recording, key)]
-        key = containers.plain_key(key)
+            return owner[keys.native_index(recording, key)]
+        key = keys.plain_key(key)
         if isinstance(owner, type):
             return operator.getitem(owner, key)  # type: ignore[call-overload]  # as `list[int]`
         return self._call_special(owner, "__getitem__", "an item", key)
@@ -140,9 +144,9 @@ class ReplayHooks:
         if isinstance(owner, Tensor) or kind is StandIn:
             library.leaf(recording, kind.__setitem__)(owner, key, value)
         elif containers.is_container(owner):
-            containers.write_item(recording, owner, key, value)
+            items.write_item(recording, owner, key, value)
         else:
-            key = containers.plain_key(key)
+            key = keys.plain_key(key)
             self._call_special(owner, "__setitem__", "an item", key, value)
 
     def delete_item(self, owner: Any, key: Any) -> None:
@@ -150,9 +154,9 @@ class ReplayHooks:
         if recording is None:
             del owner[concrete(key)]
         elif containers.is_container(owner):
-            containers.delete_item(recording, owner, key)
+            items.delete_item(recording, owner, key)
         else:
-            self._call_special(owner, "__delitem__", "an item", containers.plain_key(key))
+            self._call_special(owner, "__delitem__", "an item", keys.plain_key(key))
 
     def _call_special(self, owner: Any, name: str, what: str, *args: Any) -> Any:
         """A method that syntax calls, of a class of the user's."""
@@ -217,7 +221,7 @@ class ReplayHooks:
 
     def key(self, value: Any) -> Any:
         recording = live()
-        return concrete(value) if recording is None else containers.hash_key(recording, value)
+        return concrete(value) if recording is None else keys.hash_key(recording, value)
 
     def formatted(self, value: Any, conversion: str, spec: Any) -> Any:
         recording = live()
@@ -245,6 +249,7 @@ class ReplayHooks:
         recording = live()
         if recording is not None:
             containers.expand(recording, value)
+            classes.is_tested(recording, type(sys.exc_info()[1]))
             for owner in value if type(value) is tuple else (value,):
                 if isinstance(owner, type) and type(owner) is not type:
                     recording.deny("except with a class that decides itself")
@@ -284,6 +289,10 @@ class ReplayHooks:
         if recording is not None:
             recording.make(function)
         return function
+
+    def loop_entered(self, number: int) -> None:
+        if (recording := live()) is not None:
+            loops.loop_entered(recording, sys._getframe(1), number)
 
     def loop_head(self, number: int, names: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
         recording = live()

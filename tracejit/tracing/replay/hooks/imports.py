@@ -43,4 +43,4 @@ def _loaded(recording: Recording, module: str) -> Any:
 
 
 def _depends_on_package(recording: Recording, scope: dict[str, Any]) -> None:
-    recording.read(constant(scope, "globals").item("__package__"), scope.get("__package__"))
+    recording.read(recording.globals(scope).item("__package__"), scope.get("__package__"))

@@ -9,9 +9,10 @@ from typing import Any
 from tracejit.symbols import settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
-from tracejit.tracing.replay.hooks import containers
+from tracejit.tracing.replay.hooks import containers, walking
 from tracejit.tracing.replay.iterators import ITERATORS
-from tracejit.tracing.replay.recording import Recording, found_on
+from tracejit.tracing.replay.kinds import found_on
+from tracejit.tracing.replay.recording import Recording
 
 Call = Callable[[Any], Any]
 
@@ -26,7 +27,7 @@ def iterate(recording: Recording, value: Any, call: Call) -> Any:
         recording.changes += 1
         return value
     if containers.is_container(value):
-        return containers.walk(recording, value)
+        return walking.walk(recording, value)
     if kind in (str, bytes, range) or isinstance(value, Tensor) or kind is StandIn:
         return value
     recording.class_has(kind, "__iter__")

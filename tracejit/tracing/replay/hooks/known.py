@@ -16,7 +16,7 @@ from tracejit.symbols import concrete, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay.current import recorder_of
-from tracejit.tracing.replay.hooks import attributes, containers, copies, library
+from tracejit.tracing.replay.hooks import containers, copies, library, objects
 from tracejit.tracing.replay.recording import Recording
 
 
@@ -54,7 +54,7 @@ def _update_wrapper(recording: Recording, wrapper: Any, wrapped: Any, **options:
         for name in _WRAPPED:
             if hasattr(wrapped, name):
                 recording.read(source.attribute(name), getattr(wrapped, name))
-        containers.expand(recording, attributes.names_of(recording, wrapped), deep=False)
+        containers.expand(recording, objects.names_of(recording, wrapped), deep=False)
     return functools.update_wrapper(wrapper, wrapped, **options)
 
 

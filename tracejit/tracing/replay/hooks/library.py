@@ -24,9 +24,12 @@ from tracejit.random import default_generator
 from tracejit.symbols import SYMBOLS, concrete, derived, settled
 from tracejit.tensor import Tensor, from_array
 from tracejit.tracing.arrays import StandIn, as_stand_in
-from tracejit.tracing.replay.hooks import containers
+from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.hooks import containers, keys
 from tracejit.tracing.replay.iterators import ITERATORS
-from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
+from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
+from tracejit.tracing.replay.lasting import NUMPY_FUNCTION
+from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import constant
 
 LIKE_USER_CODE = (
@@ -50,6 +53,17 @@ CREATING = frozenset(
     for name in "arange array asarray empty eye full identity linspace logspace ones tri zeros".split()
 )
 """NumPy's functions that make arrays of numbers alone."""
+OF_NUMBERS = frozenset(
+    value for value in vars(np).values() if isinstance(value, np.ufunc) and value.types != ["O->O"]
+) | frozenset(
+    getattr(np, name)
+    for name in (
+        "sum prod mean std var min max amin amax clip round around all any real imag angle where isclose allclose array_equal "
+        "result_type promote_types can_cast isscalar ndim shape size iinfo finfo isreal iscomplex nan_to_num copy dot argmax "
+        "argmin cumsum cumprod broadcast_shapes geomspace isrealobj iscomplexobj"
+    ).split()
+)
+"""NumPy's functions that read nothing but what they are given, and the mode for errors."""
 
 
 def in_modules(function: Any, modules: tuple[str, ...]) -> bool:
@@ -132,7 +146,7 @@ def _given(recording: Recording, arg: Any, keeps_numbers: bool) -> Any:
     if kind in SYMBOLS:
         return arg if keeps_numbers else settled(arg)
     if kind in ATOMS or kind is StandIn or is_numpy_number(arg):
-        return containers.native_index(recording, arg) if kind is slice else arg
+        return keys.native_index(recording, arg) if kind is slice else arg
     if isinstance(arg, Tensor | np.dtype | DType):
         return arg
     if containers.is_container(arg):
@@ -162,7 +176,7 @@ def without_symbols(value: Any) -> Any:
         inside = [without_symbols(part) for part in value]
         same = all(new is old for new, old in zip(inside, value))
         return value if same else kind(inside)
-    return containers.plain_key(value) if kind is slice else settled(value)
+    return keys.plain_key(value) if kind is slice else settled(value)
 
 
 # Values of tensors
@@ -274,7 +288,7 @@ def generator_leaf(recording: Recording, method: MethodType) -> Callable[..., An
     if not recording.is_made(generator):
         source = recording.outside.get(id(generator))
         if source is None and generator is default_generator:
-            source = recording.outside[id(generator)] = constant(generator, "tj.random")
+            source = recording.outside[id(generator)] = constant(generator, "tj.random", holds=True)
         if source is None:
             recording.deny("a generator of unknown origin")
         else:
@@ -308,16 +322,39 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
         named = {name: _given(recording, arg, False) for name, arg in kwargs.items()}
         if recording.dead is not None:
             return function(*args, **kwargs)
-        has_stand_in = any(map(_holds_stand_in, (*given, *named.values())))
-        if not has_stand_in and not _is_among(function, CREATING):
-            if not all(map(_is_number, (*given, *named.values()))):
-                recording.deny(f"np.{function.__name__} of what the call was not given as an array")
-            result = function(*given, **named)
-            is_number = is_numpy_number(result) or type(result) in ATOMS
-            return result if is_number else _made(recording, result)
+        if not any(map(_holds_stand_in, (*given, *named.values()))):
+            if not _is_among(function, CREATING):
+                return _of_numbers(recording, function, given, named)
+        elif not (_is_among(function, CREATING) or _dispatches(function)):
+            recording.deny(f"np.{function.__name__} is not known to be pure")
         return _made(recording, function(*given, **named))
 
     return call
+
+
+def _of_numbers(recording: Recording, function: Any, args: list[Any], named: Any) -> Any:
+    """A function of NumPy's on numbers, which gives a number, or an array."""
+    if not _is_among(function, OF_NUMBERS):
+        recording.deny(f"np.{function.__name__} of numbers is not known to be pure")
+    elif not all(map(_is_number, (*args, *named.values()))):
+        recording.deny(f"np.{function.__name__} of what the call was not given as an array")
+    under_mode(recording)
+    result = function(*args, **named)
+    is_number = is_numpy_number(result) or type(result) in ATOMS
+    return result if is_number else _made(recording, result)
+
+
+def under_mode(recording: Recording) -> None:
+    """NumPy is about to compute with numbers: what it does about errors is a mode of it."""
+    mode = np.geterr()
+    if not {*mode.values()} <= {"ignore", "warn", "raise"}:
+        recording.deny("np.errstate calls a function, or prints")
+    recording.once(("np.geterr",), g.ModeIs("np.geterr()", np.geterr, mode))
+
+
+def _dispatches(function: Any) -> bool:
+    """Whether the function asks its arguments what it is to do."""
+    return type(function) is NUMPY_FUNCTION or _is_among(function, OF_NUMBERS)
 
 
 def _is_number(value: Any) -> bool:

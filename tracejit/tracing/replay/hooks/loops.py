@@ -1,8 +1,9 @@
 """`while` loops over data: a loop whose head comes back in the same abstract state is closed, however often it goes round.
 
-The abstract state at a head is what the local variables hold but for data: structure, kinds, dtypes, shapes and sharing. The
-values in question are moved to slots of the head; where a later head is in the same state, the recording jumps back to the
-earlier one.
+The abstract state at a head is what the local variables hold but for data: structure, kinds, dtypes, shapes and sharing. What
+the last round has made, and nobody else can hold, is moved to slots of the head; all else has to be what it was. Where a later
+head is in the same state, the recording jumps back to the earlier one, and forgets what it has read since: another call may come
+there by a way on which none of that was guarded.
 """
 
 from __future__ import annotations
@@ -11,18 +12,24 @@ from dataclasses import dataclass, field
 from inspect import CO_GENERATOR
 from types import FrameType, FunctionType
 from typing import Any
+from weakref import WeakSet
 
+from tracejit.autograd.tape import is_grad_enabled
+from tracejit.storage import Storage
 from tracejit.symbols import KINDS, SYMBOLS
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.instrument.names import PREFIX
+from tracejit.tracing.replay.apart import guard_objects
 from tracejit.tracing.replay.current import recorder_of
-from tracejit.tracing.replay.recording import ATOMS, Recording
+from tracejit.tracing.replay.kinds import ATOMS
+from tracejit.tracing.replay.recording import Known, Recording
 from tracejit.tracing.replay.segments import End, Move, Segment
 
 NUMBERS = (int, float)
 MOST_VISITS = 6
 """A loop that has not closed by then is unrolled."""
+MOST_HEADS = 8
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +38,7 @@ class Head:
 
     slots     how many there were when its segment began: what is recorded after a jump is numbered from there again
     targets   the slots that hold the values at the head
+    known     what had been read by then
     """
 
     state: Any
@@ -39,11 +47,18 @@ class Head:
     targets: tuple[int, ...]
     segment: int
     slots: int
+    known: Known
 
 
 @dataclass(slots=True, eq=False)
 class Loop:
-    """What is known of one loop in one frame; `frame` is held so that its id stays its own."""
+    """What is known of one loop in one frame; `frame` is held so that its id stays its own.
+
+    before    the local variables at the last visit
+    slots     how many there were at the last visit: those that came since hold what the last round has made
+    waiting   storages that were made before the last visit, and had no slot by then
+    own       slots of the newest head whose values nobody but the loop holds
+    """
 
     frame: FrameType
     order: int
@@ -52,6 +67,25 @@ class Loop:
     before: tuple[Any, ...] = ()
     heads: list[Head] = field(default_factory=list)
     closed: Head | None = None
+    slots: int = 0
+    waiting: WeakSet[Storage] = field(default_factory=WeakSet)
+    own: tuple[int, ...] = ()
+    changes: tuple[int, ...] = ()
+
+    def has_made(self, slot: int) -> bool:
+        """Whether what is in a slot was made by the last round, or moved there by a head, and is held by local variables only."""
+        return slot >= self.slots or slot in self.own
+
+    def left(self, recording: Recording) -> None:
+        """A round begins."""
+        self.segments, self.slots = len(recording.segments), recording.slots
+        self.waiting = WeakSet(recorder_of(recording).waiting())
+        self.changes = _changes(recording)
+
+
+def loop_entered(recording: Recording, frame: FrameType, number: int) -> None:
+    """What was known of the loop is of an earlier run through it, with other code between its last round and the next."""
+    recording.loops.pop((id(frame), number), None)
 
 
 def loop_head(
@@ -64,18 +98,29 @@ def loop_head(
     if frame.f_code.co_flags & CO_GENERATOR:
         return values
     loop = _visited(recording, frame, number)
+    values = _at_head(recording, loop, frame, names, values)
+    if recording.live:
+        loop.left(recording)
+    return values
+
+
+def _at_head(
+    recording: Recording, loop: Loop, frame: FrameType, names: list[str], values: tuple[Any, ...]
+) -> tuple[Any, ...]:
     depends_on_data = len(recording.segments) > loop.segments
-    loop.segments = len(recording.segments)
-    is_first = loop.visits == 1
     before, loop.before = loop.before, values
-    if is_first or not depends_on_data or (loop.visits > MOST_VISITS and loop.closed is None):
+    is_unrolled = loop.visits > MOST_VISITS and loop.closed is None
+    if loop.visits == 1 or not depends_on_data or is_unrolled:
         return values
     recorder_of(recording).flush()
     if not recording.live or recording.changed_memory:
         return values
+    if loop.changes != _changes(recording):
+        loop.own, loop.slots = (), recording.slots  # what the round has made may be held elsewhere
     values = loop.before = _widened(recording, values, before)
-    state = _State(recording)
+    state = _State(recording, loop)
     found = (
+        is_grad_enabled(),
         tuple(map(state.of, values)),
         tuple((name, state.of(value)) for name, value in _others(frame, names)),
     )
@@ -85,11 +130,13 @@ def loop_head(
     if known is not None:
         _jump(recording, state, known)
         loop.closed = known
-    elif loop.closed is not None:
-        recording.deny("a loop that was closed comes back in another state")
+        loop.own = known.targets
     else:
         loop.heads.append(_begin(recording, state, found))
-    loop.segments = len(recording.segments)
+        loop.own = loop.heads[-1].targets
+        if loop.closed is not None and len(loop.heads) < MOST_HEADS:
+            loop.visits = 1  # the way of this round leads to another head, from which the loop may close as well
+        loop.closed = None
     return values
 
 
@@ -132,11 +179,12 @@ def _others(frame: FrameType, names: list[str]) -> list[tuple[str, Any]]:
 class _State:
     """The abstract state of values; `is_open` where one of them cannot be described."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, loop: Loop) -> None:
         self.is_open = False
         self.slots: list[int] = []
         self.values: list[Any] = []
         self._recording = recording
+        self._loop = loop
         self._known: dict[int, Any] = {}
 
     @property
@@ -153,7 +201,8 @@ class _State:
             return known
         self._known[id(value)] = ("seen", len(self._known))
         if kind in SYMBOLS:
-            return self._slot(value.slot, value, ("symbol", kind.__name__))
+            is_own = self._loop.has_made(value.slot) and value.slot not in self._recording.numbers
+            return self._described(value.slot, value, is_own, ("symbol", kind.__name__))
         if self._recording.is_fixed_object(value) or self._recording.is_outside(value):
             return ("object", id(value))
         if isinstance(value, Tensor) or kind is StandIn:
@@ -174,11 +223,14 @@ class _State:
         if slot is None or not is_whole:
             self.is_open = True
             return None
-        if storage in self._recording.outside_storages:
-            return ("memory", slot, tensor.aval, tensor.layout)
-        return self._slot(slot, tensor, (kind.__name__, tensor.aval, tensor.layout))
+        is_outside = storage in self._recording.outside_storages
+        is_own = not is_outside and storage not in self._loop.waiting and self._loop.has_made(slot)
+        return self._described(slot, tensor, is_own, (kind.__name__, tensor.aval, tensor.layout))
 
-    def _slot(self, slot: int, value: Any, described: Any) -> Any:
+    def _described(self, slot: int, value: Any, is_own: bool, described: Any) -> Any:
+        """What is not the loop's own is always the same."""
+        if not is_own:
+            return (*described, slot)
         self.slots.append(slot)
         self.values.append(value)
         return described
@@ -216,6 +268,7 @@ def _begin(recording: Recording, state: _State, found: Any) -> Head:
         targets,
         len(recording.segments) - 1,
         recording.slots,
+        recording.known(),
     )
     _move(recording, state, targets)
     return head
@@ -223,12 +276,15 @@ def _begin(recording: Recording, state: _State, found: Any) -> Head:
 
 def _jump(recording: Recording, state: _State, head: Head) -> None:
     """Back to the head: what comes now is recorded as it was after it the first time."""
+    if recording.effects and recording.outside.keys() - head.known["outside"].keys():
+        guard_objects(recording)  # what the round has met is none of what was written before
     recording.segment.instructions.append(Move(head.targets, tuple(state.slots)))
     recording.segment.end = End("goto", target=head.segment)
     recording.segments.append(Segment())
     recording.jumps[len(recording.segments) - 1] = head.segment
     _move(recording, state, head.targets)
     recording.slots = head.slots
+    recording.forget_since(head.known)
 
 
 def _move(recording: Recording, state: _State, targets: tuple[int, ...]) -> None:

@@ -8,23 +8,22 @@ import math
 import operator
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import UnionType
 from typing import Any
-
-import numpy as np
 
 from tracejit.symbols import NUMBERS, SYMBOLS, concrete, derived, is_number, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
-from tracejit.tracing.replay.hooks import containers, numbers, text
+from tracejit.tracing.replay.hooks import classes, containers, items, keys, numbers, text, walking
 from tracejit.tracing.replay.hooks.containers import is_container
 from tracejit.tracing.replay.iterators import ITERATORS
-from tracejit.tracing.replay.recording import ATOMS, Recording, is_numpy_number
+from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
+from tracejit.tracing.replay.order import SETS
+from tracejit.tracing.replay.recording import Recording
 
 Call = Callable[[Any], Any]
 
 STRUCTURAL = frozenset({
-    list, tuple, zip, enumerate, reversed, iter, next, isinstance, issubclass, callable, dict, map, filter, deque,
+    list, tuple, zip, enumerate, reversed, iter, next, isinstance, issubclass, callable, dict, map, deque,
     itertools.chain, itertools.islice, itertools.product, itertools.repeat, itertools.zip_longest, itertools.pairwise,
 })  # fmt: skip
 """They move references about, and look at no element."""
@@ -45,7 +44,7 @@ PURE = (
     | OPERATORS
 )  # fmt: skip
 CALLED: dict[Any, int] = {
-    map: 0, filter: 0, functools.reduce: 0, itertools.accumulate: 1, itertools.starmap: 0,
+    map: 0, functools.reduce: 0, itertools.accumulate: 1, itertools.starmap: 0,
 }  # fmt: skip
 """Which argument a function calls, unless it is None."""
 OF_NUMBERS = MATHEMATICAL | frozenset({abs, round, float, int, pow}) | OPERATORS
@@ -59,15 +58,18 @@ READING = frozenset({
     "union", "intersection", "difference", "symmetric_difference", "issubset", "issuperset",
 })  # fmt: skip
 COMPARING = frozenset({"index", "count", "remove"})
-SETS = (set, frozenset)
 OF_ELEMENTS = frozenset({"add", "discard", "remove", "__contains__"})
 """Methods of sets that take one element."""
+STEPS = frozenset({"add", "discard", "remove", "clear"})
+"""Methods that change a set from outside by what is said of them alone."""
 KEYED = frozenset({"get", "pop", "setdefault", "__getitem__", "__contains__"})
 """Methods of dicts whose first argument is a key."""
 STORING = frozenset(
     {("append", 0), ("appendleft", 0), ("insert", 1), ("setdefault", 1), ("pop", 1)}
 )
 """Arguments that a method only stores."""
+PLACES = frozenset({("insert", 0), ("pop", 0), ("rotate", 0), ("index", 1), ("index", 2)})
+"""Arguments of methods of sequences that say where."""
 
 
 def is_pure(function: Any) -> bool:
@@ -77,6 +79,13 @@ def is_pure(function: Any) -> bool:
         return False
 
 
+def unknown(recording: Recording, function: Any) -> Any:
+    module = getattr(function, "__module__", None) or ""
+    name = getattr(function, "__qualname__", type(function).__name__)
+    recording.deny(f"call of {f'{module}.' if module else ''}{name}, which is not known to be pure")
+    return function
+
+
 def is_plain(recording: Recording, value: Any, what: str) -> bool:
     """Whether native code that calls methods of `value` reaches only what is known; else the recording ends."""
     kind = type(value)
@@ -84,9 +93,8 @@ def is_plain(recording: Recording, value: Any, what: str) -> bool:
         return True
     if kind is StandIn or is_numpy_number(value) or is_container(value):
         return True
-    if isinstance(value, type | BaseException | np.dtype):
-        return True
-    if recording.is_fixed_object(value):
+    is_known = isinstance(value, BaseException) or recording.is_fixed_object(value)
+    if is_known and classes.has_plain_operators(recording, value):
         return True
     recording.deny(f"{what} gets an object of class {kind.__name__}")
     return False
@@ -108,11 +116,9 @@ def check_deep(
             check_deep(recording, part, what, compares=compares, depth=depth + 1)
     elif type(value) in SYMBOLS or type(value) in (float, complex):
         if compares:
-            containers.refuse_nan(recording, value)
+            keys.refuse_nan(recording, value)
         settled(value)
-    elif (compares and containers.is_told_apart(recording, value)) or is_plain(
-        recording, value, what
-    ):
+    elif (compares and keys.is_told_apart(recording, value)) or is_plain(recording, value, what):
         recording.compare(value)
 
 
@@ -137,8 +143,11 @@ def call_native(recording: Recording, function: Any, call: Call) -> Callable[...
             text.become_text(recording, args[0])
             return function(*map(settled, args), **kwargs)
         if function in (isinstance, issubclass):
-            _check_classes(recording, args[1])
+            classes.is_tested(recording, args[0])
+            classes.are_asked(recording, args[1])
             return function(*args)
+        if function is callable:
+            classes.is_called(recording, args[0])
         if function is dict:
             return dict(*(pairs(recording, arg, what) for arg in args), **kwargs)
         if function is iter and len(args) > 1:
@@ -178,18 +187,6 @@ def _check_hash(recording: Recording, value: Any) -> None:
             _check_hash(recording, part)
 
 
-def _check_classes(recording: Recording, classes: Any) -> None:
-    for owner in classes if type(classes) is tuple else (classes,):
-        if isinstance(owner, UnionType):
-            _check_classes(recording, owner.__args__)
-        elif type(owner).__name__ not in ("type", "ABCMeta", "_Kind", "EnumType") or not isinstance(
-            owner, type
-        ):
-            recording.deny("isinstance with a class that decides itself")
-    if type(classes) is tuple:
-        containers.expand(recording, classes)
-
-
 def _prepared(recording: Recording, function: Any, arg: Any, what: str) -> Any:
     kind = type(arg)
     if kind in SYMBOLS:
@@ -206,6 +203,8 @@ def _prepared(recording: Recording, function: Any, arg: Any, what: str) -> Any:
     if function in STRUCTURAL:
         return _structural(recording, function, arg, what)
     containers.expand(recording, arg)
+    if function not in SETS:
+        containers.in_order(recording, arg)
     check_deep(recording, arg, what, compares=function in SETS)
     return arg
 
@@ -238,6 +237,7 @@ def _checked(recording: Recording, iterator: Any, what: str, compares: bool) -> 
 def _structural(recording: Recording, function: Any, arg: Any, what: str) -> Any:
     if is_container(arg):
         containers.expand(recording, arg, deep=False)
+        containers.in_order(recording, arg)
     elif type(arg) in ATOMS or isinstance(arg, Tensor) or function in (isinstance, issubclass):
         pass
     elif recording.iterate is not None and function not in (next,):
@@ -259,11 +259,11 @@ def call_method(recording: Recording, method: Any, owner: Any, name: str, call: 
         if not is_container(owner):
             return _of_text(recording, method, name, args, kwargs)
         if name == "append" and type(owner) is list and len(args) == 1 and not kwargs:
-            return containers.append(recording, owner, args[0])
+            return items.append(recording, owner, args[0])
         if name == "get" and type(owner) is dict and not kwargs and len(args) in (1, 2):
             return _get(recording, owner, *args)
         if name in ("items", "values") and type(owner) is dict:
-            return containers.walk_pairs(recording, owner, name)
+            return walking.walk_pairs(recording, owner, name)
         if "key" in kwargs and kwargs["key"] is not None:
             kwargs["key"] = call(kwargs["key"])
         given = [_given(recording, type(owner), name, *each) for each in enumerate(args)]
@@ -271,6 +271,8 @@ def call_method(recording: Recording, method: Any, owner: Any, name: str, call: 
             containers.expand(recording, owner, deep=name in COMPARING or name == "sort")
         elif not _is_idle_pop(recording, owner, name, given):
             containers.take_over(recording, owner)
+        if type(owner) is set:
+            _note_step(recording, owner, name, given)
         if name == "sort":
             check_deep(recording, owner, name)
         elif name in COMPARING or type(owner) in SETS:
@@ -286,39 +288,54 @@ def _native(recording: Recording, method: Any, args: list[Any], kwargs: dict[str
     return method(*args, **kwargs)
 
 
+def _note_step(recording: Recording, owner: set[Any], name: str, args: list[Any]) -> None:
+    """A set from outside is changed step by step: in which order it gives its elements depends on each."""
+    if name == "pop":
+        containers.in_order(recording, owner)
+    if name in READING or id(owner) not in recording.taken:
+        return
+    if name not in STEPS:
+        recording.deny(f"set.{name} of outside state")
+    recording.steps.setdefault(id(owner), []).append((name, args))
+
+
 def _is_idle_pop(recording: Recording, owner: Any, name: str, args: list[Any]) -> bool:
     """`d.pop(key, default)` without the key changes nothing."""
     return (
         name == "pop"
         and type(owner) is dict
         and len(args) == 2
-        and not containers.has_key(recording, owner, args[0])
+        and not items.has_key(recording, owner, args[0])
     )
 
 
 def _get(recording: Recording, owner: dict[Any, Any], key: Any, default: Any = None) -> Any:
     if not recording.live:
         return owner.get(key, default)
-    found = containers.has_key(recording, owner, key)
+    found = items.has_key(recording, owner, key)
     if found:
-        return containers.read_item(recording, owner, key)
+        return items.read_item(recording, owner, key)
     return default
 
 
 def _given(recording: Recording, owner: type, name: str, place: int, arg: Any) -> Any:
     """An argument of a method of a container."""
     if (owner is dict and place == 0 and name in KEYED) or (owner in SETS and name in OF_ELEMENTS):
-        return containers.hash_key(recording, arg)
+        return keys.hash_key(recording, arg)
     if owner is dict and name == "update":
         return pairs(recording, arg, name)
     kind = type(arg)
     if kind in SYMBOLS:
         return arg if (name, place) in STORING else settled(arg)
+    if (name, place) in PLACES and owner in containers.SEQUENCES:
+        return keys.native_index(recording, arg)
     looks = owner in SETS or name in COMPARING
     if kind in ITERATORS:
         return iterator(recording, arg, name, looks=looks, compares=True)
     if is_container(arg):
         containers.expand(recording, arg, deep=looks)
+        if owner not in SETS:
+            containers.in_order(recording, arg)
     if looks:
         check_deep(recording, arg, name, compares=True)
     return arg
@@ -342,8 +359,8 @@ def pairs(recording: Recording, given: Any, what: str) -> Any:
 def _hashed(recording: Recording, given: Any) -> Iterator[Any]:
     for pair in given:
         if is_container(pair) and len(pair) == 2:
-            key, value = (containers.read_item(recording, pair, place) for place in (0, 1))
-            yield containers.hash_key(recording, key), value
+            key, value = (items.read_item(recording, pair, place) for place in (0, 1))
+            yield keys.hash_key(recording, key), value
         else:
             recording.deny("a dict is made of what is not a pair")
             yield pair

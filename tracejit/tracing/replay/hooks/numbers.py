@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tracejit.symbols import NUMBERS, derived, is_number, settled
-from tracejit.tracing.replay.hooks import containers
+from tracejit.tracing.replay.hooks import containers, walking
 from tracejit.tracing.replay.iterators import ITERATORS
 from tracejit.tracing.replay.recording import Recording
 
@@ -59,7 +59,7 @@ def sum_of(recording: Recording, values: Any, start: Any = 0) -> Any:
     """`sum(values, start)` as one expression; NotImplemented where there are no symbols, or not only numbers."""
     if not containers.is_container(values):
         return NotImplemented
-    parts = [*containers.walk(recording, values)]
+    parts = [*walking.walk(recording, values)]
     if not all(map(is_number, (start, *parts))) or not any(
         type(part) in NUMBERS for part in (start, *parts)
     ):
@@ -70,8 +70,9 @@ def sum_of(recording: Recording, values: Any, start: Any = 0) -> Any:
 def asked(recording: Recording, values: Any, check: Callable[[Any], None]) -> Any:
     """What is iterated in the place of `values` by a function that asks, and looks at nothing more of numbers."""
     if type(values) in ITERATORS:
+        recording.changes += 1
         return _each(recording, values, check)
-    return _each(recording, containers.walk(recording, values), check)
+    return _each(recording, walking.walk(recording, values), check)
 
 
 def _each(recording: Recording, values: Any, check: Callable[[Any], None]) -> Iterator[Any]:

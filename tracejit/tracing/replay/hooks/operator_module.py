@@ -9,6 +9,7 @@ from typing import Any
 
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks.operators import BINARY, COMPARISONS, IN_PLACE, UNARY
+from tracejit.tracing.replay.kinds import ATOMS
 from tracejit.tracing.replay.recording import Recording
 
 Hook = Callable[..., Any]
@@ -56,6 +57,8 @@ def getter(hooks: Any, recording: Recording, found: Any) -> Hook:
     elif not recording.is_made(found):
         recording.deny(f"a {type(found).__name__} of unknown origin")
     kind, arguments = found.__reduce__()[:2]
+    if not all(type(argument) in ATOMS for argument in arguments):
+        recording.deny(f"a {type(found).__name__} holds what may change")
     if kind is operator.attrgetter:
         return lambda owner: _one_or_all([_attribute(hooks, owner, path) for path in arguments])
     if kind is operator.itemgetter:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 from tracejit.symbols import KINDS, SYMBOLS, derived, is_number, is_text, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
-from tracejit.tracing.replay.hooks import containers, library, natives, text
+from tracejit.tracing.replay.hooks import containers, items, keys, library, natives, text
 from tracejit.tracing.replay.iterators import ITERATORS, VIEWS
-from tracejit.tracing.replay.recording import ATOMS, Recording, found_on, is_numpy_number
+from tracejit.tracing.replay.kinds import ATOMS, found_on, is_numpy_number
+from tracejit.tracing.replay.recording import Recording
 
 Function = Callable[[Any, Any], Any]
 
@@ -77,12 +78,19 @@ def apply(
         a, b = settled(a), settled(b)
     if type(a) in ATOMS and type(b) in ATOMS:
         return table[name](a, b)
+    if is_numpy_number(a) or is_numpy_number(b):
+        library.under_mode(recording)
+        if _is_users(a) or _is_users(b):
+            recording.deny(f"operator {name} of a NumPy number and an object")
+            return table[name](a, b)
     user = _of_users(recording, name, a, b, call, in_place=table is IN_PLACE)
     if user is not NotImplemented:
         return user
     a, b = _read_operand(recording, name, a), _read_operand(recording, name, b)
     if table is IN_PLACE and containers.is_container(a) and type(a) in containers.CHANGEABLE:
         containers.take_over(recording, a)
+        if type(a) is set and id(a) in recording.taken:
+            recording.deny(f"operator {name} changes a set of outside state")
     return table[name](a, b)
 
 
@@ -192,9 +200,9 @@ def _membership(recording: Recording, item: Any, container: Any, call: Any) -> b
     item, container = item if is_tensor(item) else settled(item), settled(container)
     kind = type(container)
     if kind is dict:
-        return containers.has_key(recording, container, item)
+        return items.has_key(recording, container, item)
     if kind in (set, frozenset):
-        item = containers.hash_key(recording, item)
+        item = keys.hash_key(recording, item)
     if containers.is_container(container) or kind in (str, bytes, range) or is_tensor(container):
         containers.expand(recording, container)
         natives.check_deep(recording, container, "in", compares=True)
@@ -222,11 +230,7 @@ def truth(recording: Recording, value: Any, call: Any) -> Any:
     if containers.is_container(value):
         _truth_of_container(recording, value)
         return value
-    if isinstance(value, type | FunctionType | MethodType | BuiltinFunctionType):
-        return value
     if is_numpy_number(value):
-        return value
-    if recording.is_fixed_object(value):
         return value
     for name in ("__bool__", "__len__"):
         method = found_on(kind, name)
@@ -234,7 +238,8 @@ def truth(recording: Recording, value: Any, call: Any) -> Any:
         if type(method) is FunctionType:
             return bool(call(MethodType(method, value))())
         if method is not g.MISSING:
-            recording.deny(f"the truth of a {kind.__name__}")
+            if not recording.is_fixed_object(value):
+                recording.deny(f"the truth of a {kind.__name__}")
             break
     return value
 

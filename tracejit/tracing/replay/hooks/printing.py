@@ -12,7 +12,8 @@ from tracejit.symbols import concrete
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import text
-from tracejit.tracing.replay.recording import Recording, found_on
+from tracejit.tracing.replay.kinds import found_on
+from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import constant
 
 _OPTIONS = {"sep": (str, type(None)), "end": (str, type(None)), "flush": (bool,)}

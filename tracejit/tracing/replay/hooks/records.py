@@ -9,8 +9,9 @@ from types import FunctionType
 from typing import Any
 
 from tracejit.symbols import concrete
-from tracejit.tracing.replay.hooks import attributes, containers
-from tracejit.tracing.replay.recording import Recording, found_on
+from tracejit.tracing.replay.hooks import containers, stores
+from tracejit.tracing.replay.kinds import found_on
+from tracejit.tracing.replay.recording import Recording
 
 Make = Callable[..., Any]
 
@@ -93,7 +94,7 @@ def _set(hooks: Any, recording: Recording, made: Any, field: Any, given: dict[st
     if not type(made).__dataclass_params__.frozen:
         hooks.write_attribute(value, made, field.name)
     elif recording.live:
-        attributes.write_plainly(recording, value, made, field.name, hooks.callee)
+        stores.write_plainly(recording, value, made, field.name, hooks.callee)
     else:
         object.__setattr__(made, field.name, concrete(value))
 

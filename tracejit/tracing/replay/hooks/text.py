@@ -7,17 +7,22 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+import numpy as np
+
 from tracejit.dtypes import DType
 from tracejit.symbols import SYMBOLS, SymbolicStr, derived, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import StandIn
-from tracejit.tracing.replay.hooks import containers, library
-from tracejit.tracing.replay.recording import ATOMS, Recording, found_on, is_numpy_number
+from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.hooks import containers, library, namespaces
+from tracejit.tracing.replay.kinds import ATOMS, found_on, is_numpy_number
+from tracejit.tracing.replay.recording import Recording
 
 _TAKING_ATOMS = frozenset({
     "format", "ljust", "rjust", "center", "replace", "strip", "lstrip", "rstrip", "removeprefix", "removesuffix",
 })  # fmt: skip
 """Methods of text that give text, and of whose arguments they read nothing but the value."""
+_TELLING = ("__str__", "__repr__", "__format__")
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "": lambda value: value,
     "s": str,
@@ -64,22 +69,34 @@ def become_text(recording: Recording, value: Any) -> None:
 
 def _is_readable(recording: Recording, value: Any, depth: int) -> bool:
     kind = type(value)
-    if kind in ATOMS or is_numpy_number(value) or isinstance(value, DType):
+    if is_numpy_number(value):
+        options = np.get_printoptions
+        recording.once(("printing",), g.ModeIs("np.get_printoptions()", options, options()))
+        return True
+    if kind in ATOMS or isinstance(value, DType):
         return True
     if kind in SYMBOLS:
         settled(value)
         return True
     if isinstance(value, enum.Enum):
-        return all(_is_of_library(kind, name) for name in ("__str__", "__repr__", "__format__"))
+        for name in _TELLING:
+            recording.class_has(kind, name)
+        return all(_is_of_library(kind, name) for name in _TELLING)
     if isinstance(value, BaseException):
         parts = value.args
-        if FunctionType in (type(found_on(kind, "__str__")), type(found_on(kind, "__repr__"))):
+        if FunctionType in [type(found_on(kind, name)) for name in _TELLING]:
             return False
-        recording.class_has(kind, "__str__")
+        for name in _TELLING:
+            recording.class_has(kind, name)
+        namespaces.name_of_class(recording, kind, "__name__")
     elif containers.is_container(value) and not (isinstance(value, tuple) and kind is not tuple):
         parts = tuple(containers.parts(value))
+    elif isinstance(value, type) and type(value) is type:
+        for name in ("__module__", "__qualname__"):
+            namespaces.name_of_class(recording, value, name)
+        return True
     else:
-        return isinstance(value, type) and type(value) is type
+        return False
     return depth < 20 and all(_is_readable(recording, part, depth + 1) for part in parts)
 
 

@@ -1,0 +1,145 @@
+"""Guards of tensors and arrays, and of whose memory is whose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracejit.autograd.tape import edge_of
+from tracejit.ir.aval import Aval
+from tracejit.ops.op import Layout
+from tracejit.runtime.buffer import Buffer
+from tracejit.tracing.replay.code import Writer
+from tracejit.tracing.replay.guards.guard import Guard
+from tracejit.tracing.replay.sources import Source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorIs(Guard):
+    """A tensor of this dtype, shape, layout and standing on the tape; its memory becomes slot `slot`."""
+
+    source: Source
+    kind: type
+    aval: Aval
+    layout: Layout
+    grad: str
+    slot: int
+    path: tuple[Any, ...] = ()
+
+    def conditions(self, writer: Writer) -> Iterator[str]:
+        found, pool = writer.read(self.source), writer.pool
+        yield f"type({found}) is {pool.name(self.kind)}"
+        yield f"{found}.aval is {pool.name(self.aval)}"
+        layout = pool.name(self.layout)
+        yield f"{found}.layout is {layout} or {found}.layout == {layout}"
+        yield from self._tape(writer, found)
+        storage = writer.read(self.source.attribute("storage"))
+        yield f"{storage}.pending is None"
+        writer.add(f"E[{self.slot}] = {writer.read(_buffer(self.source))}")
+
+    def _tape(self, writer: Writer, found: str) -> Iterator[str]:
+        if self.grad == "view":
+            yield f"{found}.origin is not None"
+            yield f"{writer.pool.name(view_path)}({found}) == {writer.pool.name(self.path)}"
+            yield f"{writer.pool.name(edge_of)}({found}) is None"
+            return
+        yield f"{found}.origin is None"
+        handle = writer.read(self.source.attribute("autograd"))
+        match self.grad:
+            case "none":
+                yield f"{handle} is None or ({handle}.node is None and not {handle}.requires_grad)"
+            case "leaf":
+                yield f"{handle} is not None and {handle}.node is None and {handle}.requires_grad"
+                yield f"not {handle}.hooks"
+            case "made":
+                yield f"{handle} is not None and {handle}.node is not None"
+
+    def __str__(self) -> str:
+        how = {"none": "", "leaf": ", a leaf", "made": ", on the tape", "view": ", a view"}
+        return f"{self.source} is {self.aval}{how[self.grad]}"
+
+
+def view_path(tensor: Any) -> tuple[Any, ...]:
+    """How a view is made from its base: the ops with their parameters, and what the base is."""
+    path: list[Any] = []
+    while tensor.origin is not None:
+        tensor, op, params = tensor.origin
+        path.append((op, tuple(params.items())))
+    return (*path, tensor.aval, tensor.layout, type(tensor))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayIs(Guard):
+    """A NumPy array of this dtype, shape and strides that can be written; its memory becomes slot `slot`."""
+
+    source: Source
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    slot: int
+
+    def conditions(self, writer: Writer) -> Iterator[str]:
+        found, pool = writer.read(self.source), writer.pool
+        yield f"type({found}) is {pool.name(np.ndarray)}"
+        yield f"{found}.dtype == {pool.name(self.dtype)}"
+        yield f"{found}.shape == {self.shape!r} and {found}.strides == {self.strides!r}"
+        yield f"{found}.flags.num & {ALIGNED_AND_WRITEABLE} == {ALIGNED_AND_WRITEABLE}"
+        writer.add(f"E[{self.slot}] = {pool.name(Buffer.wrap)}({found})")
+
+    def __str__(self) -> str:
+        return f"{self.source} is an array of {self.dtype}{list(self.shape)}"
+
+
+ALIGNED_AND_WRITEABLE = 0x500
+
+
+def _buffer(source: Source) -> Source:
+    return source.attribute("storage").attribute("buffer")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemoryApart(Guard):
+    """Memory that is written, of the first sources, belongs to nothing else that is used.
+
+    places   (source of a tensor, None) or, of an array, (its source, the slot of its memory)
+    """
+
+    places: tuple[tuple[Source, int | None], ...]
+    written: int
+
+    def conditions(self, writer: Writer) -> Iterator[str]:
+        # Not from slots, which may hold copies by now.
+        buffers = [
+            writer.read(_buffer(source)) if slot is None else f"E[{slot}]"
+            for source, slot in self.places
+        ]
+        listed = ", ".join(buffers)
+        yield f"len({{{listed}}}) == {len(buffers)}"
+        own = " and ".join(f"{buffer}._block is not None" for buffer in buffers)
+        yield f"({own}) or {writer.pool.name(lie_apart)}(({listed}), {self.written})"
+
+    def __str__(self) -> str:
+        names = ", ".join(str(source) for source, _ in self.places[: min(self.written, 4)])
+        return f"{names}: the memory, which is written, belongs to nothing else"
+
+
+def lie_apart(buffers: tuple[Buffer, ...], written: int) -> bool:
+    """Whether the first `written` of the buffers share no memory with any other; some are of memory of others."""
+    first = {*buffers[:written]}
+    extents = sorted((*extent(buffer), buffer in first) for buffer in buffers)
+    return not any(
+        second[0] < first[1] and (first[2] or second[2])
+        for place, first in enumerate(extents)
+        for second in extents[place + 1 :]
+    )
+
+
+def extent(buffer: Buffer) -> tuple[int, int]:
+    """The stretch of memory that a buffer may reach."""
+    if buffer.foreign:
+        low, high = np.lib.array_utils.byte_bounds(buffer._array)  # type: ignore[arg-type]  # foreign
+        return int(low), int(high)
+    return buffer.address, buffer.address + buffer.nbytes

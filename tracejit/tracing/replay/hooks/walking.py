@@ -1,0 +1,64 @@
+"""Walking through containers: numbers that may change come as symbols, also those that are written meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tracejit.symbols import SYMBOLS, View
+from tracejit.tracing.replay.hooks.containers import (
+    expand,
+    in_order,
+    is_known,
+    read_all,
+    take_over,
+)
+from tracejit.tracing.replay.hooks.items import read_item
+from tracejit.tracing.replay.iterators import Table
+from tracejit.tracing.replay.recording import Recording
+
+
+def walk(recording: Recording, container: Any) -> Any:
+    """What is iterated in the place of a container: numbers that may change come as symbols, also those written meanwhile."""
+    in_order(recording, container)
+    if is_known(recording, container) or type(container) not in (list, tuple, dict):
+        expand(recording, container, deep=False)
+        return container
+    if id(container) in recording.written:
+        take_over(recording, container)
+        return container
+    values = [value for _, value in read_all(recording, container)]
+    if type(container) is list:
+        return _by_place(recording, container)
+    if not any(type(value) in SYMBOLS for value in values):
+        return container
+    return (
+        iter(values)
+        if type(container) is tuple
+        else Table(container, _reader(recording, container))
+    )
+
+
+def _by_place(recording: Recording, container: list[Any]) -> Iterator[Any]:
+    read, place = _reader(recording, container), 0
+    while place < len(container):
+        yield read(place)
+        place += 1
+
+
+def _reader(recording: Recording, container: Any) -> Callable[[Any], Any]:
+    return lambda key: read_item(recording, container, key) if recording.live else container[key]
+
+
+def walk_pairs(recording: Recording, container: dict[Any, Any], name: str) -> Any:
+    """What `items()` or `values()` of a dict gives."""
+    if is_known(recording, container) or id(container) in recording.written:
+        expand(recording, container, deep=False)
+        return getattr(container, name)()
+    values = read_all(recording, container)
+    native = getattr(container, name)()
+    if not any(type(value) in SYMBOLS for _, value in values):
+        recording.viewed.add(id(container))
+        return native
+    read = _reader(recording, container)
+    return View(native, container, read if name == "values" else lambda key: (key, read(key)))

@@ -1,0 +1,124 @@
+"""Tensors and their memory, as a recorded call reads and writes them."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from tracejit.autograd.tape import handle_of
+from tracejit.storage import Storage
+from tracejit.tensor import Tensor
+from tracejit.tracing.arrays import Arrays, StandIn
+from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.objects import Objects
+from tracejit.tracing.replay.sources import Source
+
+
+class Tensors(Objects):
+    """Each tensor's memory has a slot in the replay, or nothing is known of the tensor."""
+
+    def __init__(self, outermost: CodeType, definition: str, arrays: Arrays) -> None:
+        super().__init__(outermost, definition)
+        self.arrays = arrays
+        self.memory: weakref.WeakKeyDictionary[Storage, int] = weakref.WeakKeyDictionary()
+        """Storage -> the slot that holds its memory in a replay."""
+        self.outside_storages: dict[Storage, int] = {}
+        self.tensor_sources: dict[Storage, Source] = {}
+        self.changed_memory: set[Storage] = set()
+        """Outside storages that the call has written."""
+        self.versions: dict[Storage, int] = {}
+        """How often outside memory had been written when it was first seen."""
+        self.array_storages: set[Storage] = set()
+        self.handles: dict[int, Tensor] = {}
+        """id of a handle of the tape -> the outside tensor that it belongs to."""
+
+    def memory_of(self, tensor: Tensor) -> int | None:
+        """The slot of a tensor's memory; None, and the end of the recording, where nothing is known of it."""
+        slot = self.memory.get(tensor.storage)
+        if slot is None:
+            self.deny(
+                f"{tensor.aval}: a tensor that was not reached by way of anything that is guarded"
+            )
+        return slot
+
+    def _read_tensor(self, source: Source, tensor: Tensor) -> None:
+        if not type(tensor).__module__.startswith("tracejit."):
+            self.deny(f"{source} is of class {type(tensor).__name__}, a tensor of its own kind")
+            return
+        storage = tensor.storage
+        grad, path = _standing(tensor)
+        if grad == "view" and tensor.requires_grad:
+            self.deny(f"{source} is a view with a gradient")
+            return
+        slot = self.outside_storages.get(storage)
+        if slot is None and self.memory.get(storage) is not None:
+            self.deny(f"{source} shares memory with what the call has made")
+            return
+        if slot is None:
+            slot = self.slot()
+            self.outside_storages[storage] = slot
+            self.memory[storage] = slot
+            self.tensor_sources[storage] = source
+            self.versions[storage] = storage.version
+            self.refuse_overlap(storage, self.changed_memory)
+        else:
+            first = self.tensor_sources[storage]
+            self.guard(g.SameObject(source.attribute("storage"), first.attribute("storage"), True))
+            slot = self.slot()  # the first one may hold a copy by now, which the call has written
+        if type(tensor) is StandIn:
+            self._read_array(source, tensor, slot)
+            return
+        layout = tensor.layout
+        self.guard(g.TensorIs(source, type(tensor), tensor.aval, layout, grad, slot, path))
+        handle = tensor.autograd
+        if handle is not None:
+            self.outside[id(handle)] = source.attribute("autograd")
+            self._held.append(handle)
+            self.handles[id(handle)] = tensor
+            if handle.node is not None:
+                self.outside[id(handle.node)] = source.attribute("autograd").attribute("node")
+
+    def _read_array(self, source: Source, stand_in: StandIn, slot: int) -> None:
+        array = as_array_of(stand_in)
+        self.array_storages.add(stand_in.storage)
+        self.guard(g.ArrayIs(source, array.dtype, array.shape, array.strides, slot))
+
+    def refuse_overlap(self, storage: Storage, others: Iterable[Storage]) -> None:
+        """Programs take storages that are not the same to lie apart."""
+        if storage.buffer is None:
+            return
+        begin, end = g.extent(storage.buffer)
+        for other in others:
+            if other is storage or other.buffer is None:
+                continue
+            if not (storage.buffer.foreign or other.buffer.foreign):
+                continue  # each has memory of its own
+            low, high = g.extent(other.buffer)
+            if begin < high and low < end:
+                self.deny("memory is written that is reached in another way as well")
+                return
+
+    def tensor_of_handle(self, handle: Any) -> Tensor | None:
+        """The outside tensor that a handle of the tape belongs to."""
+        return self.handles.get(id(handle))
+
+
+def as_array_of(stand_in: StandIn) -> np.ndarray:
+    """The array of the caller's that stands behind an argument."""
+    buffer = stand_in.storage.buffer
+    assert buffer is not None
+    assert buffer._array is not None
+    return buffer._array
+
+
+def _standing(tensor: Tensor) -> tuple[str, tuple[Any, ...]]:
+    if tensor.origin is not None:
+        return "view", g.view_path(tensor)
+    handle = handle_of(tensor)
+    if handle is None or (handle.node is None and not handle.requires_grad):
+        return "none", ()
+    return ("leaf" if handle.node is None else "made"), ()

@@ -1,0 +1,60 @@
+"""What a recorded call writes to outside state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+from tracejit.tracing.arrays import Arrays
+from tracejit.tracing.replay.sources import Source
+from tracejit.tracing.replay.symbolic import Numbers
+
+
+@dataclass(slots=True, eq=False)
+class EffectOf:
+    """A write of the call's to outside state.
+
+    kind     how: "item", "append", "attribute", "print" and so on
+    source   where the object that is written is found
+    name     the attribute, or the key: an atom or its source
+    target   the object itself, and `key` the key
+    where    the user's line
+    """
+
+    kind: str
+    source: Source
+    name: Any
+    value: Any
+    target: Any
+    key: Any = None
+    where: str = ""
+
+
+class Writes(Numbers):
+    """State that the call writes: real at once, so that the call goes on as Python would, and noted for replays."""
+
+    def __init__(self, outermost: CodeType, definition: str, arrays: Arrays) -> None:
+        super().__init__(outermost, definition, arrays)
+        self.effects: list[EffectOf] = []
+        self.overlay: dict[tuple[int, Any], Any] = {}
+        """(id of an outside object, name or key) -> what the call has written there."""
+        self.written: dict[int, Any] = {}
+        """Outside containers that the call has written, by id."""
+        self.appended: dict[int, tuple[int, list[Any]]] = {}
+        """Outside lists to which the call has only appended: how long they were, and what was added."""
+        self.added: dict[int, list[Any]] = {}
+        """Keys that the call has added to outside dicts."""
+        self.removed: dict[int, dict[Any, bool]] = {}
+        """Keys that the call has removed from outside dicts."""
+        self.viewed: set[int] = set()
+        """Outside containers that native iterators may read later, by id."""
+        self.taken: dict[int, Any] = {}
+        """Outside containers that the call has taken over, by id."""
+        self.changes = 0
+        """Writes to objects that the call has made: a loop whose body makes some is not closed."""
+
+    def effect(
+        self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None
+    ) -> None:
+        self.effects.append(EffectOf(kind, source, name, value, target, key, self.line()))
