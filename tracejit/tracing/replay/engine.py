@@ -32,6 +32,8 @@ from tracejit.tracing.session import tracing
 MOST_SKIPPED = 1024
 MOST_SYMBOLIC = 4096
 """Paths of numbers that are inputs, which stay when the recordings that read them go."""
+PATIENCE = 4
+"""A call that raises is no sign that the next will."""
 BARREN = 8
 """So many recordings with no replay between them make the function be left to Python for a while, each time for longer."""
 
@@ -166,11 +168,13 @@ class Replays:
         recording.deny_at(where, f"the call raised {type(error).__name__}")
         assert recording.dead is not None
         with self.tree.lock:
-            self._note_denial(recording.dead)
+            self._note_denial(recording.dead, patience=PATIENCE)
 
-    def _note_denial(self, reason: str) -> None:
+    def _note_denial(self, reason: str, patience: int = 0) -> None:
+        """`patience`: so many in a row say little of the calls that come."""
         self._failures += 1
-        self._skip = min(2**self._failures, MOST_SKIPPED)
+        beyond = self._failures - patience
+        self._skip = min(2**beyond, MOST_SKIPPED) if beyond > 0 else 0
         self.reason = f"{reason}: {mend_of_reason(reason)}"
         self.denials.note(reason, self.reason)
 
