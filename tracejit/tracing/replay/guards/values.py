@@ -29,8 +29,11 @@ class Equals(Guard):
             yield f"{found} is {value!r}"
         elif kind is float and value != value:
             yield f"type({found}) is float and {found} != {found}"
-        elif kind in (float, complex) and (value == 0 or kind is complex):
-            yield f"type({found}) is {kind.__name__} and repr({found}) == {repr(value)!r}"
+        elif kind is complex:
+            yield f"type({found}) is complex and repr({found}) == {repr(value)!r}"
+        elif kind is float and value == 0:
+            sign = f"{pool.name(math.copysign)}(1.0, {found}) == {math.copysign(1.0, value)}"
+            yield f"type({found}) is float and {found} == 0.0 and {sign}"
         elif kind in (int, str, float) and (kind is not float or math.isfinite(value)):
             yield f"type({found}) is {kind.__name__} and {found} == {value!r}"
         elif kind in (range, slice):
