@@ -306,3 +306,32 @@ def gradients_under_an_exception(compile):
 
     for y in [*thrice(vector()), matrix(), matrix(), vector()]:
         yield attempt(f, vector(), y), w, state
+
+
+@case
+def items_of_what_has_none(compile):
+    state = Box(parts=[1.0, 2.0])
+
+    def store(x):
+        state.parts[0] = 3.0
+        return x + state.parts[0]
+
+    def delete(x):
+        del state.parts[0]
+        return x
+
+    store, delete = compile(store), compile(delete)
+    for state.parts in [[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], 2.0, 2.0, "text", None, [1.0]]:
+        yield attempt(store, vector()), attempt(delete, vector()), state
+
+
+@case
+def sorted_in_a_reverse_of_another_type(compile):
+    state = Box(reverse=True)
+
+    @compile
+    def f(x):
+        return x + sorted([3.0, 1.0, 2.0], reverse=state.reverse)[0]
+
+    for state.reverse in [*thrice(True, False), 1, 0, [1], [1], 2.0, "text", None, True]:
+        yield attempt(f, vector())

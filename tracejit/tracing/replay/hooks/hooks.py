@@ -133,7 +133,7 @@ class ReplayHooks:
         key = keys.plain_key(key)
         if isinstance(owner, type):
             return operator.getitem(owner, key)  # type: ignore[call-overload]  # as `list[int]`
-        return self._call_special(owner, "__getitem__", "an item", key)
+        return self._call_special(operator.getitem, owner, key)
 
     def write_item(self, value: Any, owner: Any, key: Any) -> None:
         recording = live()
@@ -147,7 +147,7 @@ class ReplayHooks:
             items.write_item(recording, owner, key, value)
         else:
             key = keys.plain_key(key)
-            self._call_special(owner, "__setitem__", "an item", key, value)
+            self._call_special(operator.setitem, owner, key, value)
 
     def delete_item(self, owner: Any, key: Any) -> None:
         recording = live()
@@ -156,11 +156,11 @@ class ReplayHooks:
         elif containers.is_container(owner):
             items.delete_item(recording, owner, key)
         else:
-            self._call_special(owner, "__delitem__", "an item", keys.plain_key(key))
+            self._call_special(operator.delitem, owner, keys.plain_key(key))
 
-    def _call_special(self, owner: Any, name: str, what: str, *args: Any) -> Any:
-        """A method that syntax calls, of a class of the user's."""
-        kind = type(owner)
+    def _call_special(self, syntax: Callable[..., Any], owner: Any, *args: Any) -> Any:
+        """What `syntax`, such as `operator.setitem`, does to an object of a class of the user's: a call of a method."""
+        kind, name = type(owner), f"__{syntax.__name__}__"
         method = found_on(kind, name)
         recording = live()
         if recording is not None:
@@ -168,8 +168,8 @@ class ReplayHooks:
         if type(method) is FunctionType:
             return self.callee(MethodType(method, owner))(*args)
         if recording is not None:
-            recording.deny(f"{what} of a {kind.__name__}")
-        return getattr(kind, name)(owner, *map(concrete, args))
+            recording.deny(f"an item of a {kind.__name__}")
+        return syntax(owner, *map(concrete, args))
 
     # Operators and tests
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tracejit.symbols import NUMBERS, derived, is_number
+from tracejit.symbols import NUMBERS, SymbolicInt, concrete, derived, is_number
 from tracejit.tracing.replay.recording import Recording
 
 _QUICK = frozenset({int, float, bool, str, bytes})
@@ -41,6 +41,10 @@ def sorted_(
     hooks: Any, recording: Recording, values: Any, /, *, key: Any = None, reverse: Any = False
 ) -> list[Any]:
     items = [*hooks.iterate(values)]
+    if type(reverse) not in (bool, int, SymbolicInt):  # what else is taken depends on the Python
+        recording.deny("sorted() with a `reverse` that is neither a bool nor an int")
+        call = None if key is None else hooks.callee(key)
+        return sorted(items, key=call, reverse=concrete(reverse))
     keys = _keys(hooks, items, key)
     places = sorted(range(len(items)), key=keys.__getitem__, reverse=bool(hooks.truth(reverse)))
     return [items[place] for place in places]
