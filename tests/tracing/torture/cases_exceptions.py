@@ -335,3 +335,20 @@ def sorted_in_a_reverse_of_another_type(compile):
 
     for state.reverse in [*thrice(True, False), 1, 0, [1], [1], 2.0, "text", None, True]:
         yield attempt(f, vector())
+
+
+@case
+def ordering_with_arguments_that_it_does_not_take(compile):
+    state = Box(call=max, options={})
+
+    @compile
+    def f(x):
+        return x + state.call(*state.args, **state.options)
+
+    state.args = (1.0, 2.0)
+    for state.call in [max, max, max, min, sorted, max]:
+        for state.options in [{}, {"k": 1}, {"key": abs}, {"default": 3.0}, {}]:
+            yield attempt(f, vector())
+    state.args = ()
+    for state.call in [max, sorted]:
+        yield attempt(f, vector())

@@ -37,10 +37,11 @@ def _keys(hooks: Any, items: list[Any], key: Any) -> list[Any]:
     return [_Ordered(hooks, each) for each in keys]
 
 
-def sorted_(
-    hooks: Any, recording: Recording, values: Any, /, *, key: Any = None, reverse: Any = False
-) -> list[Any]:
-    items = [*hooks.iterate(values)]
+def sorted_(hooks: Any, recording: Recording, *args: Any, **options: Any) -> list[Any]:
+    if len(args) != 1 or options.keys() - {"key", "reverse"}:
+        return sorted(*args, **options)  # raises
+    key, reverse = options.get("key"), options.get("reverse", False)
+    items = [*hooks.iterate(args[0])]
     if type(reverse) not in (bool, int, SymbolicInt):  # what else is taken depends on the Python
         recording.deny("sorted() with a `reverse` that is neither a bool nor an int")
         call = None if key is None else hooks.callee(key)
@@ -53,11 +54,11 @@ def sorted_(
 def extreme(function: Any) -> Callable[..., Any]:
     """`min` or `max`."""
 
-    def call(
-        hooks: Any, recording: Recording, *args: Any, key: Any = None, default: Any = _NONE
-    ) -> Any:
-        if not args or (len(args) > 1 and default is not _NONE):
-            return function(*args, default=default)  # raises
+    def call(hooks: Any, recording: Recording, *args: Any, **options: Any) -> Any:
+        known = {"key", "default"} if len(args) == 1 else {"key"}
+        if not args or options.keys() - known:
+            return function(*args, **options)  # raises
+        key, default = options.get("key"), options.get("default", _NONE)
         items = [*hooks.iterate(args[0])] if len(args) == 1 else [*args]
         if not items:
             return function(()) if default is _NONE else default
