@@ -1,7 +1,8 @@
 """The one door for applying an op: `bind` hands it to the interpreter on top of this thread's stack.
 
 Eager execution, the recorder, the tape and the function transforms are interpreters. Each handles an op itself or hands it to
-the one below. A value is whatever the bottom interpreter deals in, with an `aval`; a Python number reaches `bind` as `Scalar`.
+the one below. A value is whatever the bottom interpreter deals in, with an `aval`; it says so by having `_is_value`. A Python
+number reaches `bind` as `Scalar`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Scalar:
     # What interpreters ask of any argument: a number is no view, and no gradient flows to it.
     origin: ClassVar[None] = None
     autograd: ClassVar[None] = None
+    _is_value: ClassVar[bool] = True
 
 
 class Interpreter(Protocol):
@@ -74,8 +76,8 @@ def assign(target: Any, value: Any) -> None:
 
 
 def lift(value: Any) -> Any:
-    """`value` itself if it has an aval, else the value that an array or a nested sequence becomes."""
-    return value if hasattr(value, "aval") else _lift[0](value)
+    """`value` itself if it is one, else the value that an array or a nested sequence becomes."""
+    return value if hasattr(value, "_is_value") else _lift[0](value)
 
 
 def below(interpreter: Interpreter) -> Interpreter:

@@ -48,7 +48,7 @@ def put(x: Tensor, key: Any, value: Any) -> None:
         write(part, _trimmed(value, part.ndim))
         return
     check_writable(x)
-    write(x, set_item(x, key, _trimmed(value, getitem(x.detach(), key).ndim)))
+    write(x, set_item(x, key, value))
 
 
 def _as_mask(item: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tracejit import dispatch, ops
 from tracejit._errors import at_user_line
+from tracejit.inplace import write
 from tracejit.ops.op import Op
 
 Function = Callable[..., Any]
@@ -222,7 +223,7 @@ def _deliver(result: Any, out: tuple[Any, ...]) -> Any:
     if found.kind in "biuf" and not np.can_cast(found, wanted, "same_kind"):
         message = f"out: cannot cast {found} to {wanted} with casting rule 'same_kind'"
         raise TypeError(at_user_line(message))
-    return tensor.copy_(result)
+    return write(tensor, result)
 
 
 def by_numpy(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -251,7 +252,7 @@ def _arrays(value: Any, function: Function, seen: Seen) -> Any:
 
 
 def _array_of(tensor: Any, function: Function) -> np.ndarray:
-    if tensor.requires_grad:
+    if getattr(tensor, "requires_grad", False):
         name = getattr(function, "__name__", str(function))
         message = f"np.{name} is not differentiable in tracejit: detach() the tensor first"
         raise TypeError(at_user_line(message))

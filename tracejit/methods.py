@@ -89,6 +89,7 @@ class Operators:
 
     __slots__ = ()
     __hash__ = object.__hash__
+    _is_value = True
     aval: Aval
 
     @property

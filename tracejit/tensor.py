@@ -24,7 +24,7 @@ from tracejit.inplace import InPlace
 from tracejit.interop import NumPyProtocols
 from tracejit.ir.aval import Aval, aval
 from tracejit.methods import Operators
-from tracejit.ops.arguments import copied
+from tracejit.ops.arguments import cast, copied
 from tracejit.ops.op import Layout, Op, Params
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage, as_array, is_row_major, row_major
@@ -326,6 +326,11 @@ def make(storage: Storage, layout: Layout, aval: Aval, origin: Origin | None = N
     return tensor
 
 
+def twin(tensor: Tensor) -> Tensor:
+    """Another tensor over the same memory, which is a view of what the tensor is a view of."""
+    return make(tensor.storage, tensor.layout, tensor.aval, tensor.origin)
+
+
 def fresh(aval: Aval, buffer: Buffer | None = None, pending: Any = None) -> Tensor:
     """A row-major tensor with a storage of its own, in memory or pending."""
     layout = row_major(aval.shape)
@@ -379,15 +384,24 @@ def from_array(array: Any, *, copy: bool, dtype: DType | None = None) -> Tensor:
 
     Nested sequences are made an array first, of the default dtype where they hold Python floats.
     """
+    if hasattr(array, "aval") and not isinstance(array, Tensor):
+        return _from_stand_in(array, copy or not isinstance(array, np.ndarray), dtype)
     made = _from_array(array, copy, dtype)
     for tell in after_making:
         tell(made)
     return made
 
 
+def _from_stand_in(array: Any, copy: bool, dtype: DType | None) -> Tensor:
+    """A tensor of what stands for an array, or for a number, in a compiled function: nobody looks at its elements."""
+    same = twin(array)
+    if dtype is not None and dtype is not array.aval.dtype:
+        same, copy = cast(same, dtype), False
+    return copied(same) if copy else same  # type: ignore[no-any-return]  # a tensor
+
+
 def _from_array(array: Any, copy: bool, dtype: DType | None) -> Tensor:
-    # What only stands for an array becomes the array that it stands for.
-    array = np.asarray(array) if isinstance(array, np.ndarray) else _gathered(array, dtype)
+    array = array if isinstance(array, np.ndarray) else _gathered(array, dtype)
     found = _dtype_of(array)
     if dtype is not None and dtype is not found:
         with np.errstate(all="ignore"):  # an overflow in a cast is a value, as for every op

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ class Value:
     """An array as a value of the ops."""
 
     array: np.ndarray
+    _is_value: ClassVar[bool] = True
 
     @property
     def aval(self) -> Aval:

@@ -9,6 +9,7 @@ from tracejit.nn import functional as F
 from tracejit.nn import init
 from tracejit.nn.module import Module
 from tracejit.nn.parameter import Parameter
+from tracejit.ops.arguments import value
 from tracejit.tensor import Tensor
 
 
@@ -88,6 +89,7 @@ class BatchNorm1d(Module):
             init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = value(x)
         if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
             message = f"BatchNorm1d({self.num_features}): expected (N, {self.num_features}) or (N, {self.num_features}, L)"
             raise ShapeError(at_user_line(f"{message}, got {x.aval}"))

@@ -35,7 +35,7 @@ def refuse(error: type[Exception], name: str, avals: Iterable[object], why: str)
 
 def value_or_number(arg: Any) -> Any:
     """A Python number as it is, a NumPy number as a `Scalar` of its dtype, anything else as a value."""
-    if type(arg) in NUMBERS or hasattr(arg, "aval"):
+    if type(arg) in NUMBERS or hasattr(arg, "_is_value"):
         return arg
     if isinstance(arg, np.generic):
         return Scalar(python_number(arg), aval(dtypes.from_numpy(arg.dtype)))
@@ -114,8 +114,6 @@ def in_range(number: bool | int | float, dtype: DType) -> bool:
 
 def value(arg: Any) -> Any:
     """`arg` as a value, Python numbers included."""
-    if type(arg) not in NUMBERS and hasattr(arg, "aval") and not isinstance(arg, Scalar):
-        return arg
     if isinstance(arg, Scalar):
         return lift(np.asarray(arg.value, arg.aval.dtype.numpy))
     return lift(arg)

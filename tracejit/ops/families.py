@@ -222,7 +222,7 @@ def _promoting_coerce(
 
     def coerce(*args: Any) -> tuple[tuple[Any, ...], Params]:
         # Every op passes here, in eager code and in recordings: what needs no conversion costs no call.
-        values = [arg for arg in args if hasattr(arg, "aval")]
+        values = [arg for arg in args if hasattr(arg, "_is_value")]
         if values and (dtype := values[0].aval.dtype) in as_they_are:
             if len(values) == len(args):
                 for value in values:
@@ -236,7 +236,7 @@ def _promoting_coerce(
                     return (first, Scalar(number_as(second, dtype), SCALARS[dtype])), NO_PARAMS
                 if type(first) is float:
                     return (Scalar(number_as(first, dtype), SCALARS[dtype]), second), NO_PARAMS
-        known = [arg if hasattr(arg, "aval") else value_or_number(arg) for arg in args]
+        known = [arg if hasattr(arg, "_is_value") else value_or_number(arg) for arg in args]
         given: list[Any] = [weak_dtype(arg) for arg in known]
         dtype = resolve(*given)
         return tuple([a if d is dtype else cast(a, dtype) for a, d in zip(known, given)]), {}

@@ -93,9 +93,9 @@ def _is_integer(item: Any) -> bool:
         raise IndexError(
             at_user_line("a bool is no index; a mask is an array of the shape that it selects from")
         )
-    return isinstance(item, int | np.integer) or (
-        isinstance(item, np.ndarray) and not item.shape and item.dtype.kind in "iu"
-    )
+    if isinstance(item, np.ndarray) and not hasattr(item, "aval"):
+        return not item.shape and item.dtype.kind in "iu"
+    return hasattr(item, "__index__") and not hasattr(item, "aval")
 
 
 def _slice_bounds(item: slice, extent: int) -> tuple[int, int, int]:

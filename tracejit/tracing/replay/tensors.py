@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from types import CodeType
 from typing import Any
 
-import numpy as np
-
 from tracejit.autograd.tape import handle_of
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import Arrays, StandIn
+from tracejit.tracing.arrays import Arrays, StandIn, as_array_of, raises_nothing
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.objects import Objects
 from tracejit.tracing.replay.sources import Source
@@ -85,6 +83,10 @@ class Tensors(Objects):
     def _read_array(self, source: Source, stand_in: StandIn, slot: int) -> None:
         array = as_array_of(stand_in)
         self.array_storages.add(stand_in.storage)
+        if not raises_nothing():
+            self.deny("np.errstate asks for errors, which compiled code does not look for")
+        mode = g.ModeIs("np.errstate raises nothing", raises_nothing, True)
+        self.once(("np.errstate",), mode)
         self.guard(g.ArrayIs(source, array.dtype, array.shape, array.strides, slot))
 
     def refuse_overlap(self, storage: Storage, others: Iterable[Storage]) -> None:
@@ -105,14 +107,6 @@ class Tensors(Objects):
     def tensor_of_handle(self, handle: Any) -> Tensor | None:
         """The outside tensor that a handle of the tape belongs to."""
         return self.handles.get(id(handle))
-
-
-def as_array_of(stand_in: StandIn) -> np.ndarray:
-    """The array of the caller's that stands behind an argument."""
-    buffer = stand_in.storage.buffer
-    assert buffer is not None
-    assert buffer._array is not None
-    return buffer._array
 
 
 def _standing(tensor: Tensor) -> tuple[str, tuple[Any, ...]]:

@@ -21,9 +21,10 @@ from tracejit.dtypes import DType
 from tracejit.ops import elementwise, functions
 from tracejit.ops.op import Op, Pointwise
 from tracejit.random import default_generator
+from tracejit.storage import as_array
 from tracejit.symbols import SYMBOLS, concrete, derived, settled
 from tracejit.tensor import Tensor, from_array
-from tracejit.tracing.arrays import StandIn, as_stand_in
+from tracejit.tracing.arrays import StandIn, as_stand_in, is_number
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import containers, keys
 from tracejit.tracing.replay.iterators import ITERATORS
@@ -53,6 +54,8 @@ CREATING = frozenset(
     for name in "arange array asarray empty eye full identity linspace logspace ones tri zeros".split()
 )
 """NumPy's functions that make arrays of numbers alone."""
+AS_ARRAY: frozenset[Any] = frozenset({np.asarray, np.asanyarray})
+"""Functions that give an array itself."""
 OF_NUMBERS = frozenset(
     value for value in vars(np).values() if isinstance(value, np.ufunc) and value.types != ["O->O"]
 ) | frozenset(
@@ -316,6 +319,8 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
     """A function of NumPy's: on stand-ins it is tracejit's; one that makes arrays of numbers gives stand-ins."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        if _is_among(function, AS_ARRAY) and args and _is_array_already(*args, **kwargs):
+            return args[0]
         if not recording.live:
             return function(*map(concrete, args), **kwargs)
         given = [_given(recording, arg, False) for arg in args]
@@ -327,9 +332,24 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
                 return _of_numbers(recording, function, given, named)
         elif not (_is_among(function, CREATING) or _dispatches(function)):
             recording.deny(f"np.{function.__name__} is not known to be pure")
-        return _made(recording, function(*given, **named))
+        result = function(*given, **named)
+        if type(result) is np.ndarray and any(_shares(result, arg) for arg in given):
+            recording.deny(f"np.{function.__name__} gives another array over the same memory")
+            return result
+        return _made(recording, result)
 
     return call
+
+
+def _is_array_already(value: Any, dtype: Any = None, *more: Any, **options: Any) -> bool:
+    """Whether `np.asarray(value)` is `value`."""
+    if type(value) is not StandIn or is_number(value) or more or options:
+        return False
+    return dtype is None or bool(value.dtype == dtype)
+
+
+def _shares(array: np.ndarray, value: Any) -> bool:
+    return type(value) is StandIn and np.may_share_memory(array, as_array(value))
 
 
 def _of_numbers(recording: Recording, function: Any, args: list[Any], named: Any) -> Any:
@@ -373,7 +393,7 @@ def _made(recording: Recording, result: Any) -> Any:
         if not (result.dtype.kind in "biuf" and result.dtype.itemsize <= 8):
             recording.deny(f"NumPy makes an array of {result.dtype}")
             return result
-        return as_stand_in(from_array(result, copy=True), ())
+        return as_stand_in(from_array(result, copy=True))
     if type(result) in (tuple, list):
         return type(result)(_made(recording, part) for part in result)
     return result

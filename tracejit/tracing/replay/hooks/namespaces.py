@@ -17,7 +17,7 @@ from types import (
 )
 from typing import Any
 
-from tracejit.tracing.arrays import StandIn
+from tracejit.tracing.arrays import StandIn, as_array_of, root_of
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import classes, items
 from tracejit.tracing.replay.hooks.objects import names_of, written_on
@@ -55,7 +55,19 @@ def of_tensor(recording: Recording, tensor: Any, name: str) -> Any:
         "flags",
     ):
         recording.deny(f".{name} of a tensor is read")
+    if name == "base" and type(tensor) is StandIn:
+        return _base(recording, tensor)
     return getattr(tensor, name)
+
+
+def _base(recording: Recording, stand_in: StandIn) -> Any:
+    """The array that owns the memory; of an array from outside it is part of what was found there."""
+    root = root_of(stand_in)
+    source = recording.outside.get(id(root))
+    if source is None:
+        return stand_in.base
+    owner = recording.read(source.attribute("base"), as_array_of(root).base)
+    return root if owner is None and root is not stand_in else owner
 
 
 def _gradient(recording: Recording, tensor: Any) -> Any:
