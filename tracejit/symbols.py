@@ -211,6 +211,7 @@ def _install_numbers(kind: type) -> None:
 
 
 for _kind in KINDS:
+    _kind.__name__ = KINDS[_kind].__name__  # as messages of Python's name it
     _install(_kind)
 for _kind in NUMBERS:
     _install_numbers(_kind)

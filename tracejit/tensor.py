@@ -397,7 +397,7 @@ def _from_stand_in(array: Any, copy: bool, dtype: DType | None) -> Tensor:
     same = twin(array)
     if dtype is not None and dtype is not array.aval.dtype:
         same, copy = cast(same, dtype), False
-    return copied(same) if copy else same  # type: ignore[no-any-return]  # a tensor
+    return copied(same) if copy else same
 
 
 def _from_array(array: Any, copy: bool, dtype: DType | None) -> Tensor:

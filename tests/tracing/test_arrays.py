@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tracejit.tracing.arrays import StandIn
+from tracejit.tracing.stand_in import StandIn
 
 
 def matrix(dtype: str = "f8") -> np.ndarray:

@@ -23,7 +23,7 @@ from tracejit.dtypes import DType
 from tracejit.ops.op import Op
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
+from tracejit.tracing.stand_in import StandIn
 
 ATOMS = frozenset({bool, int, float, str, bytes, NoneType})
 MODULES = frozenset({"numpy", "tracejit", "math"})

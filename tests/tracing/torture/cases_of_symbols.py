@@ -335,3 +335,23 @@ def methods_of_named_tuples(compile):
     for k in [1.0, 1.0, 2.0, 3.0, 4.0]:
         p = P(k, 2.0)
         yield f(vector(), k)
+
+
+@case
+def messages_that_name_the_class_of_a_number(compile):
+    messages = (
+        lambda n: sum([n, "a"]), lambda n: ",".join([n]), lambda n: n(), lambda n: n[0], lambda n: n + "a",
+        lambda n: [0][n], lambda n: len(n), lambda n: n.more, lambda n: sorted([n, "a"]), lambda n: "%d" % [n],
+    )  # fmt: skip
+
+    for message in messages:
+
+        @compile
+        def f(x, n, message=message):
+            try:
+                return x, message(n)
+            except (TypeError, IndexError, AttributeError) as error:
+                return x, str(error)
+
+        for n in (1, 2, 3, 2.5, 4.5):
+            yield f(vector(), n)

@@ -7,10 +7,10 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from tracejit.symbols import SYMBOLS, View, concrete, rebuilt
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.templates import slots
 from tracejit.tracing.replay.writes import EffectOf
+from tracejit.tracing.stand_in import StandIn
 
 
 def without_symbols(recording: Recording, result: Any) -> Any:

@@ -22,7 +22,7 @@ from tracejit._config import config
 from tracejit.autograd.tape import is_grad_enabled
 from tracejit.symbols import concrete, settled
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import Arrays, StandIn
+from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.functions import without_hooks
 from tracejit.tracing.replay.kinds import (
@@ -35,6 +35,7 @@ from tracejit.tracing.replay.kinds import (
 from tracejit.tracing.replay.lasting import is_of_module
 from tracejit.tracing.replay.sources import Source, constant
 from tracejit.tracing.replay.writes import Writes
+from tracejit.tracing.stand_in import StandIn
 
 _KNOWN = (
     "_seen", "outside", "numbers", "_classes", "_functions", "compared", "tensor_sources", "outside_storages", "versions",

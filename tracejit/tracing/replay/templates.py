@@ -17,12 +17,12 @@ from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.symbols import SYMBOLS
 from tracejit.tensor import Tensor, make
-from tracejit.tracing.arrays import StandIn, is_number
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.functions import own_names, plain_code
 from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
 from tracejit.tracing.replay.order import SETS, comes_back
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.stand_in import StandIn, is_number
 
 RULES = (tape._Apply, tape._Replace)
 

@@ -10,10 +10,11 @@ from typing import Any
 from tracejit.autograd.tape import handle_of
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import Arrays, StandIn, as_array_of, raises_nothing
+from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.objects import Objects
 from tracejit.tracing.replay.sources import Source
+from tracejit.tracing.stand_in import StandIn, as_array_of, raises_nothing
 
 
 class Tensors(Objects):

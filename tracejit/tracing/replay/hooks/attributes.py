@@ -16,7 +16,6 @@ from typing import Any
 
 from tracejit.symbols import SYMBOLS, settled
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import containers, items
 from tracejit.tracing.replay.hooks.containers import CONTAINERS
@@ -37,6 +36,7 @@ from tracejit.tracing.replay.iterators import ITERATORS
 from tracejit.tracing.replay.kinds import ATOMS, found_on, is_numpy_number
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import Source, constant
+from tracejit.tracing.stand_in import StandIn
 
 _BUILTIN = (tuple, list, dict, set, str, int, float)
 

@@ -21,7 +21,6 @@ from tracejit.ops.op import Op
 from tracejit.random import Generator
 from tracejit.symbols import SYMBOLS, concrete, settled
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.instrument import NotInstrumentable, instrumented, is_instrumented
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import (
@@ -40,6 +39,7 @@ from tracejit.tracing.replay.iterators import ITERATORS, VIEWS
 from tracejit.tracing.replay.kinds import ATOMS, found_on
 from tracejit.tracing.replay.lasting import NUMPY_FUNCTION
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.stand_in import StandIn
 
 Call = Callable[[Any], Any]
 NATIVE = (BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, MethodDescriptorType)

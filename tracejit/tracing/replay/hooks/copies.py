@@ -10,12 +10,12 @@ from typing import Any
 
 from tracejit.symbols import SYMBOLS
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import attributes, objects, walking
 from tracejit.tracing.replay.kinds import ATOMS, found_on, is_numpy_number
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import constant
+from tracejit.tracing.stand_in import StandIn
 
 Part = Callable[[Any], Any]
 _CUSTOM = (

@@ -10,7 +10,6 @@ from typing import Any
 
 from tracejit.symbols import SYMBOLS, concrete, derived, settled, storable
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.current import current, live
 from tracejit.tracing.replay.hooks import (
@@ -30,6 +29,7 @@ from tracejit.tracing.replay.hooks import (
 )
 from tracejit.tracing.replay.kinds import ATOMS, found_on, is_own_module
 from tracejit.tracing.replay.sources import constant
+from tracejit.tracing.stand_in import StandIn
 
 SUBSCRIPTED = (list, tuple, dict)
 

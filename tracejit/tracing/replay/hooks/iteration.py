@@ -8,11 +8,11 @@ from typing import Any
 
 from tracejit.symbols import settled
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay.hooks import containers, walking
 from tracejit.tracing.replay.iterators import ITERATORS
 from tracejit.tracing.replay.kinds import found_on
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.stand_in import StandIn
 
 Call = Callable[[Any], Any]
 

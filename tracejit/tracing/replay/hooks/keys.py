@@ -6,10 +6,10 @@ from typing import Any
 
 from tracejit.symbols import SYMBOLS, concrete, settled
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay.hooks.containers import expand, is_container, is_fixed_key
 from tracejit.tracing.replay.kinds import ATOMS, found_on, is_numpy_number
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.stand_in import StandIn
 
 
 def key_name(recording: Recording, key: Any) -> Any:

@@ -14,10 +14,10 @@ from tracejit.autograd.functional import depends_on_more
 from tracejit.indexing import check_labels
 from tracejit.symbols import concrete, settled
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay.current import recorder_of
 from tracejit.tracing.replay.hooks import containers, copies, library, objects
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.stand_in import StandIn
 
 
 def rule(recording: Recording, function: Any) -> Callable[..., Any] | None:

@@ -24,7 +24,6 @@ from tracejit.random import default_generator
 from tracejit.storage import as_array
 from tracejit.symbols import SYMBOLS, concrete, derived, settled
 from tracejit.tensor import Tensor, from_array
-from tracejit.tracing.arrays import StandIn, as_stand_in, is_number
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import containers, keys
 from tracejit.tracing.replay.iterators import ITERATORS
@@ -32,6 +31,7 @@ from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
 from tracejit.tracing.replay.lasting import NUMPY_FUNCTION
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import constant
+from tracejit.tracing.stand_in import StandIn, as_stand_in, is_number
 
 LIKE_USER_CODE = (
     "tracejit.nn", "tracejit.optim", "tracejit.autograd.functional", "tracejit.demo",
@@ -39,7 +39,7 @@ LIKE_USER_CODE = (
 """Library code over ops that is instrumented as a user's is: it keeps state, or calls the user's functions."""
 LEAVES = (
     "tracejit.ops", "tracejit.methods", "tracejit.tensor", "tracejit.inplace", "tracejit.creation", "tracejit.standard",
-    "tracejit.indexing", "tracejit.interop", "tracejit.dtypes", "tracejit.tracing.arrays", "tracejit.autograd.tape",
+    "tracejit.indexing", "tracejit.interop", "tracejit.dtypes", "tracejit.tracing.stand_in", "tracejit.autograd.tape",
     "tracejit._errors", "tracejit.dispatch",
 )  # fmt: skip
 CONTEXTS = (no_grad, enable_grad)
@@ -54,7 +54,7 @@ CREATING = frozenset(
     for name in "arange array asarray empty eye full identity linspace logspace ones tri zeros".split()
 )
 """NumPy's functions that make arrays of numbers alone."""
-AS_ARRAY: frozenset[Any] = frozenset({np.asarray, np.asanyarray})
+AS_ARRAY = frozenset(getattr(np, name) for name in ("asarray", "asanyarray"))
 """Functions that give an array itself."""
 OF_NUMBERS = frozenset(
     value for value in vars(np).values() if isinstance(value, np.ufunc) and value.types != ["O->O"]

@@ -18,13 +18,13 @@ from tracejit.autograd.tape import is_grad_enabled
 from tracejit.storage import Storage
 from tracejit.symbols import KINDS, SYMBOLS
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.instrument.names import PREFIX
 from tracejit.tracing.replay.apart import guard_objects
 from tracejit.tracing.replay.current import recorder_of
 from tracejit.tracing.replay.kinds import ATOMS
 from tracejit.tracing.replay.recording import Known, Recording
 from tracejit.tracing.replay.segments import End, Move, Segment
+from tracejit.tracing.stand_in import StandIn
 
 NUMBERS = (int, float)
 MOST_VISITS = 6

@@ -16,7 +16,6 @@ from tracejit.ir.aval import Aval
 from tracejit.random import Generator
 from tracejit.symbols import KINDS, SYMBOLS, View, concrete, settled
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay.hooks import (
     classes,
     library,
@@ -26,6 +25,7 @@ from tracejit.tracing.replay.hooks import (
 )
 from tracejit.tracing.replay.kinds import found_on
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.stand_in import StandIn
 
 
 def construct(hooks: Any, recording: Recording, owner: type) -> Any:

@@ -17,7 +17,6 @@ from types import (
 )
 from typing import Any
 
-from tracejit.tracing.arrays import StandIn, as_array_of, root_of
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import classes, items
 from tracejit.tracing.replay.hooks.objects import names_of, written_on
@@ -25,6 +24,7 @@ from tracejit.tracing.replay.kinds import found_on, is_own_module
 from tracejit.tracing.replay.lasting import is_of_module
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import constant
+from tracejit.tracing.stand_in import StandIn, as_array_of, root_of
 
 NATIVE_METHODS = (WrapperDescriptorType, MethodDescriptorType, BuiltinFunctionType)
 NAMED_FIELD = type(__import__("collections").namedtuple("_Pair", "a").a)

@@ -12,13 +12,13 @@ from typing import Any
 
 from tracejit.symbols import NUMBERS, SYMBOLS, concrete, derived, is_number, settled
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay.hooks import classes, containers, items, keys, numbers, text, walking
 from tracejit.tracing.replay.hooks.containers import is_container
 from tracejit.tracing.replay.iterators import ITERATORS
 from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
 from tracejit.tracing.replay.order import SETS
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.stand_in import StandIn
 
 Call = Callable[[Any], Any]
 

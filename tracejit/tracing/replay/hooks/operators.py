@@ -9,12 +9,12 @@ from typing import Any
 
 from tracejit.symbols import KINDS, SYMBOLS, derived, is_number, is_text, settled
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import containers, items, keys, library, natives, text
 from tracejit.tracing.replay.iterators import ITERATORS, VIEWS
 from tracejit.tracing.replay.kinds import ATOMS, found_on, is_numpy_number
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.stand_in import StandIn
 
 Function = Callable[[Any, Any], Any]
 

@@ -12,11 +12,11 @@ import numpy as np
 from tracejit.dtypes import DType
 from tracejit.symbols import SYMBOLS, SymbolicStr, derived, settled
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import StandIn
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import containers, library, namespaces
 from tracejit.tracing.replay.kinds import ATOMS, found_on, is_numpy_number
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.stand_in import StandIn
 
 _TAKING_ATOMS = frozenset({
     "format", "ljust", "rjust", "center", "replace", "strip", "lstrip", "rstrip", "removeprefix", "removesuffix",

@@ -1,0 +1,434 @@
+"""What stands for a NumPy array in a compiled function: a tensor over its memory that behaves as the array does."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit.inplace import InPlace
+from tracejit.interop import NumPyProtocols, by_numpy, table
+from tracejit.ir.aval import aval
+from tracejit.methods import Operators
+from tracejit.ops.arguments import copied
+from tracejit.ops.op import Layout
+from tracejit.ops.registry import REGISTRY
+from tracejit.storage import as_array
+from tracejit.tensor import Tensor, twin, view_of
+
+
+class StandIn(Tensor):
+    """What behaves as the NumPy array that it stands for, over whose memory it is; so does what its methods compute.
+
+    What tracejit does not have, or takes other arguments, NumPy does on the memory. To functions of tracejit's it is what an
+    array is: they take a copy, so that what they give is a tensor that shares no memory with it.
+    """
+
+    __slots__ = ()
+
+    @property  # type: ignore[misc]  # as it is of any object, but for assignment
+    def __class__(self) -> type:
+        """`isinstance(x, np.ndarray)` is true, as it is of the array; of a number it is not."""
+        return self.aval.dtype.numpy.type if is_number(self) else np.ndarray
+
+    @property
+    def dtype(self) -> Any:
+        return self.aval.dtype.numpy
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.sizes
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        array = _real(self)
+        array.shape = shape
+        strides = tuple(stride // array.itemsize for stride in array.strides)
+        self.layout = Layout(array.shape, strides, self.layout.offset)
+        self.aval = aval(self.aval.dtype, array.shape)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """In bytes, as NumPy's."""
+        return tuple(stride * self.itemsize for stride in self.layout.strides)
+
+    @property
+    def base(self) -> Any:
+        """The array that owns the memory, as NumPy has it: not the view that a view was made of."""
+        root = root_of(self)
+        owner = as_array_of(root).base if _is_argument(root) else None
+        return root if owner is None and root is not self else owner
+
+    @property
+    def real(self) -> StandIn:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        """What only an array, or a NumPy number, has."""
+        self._check_name(name)
+        return getattr(shown(self), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in Tensor.__slots__:
+            self._check_name(name)
+        object.__setattr__(self, name, value)
+
+    def _check_name(self, name: str) -> None:
+        kind = self.__class__
+        if not hasattr(kind, name):
+            owner = f"{kind.__module__}.{kind.__name__}"
+            raise AttributeError(f"'{owner}' object has no attribute '{name}'")
+
+    def __repr__(self) -> str:
+        return repr(shown(self))
+
+    def __str__(self) -> str:
+        return str(shown(self))
+
+    def __format__(self, spec: str) -> str:
+        return format(_real(self)[()], spec)
+
+    def __getitem__(self, index: Any) -> Any:
+        twins = _Twins(index)
+        item = twins.result(Tensor.__getitem__(twins.of(self), twins.of(index)))
+        # One element of an array is a number, which no later write to the array changes; `a[0, ...]` is a view.
+        is_view = item.aval.shape or item.origin is None or _has_ellipsis(index)
+        return item if is_view else item.copy()
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        value = _as_array_takes(value)
+        if _is_too_deep(self, index, value):
+            _real(self)[index] = value  # which NumPy refuses
+        twins = _Twins()
+        Tensor.__setitem__(twins.of(self), twins.of(index), twins.of(value))
+
+    def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
+        if args or kwargs or not is_ours(np.dtype(dtype)):
+            return _real(self).astype(dtype, *args, **kwargs)
+        changed = dtypes.as_dtype(dtype) is not self.aval.dtype
+        return as_stand_in(Tensor.astype(twin(self), dtype) if changed else copied(twin(self)))
+
+    def copy(self, *args: Any, **kwargs: Any) -> Any:
+        if args or kwargs:
+            return _real(self).copy(*args, **kwargs)
+        return as_stand_in(copied(twin(self)))
+
+    def item(self, *args: Any) -> Any:
+        return _real(self).item(*args) if args else Tensor.item(self)
+
+    def __hash__(self) -> int:
+        """A number's is that of its value, so that it finds its place in dicts; an array has none."""
+        if not is_number(self):
+            raise TypeError("unhashable type: 'numpy.ndarray'")
+        return hash(Tensor.item(self))
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+    def __round__(self, *digits: int) -> Any:
+        return round(_real(self)[()], *digits)  # type: ignore[call-overload]  # a number
+
+    def squeeze(self, *args: Any, **kwargs: Any) -> Any:
+        return np.squeeze(self, *args, **kwargs)
+
+    def view(self, *args: Any, **kwargs: Any) -> Any:
+        return _real(self).view(*args, **kwargs) if args or kwargs else self[...]
+
+    def ravel(self, *args: Any) -> Any:
+        return _real(self).ravel(*args) if args else self.reshape(-1)
+
+    def flatten(self, *args: Any) -> Any:
+        return _real(self).flatten(*args) if args else self.reshape(-1).copy()
+
+    def dot(self, other: Any) -> Any:
+        return np.dot(self, other)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(_real(self), dtype, copy=copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return _real(self).__dlpack__(**options)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        twins = _Twins(*inputs)
+        result = _ours_or_numpys(
+            lambda: Tensor.__array_ufunc__(
+                twins.of(self), ufunc, method, *twins.of(inputs), **kwargs
+            ),
+            lambda: by_numpy(getattr(ufunc, method), inputs, kwargs),
+        )
+        return twins.result(result)
+
+    def __array_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        twins = _Twins(*args)
+        result = _ours_or_numpys(
+            lambda: Tensor.__array_function__(
+                twins.of(self), function, types, twins.of(args), kwargs
+            ),
+            lambda: by_numpy(function, args, kwargs),
+        )
+        return twins.result(result, same=function in GIVING_ITSELF or function not in table())
+
+
+GIVING_ITSELF = frozenset({np.broadcast_arrays, np.squeeze})
+"""Functions of NumPy's that give an argument itself where there is nothing to do."""
+NOT_OURS = (TypeError, ValueError, IndexError, NotImplementedError)
+"""What tracejit raises for arguments that it does not take. NumPy decides what they mean, or what is wrong with them."""
+
+
+_RAISING_NOTHING = frozenset({"ignore", "warn"})
+
+
+def raises_nothing() -> bool:
+    """Whether the mode of NumPy asks for no more than a warning where a number has no result, or none that is exact."""
+    return _RAISING_NOTHING.issuperset(np.geterr().values())
+
+
+def _ours_or_numpys(ours: Callable[[], Any], numpys: Callable[[], Any]) -> Any:
+    """What tracejit gives; NumPy's result where tracejit does not take the arguments, or errors are asked for.
+
+    Where both refuse, tracejit's error if it is of NumPy's class, as it names the line.
+    """
+    refused = None
+    if raises_nothing():
+        try:
+            return ours()
+        except NOT_OURS as error:
+            refused = error
+    try:
+        return numpys()
+    except NOT_OURS as refusal:
+        if not isinstance(refused, type(refusal)):
+            raise
+    try:
+        raise refused
+    finally:
+        del refused  # which refers to this frame
+
+
+def _real(stand_in: StandIn) -> np.ndarray:
+    """The array over the same memory, for good; the caller's own where it is all of that."""
+    array = as_array(stand_in)
+    stand_in.storage.expose()
+    return as_array_of(stand_in) if _is_argument(stand_in) else array
+
+
+def as_array_of(stand_in: StandIn) -> np.ndarray:
+    """The array of the caller's that stands behind an argument."""
+    buffer = stand_in.storage.buffer
+    assert buffer is not None
+    assert buffer._array is not None
+    return buffer._array
+
+
+def root_of(view: Any) -> Any:
+    """What it is a view of, if need be by way of others."""
+    while view.origin is not None:
+        view = view.origin[0]
+    return view
+
+
+def _is_argument(stand_in: StandIn) -> bool:
+    """Whether it stands for an array that came from outside, as it came."""
+    buffer = stand_in.storage.buffer
+    return stand_in.origin is None and buffer is not None and buffer.foreign
+
+
+def shown(stand_in: StandIn) -> Any:
+    """The array, or the NumPy number, that the user takes it for."""
+    array = _real(stand_in)
+    return array[()] if is_number(stand_in) else array
+
+
+def is_number(stand_in: StandIn) -> bool:
+    """Whether NumPy has a scalar there: a result of no dimensions, unlike an argument or a view."""
+    return not stand_in.aval.shape and stand_in.origin is None and not _is_argument(stand_in)
+
+
+def can_stand_for(array: np.ndarray) -> bool:
+    """Whether tracejit computes with such arrays; NumPy does with the others."""
+    if not (array.flags.writeable and array.flags.aligned and array.dtype.isnative):
+        return False
+    return is_ours(array.dtype)
+
+
+def is_ours(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "biuf" and dtype.itemsize <= 8
+
+
+def _has_ellipsis(index: Any) -> bool:
+    return index is ... or (isinstance(index, tuple) and any(part is ... for part in index))
+
+
+def as_stand_in(result: Any) -> Any:
+    """A tensor that nothing but stand-ins went into, which stands for an array, too; anything else as it is."""
+    if type(result) is Tensor:
+        object.__setattr__(result, "__class__", StandIn)
+        if made.refs is not None:
+            made.refs.append(weakref.ref(result))
+    return result
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) in (tuple, list):
+        return any(map(_is_plain, value))
+    return hasattr(value, "aval") and type(value) is not StandIn
+
+
+def _as_array_takes(value: Any) -> Any:
+    """What is written to an array: no tensor that requires grad, which an array cannot hold."""
+    return value.numpy() if getattr(value, "requires_grad", False) else value
+
+
+def _is_too_deep(target: StandIn, index: Any, value: Any) -> bool:
+    """Whether NumPy refuses what tracejit would take: a sequence for one element, or nested deeper than the part has axes."""
+    depth = _depth(value)
+    if depth == 0:
+        return False
+    items = index if isinstance(index, tuple) else (index,)
+    if any(hasattr(item, "ndim") or isinstance(item, list | bool) for item in items):
+        return False  # by arrays
+    integers = sum(isinstance(item, int) for item in items)
+    ndim = target.ndim - integers + sum(item is None for item in items)
+    is_sequence = isinstance(value, list | tuple)
+    return (ndim == 0 and ... not in items) or (is_sequence and depth > ndim)
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, list | tuple):
+        return 1 + (_depth(value[0]) if value else 0)
+    return getattr(value, "ndim", 0)
+
+
+class _Twins:
+    """Tensors over the same memory in the place of the stand-ins of one operation, for the library to compute with.
+
+    Where a tensor is among the operands the library takes copies of the stand-ins: the tape may keep them, and the result
+    is a tensor.
+    """
+
+    def __init__(self, *operands: Any) -> None:
+        self._known: dict[int, tuple[Tensor, StandIn]] = {}
+        self._has_tensor = any(map(_is_plain, operands))
+
+    def of(self, value: Any) -> Any:
+        if self._has_tensor:
+            return value
+        if type(value) is StandIn:
+            tensor = twin(value)
+            self._known[id(tensor)] = tensor, value
+            return tensor
+        if type(value) in (tuple, list) and any(map(_holds_stand_in, value)):
+            return type(value)(map(self.of, value))
+        return value
+
+    def result(self, result: Any, *, same: bool = False) -> Any:
+        """What the library gave, as stand-ins; views are views of stand-ins.
+
+        `same`: where it gave an operand itself so does NumPy, which otherwise makes another view of the whole.
+        """
+        if self._has_tensor:
+            return result
+        if type(result) in (tuple, list):
+            return type(result)(self.result(part, same=same) for part in result)
+        if id(result) in self._known:
+            if same:
+                return self._known[id(result)][1]
+            result = view_of(result, REGISTRY["reshape"], {"shape": result.shape})
+        view = result
+        while type(view) is Tensor and view.origin is not None:
+            parent, op, params = view.origin
+            if id(parent) in self._known:
+                view.origin = self._known[id(parent)][1], op, params
+            view = parent
+        return as_stand_in(result)
+
+
+def _holds_stand_in(value: Any) -> bool:
+    if type(value) in (tuple, list):
+        return any(map(_holds_stand_in, value))
+    return type(value) is StandIn
+
+
+def _method(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: StandIn, *args: Any, **kwargs: Any) -> Any:
+        twins = _Twins(*args)
+        result = _ours_or_numpys(
+            lambda: ours(twins.of(self), *twins.of(args), **kwargs),
+            lambda: by_numpy(getattr(_real(self), name), args, kwargs),
+        )
+        if result is NotImplemented:  # complex numbers, None, objects of the user's own
+            result = getattr(_real(self), name)(*args)
+        return twins.result(result)
+
+    return method
+
+
+def _in_place(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
+    operator = f"__{name[3:]}"
+
+    def method(self: StandIn, *args: Any) -> Any:
+        if is_number(self):  # `+=` makes another one
+            return getattr(self, operator)(*args)
+        (other,) = args
+        twins = _Twins()
+        _ours_or_numpys(
+            lambda: ours(twins.of(self), twins.of(_as_array_takes(other))),
+            lambda: by_numpy(getattr(_real(self), name), args, {}),
+        )
+        return self
+
+    return method
+
+
+class _Absent:
+    """A name that tensors have and arrays have not."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        raise AttributeError(self._name)  # Python asks `__getattr__`, which tells it of an array
+
+
+def _install() -> None:
+    """Gives stand-ins the operators and methods of tensors that arrays have, with results that are stand-ins."""
+    own = StandIn.__dict__
+    for name, member in {**NumPyProtocols.__dict__, **Operators.__dict__}.items():
+        if name in own or not hasattr(np.ndarray, name) or name.startswith(("__array", "__dlpack")):
+            continue
+        if isinstance(member, property) and name in ("T", "mT"):
+            setattr(StandIn, name, property(_method(name, member.fget)))  # type: ignore[arg-type]  # they have one
+        elif callable(member) and name not in ("__hash__", "__len__", "__new__", "__init__"):
+            setattr(StandIn, name, _method(name, member))
+    for name, member in InPlace.__dict__.items():
+        if name.startswith("__i") and callable(member) and hasattr(np.ndarray, name):
+            setattr(StandIn, name, _in_place(name, member))
+    for name in dir(Tensor):
+        if not (name.startswith("_") or hasattr(np.ndarray, name) or name in Tensor.__slots__):
+            setattr(StandIn, name, _Absent(name))
+    StandIn._is_value = _Absent("_is_value")  # type: ignore[assignment]  # ops lift it, as they lift arrays
+
+
+_install()
+StandIn.__name__ = "ndarray"  # as messages of Python's name it
+
+
+class _Made(threading.local):
+    refs: list[weakref.ref[Any]] | None = None
+    """Stand-ins made during the outermost compiled call of this thread."""
+
+
+made = _Made()
