@@ -21,7 +21,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ NAME = "fuzzed"
 """What both worlds' modules are called, so that names in messages are the same."""
 KEPT_RESULTS = 3
 SECONDS_PER_STEP = 10.0
+FIRST_CALLS = 4
 
 
 @dataclass(frozen=True)
@@ -490,6 +491,22 @@ def check(
 def is_repeatable(case: Case) -> bool:
     """Whether two eager runs are the same; a program that draws a seed from the system is no case."""
     return bool(check(case, lambda function: function))
+
+
+def gives_results(case: Case) -> bool:
+    """Whether one of its first calls gives a result: a program that always raises at the same place shows little."""
+    watched: list[bool] = []
+
+    def watch(step: str, a: Outcome, b: Outcome) -> None:
+        if is_call(step):
+            watched.append(a.error is None)
+
+    first = [place for place, step in enumerate(case.steps) if is_call(step)][:FIRST_CALLS]
+    try:
+        check(replace(case, steps=case.steps[: first[-1] + 1]), lambda function: function, watch)
+    except Rejected:
+        return False
+    return any(watched)
 
 
 def _text(error: Exception) -> str:

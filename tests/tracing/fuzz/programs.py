@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import count
 from random import Random
 
-from tests.tracing.fuzz.harness import Case
+from tests.tracing.fuzz.harness import Case, gives_results
 
-CALLS_PER_CASE = 25
+CALLS_PER_CASE = 40
 CHANGES = 0.25
 """How often the world is changed before a call."""
 USUAL = 6
@@ -188,13 +190,24 @@ CALLS = (
 
 def case(seed: int, *, loops: bool = False, engine: str = "compiled") -> Case:
     """The program and the changes of its world that `seed` chooses; `loops` makes most statements loops on data."""
-    rnd = Random(f"{seed} {loops}")
-    return Case(source(rnd, loops=loops)[0], tuple(_steps(rnd)), engine)
+    return replace(_program(seed, loops)[0], engine=engine)
 
 
 def kinds(seed: int, *, loops: bool = False) -> Counter[str]:
     """How often each kind of statement stands in the program of this seed."""
-    return source(Random(f"{seed} {loops}"), loops=loops)[1]
+    return _program(seed, loops)[1]
+
+
+@lru_cache
+def _program(seed: int, loops: bool) -> tuple[Case, Counter[str]]:
+    """The first program of this seed that gives results."""
+    for attempt in count():
+        rnd = Random(f"{seed} {loops} {attempt}")
+        text, counts = source(rnd, loops=loops)
+        made = Case(text, tuple(_steps(rnd)), "numpy")
+        if gives_results(made):
+            break
+    return made, counts
 
 
 def source(rnd: Random, *, loops: bool) -> tuple[str, Counter[str]]:
@@ -381,10 +394,8 @@ class Writer:
         return self.rnd.choice(simple)
 
     def place(self) -> str:
-        """What holds a vector and can be assigned."""
-        return self.some(
-            "S.w", "S.v", "R.w", "ITEMS[0]", "ITEMS[-1]", 'TABLE["a"]', 'TABLE["c"]', 'S.table["m"]', "S.items[0]", "S.extra"
-        )  # fmt: skip
+        """What can be assigned a vector; not all of it is there before."""
+        return self.some(*PLACES, 'TABLE["c"]', "S.extra")
 
     def call(self) -> str:
         form = self.rnd.choice(self.calls)
@@ -488,7 +499,7 @@ class Writer:
         self.line(self.rnd.choice(forms))
 
     def augment(self) -> None:
-        target = self.rnd.choice([*self.scope.vectors, self.place()])
+        target = self.rnd.choice([*self.scope.vectors, self.rnd.choice(PLACES)])
         self.line(
             f"{target} {self.some('+=', '-=', '*=')} {self.rnd.choice((self.number(0), self.vector(1)))}"
         )
@@ -724,6 +735,7 @@ class Writer:
         )  # fmt: skip
 
 
+PLACES = ("S.w", "S.v", "R.w", "ITEMS[0]", "ITEMS[-1]", 'TABLE["a"]', 'S.table["m"]', "S.items[0]")
 VECTORS = ("X", "Y", "Z", "S.w", "S.v", "R.w")
 NUMBERS = (
     "0", "1", "2", "0.5", "-1", "1.5", "N", "RATE", "COUNT", "S.n", "S.lr", "R.n", "S.rate", "len(ITEMS)", "NUMBERS[0]",
@@ -733,7 +745,7 @@ STATEMENTS: dict[str, float] = {
     "set_vector": 6, "reset_vector": 3, "set_scalar": 2, "set_number": 3, "reset_number": 2, "alias": 2, "view": 2,
     "local_list": 1, "comprehension": 1.5, "inner_function": 1, "call_function": 3, "random_draw": 1.5, "write_in_place": 4,
     "augment": 3, "store": 3, "store_and_keep": 2, "store_number": 4, "append": 2, "new_object": 0.7, "if_number": 3,
-    "if_tensor": 3, "return_early": 1, "raise_sometimes": 0.5, "try_and_catch": 1.2, "read_missing": 0.2, "for_range": 1.2,
+    "if_tensor": 3, "return_early": 1, "raise_sometimes": 0.5, "try_and_catch": 1.2, "read_missing": 0.05, "for_range": 1.2,
     "for_list": 1.5, "while_counted": 0.5, "while_doubling": 0.5, "while_shrinking": 0.5, "while_with_break": 0.4,
     "while_tensor_counter": 0.4, "while_collatz": 0.3, "while_items": 0.3, "while_error": 0.3,
 }  # fmt: skip
