@@ -81,6 +81,12 @@ class Config:
         default=None,
         metadata=_about("TRACEJIT_DUMP", _folder, "where the compiler writes what each stage made"),
     )
+    dump_asm: bool = field(
+        default=False,
+        metadata=_about(
+            "TRACEJIT_DUMP_ASM", _switch, "write each kernel's machine code there, too"
+        ),
+    )
     verify_ir: bool = field(
         default=False,
         metadata=_about("TRACEJIT_VERIFY_IR", _switch, "check the program after every stage"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import tracejit as tj
 from tests.compiler.programs import run
 from tests.ir.graphs import apply
 from tracejit import dtypes
@@ -252,3 +254,14 @@ def test_an_input_may_become_another_view_of_its_own_memory():
         executable = compile_graph(Graph(inputs, (), (Effect(x, source),)))
         executable.run([after.ctypes.data + offset for offset in addresses])
         assert after.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_dump_holds_the_assembly_where_it_is_asked_for(tmp_path: Path, is_asked: bool):
+    with tj.config.scope(dump_dir=tmp_path, dump_asm=is_asked):
+        tj.compile(lambda x: tj.exp(x) * 2 + 1)(tj.ones(5)).numpy()
+    stages = {path.suffix for path in tmp_path.rglob("*.*")}
+    assert {".ll", ".txt"} <= stages
+    assert (".s" in stages) is is_asked
+    for path in tmp_path.rglob("*.s"):
+        assert "ret" in path.read_text()

@@ -31,6 +31,7 @@ from tracejit.passes.layouts import Layouts
 from tracejit.passes.pipeline import optimize
 from tracejit.passes.turn import turn_products
 from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.cpu.compile import assembly
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.program import Program
 
@@ -115,6 +116,8 @@ class Emitter:
         if self.dump:
             self.dump.write(f"kernel-{name}", text)
             self.dump.write(f"kernel-{name}", source.text, "ll")
+            if config.dump_asm:
+                self.dump.write(f"kernel-{name}", assembly(source.text), "s")
         return source
 
 
