@@ -103,6 +103,19 @@ class Plain:
         assert len(names.split()) == len(values)
         return values
 
+    def loop_tested(self, value):
+        assert isinstance(value, bool)
+        return value
+
+    def counter(self, number, function, *args):
+        return list(function(*args)), 0
+
+    def goes_on(self, counter, place):
+        return place < len(counter)
+
+    def counted(self, counter, place):
+        return counter[place], place + 1
+
     def formatted(self, value, conversion, spec):
         made = {"": lambda value: value, "s": str, "r": repr, "a": ascii}[conversion](value)
         return format(made, spec)

@@ -87,10 +87,22 @@ STATEMENTS = {
     "with context as (x, y): pass": "context, unpack",
     "try: raise KeyError\nexcept KeyError as e: pass": "read_global KeyError, raised, read_global KeyError, exception_class",
     "while a > 0: a -= 1": (
-        "loop_entered, loop_head a b c context items o, compare Gt, truth, in_place Sub, "
-        "loop_head a b c context items o, compare Gt, truth"
+        "loop_entered, loop_head a b c context items o, compare Gt, truth, loop_tested, in_place Sub, "
+        "loop_head a b c context items o, compare Gt, truth, loop_tested"
     ),
-    "while a: break\nelse: pass": "truth",
+    "while a: break\nelse: pass": "loop_entered, loop_head a b c context items o, truth, loop_tested",
+    "while a:\n while a: break\n else: break\n break": (
+        "loop_entered, loop_head a b c context items o, truth, loop_tested, truth"
+    ),
+    "for x in range(a): pass": (
+        "read_global range, counter, loop_head a b c context items o _tj_2, goes_on, loop_tested, counted, "
+        "loop_head a b c context items o _tj_2 x, goes_on, loop_tested"
+    ),
+    "for a in range(a): break\nelse: pass": (
+        "read_global range, counter, loop_head a b c context items o _tj_2, goes_on, loop_tested, counted"
+    ),
+    "for o.x in range(a): pass": "read_global range, callee, iterate, write_attribute x",
+    "for x in range(*items[:1]): break": "read_global range, callee, read_item, iterate, iterate",
     "match a:\n case 5: pass\n case [x]: pass": "matched",
     "match a:\n case o.x | o.y: pass": "matched, read_attribute x, compare Eq, truth",
     "def g(): return a": "made_function",

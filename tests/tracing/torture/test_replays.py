@@ -85,7 +85,7 @@ IN_PYTHON = frozenset("""
     tensors_as_keys_and_in_sets text_of_a_module text_of_an_enum_of_its_own text_of_lists_that_hold_objects
     text_of_tensors text_stream_written time_call truth_of_an_enum_member user_eq_hash_keys
     view_of_a_dict_with_numbers_that_change view_of_a_tensor_on_the_tape_that_is_written views_of_a_leaf
-    views_of_changing_numbers_are_kept weak_reference_read while_draws_until_it_fits with_several_managers
+    views_of_changing_numbers_are_kept weak_reference_read with_several_managers
     write_puts_an_argument_on_the_tape write_to_a_tensor_that_has_a_gradient
 """.split())  # fmt: skip
 """The cases of which every call is run by Python: it reads what no guard can see, or each call is another."""

@@ -112,10 +112,25 @@ class Hooks(Protocol):
         """Takes the place of a lambda or of an inner function, before it is decorated. Its code has hooks too."""
 
     def loop_entered(self, number: int) -> None:
-        """Called before the first test of the `number`th `while` of the function, each time that it comes there."""
+        """Called before the first test of the `number`th loop of the function, a `while`, each time that it comes there."""
 
     def loop_head(self, number: int, names: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Called before each test of the `number`th `while` of the function; the answer is stored in the local variables.
+        """Called before each test of the `number`th loop of the function; the answer is stored in the local variables.
 
         These are the ones that are bound for certain, with their names joined by spaces.
         """
+
+    def loop_tested(self, value: bool) -> bool:
+        """Whether the loop goes on, known by now."""
+
+    def counter(self, number: int, function: Any, *args: Any) -> tuple[Any, Any]:
+        """Begins the `number`th loop, `for ... in function(*args)` where the function's name is `range`.
+
+        Gives what steps, and the place where it stands.
+        """
+
+    def goes_on(self, counter: Any, place: Any) -> bool:
+        """Whether there is another step."""
+
+    def counted(self, counter: Any, place: Any) -> tuple[Any, Any]:
+        """What the loop's variable becomes, and the next place."""

@@ -37,34 +37,47 @@ class Statements(Patterns):
 
     def visit_While(self, node: ast.While) -> ast.stmt | list[ast.stmt]:
         """`while test: ...` becomes `while True: head; if not test: break; ...`, so that the head comes before the test."""
-        if node.orelse:
+        at = node.test
+        is_constant = isinstance(at, ast.Constant)
+        if node.orelse and (is_constant or _leaves_a_loop(node.orelse)):
             node.test = self.test(node.test)
             node.body, node.orelse = self.block(node.body), self.block(node.orelse)
             return node
-        self._loops += 1
-        number = ast.Constant(self._loops)
-        entered = ast.Expr(self.hook(node.test, "loop_entered", number))
-        head = [self._loop_head(node, number)]
-        if not isinstance(node.test, ast.Constant):
-            at = node.test
-            leave = ast.If(ast.UnaryOp(ast.Not(), self.test(node.test)), [ast.Break()], [])
-            head.append(ast.copy_location(leave, at))
-            node.test = ast.copy_location(ast.Constant(True), at)
+        number = self._next_loop()
+        entered = ast.copy_location(ast.Expr(self.hook(at, "loop_entered", number)), at)
+        head = [self._loop_head(at, number, self._certain())]
+        if not is_constant:
+            head.append(self._leave(self.hook(at, "loop_tested", self.test(at)), node.orelse))
+            node.test, node.orelse = ast.copy_location(ast.Constant(True), at), []
         node.body = [*head, *self.block(node.body)]
-        return [ast.copy_location(entered, node.test), node]
+        return [entered, node]
 
-    def _loop_head(self, node: ast.While, number: ast.Constant) -> ast.stmt:
+    def _next_loop(self) -> ast.Constant:
+        self._loops += 1
+        return ast.Constant(self._loops)
+
+    def _certain(self) -> list[str]:
+        """The local variables that are certainly bound here, and stay so."""
         own = self.scopes.innermost.local - self._unbound
-        names = sorted(own & self.bound)
+        return sorted(own & self.bound)
+
+    def _loop_head(self, at: ast.expr, number: ast.Constant, names: list[str]) -> ast.stmt:
         values = ast.Tuple(list(map(load, names)), ast.Load())
         text = ast.Constant(" ".join(map(self.scopes.mangled, names)))
-        head = self.hook(node.test, "loop_head", number, text, values)
+        head = self.hook(at, "loop_head", number, text, values)
         if not names:
-            return ast.copy_location(ast.Expr(head), node.test)
+            return ast.copy_location(ast.Expr(head), at)
         targets = ast.Tuple(list(map(store, names)), ast.Store())
-        return assigned(ast.copy_location(targets, node.test), head)
+        return assigned(ast.copy_location(targets, at), head)
 
-    def visit_For(self, node: ast.For) -> ast.stmt:
+    def _leave(self, test: ast.expr, orelse: list[ast.stmt]) -> ast.stmt:
+        """`if not test: ...; break`, after which the loop's `else` has been done."""
+        body = [*self.block(orelse), ast.copy_location(ast.Break(), test)]
+        return ast.copy_location(ast.If(ast.UnaryOp(ast.Not(), test), body, []), test)
+
+    def visit_For(self, node: ast.For) -> ast.stmt | list[ast.stmt]:
+        if isinstance(node.iter, ast.Call) and self._is_counted(node, node.iter):
+            return self._counted(node, node.iter)
         stores: list[ast.stmt] = []
         hook, bound = "iterate", stored(node.target)
         if isinstance(node.target, ast.Tuple | ast.List) and self.is_native(node.target):
@@ -75,6 +88,49 @@ class Statements(Patterns):
         node.body = [*stores, *self.block(node.body, bound)]
         node.orelse = self.block(node.orelse)
         return node
+
+    def _is_counted(self, node: ast.For, call: ast.Call) -> bool:
+        """Whether it looks like `for k in range(...)`, where `k` is a local variable that stays bound."""
+        is_range = isinstance(call.func, ast.Name) and call.func.id == "range"
+        are_plain = not call.keywords and not any(isinstance(a, ast.Starred) for a in call.args)
+        is_own = isinstance(node.target, ast.Name) and (
+            node.target.id in self.scopes.innermost.local - self._unbound
+        )
+        return is_range and are_plain and is_own and not _leaves_a_loop(node.orelse)
+
+    def _counted(self, node: ast.For, call: ast.Call) -> list[ast.stmt]:
+        """A loop whose head comes before each step, and knows of the count.
+
+        `for k in range(n): ...` becomes `counter, place = ...` and `while True: head; if not there: break; k, place = ...; ...`.
+        """
+        assert isinstance(node.target, ast.Name)
+        name, at, number = node.target.id, node.iter, self._next_loop()
+        counter, place, begun = self.temporary(), self.temporary(), self.temporary()
+        given = [self.visit(call.func), *map(self.visit, call.args)]
+        begin = self._assigned((counter, place), self.hook(at, "counter", number, *given))
+        known = [*self._certain(), place]
+        head = self._loop_head(at, number, known)
+        if name not in known:  # it is bound once there has been a step
+            later = self._loop_head(at, number, [*known, name])
+            head = ast.copy_location(ast.If(load(begun), [later], [head]), at)
+        state = load(counter), load(place)
+        leave = self._leave(
+            self.hook(at, "loop_tested", self.hook(at, "goes_on", *state)), node.orelse
+        )
+        take = self._assigned((name, place), self.hook(at, "counted", *state))
+        flags = [
+            assigned(
+                ast.copy_location(store(begun), at), ast.copy_location(ast.Constant(is_so), at)
+            )
+            for is_so in (False, True)
+        ]
+        body = [head, leave, take, flags[1], *self.block(node.body, {name})]
+        endless = ast.While(ast.copy_location(ast.Constant(True), at), body, [])
+        return [begin, flags[0], ast.copy_location(endless, at)]
+
+    def _assigned(self, names: tuple[str, ...], value: ast.expr) -> ast.stmt:
+        targets = ast.copy_location(ast.Tuple(list(map(store, names)), ast.Store()), value)
+        return assigned(targets, value)
 
     def _by_way_of_a_temporary(self, target: ast.expr) -> tuple[ast.expr, list[ast.stmt]]:
         name = self.temporary()
@@ -154,3 +210,27 @@ class Statements(Patterns):
             else:
                 function.body = self.block(function.body)
         self.bound = before
+
+
+def _leaves_a_loop(statements: list[ast.stmt]) -> bool:
+    """Whether a `break` or `continue` among them is of a loop around them."""
+    for statement in statements:
+        match statement:
+            case ast.Break() | ast.Continue():
+                return True
+            case ast.For() | ast.While():
+                inside: list[list[ast.stmt]] = [statement.orelse]
+            case ast.If():
+                inside = [statement.body, statement.orelse]
+            case ast.With():
+                inside = [statement.body]
+            case ast.Try():
+                handlers = [handler.body for handler in statement.handlers]
+                inside = [statement.body, *handlers, statement.orelse, statement.finalbody]
+            case ast.Match():
+                inside = [each.body for each in statement.cases]
+            case _:
+                inside = []
+        if any(map(_leaves_a_loop, inside)):
+            return True
+    return False

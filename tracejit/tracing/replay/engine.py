@@ -16,6 +16,7 @@ from tracejit.tracing.replay.finish import finish
 from tracejit.tracing.replay.hooks import HOOKS
 from tracejit.tracing.replay.mends import mend_of_reason
 from tracejit.tracing.replay.misses import Log, Miss, miss_of
+from tracejit.tracing.replay.path import MOST_SEGMENTS
 from tracejit.tracing.replay.places import (
     definition_of,
     line_of_error,
@@ -88,6 +89,7 @@ class Replays:
         recording = Recording(self.tree.symbolic, arrays, _OUTERMOST, self.definition)
         recorder = ReplayRecorder(self.programs, recording)
         recording.drop = lambda: _drop(recording, recorder)
+        recording.unrolls = self.tree.unrolls
         before = current.recording, current.recorder
         with tracing(recorder):
             current.recording, current.recorder = recording, recorder
@@ -149,6 +151,7 @@ class Replays:
     def _note(self, recording: Recording, is_alone: bool) -> None:
         """`is_alone`: no other thread has added a recording meanwhile, which may be the same."""
         if recording.dead is not None:
+            self.tree.unrolls |= recording.jumps != {} or len(recording.segments) > MOST_SEGMENTS
             self._note_denial(recording.dead)
             return
         if self.touched is not None:

@@ -11,6 +11,8 @@ from tracejit.tracing.replay.places import line_inside
 from tracejit.tracing.replay.segments import End, Segment
 
 MOST_SEGMENTS = 400
+MOST_REPEATED = 8000
+"""Segments of loops that have been closed: recording them costs time, and replaying them none."""
 
 
 class Path:
@@ -26,6 +28,8 @@ class Path:
         self.segments = [Segment()]
         self.jumps: dict[int, int] = {}
         """Segments that are the head of a loop again -> that head's segment."""
+        self.repeated = 0
+        """Segments that were recorded again, as the loop that they are of was closed."""
         self.slots = 0
         self.most_slots = 0
         self.drop: Callable[[], None] = _nothing
@@ -75,7 +79,7 @@ class Path:
         """What comes after depends on the value in `slot`."""
         self.segment.end = End("branch", slot, outcome, where=self.line())
         self.segments.append(Segment())
-        if len(self.segments) > MOST_SEGMENTS:
+        if len(self.segments) - self.repeated > MOST_SEGMENTS or self.repeated > MOST_REPEATED:
             self.deny(f"more than {MOST_SEGMENTS} decisions that depend on data in one call")
 
 

@@ -26,6 +26,10 @@ class Numbers(Tensors):
         """Whether there are any."""
         self.numbers: set[int] = set()
         """Slots of numbers that stand at a source: whoever reads it again gets the same symbol."""
+        self.testing = False
+        """Whether a loop is about to be told to go on: a decision there is one on data, so that any number of turns is alike."""
+        self.unrolls = False
+        """Whether loops are left as they are, as recordings of this function came to nothing where they were not."""
         self.looking = 0
         """Above 0 while library code may look at tensors, as its meaning is recorded another way."""
 
@@ -67,7 +71,8 @@ class Numbers(Tensors):
             self._decide(number.slot, concrete(number), number.late, "a number that was looked at")
 
     def _decide(self, slot: int, value: Any, late: bool, text: str) -> None:
-        if late:
+        is_known = not late and ("decided", slot) in self._seen
+        if late or (self.testing and not is_known):
             self.branch(slot, value)
         else:
             self.once(("decided", slot), g.ResultIs(slot, value, text))

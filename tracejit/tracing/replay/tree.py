@@ -86,6 +86,8 @@ class Tree:
         self.capacity = 8
         self.symbolic: set[tuple[Any, ...]] = set()
         """Sources of numbers that have changed from call to call: they are inputs from then on."""
+        self.unrolls = False
+        """Whether loops are not to be closed any more."""
         self.lock = threading.RLock()
 
     def replay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -39,6 +39,8 @@ class Writes(Numbers):
         self.effects: list[EffectOf] = []
         self.overlay: dict[tuple[int, Any], Any] = {}
         """(id of an outside object, name or key) -> what the call has written there."""
+        self.items: dict[tuple[int, Any], EffectOf] = {}
+        """The effect of each such write to an item, which is that of later writes to the same place, too."""
         self.written: dict[int, Any] = {}
         """Outside containers that the call has written, by id."""
         self.appended: dict[int, tuple[int, list[Any]]] = {}
@@ -56,5 +58,7 @@ class Writes(Numbers):
 
     def effect(
         self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None
-    ) -> None:
-        self.effects.append(EffectOf(kind, source, name, value, target, key, self.line()))
+    ) -> EffectOf:
+        effect = EffectOf(kind, source, name, value, target, key, self.line())
+        self.effects.append(effect)
+        return effect

@@ -17,6 +17,7 @@ from tracejit.tracing.replay.hooks import (
     calls,
     classes,
     containers,
+    counting,
     imports,
     items,
     iteration,
@@ -299,6 +300,25 @@ class ReplayHooks:
         if recording is None:
             return values
         return loops.loop_head(recording, sys._getframe(1), number, names.split(), values)
+
+    def loop_tested(self, value: bool) -> bool:
+        if (recording := live()) is not None:
+            recording.testing = False
+        return value
+
+    def counter(self, number: int, function: Any, *args: Any) -> tuple[Any, Any]:
+        if (recording := live()) is not None:
+            loops.loop_entered(recording, sys._getframe(1), number)
+            if function is range and (found := counting.count(recording, args)) is not None:
+                return found
+        walk = counting.Walk(iter(self.iterate(self.callee(function)(*args))))
+        return walk, walk
+
+    def goes_on(self, counter: Any, place: Any) -> bool:
+        return bool(counter.goes_on(place))
+
+    def counted(self, counter: Any, place: Any) -> tuple[Any, Any]:
+        return counter.counted(place)
 
 
 HOOKS = ReplayHooks()

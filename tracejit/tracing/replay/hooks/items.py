@@ -91,8 +91,10 @@ def has_key(recording: Recording, container: Any, key: Any) -> bool:
 
 def write_item(recording: Recording, container: Any, key: Any, value: Any) -> None:
     """`container[key] = value` of a list, dict or deque."""
-    recording.changes += 1
     key = _replaced(recording, container, key)
+    if _is_written_again(recording, container, key, value):
+        return
+    recording.changes += 1
     if not is_known(recording, container) and not _is_single(recording, container, key, value):
         take_over(recording, container)
     if not recording.live:
@@ -101,6 +103,20 @@ def write_item(recording: Recording, container: Any, key: Any, value: Any) -> No
         container[key] = value
     else:
         _write_one(recording, container, key, value)
+
+
+def _is_written_again(recording: Recording, container: Any, key: Any, value: Any) -> bool:
+    """Writes to a place that the call has written before, which is one effect; False where it is not."""
+    if not recording.live or is_known(recording, container):
+        return False
+    if isinstance(container, SEQUENCES) and type(key) is int and key < 0:
+        key += len(container)
+    effect = recording.items.get((id(container), key))
+    if effect is None or not _is_single(recording, container, key, value):
+        return False
+    container[key] = storable(value)
+    recording.overlay[id(container), key] = effect.value = value
+    return True
 
 
 def _is_single(recording: Recording, container: Any, key: Any, value: Any) -> bool:
@@ -128,7 +144,8 @@ def _write_one(recording: Recording, container: Any, key: Any, value: Any) -> No
     container[key] = storable(value)
     recording.overlay[id(container), key] = value
     recording.written[id(container)] = container
-    recording.effect("item", source, key_name(recording, key), value, container, key)
+    effect = recording.effect("item", source, key_name(recording, key), value, container, key)
+    recording.items[id(container), key] = effect
 
 
 def delete_item(recording: Recording, container: Any, key: Any) -> None:
@@ -147,6 +164,7 @@ def delete_key(recording: Recording, container: dict[Any, Any], key: Any) -> Non
     recording.changes += 1
     del container[key]
     recording.overlay[id(container), key] = g.MISSING
+    recording.items.pop((id(container), key), None)
     recording.written[id(container)] = container
     added = recording.added.get(id(container), [])
     if key in added:

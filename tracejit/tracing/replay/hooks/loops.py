@@ -1,9 +1,9 @@
-"""`while` loops over data: a loop whose head comes back in the same abstract state is closed, however often it goes round.
+"""Loops over data, `while` and `for` over a range, closed where a head is in a state as before, however often they go round.
 
 The abstract state at a head is what the local variables hold but for data: structure, kinds, dtypes, shapes and sharing. What
 the last round has made, and nobody else can hold, is moved to slots of the head; all else has to be what it was. Where a later
 head is in the same state, the recording jumps back to the earlier one, and forgets what it has read since: another call may come
-there by a way on which none of that was guarded.
+there by a way on which none of that was guarded. Memory from outside may be written if it was known at the head.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from tracejit.storage import Storage
 from tracejit.symbols import KINDS, SYMBOLS
 from tracejit.tensor import Tensor
 from tracejit.tracing.instrument.names import PREFIX
-from tracejit.tracing.replay.apart import guard_objects
+from tracejit.tracing.replay.apart import guard_memory, guard_objects
 from tracejit.tracing.replay.current import recorder_of
+from tracejit.tracing.replay.hooks.counting import Walk
 from tracejit.tracing.replay.kinds import ATOMS
 from tracejit.tracing.replay.recording import Known, Recording
 from tracejit.tracing.replay.segments import End, Move, Segment
 from tracejit.tracing.stand_in import StandIn
 
 NUMBERS = (int, float)
+ABSENT = object()
 MOST_VISITS = 6
 """A loop that has not closed by then is unrolled."""
 MOST_HEADS = 8
@@ -54,7 +56,7 @@ class Head:
 class Loop:
     """What is known of one loop in one frame; `frame` is held so that its id stays its own.
 
-    before    the local variables at the last visit
+    before    the local variables at the last visit, and written what the call had written to outside state by then
     slots     how many there were at the last visit: those that came since hold what the last round has made
     waiting   storages that were made before the last visit, and had no slot by then
     own       slots of the newest head whose values nobody but the loop holds
@@ -65,12 +67,18 @@ class Loop:
     segments: int
     visits: int = 0
     before: tuple[Any, ...] = ()
+    written: dict[Any, Any] = field(default_factory=dict)
     heads: list[Head] = field(default_factory=list)
     closed: Head | None = None
     slots: int = 0
     waiting: WeakSet[Storage] = field(default_factory=WeakSet)
     own: tuple[int, ...] = ()
     changes: tuple[int, ...] = ()
+
+    @property
+    def is_unrolled(self) -> bool:
+        """Whether it has not closed for so long that it will not."""
+        return self.visits > MOST_VISITS and self.closed is None
 
     def has_made(self, slot: int) -> bool:
         """Whether what is in a slot was made by the last round, or moved there by a head, and is held by local variables only."""
@@ -93,14 +101,15 @@ def loop_head(
 ) -> tuple[Any, ...]:
     """The values with which the loop goes on: numbers that change from round to round become symbols.
 
-    A loop in a generator stays open: other code runs, and keeps values, between its rounds.
+    A loop in a generator stays open: other code runs, and keeps values, between its rounds. So does one over an iterator.
     """
-    if frame.f_code.co_flags & CO_GENERATOR:
+    if frame.f_code.co_flags & CO_GENERATOR or any(type(value) is Walk for value in values):
         return values
     loop = _visited(recording, frame, number)
     values = _at_head(recording, loop, frame, names, values)
     if recording.live:
         loop.left(recording)
+        recording.testing = not recording.unrolls and not loop.is_unrolled
     return values
 
 
@@ -109,25 +118,29 @@ def _at_head(
 ) -> tuple[Any, ...]:
     depends_on_data = len(recording.segments) > loop.segments
     before, loop.before = loop.before, values
-    is_unrolled = loop.visits > MOST_VISITS and loop.closed is None
-    if loop.visits == 1 or not depends_on_data or is_unrolled:
+    written, loop.written = loop.written, _written(recording)
+    if loop.visits == 1 or not depends_on_data or loop.is_unrolled:
         return values
     recorder_of(recording).flush()
-    if not recording.live or recording.changed_memory:
+    if not recording.live or recording.changed_memory & recording.array_storages:
         return values
     if loop.changes != _changes(recording):
         loop.own, loop.slots = (), recording.slots  # what the round has made may be held elsewhere
     values = loop.before = _widened(recording, values, before)
+    _widen_written(recording, loop, written)
     state = _State(recording, loop)
     found = (
         is_grad_enabled(),
         tuple(map(state.of, values)),
+        tuple((place, state.of(value)) for place, value in loop.written.items()),
         tuple((name, state.of(value)) for name, value in _others(frame, names)),
     )
     if state.is_open:
         return values
     known = _matching(recording, loop, state, found)
     if known is not None:
+        if loop.closed is not None:
+            recording.repeated += len(recording.segments) - loop.segments + 1
         _jump(recording, state, known)
         loop.closed = known
         loop.own = known.targets
@@ -159,12 +172,29 @@ def _widened(
     recording: Recording, values: tuple[Any, ...], before: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     def widen(value: Any, old: Any) -> Any:
-        if type(value) not in NUMBERS or KINDS.get(type(old), type(old)) not in NUMBERS:
+        if type(value) not in NUMBERS:
+            return value
+        if old is not ABSENT and KINDS.get(type(old), type(old)) not in NUMBERS:
             return value
         is_same = type(old) is type(value) and repr(old) == repr(value)
         return value if is_same else recording.widened(value)
 
-    return tuple(map(widen, values, before))
+    new = (ABSENT,) * (len(values) - len(before))  # variables that are bound since
+    return tuple(map(widen, values, (*before, *new)))
+
+
+def _written(recording: Recording) -> dict[Any, Any]:
+    """What the call has written to items and attributes of outside state, by place."""
+    return {place: effect.value for place, effect in recording.items.items()}
+
+
+def _widen_written(recording: Recording, loop: Loop, before: dict[Any, Any]) -> None:
+    places = [*loop.written]
+    old = tuple(before.get(place, ABSENT) for place in places)
+    new = _widened(recording, tuple(loop.written.values()), old)
+    for place, value in zip(places, new):
+        if value is not loop.written[place]:
+            loop.written[place] = recording.items[place].value = recording.overlay[place] = value
 
 
 def _others(frame: FrameType, names: list[str]) -> list[tuple[str, Any]]:
@@ -248,6 +278,7 @@ def _matching(recording: Recording, loop: Loop, state: _State, found: Any) -> He
             head.state == found
             and head.changes == _changes(recording)
             and head.pattern == state.pattern
+            and recording.changed_memory <= head.known["outside_storages"].keys()
         )
         learned = any(segment.guards for segment in recording.segments[head.segment :])
         if is_same and (loop.closed is not None or not learned):
@@ -276,8 +307,11 @@ def _begin(recording: Recording, state: _State, found: Any) -> Head:
 
 def _jump(recording: Recording, state: _State, head: Head) -> None:
     """Back to the head: what comes now is recorded as it was after it the first time."""
+    # What the round has met is none of what was written before.
     if recording.effects and recording.outside.keys() - head.known["outside"].keys():
-        guard_objects(recording)  # what the round has met is none of what was written before
+        guard_objects(recording)
+    if recording.outside_storages.keys() - head.known["outside_storages"].keys():
+        guard_memory(recording)
     recording.segment.instructions.append(Move(head.targets, tuple(state.slots)))
     recording.segment.end = End("goto", target=head.segment)
     recording.segments.append(Segment())

@@ -65,7 +65,6 @@ def write_plainly(
 
 
 def write_own(recording: Recording, target: Any, name: str, value: Any) -> None:
-    recording.changes += 1
     source = recording.outside.get(id(target))
     if source is None and not recording.is_made(target):
         recording.deny("an attribute is set of an object of unknown origin")
@@ -74,6 +73,7 @@ def write_own(recording: Recording, target: Any, name: str, value: Any) -> None:
     if names is not None and recording.live:
         items.write_item(recording, names, name, value)
         return
+    recording.changes += 1
     if source is None or not recording.live:
         object.__setattr__(target, name, value if recording.live else storable(value))
         return
