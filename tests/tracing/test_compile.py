@@ -152,7 +152,7 @@ def test_a_graph_runs_at_its_node_budget():
 def test_loops_of_many_lengths_are_run_in_pieces_that_are_alike():
     @tj.compile
     def f(x, n):
-        for _ in range(n):
+        for _ in [None] * n:
             x = x + 1
         return x
 

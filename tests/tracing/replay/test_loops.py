@@ -1,4 +1,6 @@
-"""`while` loops over data are closed: the number of rounds needs no recording of its own."""
+"""Loops over data, and over ranges that change, are closed: the number of rounds needs no recording of its own."""
+
+# ruff: noqa: B007  # loop variables that are used after the loop
 
 from __future__ import annotations
 
@@ -39,6 +41,106 @@ def test_random_trip_counts_need_at_most_three_recordings():
         assert (x.tolist(), rounds) == (expected.tolist(), count)
     assert f.calls["record"] <= 3
     assert f.calls["replay"] >= 397
+
+
+def until_small(x: Any, n: int, least: float) -> Any:
+    for k in range(90):
+        x = x * 0.875
+        if x.abs().max() < least:
+            break
+    else:
+        k = -1
+    return x, k
+
+
+def counted(x: Any, n: int, least: float) -> Any:
+    total = 0
+    for k in range(n):
+        x = x * 0.5 + k
+        total += k
+    return x, total
+
+
+def counted_by_hand(x: Any, n: int, least: float) -> Any:
+    k = 0
+    while k < n:
+        x = x * 0.5 + k
+        k += 1
+    return x, k
+
+
+def both(x: Any, n: int, least: float) -> Any:
+    for k in range(1, n, 2):
+        x = x * 0.875 + 1 / k
+        if x.min() < least:
+            return x, k
+    return x, n
+
+
+@pytest.mark.parametrize("function", [until_small, counted, counted_by_hand, both])
+def test_ranges_and_breaks_need_at_most_three_recordings(function: Any):
+    f = tj.compile(function)
+    rng = random.Random(0)
+    for _ in range(400):
+        x, n, least = tj.tensor([rng.random(), -1.5]), rng.randint(1, 90), 10 ** rng.uniform(-4, 0)
+        found, count = f(x, n, least)
+        expected, rounds = function(x, n, least)
+        assert (found.tolist(), count, type(count)) == (expected.tolist(), rounds, type(rounds))
+    assert f.calls["record"] <= 3 + (function is both)
+    assert f.calls["replay"] >= 396
+
+
+def test_loops_that_write_outside_memory_and_attributes_are_closed():
+    class State:
+        def __init__(self) -> None:
+            self.n, self.w, self.last = 0, tj.zeros(3), None
+
+    def step(state: State, x: Any, least: float) -> Any:
+        state.w.copy_(x)
+        while state.w.abs().max() > least:
+            state.w.mul_(0.75)
+            state.n += 1
+            state.last = state.w * 2
+        return state.w.sum()
+
+    f, rng = tj.compile(step), random.Random(0)
+    one, other = State(), State()
+    for _ in range(200):
+        x, least = tj.tensor([rng.random() + 1, 2.0, -3.0]), 10 ** rng.uniform(-3, 0)
+        assert f(one, x, least).item() == step(other, x, least).item()
+        assert (one.n, one.w.tolist(), one.last.tolist()) == (
+            other.n,
+            other.w.tolist(),
+            other.last.tolist(),
+        )  # type: ignore[attr-defined]
+    assert f.calls["record"] <= 3
+
+
+def test_a_long_loop_is_recorded_once():
+    @tj.compile
+    def f(x: Any, n: int) -> Any:
+        for k in range(n):
+            x = x * 0.999
+            if x.abs().max() < 1e-9:
+                break
+        return x, k
+
+    for n in (1000, 2000, 3000, 5000):
+        assert f(tj.ones(3), n)[1] == n - 1
+    assert f.calls == {"record": 2, "replay": 2, "eager": 0}
+
+
+def test_a_range_of_a_fixed_length_is_unrolled_into_one_program():
+    @tj.compile
+    def f(x: Any) -> Any:
+        for k in range(3):
+            x = x * 2 + k
+        return x
+
+    for _ in range(3):
+        assert f(tj.ones(2)).tolist() == [12.0, 12.0]
+    assert f.calls["replay"] == 2
+    assert len(tj.explain(f).graphs) == 1
 
 
 def test_a_loop_with_a_branch_in_it_is_closed():

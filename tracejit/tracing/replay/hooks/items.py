@@ -109,8 +109,10 @@ def _is_written_again(recording: Recording, container: Any, key: Any, value: Any
     """Writes to a place that the call has written before, which is one effect; False where it is not."""
     if not recording.live or is_known(recording, container):
         return False
-    if isinstance(container, SEQUENCES) and type(key) is int and key < 0:
-        key += len(container)
+    if isinstance(container, SEQUENCES):
+        if type(key) is not int:
+            return False
+        key += len(container) if key < 0 else 0
     effect = recording.items.get((id(container), key))
     if effect is None or not _is_single(recording, container, key, value):
         return False
