@@ -174,7 +174,8 @@ class Expressions(Rewriter):
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         if all(isinstance(part, ast.Constant) for part in node.values):
             return node
-        return self.hook(node, "joined", *map(self.visit, node.values))
+        parts = [part for part in node.values if not _is_empty(part)]
+        return self.hook(node, "joined", *map(self.visit, parts))
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
         conversion = self.text("" if node.conversion < 0 else chr(node.conversion))
@@ -258,6 +259,11 @@ def attribute_place(node: ast.Attribute) -> ast.expr:
 
 def _name_of(op: ast.AST) -> ast.Constant:
     return ast.Constant(type(op).__name__)
+
+
+def _is_empty(part: ast.expr) -> bool:
+    """Text of no length, which some versions of the parser put at the end of a specification."""
+    return isinstance(part, ast.Constant) and part.value == ""
 
 
 def _is_constant(node: ast.expr) -> bool:
