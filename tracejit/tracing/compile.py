@@ -9,6 +9,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import MethodType, NoneType
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
@@ -174,7 +175,8 @@ class Compiled:
         self._count("eager")
         witness = _loaded("verify").Witness(self.programs)
         try:
-            result = self._in_python(args, kwargs, witness)
+            with rehearsal.watched() if rehearsal else nullcontext():
+                result = self._in_python(args, kwargs, witness)
         except Exception as error:
             self._report(witness.found or (rehearsal.raised(error) if rehearsal else None))
             raise

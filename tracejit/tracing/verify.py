@@ -5,7 +5,8 @@ What it did is run again as a program, on copies. A call that can be replayed is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -22,7 +23,7 @@ from tracejit.tensor import Tensor, make
 from tracejit.tracing.programs import Programs, program_of
 from tracejit.tracing.replay import MISS
 from tracejit.tracing.replay.picture import Leaf, first_difference, picture
-from tracejit.tracing.replay.touched import Place, Touched, kept, printing_withheld
+from tracejit.tracing.replay.touched import Place, Touched, kept, printing_noted, printing_withheld
 from tracejit.tracing.trace import graph_of
 from tracejit.tracing.tracer import Tracer, is_exposed
 
@@ -35,6 +36,7 @@ class Rehearsal:
     """A replay that was taken back.
 
     leaves    what could be seen of its result, of the arguments and of all that it wrote, before it was taken back
+    prints    whether any recorded call prints; `printed` what Python's call has printed
     found     the places that it, or another recorded call, writes
     failure   what it raised, if it did
     """
@@ -44,14 +46,20 @@ class Rehearsal:
     kwargs: dict[str, Any]
     found: list[tuple[Place, Any]]
     leaves: list[Leaf]
+    prints: bool
+    printed: list[str] = field(default_factory=list)
     failure: str = ""
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Python's call is made inside this block."""
+        return printing_noted(self.printed) if self.prints else nullcontext()
 
     def difference(self, result: Any, witness: Witness) -> str | None:
         """What to say if Python's call has given, or done, something else."""
         definition = self.replays.definition
         if self.failure:
             return f"{definition}: the replay failed: {self.failure}"
-        pair = first_difference(self.leaves, self._seen(result))
+        pair = first_difference(self.leaves, self._seen(result, "".join(self.printed)))
         if pair is None:
             return None
         replayed, eager = pair
@@ -66,13 +74,14 @@ class Rehearsal:
         """The line that wrote a place, when it was recorded."""
         return next((place.where for place, _ in self.found if path.startswith(str(place))), "")
 
-    def _seen(self, result: Any) -> list[Leaf]:
+    def _seen(self, result: Any, printed: str) -> list[Leaf]:
         function = self.replays.function
         return picture(
             {
                 **{f"argument {place}": value for place, value in enumerate(self.args)},
                 **{f"argument {name}": value for name, value in self.kwargs.items()},
                 "the result": result,
+                "what is printed": printed,
                 **{str(place): _standing(place, target) for place, target in self.found},
                 "what the function closes over": getattr(function, "__closure__", None)
                 and function,
@@ -85,14 +94,15 @@ def rehearse(
 ) -> Rehearsal | None:
     """A replay of the call with everything that it does taken back; None where no recording fits."""
     found = touched.found(args, kwargs)
-    made = Rehearsal(replays, args, kwargs, found, [])
+    made = Rehearsal(replays, args, kwargs, found, [], touched.prints)
     undo = kept(found)
+    printed: list[str] = []
     try:
-        with printing_withheld(touched.prints):
+        with printing_withheld(printed) if touched.prints else nullcontext():
             result = replays.tree.replay(args, kwargs)
         if result is MISS:
             return None
-        made.leaves = made._seen(result)
+        made.leaves = made._seen(result, "".join(printed))
     except Exception as error:
         made.failure = f"{type(error).__name__}: {error}"
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import warnings
 from collections import deque
 from types import SimpleNamespace
@@ -199,6 +201,32 @@ def test_a_replay_that_is_wrong_is_told_with_its_line(change: Any, line: int, wh
     assert float(result) == float(step(expected, vector()))
     if change is not other_key:
         assert first_difference(picture({"": expected}), picture({"": found})) is None
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO, lambda: io.TextIOWrapper(io.BytesIO())])
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_what_is_printed_is_compared(is_wrong: bool, stream: Any, monkeypatch: pytest.MonkeyPatch):
+    def f(x: Any) -> Any:
+        print("sum", x.sum(), end=";\n")
+        print(f"{float(x[0]):.2f}")
+        return x + 1
+
+    def more(result: Any, x: Any) -> Any:
+        print("more")
+        return result
+
+    if stream is not None:
+        monkeypatch.setattr(sys, "stdout", stream())
+    compiled = tj.compile(f, verify=4)
+    for k in range(3):
+        compiled(vector() * k)
+    assert tj.explain(compiled).calls["replay"]
+    if is_wrong:
+        compiled.replays.tree = Wrong(compiled.replays.tree, more)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        compiled(vector())
+    assert ["what is printed differs" in str(each.message) for each in seen] == [True] * is_wrong
 
 
 def test_a_replay_that_fails_is_told():

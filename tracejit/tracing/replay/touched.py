@@ -227,25 +227,58 @@ def _keep_content(container: Any) -> Undo:
 
 
 @contextlib.contextmanager
-def printing_withheld(wanted: bool) -> Iterator[None]:
-    """Inside the block `print` writes to a stream of the kind of `sys.stdout`, which is thrown away."""
+def printing_withheld(printed: list[str]) -> Iterator[None]:
+    """Inside the block `print` writes to a stream of the kind of `sys.stdout` that goes nowhere; `printed` gets its text."""
     before = sys.stdout
-    if not wanted:
-        yield
-        return
-    sys.stdout = _like(before)
+    bytes_ = io.BytesIO()
+    stream = sys.stdout = _like(before, bytes_)
     try:
         yield
     finally:
         sys.stdout = before
+        if isinstance(stream, io.StringIO):
+            printed.append(io.StringIO.getvalue(stream))
+        else:
+            io.TextIOWrapper.flush(stream)
+            printed.append(bytes_.getvalue().decode())
 
 
-def _like(stream: Any) -> Any:
-    """A stream of the same class, which may have a way of its own to be made, that goes nowhere."""
+def _like(stream: Any, bytes_: io.BytesIO) -> Any:
+    """A stream of the same class, which may have a way of its own to be made; one of another kind is written by no replay."""
+    if not isinstance(stream, io.StringIO | io.TextIOWrapper):
+        return io.StringIO()
     kind: Any = type(stream)
     made = kind.__new__(kind)
     if isinstance(stream, io.StringIO):
-        io.StringIO.__init__(made)
+        io.StringIO.__init__(made, newline="")
     else:
-        io.TextIOWrapper.__init__(made, io.BytesIO(), encoding="utf-8")
+        io.TextIOWrapper.__init__(made, bytes_, encoding="utf-8", newline="")
     return made
+
+
+@contextlib.contextmanager
+def printing_noted(printed: list[str]) -> Iterator[None]:
+    """Inside the block `printed` gets what is written to `sys.stdout`."""
+    before: Any = sys.stdout
+    noting: Any = _Noting(before, printed)
+    sys.stdout = noting
+    try:
+        yield
+    finally:
+        if sys.stdout is noting:
+            sys.stdout = before
+
+
+class _Noting:
+    """A stream, with a note of what is written to it."""
+
+    def __init__(self, stream: Any, printed: list[str]) -> None:
+        self._stream = stream
+        self._printed = printed
+
+    def write(self, text: str) -> int:
+        self._printed.append(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
