@@ -319,7 +319,7 @@ def test_calls_that_all_differ_say_so():
     def f(x, name):
         return x + len(name)
 
-    for k in range(8):
+    for k in range(9):
         f(vector(), f"name {'x' * k}")
     found = tj.explain(f)
     assert "every call needs a recording of its own" in found.reasons[-1]

@@ -157,7 +157,7 @@ class Replays:
         if self.touched is not None:
             self.touched.note(recording)
         self._failures = 0
-        self.barren += is_alone
+        self.barren += is_alone and not self.tree.is_first_of(recording.signature)
         self.reason = None
         if self.barren >= BARREN:
             self._skip = min(4 * 2 ** (self.barren - BARREN), MOST_SKIPPED)

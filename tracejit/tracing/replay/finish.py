@@ -27,7 +27,7 @@ def finish(recording: Recording, tree: Tree, result: Any) -> None:
     with (
         tree.lock
     ):  # several threads may come here at once, and the names of constants are the tree's
-        tree.make_room()
+        tree.make_room(recording.signature)
         try:
             body = _commit_lines(recording, tree, result, _copied_slots(recording))
             withheld = _withheld_lines(recording, tree, result)
@@ -36,7 +36,8 @@ def finish(recording: Recording, tree: Tree, result: Any) -> None:
         if not recording.live:
             return
         capacity = recording.most_slots + 2
-        if not tree.add(recording.segments, recording.jumps, body, withheld, capacity):
+        path = recording.segments, recording.jumps
+        if not tree.add(*path, body, withheld, capacity, recording.signature):
             recording.deny("a loop over data is not the same each time round")
 
 

@@ -10,7 +10,7 @@ from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.mends import MEND_OF_BRANCH, MEND_OF_ERROR, mend_of_guard
 from tracejit.tracing.replay.places import code_of
-from tracejit.tracing.replay.tree import Node, Tree, _next
+from tracejit.tracing.replay.tree import FEW_ROOTS, Node, Tree, _next
 
 MOST_ENTRIES = 32
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -39,7 +39,8 @@ class Miss:
 
 def miss_of(tree: Tree, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Miss | None:
     """Why the call fits no recording: of the one that came nearest to fitting; None where there is none."""
-    found = [_miss_of_root(tree, root, (args, kwargs)) for root in tree.roots[:]]
+    roots = tree.candidates(args, kwargs)[:] or tree.roots[:FEW_ROOTS]
+    found = [_miss_of_root(tree, root, (args, kwargs)) for root in roots]
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 

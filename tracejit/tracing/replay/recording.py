@@ -33,6 +33,7 @@ from tracejit.tracing.replay.kinds import (
     same_atom,
 )
 from tracejit.tracing.replay.lasting import is_of_module
+from tracejit.tracing.replay.signatures import Signature, signature_of
 from tracejit.tracing.replay.sources import Source, constant
 from tracejit.tracing.replay.writes import Writes
 from tracejit.tracing.stand_in import StandIn
@@ -64,6 +65,7 @@ class Recording(Writes):
         """id of such a variable, or of the global variables of a function -> where it is found."""
         self.missing: dict[type, dict[str, bool]] = {}
         """Names that were looked up on classes, and not found."""
+        self.signature: Signature = ()
         self.visits = 0
         """Of heads of loops."""
         self.loops: dict[Any, Any] = {}
@@ -75,6 +77,7 @@ class Recording(Writes):
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if any(type(name) is not str for name in kwargs):
             self.deny("keywords of a class of their own")
+        self.signature = signature_of(args, kwargs)
         self.guard(g.ArgumentsAre(len(args), tuple(kwargs)))
         self.guard(g.SettingsAre(config.epoch, g.settings()))
         self.guard(g.ModeIs("grad mode", is_grad_enabled, is_grad_enabled()))

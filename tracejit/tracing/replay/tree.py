@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from tracejit._config import config
@@ -15,9 +16,14 @@ from tracejit.tracing.replay.code import Pool, Writer, constants_of, function_of
 from tracejit.tracing.replay.guards import Guard
 from tracejit.tracing.replay.memory import private
 from tracejit.tracing.replay.segments import Instruction, Segment, last_risk
+from tracejit.tracing.replay.signatures import Signature, signature_of
 from tracejit.tracing.replay.speculate import AFTER, Speculation, speculate
 
-MOST_ROOTS = 24
+MOST_ROOTS = 256
+MOST_ALIKE = 24
+"""Variants of calls whose arguments have the same types, dtypes and shapes."""
+FEW_ROOTS = 4
+"""So many are tried one after the other, whatever the arguments are."""
 MOST_NODES = 600
 MOST_CONSTANTS = 50_000
 """What generated code refers to is kept for all variants together; with so much of it the tree begins anew."""
@@ -34,11 +40,12 @@ class Node:
     end       ("branch", slot), ("head",), ("goto", node), or None at a leaf
     children  by the outcome of the branch, in the order in which they are tried
     where     the user's line that decides
+    used      at a root: when it was used last, as the tree counts its replays
     """
 
     __slots__ = (
         "children", "commit", "end", "enter", "guards", "hits", "instructions", "leaf", "lines", "run",
-        "speculation", "streak", "text", "where", "wheres", "withheld",
+        "signature", "speculation", "streak", "text", "used", "where", "wheres", "withheld",
     )  # fmt: skip
 
     enter: Callable[[list[Any], tuple[Any, ...], dict[str, Any]], int]
@@ -52,6 +59,8 @@ class Node:
         self.lines: list[int] = []
         self.children: dict[Any, list[Node]] = {}
         self.end: tuple[Any, ...] | None = None
+        self.signature: Signature = ()
+        self.used = 0
         self.where = ""
         self.hits = 0
         self.instructions: list[Instruction] = []
@@ -80,6 +89,9 @@ class Tree:
         self.fastmath = fastmath
         self.pool = Pool()
         self.roots: list[Node] = []
+        self.alike: dict[Signature, list[Node]] = {}
+        """The roots by what they say of the arguments."""
+        self.replays = count()
         self.nodes = 0
         self.evicted = 0
         """Variants that had to make room for others."""
@@ -92,7 +104,7 @@ class Tree:
 
     def replay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The call's result without running Python; MISS, and nothing done, where no recording fits."""
-        for place, root in enumerate(self.roots):
+        for place, root in enumerate(self.candidates(args, kwargs)):
             slots = [None] * self.capacity
             try:
                 if root.enter(slots, args, kwargs):
@@ -101,10 +113,21 @@ class Tree:
                 continue
             result = self._walk(root, slots, args, kwargs)
             if result is not MISS:
+                root.used = next(self.replays)
                 if place > NEAR_FRONT:
                     self._bring_to_front(root)
                 return result
         return MISS
+
+    def candidates(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Node]:
+        """The roots that the call may fit."""
+        if len(self.roots) <= FEW_ROOTS:
+            return self.roots
+        return self.alike.get(signature_of(args, kwargs), [])
+
+    def is_first_of(self, signature: Signature) -> bool:
+        """Whether there is one variant for such arguments, and room for those of others."""
+        return len(self.alike.get(signature, ())) == 1 and len(self.roots) < MOST_ROOTS
 
     def _walk(
         self, root: Node, slots: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -133,18 +156,20 @@ class Tree:
     def _bring_to_front(self, root: Node) -> None:
         """What is used often is tried early, and stays when others have to go."""
         with self.lock:
-            self.roots = [root, *(each for each in self.roots if each is not root)]
+            self._arrange([root, *(each for each in self.roots if each is not root)])
 
-    def make_room(self) -> None:
-        """Lets the variants go that have not been used for longest: the lock is held."""
+    def make_room(self, signature: Signature) -> None:
+        """Lets the variants go that have not been used for longest, for one with this signature: the lock is held."""
         gone = self.pool.gone()
         if gone:
             self._keep([root for root in self.roots if gone.isdisjoint(root.constants())])
             for root in self.roots:
                 _prune(root, gone)
             self._keep(self.roots)
+        while len(self.alike.get(signature, ())) >= MOST_ALIKE:
+            self._drop_least_used(self.alike[signature])
         while self.roots and (len(self.roots) >= MOST_ROOTS or self.nodes >= MOST_NODES):
-            self._keep(self.roots[:-1])
+            self._drop_least_used(self.roots)
         self.forget_constants()
         if len(self.pool.names) > MOST_CONSTANTS:
             self.forget()
@@ -154,9 +179,19 @@ class Tree:
         self._keep([])
         self.pool = Pool()
 
+    def _drop_least_used(self, among: list[Node]) -> None:
+        least = min(among, key=lambda root: root.used)
+        self._keep([root for root in self.roots if root is not least])
+
+    def _arrange(self, roots: list[Node]) -> None:
+        alike: dict[Signature, list[Node]] = {}
+        for root in roots:
+            alike.setdefault(root.signature, []).append(root)
+        self.roots, self.alike = roots, alike
+
     def _keep(self, roots: list[Node]) -> None:
         self.evicted += len(self.roots) - len(roots)
-        self.roots = roots
+        self._arrange(roots)
         self.nodes = len({node for root in roots for node in below(root)})
 
     def forget_constants(self) -> None:
@@ -185,11 +220,12 @@ class Tree:
         body: list[str],
         withheld: list[str] | None,
         capacity: int,
+        signature: Signature,
     ) -> bool:
         """Adds a recorded call, whose last segment ends with `body`; False where a loop's rounds are not alike."""
         with self.lock:
             self.capacity = max(self.capacity, capacity)
-            level = self.roots
+            level = [*self.alike.get(signature, ())]
             path: list[Node] = []
             for place, segment in enumerate(segments):
                 if place in jumps:
@@ -198,6 +234,9 @@ class Tree:
                 node = self._node(level, segment, path, body if is_last else None, place in jumps)
                 if node is None:
                     return False
+                if place == 0 and node not in self.roots:
+                    node.signature, node.used = signature, next(self.replays)
+                    self._arrange([node, *self.roots])
                 path.append(node)
                 level = _after(node, segment)
             path[-1].withheld = withheld

@@ -1,0 +1,29 @@
+"""What tells calls apart at once: the classes of the arguments, and the dtypes and shapes of those that are tensors or arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tracejit.tensor import Tensor
+
+Signature = tuple[Any, ...]
+
+
+def signature_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature:
+    """The same for all calls that fit one variant: its guards say all of this, too."""
+    sorts = [*map(_sort_of, args)]
+    for name, value in kwargs.items():
+        sorts += (name, _sort_of(value))
+    return tuple(sorts)
+
+
+def _sort_of(value: Any) -> Any:
+    kind = type(value)
+    name = id(
+        kind
+    )  # a class of the user's may die: another one of that id only means another guard to fail
+    if kind is np.ndarray:
+        return name, value.dtype, value.shape
+    return (name, value.aval) if issubclass(kind, Tensor) else name
