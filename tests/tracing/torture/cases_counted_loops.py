@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import builtins
+import inspect
+import sys
 from enum import IntEnum
 
 import numpy as np
@@ -463,3 +465,21 @@ def counted_far_with_places(compile):
 
     for n in thrice(300, 301, 450):
         yield f(vector(), n)
+
+
+@case
+def counted_loop_whose_frame_is_looked_at(compile):
+    @compile
+    def f(x, n):
+        for k in range(n):
+            x = x + k
+        return x, sorted(sys._getframe().f_locals), sorted(locals())
+
+    @compile
+    def g(x, n):
+        for k in range(n):
+            x = x + k
+        return x, sorted(inspect.currentframe().f_locals)
+
+    for n in (3, 3, 4, 3, 5):
+        yield f(vector(), n), g(vector(), n)

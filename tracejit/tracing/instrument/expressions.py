@@ -8,7 +8,8 @@ from functools import partial
 from tracejit.tracing.instrument.rewriter import Rewriter, load, store
 from tracejit.tracing.instrument.scopes import ITERABLE, Comprehension, Kind, comprehension_scope
 
-READS_THE_FRAME = frozenset({"locals", "eval", "exec", "vars", "dir", "breakpoint"})
+FRAMES = frozenset({"_getframe", "currentframe"})
+READS_THE_FRAME = frozenset({"locals", "eval", "exec", "vars", "dir", "breakpoint"}) | FRAMES
 
 _Link = tuple[ast.Constant, ast.expr]
 """The operator and the right operand of one comparison in a chain."""
@@ -30,6 +31,8 @@ class Expressions(Rewriter):
         return self.hook(node, "read_global", self.text(node.id))
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        if node.attr in FRAMES:
+            raise self.refusal(node, f"{node.attr}() reads the frame")
         return self.hook(
             attribute_place(node), "read_attribute", self.visit(node.value), self.text(node.attr)
         )

@@ -16,7 +16,6 @@ from tracejit.tracing.replay.finish import finish
 from tracejit.tracing.replay.hooks import HOOKS
 from tracejit.tracing.replay.mends import mend_of_reason
 from tracejit.tracing.replay.misses import Log, Miss, miss_of
-from tracejit.tracing.replay.path import MOST_SEGMENTS
 from tracejit.tracing.replay.places import (
     definition_of,
     line_of_error,
@@ -151,7 +150,7 @@ class Replays:
     def _note(self, recording: Recording, is_alone: bool) -> None:
         """`is_alone`: no other thread has added a recording meanwhile, which may be the same."""
         if recording.dead is not None:
-            self.tree.unrolls |= recording.jumps != {} or len(recording.segments) > MOST_SEGMENTS
+            self.tree.unrolls |= recording.has_failed_in_loops
             self._note_denial(recording.dead)
             return
         if self.touched is not None:

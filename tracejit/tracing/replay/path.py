@@ -28,6 +28,8 @@ class Path:
         self.segments = [Segment()]
         self.jumps: dict[int, int] = {}
         """Segments that are the head of a loop again -> that head's segment."""
+        self.has_failed_in_loops = False
+        """Whether the recording has ended because loops were closed, or were to be."""
         self.repeated = 0
         """Segments that were recorded again, as the loop that they are of was closed."""
         self.slots = 0
@@ -80,6 +82,7 @@ class Path:
         self.segment.end = End("branch", slot, outcome, where=self.line())
         self.segments.append(Segment())
         if len(self.segments) - self.repeated > MOST_SEGMENTS or self.repeated > MOST_REPEATED:
+            self.has_failed_in_loops |= self.live
             self.deny(f"more than {MOST_SEGMENTS} decisions that depend on data in one call")
 
 
