@@ -167,7 +167,7 @@ class StandIn(Tensor):
     def __array_function__(
         self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        twins = _Twins(*args)
+        twins = _Twins(*args, *kwargs.values())
         result = _ours_or_numpys(
             lambda: Tensor.__array_function__(
                 twins.of(self), function, types, twins.of(args), kwargs
@@ -367,7 +367,7 @@ def _holds_stand_in(value: Any) -> bool:
 
 def _method(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: StandIn, *args: Any, **kwargs: Any) -> Any:
-        twins = _Twins(*args)
+        twins = _Twins(*args, *kwargs.values())
         result = _ours_or_numpys(
             lambda: ours(twins.of(self), *twins.of(args), **kwargs),
             lambda: by_numpy(getattr(_real(self), name), args, kwargs),
