@@ -238,3 +238,20 @@ def fndef_more_defaults_than_before(compile):
     for defaults in thrice((None, None), (None,), (None, 5.0), (3.0, None)):
         g.__defaults__ = defaults
         yield attempt(f, vector())
+
+
+@case
+def arguments_that_cannot_be_spread(compile):
+    state = Box()
+    state.shape = 3
+
+    @compile
+    def f(x):
+        return x.reshape(*state.shape)
+
+    @compile
+    def g(x):
+        return x.sum(**state.shape)
+
+    for state.shape in thrice((3, 1), 6, (1, 3)):
+        yield attempt(f, vector()), attempt(g, vector())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
+
+import numpy as np
 
 from tracejit.symbols import SYMBOLS, concrete, derived, settled, storable
 from tracejit.tensor import Tensor
@@ -29,6 +31,7 @@ from tracejit.tracing.replay.hooks import (
     text,
 )
 from tracejit.tracing.replay.kinds import ATOMS, found_on, is_own_module
+from tracejit.tracing.replay.lasting import NUMPY_FUNCTION
 from tracejit.tracing.replay.sources import constant
 from tracejit.tracing.stand_in import StandIn
 
@@ -279,7 +282,7 @@ class ReplayHooks:
     def callee(self, function: Any) -> Any:
         recording = live()
         if recording is not None:
-            return calls.callee(self, recording, function)
+            return _under_its_name(calls.callee(self, recording, function), function)
         ended = current.recording
         if ended is None or not ended.symbols or function is super:
             return function
@@ -335,6 +338,18 @@ def _compared(op: str, left: Any, right: Any) -> Any:
         case "NotIn":
             return left not in right
     return operators.COMPARISONS[op](left, right)
+
+
+_NAMED = (FunctionType, MethodType, BuiltinFunctionType, NUMPY_FUNCTION, np.ufunc, type)
+
+
+def _under_its_name(called: Any, function: Any) -> Any:
+    """What is called in the place of a function, by whose name Python's messages call it."""
+    is_other = type(called) is FunctionType and called is not function
+    if is_other and type(function) in _NAMED and "<locals>" in called.__qualname__:
+        called.__qualname__ = getattr(function, "__qualname__", called.__qualname__)
+        called.__module__ = getattr(function, "__module__", called.__module__)
+    return called
 
 
 def _without_symbols(function: Callable[..., Any]) -> Callable[..., Any]:
