@@ -118,6 +118,7 @@ def _is_written_again(recording: Recording, container: Any, key: Any, value: Any
         return False
     container[key] = storable(value)
     recording.overlay[id(container), key] = effect.value = value
+    effect.where = recording.line()
     return True
 
 
