@@ -336,7 +336,7 @@ CATALOGUE = {
         x + list(R)[-1]
         x + ord(NAME[0]) + len(chr(65))
         x + len(str(A)) + len(repr(B))
-        x + hash(A)
+        x + hash(A if isinstance(A, (bool, int, float, str)) else 0)
         x + id(A) * 0
         x + len(list(L)) + len(tuple(M)) + len(set(L))
         x + len({*L, *T})

@@ -357,3 +357,36 @@ def methods_called_through_the_class(compile):
     Model.__contains__ = lambda self, name: False
     for _ in range(3):
         yield f(vector())
+
+
+@case
+def slot_that_is_empty(compile):
+    class Slotted:
+        __slots__ = ("n",)
+
+    class Falling:
+        __slots__ = ("n",)
+
+        def __getattr__(self, name):
+            return calls.append(name) or 7
+
+    slotted, falling, calls = Slotted(), Falling(), []
+
+    @compile
+    def f(x):
+        made = Falling()
+        return (
+            x * falling.n,
+            hasattr(slotted, "n"),
+            getattr(slotted, "n", 5),
+            made.n,
+            attempt(lambda: slotted.n),
+        )
+
+    for k in range(3):
+        yield f(vector()), list(calls)
+    slotted.n = falling.n = 1
+    for k in range(3):
+        yield f(vector()), list(calls)
+        if k == 1:
+            del slotted.n

@@ -132,10 +132,22 @@ def _data_descriptor(
     if type(found) is MemberDescriptorType:
         if (id(target), name) in recording.overlay:
             return recording.overlay[id(target), name]
-        value = getattr(target, name)
-        return value if source is None else recording.read(source.attribute(name), value)
+        slot = functools.partial(_slot, recording, target, source, name, found)
+        return _or_fallback(recording, target, name, slot, call)
     recording.deny(f"attribute {name} is a descriptor of class {type(found).__name__}")
     return getattr(target, name)
+
+
+def _slot(
+    recording: Recording, target: Any, source: Source | None, name: str, found: MemberDescriptorType
+) -> Any:
+    try:
+        value = found.__get__(target, type(target))
+    except AttributeError:
+        if source is not None:
+            recording.deny(f"attribute {name} is a slot with nothing in it")
+        raise
+    return value if source is None else recording.read(source.attribute(name), value)
 
 
 def _on_class(recording: Recording, target: Any, name: str, found: Any, call: Any) -> Any:
