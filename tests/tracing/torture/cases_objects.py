@@ -383,7 +383,7 @@ def slot_that_is_empty(compile):
             attempt(lambda: slotted.n),
         )
 
-    for k in range(3):
+    for _ in range(3):
         yield f(vector()), list(calls)
     slotted.n = falling.n = 1
     for k in range(3):
