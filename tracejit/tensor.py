@@ -37,7 +37,8 @@ class _Kind(type):
     """Lets `isinstance` go by what an object says it is: what stands for a NumPy array is no tensor."""
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return issubclass(instance.__class__, cls)
+        kind: object = instance.__class__
+        return isinstance(kind, type) and issubclass(kind, cls)
 
 
 class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+
 import numpy as np
 
 import tracejit as tj
@@ -283,3 +285,96 @@ def tensor_becomes_a_parameter_or_an_array(compile):
     w = vector()
     for state.w in thrice(w, tj.nn.Parameter(w), w.numpy(), w.tolist(), 2.0):
         yield attempt(f, vector())
+
+
+@case
+def names_that_come_to_be(compile):
+    owner, names = builtins, globals()
+
+    @compile
+    def f(x):
+        try:
+            return x * later_global  # it comes and goes
+        except NameError as error:
+            return x, error.name
+
+    @compile
+    def g(x):
+        try:
+            return x * later_builtin
+        except NameError as error:
+            return x, str(error)
+
+    for there in (False, False, False, True, True, False, True):
+        if there:
+            names["later_global"], owner.later_builtin = 2.0, 3.0
+        else:
+            names.pop("later_global", None)
+            vars(owner).pop("later_builtin", None)
+        yield f(vector()), g(vector())
+    del names["later_global"], owner.later_builtin
+
+
+@case
+def variable_around_that_comes_to_be(compile):
+    if vector().shape == ():
+        later = 1.0
+
+    def set_it(value):
+        nonlocal later
+        later = value
+
+    def unset_it():
+        nonlocal later
+        del later
+
+    @compile
+    def f(x):
+        try:
+            return x * later
+        except NameError:
+            return x
+
+    for value in (None, None, *[2.0] * 12, 3.0, None, None):
+        if value is not None:
+            set_it(value)
+        yield f(vector())
+        if value == 3.0:
+            unset_it()
+
+
+@case
+def hash_that_comes_to_be(compile):
+    class Key:
+        __hash__ = None
+
+    key = Key()
+
+    @compile
+    def f(x):
+        try:
+            return x * {key: 2.0}[key]
+        except TypeError as error:
+            return x, str(error)
+
+    for kind in thrice(None, object.__hash__, None):
+        Key.__hash__ = kind
+        yield f(vector())
+
+
+@case
+def getattribute_that_says_anything(compile):
+    class Odd:
+        pass
+
+    odd = Odd()
+
+    @compile
+    def f(x):
+        return x, getattr(odd, "missing", 2)
+
+    for _ in range(3):
+        yield f(vector())
+    Odd.__getattribute__ = lambda self, name: 3
+    for _ in range(3):
+        yield f(vector())

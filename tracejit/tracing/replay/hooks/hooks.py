@@ -57,18 +57,28 @@ class ReplayHooks:
     def _builtin(self, names: dict[str, Any], name: str) -> Any:
         found = names["__builtins__"]
         builtins = found if type(found) is dict else vars(found)
-        if name not in builtins:
-            raise NameError(f"name {name!r} is not defined")
         recording = live()
-        if recording is None or is_own_module(names.get("__name__")):
+        is_guarded = recording is not None and not is_own_module(names.get("__name__"))
+        own = constant(builtins, "builtins")
+        if recording is not None and is_guarded:
+            source = recording.globals(names)
+            recording.once(("in", source.identity, str, name), g.KeyIn(source, name, False))
+        if name not in builtins:
+            if recording is not None and is_guarded:
+                recording.once(("in", own.identity, str, name), g.KeyIn(own, name, False))
+            raise NameError(f"name {name!r} is not defined", name=name)
+        if recording is None or not is_guarded:
             return builtins[name]
-        source = recording.globals(names)
-        recording.once(("in", source.identity, str, name), g.KeyIn(source, name, False))
-        return recording.read(constant(builtins, "builtins").item(name), builtins[name])
+        return recording.read(own.item(name), builtins[name])
 
     def read_cell(self, read: FunctionType) -> Any:
-        value = read()
         recording = live()
+        try:
+            value = read()
+        except NameError:
+            if recording is not None:
+                recording.deny("a variable of the function around that has no value is read")
+            raise
         if recording is None:
             return value
         (cell,) = read.__closure__ or ()

@@ -69,7 +69,9 @@ def hash_key(recording: Recording, key: Any, *, among_state: bool = False) -> An
     if isinstance(key, Tensor) or is_told_apart(recording, key):
         if not among_state:
             recording.compare(key)
-    elif kind.__hash__ is not None:  # or Python refuses it
+    elif found_on(kind, "__hash__") is None:  # Python refuses it
+        recording.class_has(kind, "__hash__", exact=True)
+    else:
         recording.deny(f"a {kind.__name__}, which decides itself what it is equal to, is a key")
     return key
 
