@@ -139,6 +139,11 @@ class Config:
             write(self, name, _checked(setting, value))
             write(self, "epoch", getattr(self, "epoch", 0) + 1)
 
+    def changed(self) -> None:
+        """Notes that something has changed, other than a setting, which every recording depends on."""
+        with _lock:
+            object.__setattr__(self, "epoch", self.epoch + 1)
+
     @contextmanager
     def scope(self, **changes: Any) -> Iterator[Config]:
         """Inside the block the settings have these values, in every thread."""

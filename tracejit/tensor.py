@@ -33,8 +33,33 @@ DEVICES = ("cpu", "cuda")
 Origin = tuple["Tensor", Op, Params]
 
 
+patches: dict[tuple[type, str], Any] = {}
+"""What has been set from outside on the library's classes of tensors, and what stood there before."""
+_ABSENT = object()
+
+
 class _Kind(type):
-    """Lets `isinstance` go by what an object says it is: what stands for a NumPy array is no tensor."""
+    """Lets `isinstance` go by what an object says it is: what stands for a NumPy array is no tensor.
+
+    What is set on the library's own classes is noted: from then on tensors may do anything.
+    """
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        before = cls.__dict__.get(name, _ABSENT)
+        super().__setattr__(name, value)
+        cls._note(name, before)
+
+    def __delattr__(cls, name: str) -> None:
+        before = cls.__dict__.get(name, _ABSENT)
+        super().__delattr__(name)
+        cls._note(name, before)
+
+    def _note(cls, name: str, before: object) -> None:
+        if not cls.__module__.startswith("tracejit."):
+            return
+        if patches.setdefault((cls, name), before) is cls.__dict__.get(name, _ABSENT):
+            del patches[cls, name]  # it is again what it was
+        config.changed()
 
     def __instancecheck__(cls, instance: object) -> bool:
         kind: object = instance.__class__

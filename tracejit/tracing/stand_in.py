@@ -406,6 +406,10 @@ class _Absent:
         raise AttributeError(self._name)  # Python asks `__getattr__`, which tells it of an array
 
 
+def _set(name: str, value: Any) -> None:
+    type.__setattr__(StandIn, name, value)  # nobody's from outside
+
+
 def _install() -> None:
     """Gives stand-ins the operators and methods of tensors that arrays have, with results that are stand-ins."""
     own = StandIn.__dict__
@@ -413,20 +417,20 @@ def _install() -> None:
         if name in own or not hasattr(np.ndarray, name) or name.startswith(("__array", "__dlpack")):
             continue
         if isinstance(member, property) and name in ("T", "mT"):
-            setattr(StandIn, name, property(_method(name, member.fget)))  # type: ignore[arg-type]  # they have one
+            _set(name, property(_method(name, member.fget)))  # type: ignore[arg-type]  # they have one
         elif callable(member) and name not in ("__hash__", "__len__", "__new__", "__init__"):
-            setattr(StandIn, name, _method(name, member))
+            _set(name, _method(name, member))
     for name, member in InPlace.__dict__.items():
         if name.startswith("__i") and callable(member) and hasattr(np.ndarray, name):
-            setattr(StandIn, name, _in_place(name, member))
+            _set(name, _in_place(name, member))
     for name in dir(Tensor):
         if not (name.startswith("_") or hasattr(np.ndarray, name) or name in Tensor.__slots__):
-            setattr(StandIn, name, _Absent(name))
-    StandIn._is_value = _Absent("_is_value")  # type: ignore[assignment]  # ops lift it, as they lift arrays
+            _set(name, _Absent(name))
+    _set("_is_value", _Absent("_is_value"))  # ops lift it, as they lift arrays
 
 
 _install()
-StandIn.__name__ = "ndarray"  # as messages of Python's name it
+type.__setattr__(StandIn, "__name__", "ndarray")  # as messages of Python's name it
 
 
 class _Made(threading.local):

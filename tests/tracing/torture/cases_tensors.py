@@ -9,6 +9,7 @@ import numpy as np
 
 import tracejit as tj
 from tests.tracing.torture.harness import attempt, case, matrix, thrice, values, vector
+from tracejit import nn
 
 WEIGHT = None
 
@@ -374,3 +375,23 @@ def memory_of_dropped_results_is_not_seen(compile):
         del part
         x = f(x)[1] - k
         yield seen, np.array(view)
+
+
+@case
+def class_of_tensors_is_changed(compile):
+    parameter = nn.Parameter(vector())
+
+    @compile
+    def f(x):
+        return x + 1, x.exp(), -parameter
+
+    for _ in range(3):
+        yield f(vector())
+    tj.Tensor.__add__ = lambda self, other: self * other
+    tj.Tensor.exp = lambda self: self
+    nn.Parameter.__neg__ = lambda self: 7
+    for _ in range(2):
+        yield f(vector())
+    del tj.Tensor.__add__, tj.Tensor.exp, nn.Parameter.__neg__
+    for _ in range(3):
+        yield f(vector())

@@ -123,6 +123,7 @@ MENDS_OF_REASONS = [
     (r"no source text", "put the function into a file, or into a cell of a notebook"),
     (r"source text is not that", "a file that was edited is to be imported again"),
     (r"reads the frame", "name the variables instead"),
+    (r"not the library's own", "leave the classes of tensors as they are"),
     (r"call of .*not known to be pure", "call it outside, and pass its result as an argument"),
     (r"call of .*: \S+: ", "write that part in another way, or keep it outside"),
     (r"elements of .* are looked at", "stay with tensors (tj.where chooses), or return the tensor and look at it outside"),

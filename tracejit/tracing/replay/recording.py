@@ -21,7 +21,7 @@ import numpy as np
 from tracejit._config import config
 from tracejit.autograd.tape import is_grad_enabled
 from tracejit.symbols import concrete, settled
-from tracejit.tensor import Tensor
+from tracejit.tensor import Tensor, patches
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.functions import without_hooks
@@ -77,6 +77,8 @@ class Recording(Writes):
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if any(type(name) is not str for name in kwargs):
             self.deny("keywords of a class of their own")
+        for kind, name in patches:
+            self.deny(f"{kind.__name__}.{name} is not the library's own")
         self.signature = signature_of(args, kwargs)
         self.guard(g.ArgumentsAre(len(args), tuple(kwargs)))
         self.guard(g.SettingsAre(config.epoch, g.settings()))

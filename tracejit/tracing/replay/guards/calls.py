@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracejit._config import config
+from tracejit.tensor import patches
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.guards.guard import Guard
 
@@ -55,7 +56,8 @@ class ModeIs(Guard):
 
 def settings() -> tuple[Any, ...]:
     """The settings that decide what a program computes and how."""
-    return config.default_dtype, config.eager, config.target, config.fuse, config.node_budget
+    own = config.default_dtype, config.eager, config.target, config.fuse, config.node_budget
+    return *own, bool(patches)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
