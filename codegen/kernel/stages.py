@@ -35,22 +35,24 @@ class Stages:
 
     def spilled(self) -> set[Apply]:
         """Costly values that two loops need: kept in scratch by the first."""
-        seen: dict[Apply, int] = {}
+        before: set[Apply] = set()
         spilled: set[Apply] = set()
-        for loop, roots in enumerate(self._roots()):
+        for roots in self._roots():
             stack = [member for root in roots if (member := self.accesses.behind(root))]
+            seen: set[Apply] = set()
             while stack:
                 member = stack.pop()
-                if isinstance(member.op.recipe, Reduction) or seen.get(member) == loop:
+                if isinstance(member.op.recipe, Reduction) or member in seen:
                     continue
-                if member in seen and is_costly(member) and self._runs_along(member):
+                seen.add(member)
+                if member in before and is_costly(member) and self._runs_along(member):
                     spilled.add(member)
                     continue
-                seen.setdefault(member, loop)
                 inputs = (
                     self.accesses.behind(source) for source, _ in self.accesses.operands(member)
                 )
                 stack += [source for source in inputs if source]
+            before |= seen
         return spilled
 
     def _roots(self) -> list[list[Node]]:

@@ -265,3 +265,13 @@ def test_a_dump_holds_the_assembly_where_it_is_asked_for(tmp_path: Path, is_aske
     assert (".s" in stages) is is_asked
     for path in tmp_path.rglob("*.s"):
         assert "ret" in path.read_text()
+
+
+def test_values_that_are_used_twice_again_and_again_are_walked_once():
+    @tj.compile
+    def f(x):
+        for _ in range(60):  # 2 ** 60 ways lead from the result to x
+            x = (x + 4 / x) / 2
+        return x - x.sum()
+
+    np.testing.assert_allclose(f(tj.ones(5)).numpy(), np.full(5, -8.0), rtol=1e-6)
