@@ -39,7 +39,7 @@ class Miss:
 
 def miss_of(tree: Tree, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Miss | None:
     """Why the call fits no recording: of the one that came nearest to fitting; None where there is none."""
-    roots = tree.candidates(args, kwargs)[:] or tree.roots[:FEW_ROOTS]
+    roots = tree.candidates(args, kwargs) or tree.roots[:FEW_ROOTS]
     found = [_miss_of_root(tree, root, (args, kwargs)) for root in roots]
     return max(found, key=lambda pair: pair[0])[1] if found else None
 

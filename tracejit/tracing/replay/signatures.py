@@ -21,9 +21,7 @@ def signature_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature:
 
 def _sort_of(value: Any) -> Any:
     kind = type(value)
-    name = id(
-        kind
-    )  # a class of the user's may die: another one of that id only means another guard to fail
+    name = id(kind)  # not the class, which may die: another one of that id fails a guard
     if kind is np.ndarray:
         return name, value.dtype, value.shape
     return (name, value.aval) if issubclass(kind, Tensor) else name

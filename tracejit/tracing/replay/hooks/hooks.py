@@ -32,7 +32,8 @@ from tracejit.tracing.replay.hooks import (
 )
 from tracejit.tracing.replay.kinds import ATOMS, found_on, is_own_module
 from tracejit.tracing.replay.lasting import NUMPY_FUNCTION
-from tracejit.tracing.replay.sources import constant
+from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.replay.sources import Source, constant
 from tracejit.tracing.stand_in import StandIn
 
 SUBSCRIPTED = (list, tuple, dict)
@@ -57,19 +58,16 @@ class ReplayHooks:
     def _builtin(self, names: dict[str, Any], name: str) -> Any:
         found = names["__builtins__"]
         builtins = found if type(found) is dict else vars(found)
-        recording = live()
-        is_guarded = recording is not None and not is_own_module(names.get("__name__"))
-        own = constant(builtins, "builtins")
-        if recording is not None and is_guarded:
-            source = recording.globals(names)
-            recording.once(("in", source.identity, str, name), g.KeyIn(source, name, False))
+        recording = None if is_own_module(names.get("__name__")) else live()
+        source = constant(builtins, "builtins")
+        if recording is not None:
+            _is_missing(recording, recording.globals(names), name)
         if name not in builtins:
-            if recording is not None and is_guarded:
-                recording.once(("in", own.identity, str, name), g.KeyIn(own, name, False))
+            if recording is not None:
+                _is_missing(recording, source, name)
             raise NameError(f"name {name!r} is not defined", name=name)
-        if recording is None or not is_guarded:
-            return builtins[name]
-        return recording.read(own.item(name), builtins[name])
+        value = builtins[name]
+        return value if recording is None else recording.read(source.item(name), value)
 
     def read_cell(self, read: FunctionType) -> Any:
         recording = live()
@@ -335,6 +333,10 @@ class ReplayHooks:
 
 
 HOOKS = ReplayHooks()
+
+
+def _is_missing(recording: Recording, names: Source, name: str) -> None:
+    recording.once(("in", names.identity, str, name), g.KeyIn(names, name, False))
 
 
 def _compared(op: str, left: Any, right: Any) -> Any:
