@@ -84,8 +84,9 @@ class Buffer:
         return np.ndarray(shape, dtype, window, offset, steps)
 
     def __del__(self, give=MEMORY.give) -> None:  # type: ignore[no-untyped-def]  # bound early: at exit the globals are gone
-        if self._block is not None:
-            give(self._block)
+        block = getattr(self, "_block", None)  # none where a signal has ended `allocate` half way
+        if block is not None:
+            give(block)
 
     def __repr__(self) -> str:
         kind = "foreign " if self.foreign else ""
