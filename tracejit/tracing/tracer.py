@@ -13,7 +13,7 @@ from tracejit._errors import user_location
 from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Apply, Input, Node, ScalarInput, params_key
-from tracejit.ops.op import Layout, Op, Params
+from tracejit.ops.op import Op, Params
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage, as_array, is_row_major
@@ -134,13 +134,18 @@ class Tracer(ABC):
         storage = tensor.storage
         if storage.escaped and self._is_exposed(storage):
             return self._copy(tensor)
-        key = storage if tensor.origin is None else (storage, tensor.layout)
+        key = self._key(tensor)
         place = self._inputs.get(key)
         if place is None:
-            place = self._inputs[key] = self._read(tensor.aval, tensor.layout, storage)
+            place = self._inputs[key] = self._read(tensor)
         return place
 
-    def _read(self, aval: Aval, layout: Layout, storage: Storage) -> int:
+    def _key(self, tensor: Any) -> Any:
+        """Equal for tensors that are the same elements of the same memory."""
+        return tensor.storage if tensor.origin is None else (tensor.storage, tensor.layout)
+
+    def _read(self, tensor: Any) -> int:
+        aval, layout, storage = tensor.aval, tensor.layout, tensor.storage
         memory = self._storages.setdefault(storage, len(self._storages))
         strides = None if is_row_major(layout) else layout.strides
         buffer = self._memory(storage)

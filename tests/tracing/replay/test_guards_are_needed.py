@@ -44,6 +44,7 @@ CAUGHT_BY = {
     ("TensorIs", 5): "hook_on_a_leaf",
     ("TruthIs", None): "bool_of_outside_list",
     ("TypeIs", None): "class_of_an_object_assigned",
+    ("ViewIs", None): "part_is_written",
 }
 """(kind, which of its conditions is left out; None: all) -> a case that shows it."""
 NO_CONDITION = frozenset({"Computed"})

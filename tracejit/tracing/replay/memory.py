@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tracejit.runtime.buffer import Buffer
@@ -12,6 +15,27 @@ _BYTES = np.dtype(np.uint8)
 
 class Abandoned(Exception):
     """The replay cannot go on, and nothing has been done yet: Python is to run."""
+
+
+class Window:
+    """A buffer's memory from a place in it on."""
+
+    __slots__ = ("_buffer", "_offset", "address")
+
+    def __init__(self, buffer: Buffer, offset: int) -> None:
+        self._buffer = buffer
+        self._offset = offset
+        self.address = buffer.address + offset
+
+    def array(
+        self,
+        dtype: np.dtype[Any],
+        shape: Sequence[int],
+        strides: Sequence[int] | None = None,
+        offset: int = 0,
+    ) -> np.ndarray:
+        """As that of a buffer."""
+        return self._buffer.array(dtype, shape, strides, self._offset + offset)
 
 
 def private(buffer: Buffer) -> Buffer:

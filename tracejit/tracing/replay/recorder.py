@@ -8,8 +8,7 @@ import numpy as np
 
 from tracejit.autograd.tape import base_of, edge_of, is_grad_enabled
 from tracejit.eager import check_indices
-from tracejit.ir.aval import Aval
-from tracejit.ops.op import Layout, Op
+from tracejit.ops.op import Op
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.symbols import frozen
@@ -33,14 +32,21 @@ class ReplayRecorder(Recorder):
 
     def _begin(self) -> None:
         super()._begin()
-        self._reads: list[tuple[Storage, int]] = []
+        self._reads: list[tuple[Storage | int, int]] = []
+        """Where each input lies, the storage or the slot of a window, and how many bytes from its beginning."""
 
     def _is_exposed(self, storage: Storage) -> bool:
         return not self.recording.live and super()._is_exposed(storage)
 
-    def _read(self, aval: Aval, layout: Layout, storage: Storage) -> int:
-        place = super()._read(aval, layout, storage)
-        self._reads.append((storage, layout.offset * aval.dtype.itemsize))
+    def _key(self, tensor: Tensor) -> Any:
+        window = self.recording.window_of(tensor)
+        return super()._key(tensor) if window is None else window
+
+    def _read(self, tensor: Tensor) -> int:
+        place = super()._read(tensor)
+        window = self.recording.window_of(tensor)
+        where, layout = (tensor.storage, tensor.layout) if window is None else window
+        self._reads.append((where, layout.offset * tensor.aval.dtype.itemsize))
         return place
 
     def _check_indices(self, op: Op, indices: Tensor, axis: int, extent: int) -> None:
@@ -57,8 +63,9 @@ class ReplayRecorder(Recorder):
         memory = self.recording.memory_of(tensor)
         if memory is not None:
             before, after = tuple(map(frozen, before)), tuple(map(frozen, after))
+            slot, layout = memory
             self.recording.segment.instructions.append(
-                Check(function, before, memory, tensor.aval, tensor.layout, after)
+                Check(function, before, slot, tensor.aval, layout, after)
             )
 
     def made(self, tensor: Tensor) -> None:
@@ -77,7 +84,7 @@ class ReplayRecorder(Recorder):
     def assign(self, target: Tensor, value: Tensor) -> None:
         storage = target.storage
         if self.recording.live and storage in self.recording.outside_storages:
-            self.recording.changed_memory.add(storage)
+            self.recording.note_write(storage)
             self.recording.refuse_overlap(storage, self.recording.outside_storages)
             if self._is_noted(target, value):
                 self.recording.deny(
@@ -113,8 +120,8 @@ class ReplayRecorder(Recorder):
         if not recording.live:
             return
         inputs = []
-        for storage, offset in reads:
-            slot = recording.memory.get(storage)
+        for where, offset in reads:
+            slot = recording.memory.get(where) if isinstance(where, Storage) else where
             if slot is None:
                 recording.deny(
                     "a tensor is used that was not reached by way of anything that is guarded"

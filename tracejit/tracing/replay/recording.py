@@ -40,7 +40,7 @@ from tracejit.tracing.stand_in import StandIn
 
 _KNOWN = (
     "_seen", "outside", "numbers", "_classes", "_functions", "compared", "tensor_sources", "outside_storages", "versions",
-    "array_storages", "handles", "viewed", "cells", "scopes",
+    "array_storages", "handles", "viewed", "windows", "cells", "scopes",
 )  # fmt: skip
 
 Known = dict[str, Any]
@@ -66,10 +66,8 @@ class Recording(Writes):
         self.missing: dict[type, dict[str, bool]] = {}
         """Names that were looked up on classes, and not found."""
         self.signature: Signature = ()
-        self.visits = 0
-        """Of heads of loops."""
         self.loops: dict[Any, Any] = {}
-        self._symbolic = symbolic
+        self.symbolic = symbolic
         self._classes: set[tuple[int, str, bool]] = set()
         self._functions: set[int] = set()
         self.iterate: Callable[[Any], Any] | None = None
@@ -182,7 +180,7 @@ class Recording(Writes):
             kind in (int, float)
             and not keep
             and (
-                source.identity in self._symbolic
+                source.identity in self.symbolic
                 or (kind is float and (is_argument or _is_rate(source)))
             )
         ):

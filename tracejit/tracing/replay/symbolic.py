@@ -93,7 +93,7 @@ class Numbers(Tensors):
         if memory is None:
             return None
         slot = self.slot()
-        self.segment.instructions.append(Element(slot, memory, tensor.aval, tensor.layout))
+        self.segment.instructions.append(Element(slot, memory[0], tensor.aval, memory[1]))
         return slot, value
 
     def elements(self, tensor: Tensor) -> Any:
@@ -103,10 +103,8 @@ class Numbers(Tensors):
         memory = self.memory_of(tensor)
         if memory is None:
             return None
-        layout = tensor.layout
-        return self._nested(
-            tensor.aval, memory, layout.shape, layout.strides, layout.offset, values
-        )
+        slot, layout = memory
+        return self._nested(tensor.aval, slot, layout.shape, layout.strides, layout.offset, values)
 
     def _nested(
         self, aval: Aval, memory: int, shape: Any, strides: Any, offset: int, values: Any

@@ -16,7 +16,7 @@ from tracejit.dtypes import DType
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.symbols import SYMBOLS
-from tracejit.tensor import Tensor, make
+from tracejit.tensor import Tensor, make, view_of
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.functions import own_names, plain_code
 from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
@@ -179,6 +179,7 @@ class Template:
     # Tensors
 
     def memory(self, storage: Storage) -> int:
+        self._recording.fix_views(storage)
         slot = self._recording.memory.get(storage)
         if slot is None:
             raise Irreproducible("a tensor of unknown origin is returned or stored")
@@ -205,6 +206,25 @@ class Template:
     def _tensor(self, tensor: Tensor) -> str:
         if not type(tensor).__module__.startswith("tracejit."):
             raise Irreproducible(f"a {type(tensor).__name__} is returned or stored")
+        made = self._view(tensor) or self._whole(tensor)
+        if type(tensor) is not Tensor:
+            self._writer.add(f"{made}.__class__ = {self._pool.name(type(tensor))}")
+        self._known[id(tensor)] = made
+        if tensor.autograd is not None:
+            self._writer.add(f"{made}.autograd = {self._handle(tensor.autograd, tensor.storage)}")
+        return made
+
+    def _view(self, tensor: Tensor) -> str | None:
+        """A view of one that came from outside and may begin anywhere in its base; None for any other tensor."""
+        if tensor.origin is None or self._recording.window_of(tensor) is None:
+            return None
+        source = self._recording.source_of_part(tensor)
+        if source is not None:
+            return self._call(Tensor.detach, self._writer.read(source))
+        parent, op, params = tensor.origin
+        return self._call(view_of, self.build(parent), self._pool.name(op), self._pool.name(params))
+
+    def _whole(self, tensor: Tensor) -> str:
         origin = "None"
         if tensor.origin is not None:
             parent, op, params = tensor.origin
@@ -212,13 +232,7 @@ class Template:
             origin = f"({self.build(parent)}, {names})"
         storage = self._storage(tensor.storage)
         names = f"{self._pool.name(tensor.layout)}, {self._pool.name(tensor.aval)}"
-        made = self._call(make, storage, names, origin)
-        if type(tensor) is not Tensor:
-            self._writer.add(f"{made}.__class__ = {self._pool.name(type(tensor))}")
-        self._known[id(tensor)] = made
-        if tensor.autograd is not None:
-            self._writer.add(f"{made}.autograd = {self._handle(tensor.autograd, tensor.storage)}")
-        return made
+        return self._call(make, storage, names, origin)
 
     def _array(self, stand_in: StandIn) -> str:
         """The NumPy array, or number, that the user takes a stand-in for."""

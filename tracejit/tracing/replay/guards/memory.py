@@ -14,12 +14,16 @@ from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.guards.guard import Guard
+from tracejit.tracing.replay.memory import Window
 from tracejit.tracing.replay.sources import Source
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorIs(Guard):
-    """A tensor of this dtype, shape, layout and standing on the tape; its memory becomes slot `slot`."""
+    """A tensor of this dtype, shape, layout and standing on the tape; its memory becomes slot `slot`.
+
+    window   of a view, the slot of its memory from its first element on: it may begin anywhere in its base
+    """
 
     source: Source
     kind: type
@@ -27,23 +31,29 @@ class TensorIs(Guard):
     layout: Layout
     grad: str
     slot: int
-    path: tuple[Any, ...] = ()
+    window: int | None = None
 
     def conditions(self, writer: Writer) -> Iterator[str]:
         found, pool = writer.read(self.source), writer.pool
         yield f"type({found}) is {pool.name(self.kind)}"
         yield f"{found}.aval is {pool.name(self.aval)}"
-        layout = pool.name(self.layout)
-        yield f"{found}.layout is {layout} or {found}.layout == {layout}"
+        if self.window is None:
+            layout = pool.name(self.layout)
+            yield f"{found}.layout is {layout} or {found}.layout == {layout}"
+        else:
+            yield f"{found}.layout.strides == {self.layout.strides!r}"
         yield from self._tape(writer, found)
         storage = writer.read(self.source.attribute("storage"))
         yield f"{storage}.pending is None"
-        writer.add(f"E[{self.slot}] = {writer.read(_buffer(self.source))}")
+        buffer = writer.read(_buffer(self.source))
+        writer.add(f"E[{self.slot}] = {buffer}")
+        if self.window is not None:
+            offset = f"{found}.layout.offset * {self.aval.dtype.itemsize}"
+            writer.add(f"E[{self.window}] = {pool.name(Window)}({buffer}, {offset})")
 
     def _tape(self, writer: Writer, found: str) -> Iterator[str]:
         if self.grad == "view":
             yield f"{found}.origin is not None"
-            yield f"{writer.pool.name(view_path)}({found}) == {writer.pool.name(self.path)}"
             yield f"{writer.pool.name(edge_of)}({found}) is None"
             return
         yield f"{found}.origin is None"
@@ -60,6 +70,21 @@ class TensorIs(Guard):
     def __str__(self) -> str:
         how = {"none": "", "leaf": ", a leaf", "made": ", on the tape", "view": ", a view"}
         return f"{self.source} is {self.aval}{how[self.grad]}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewIs(Guard):
+    """A tensor is this view of such a base."""
+
+    source: Source
+    path: tuple[Any, ...]
+
+    def conditions(self, writer: Writer) -> Iterator[str]:
+        found, pool = writer.read(self.source), writer.pool
+        yield f"{pool.name(view_path)}({found}) == {pool.name(self.path)}"
+
+    def __str__(self) -> str:
+        return f"{self.source} is the same part of its base"
 
 
 def view_path(tensor: Any) -> tuple[Any, ...]:
