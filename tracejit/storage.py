@@ -87,7 +87,7 @@ def row_major(shape: Shape) -> Layout:
     step = 1
     for extent in reversed(shape):
         strides.append(step)
-        step *= extent  # type: ignore[operator]  # the shapes of tensors are known
+        step *= extent
     return Layout(shape, tuple(reversed(strides)))  # type: ignore[arg-type]
 
 

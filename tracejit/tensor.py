@@ -22,7 +22,7 @@ from tracejit.autograd.tape import handle_of
 from tracejit.dtypes import DType
 from tracejit.inplace import InPlace
 from tracejit.interop import NumPyProtocols
-from tracejit.ir.aval import Aval, aval
+from tracejit.ir.aval import Aval, aval, sizes_in
 from tracejit.methods import Operators
 from tracejit.ops.arguments import cast, copied
 from tracejit.ops.op import Layout, Op, Params
@@ -349,6 +349,10 @@ def make(storage: Storage, layout: Layout, aval: Aval, origin: Origin | None = N
     tensor.aval = aval
     tensor.origin = origin
     tensor.autograd = None
+    if aval.open is not None:
+        aval.open.note(tensor)
+    elif origin is not None and (sizes := sizes_in((*layout.strides, layout.offset))) is not None:
+        sizes.note(tensor)
     return tensor
 
 

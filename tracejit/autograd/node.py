@@ -122,6 +122,8 @@ class Node:
         self.loc = loc
         self.hooks: list[Hook] = []
         self.sequence: float = next_sequence()
+        if aval.open is not None:
+            aval.open.note(self)
 
     def __repr__(self) -> str:
         return f"<{self.name} at {self.loc}>"

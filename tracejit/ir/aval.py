@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from math import prod
 
 from tracejit.dtypes import DType
-
-
-@dataclass(frozen=True, slots=True)
-class Dim:
-    """A dimension whose size is known only at the call. Equal names are equal sizes."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return self.name
-
+from tracejit.ir.dim import Dim, Sizes, name_of, plain
 
 Extent = int | Dim
 Shape = tuple[Extent, ...]
@@ -31,19 +20,15 @@ class Aval:
     shape: Shape
     device: str
     ndim: int = field(init=False)
-    _size: int | None = field(init=False)
+    size: int = field(init=False)
+    """Number of elements."""
+    open: Sizes | None = field(init=False)
+    """What the sizes in the shape belong to; None where they are all numbers."""
 
     def __post_init__(self) -> None:
-        known = not any(isinstance(extent, Dim) for extent in self.shape)
         object.__setattr__(self, "ndim", len(self.shape))
-        object.__setattr__(self, "_size", prod(self.shape) if known else None)
-
-    @property
-    def size(self) -> int:
-        """Number of elements; every dimension must be known."""
-        if self._size is None:
-            raise TypeError(f"{self} has a dimension that is not known yet")
-        return self._size
+        object.__setattr__(self, "size", prod(self.shape))
+        object.__setattr__(self, "open", sizes_in(self.shape))
 
     @property
     def nbytes(self) -> int:
@@ -51,25 +36,50 @@ class Aval:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The shape, of which every dimension must be known."""
-        if self._size is None:
-            raise TypeError(f"{self} has a dimension that is not known yet")
-        return self.shape  # type: ignore[return-value]  # no Dim is left
+        """The shape, as code reads it to which a size is as good as a number."""
+        return self.shape  # type: ignore[return-value]  # see `Dim`
 
     def __str__(self) -> str:
-        dims = ",".join(map(str, self.shape))
+        return self.text(",".join(map(str, self.shape)))
+
+    __repr__ = __str__
+
+    def text(self, dims: str) -> str:
         place = "" if self.device == "cpu" else f"@{self.device}"
         return f"{self.dtype.short}[{dims}]{place}"
 
-    __repr__ = __str__
+    @property
+    def name(self) -> str:
+        """`f32[n0,784]`, as graphs are printed: open sizes are not looked at."""
+        return self.text(",".join(map(name_of, self.shape)))
 
     def __reduce__(self) -> tuple[object, ...]:
         return aval, (self.dtype, self.shape, self.device)
 
 
+def sizes_in(shape: Shape) -> Sizes | None:
+    """What the sizes belong to that are no numbers; None if there are none."""
+    for extent in shape:
+        if type(extent) is Dim:
+            return extent.sizes
+    return None
+
+
 def aval(dtype: DType, shape: Shape = (), device: str = "cpu") -> Aval:
     """The one `Aval` of these."""
-    return _interned(dtype, shape, device)
+    key = (dtype, shape, device)
+    found = _known.get(key)
+    return _new(key) if found is None else found
 
 
-_interned = lru_cache(maxsize=None)(Aval)
+def _new(key: tuple[DType, Shape, str]) -> Aval:
+    dtype, shape, device = key
+    sizes = sizes_in(shape)
+    if sizes is None:
+        return _known.setdefault(key, Aval(dtype, shape, device))
+    if not sizes.is_open:
+        return aval(dtype, plain(shape), device)
+    return sizes.avals.setdefault(key, Aval(dtype, shape, device))
+
+
+_known: dict[tuple[DType, Shape, str], Aval] = {}

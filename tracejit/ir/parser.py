@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracejit import dtypes
 from tracejit._errors import Location
-from tracejit.ir.aval import Aval, Dim, aval
+from tracejit.ir.aval import Aval, aval
 from tracejit.ir.graph import Apply, Constant, Effect, Graph, Input, Node, ScalarInput
 
 if TYPE_CHECKING:
@@ -116,14 +116,14 @@ def _literal(node: ast.expr) -> Any:
 
 
 def parse_aval(text: str) -> Aval:
-    """`f32[128,n]@cuda:0` as an aval.
+    """`f32[128,2]@cuda:0` as an aval.
 
-    >>> parse_aval("f32[128,n]").shape
-    (128, Dim(name='n'))
+    >>> parse_aval("f32[128,2]").shape
+    (128, 2)
     """
     found = _AVAL.match(text)
     if found is None or found["dtype"] not in _DTYPES:
         raise ValueError(f"{text!r} is no aval")
     dims = [part for part in found["dims"].split(",") if part]
-    shape = tuple(int(part) if part.isdigit() else Dim(part) for part in dims)
+    shape = tuple(map(int, dims))
     return aval(_DTYPES[found["dtype"]], shape, found["device"] or "cpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from tracejit.dtypes import DType
+from tracejit.ir.dim import Dim
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
 
 
@@ -27,7 +28,7 @@ def print_graph(graph: Graph, *, locations: bool = True) -> str:
 
 def print_node(node: Node, names: dict[Node, str], *, locations: bool = True) -> str:
     """`%3: f32[128,512] = matmul(%0, %1)  # model.py:12`"""
-    line = f"{names[node]}: {node.aval} = {_expression(node, names)}"
+    line = f"{names[node]}: {node.aval.name} = {_expression(node, names)}"
     return f"{line}  # {node.loc}" if locations and node.loc is not None else line
 
 
@@ -35,7 +36,7 @@ def _expression(node: Node, names: dict[Node, str]) -> str:
     match node:
         case Input(strides=strides, memory=memory):
             known = {"strides": strides, "memory": memory}
-            return f"input({', '.join(f'{k}={v}' for k, v in known.items() if v is not None)})"
+            return f"input({', '.join(f'{k}={print_param(v)}' for k, v in known.items() if v is not None)})"
         case ScalarInput():
             return "scalar()"
         case Constant(value=value):
@@ -60,4 +61,4 @@ def print_param(value: Any) -> str:
     if isinstance(value, tuple):
         inner = ", ".join(map(print_param, value))
         return f"({inner},)" if len(value) == 1 else f"({inner})"
-    return repr(value)
+    return value.name if type(value) is Dim else repr(value)

@@ -14,6 +14,7 @@ from tracejit._errors import AxisError, DTypeError, ShapeError, at_user_line
 from tracejit.dispatch import Scalar, bind, lift
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, aval
+from tracejit.ir.dim import Dim
 from tracejit.ops.registry import REGISTRY
 from tracejit.symbols import KINDS, SYMBOLS, concrete, derived, rounded
 
@@ -37,6 +38,8 @@ def value_or_number(arg: Any) -> Any:
     """A Python number as it is, a NumPy number as a `Scalar` of its dtype, anything else as a value."""
     if type(arg) in NUMBERS or hasattr(arg, "_is_value"):
         return arg
+    if type(arg) is Dim:
+        return arg.sizes.number(arg)
     if isinstance(arg, np.generic):
         return Scalar(python_number(arg), aval(dtypes.from_numpy(arg.dtype)))
     if isinstance(arg, bool | int | float):  # an IntEnum, a subclass of float
@@ -141,7 +144,20 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> tuple
 
 def normal_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     """A shape given as an int or a sequence."""
-    return tuple(as_index(extent) for extent in as_list(shape))
+    return tuple(as_extent(extent) for extent in as_list(shape))
+
+
+def as_extent(number: Any) -> Any:
+    """An integer as an int; an open size as it is."""
+    return number if type(number) is Dim else as_index(number)
+
+
+def as_float(count: Any) -> float:
+    """A number of elements, or about as many, as a Python float."""
+    number: float = (
+        derived(float, count.sizes.number(count)) if type(count) is Dim else float(count)
+    )
+    return number
 
 
 def as_list(numbers: Any) -> list[Any]:
@@ -158,12 +174,21 @@ def broadcast_shapes(name: str, avals: Sequence[Aval], *shapes: Shape) -> Shape:
     ndim = max(map(len, shapes))
     result = []
     for axis in range(-ndim, 0):
-        extents = {shape[axis] for shape in shapes if -axis <= len(shape)} - {1}
+        extents = distinct([s[axis] for s in shapes if -axis <= len(s) and s[axis] != 1])
         if len(extents) > 1:
             clash = " != ".join(str(e) for e in sorted(extents, key=str))
             refuse(ShapeError, name, avals, f"the shapes do not broadcast (axis {axis}: {clash})")
-        result.append(extents.pop() if extents else 1)
+        result.append(extents[0] if extents else 1)
     return tuple(result)
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Each of the values once. Open sizes, and shapes of them, are compared: their hashes are none of numbers."""
+    found: list[Any] = []
+    for each in values:
+        if each not in found:
+            found.append(each)
+    return found
 
 
 def one_device(name: str, avals: Sequence[Aval]) -> str:

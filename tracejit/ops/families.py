@@ -95,7 +95,6 @@ def reduction_groups(shape: Shape, axes: Sequence[int]) -> list[tuple[int, ...]]
     extent = 1
     for axis in reversed(axes):
         size = shape[axis]
-        size = size if isinstance(size, int) else NARROW_REDUCTION
         narrow = extent < NARROW_REDUCTION or size == 1
         if groups and groups[-1][0] == axis + 1 and narrow:
             groups[-1] = (axis, *groups[-1])

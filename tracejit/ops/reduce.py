@@ -15,7 +15,7 @@ from tracejit import dtypes
 from tracejit._errors import ShapeError
 from tracejit.dtypes import NUMERIC
 from tracejit.ir.aval import Shape
-from tracejit.ops.arguments import cast, copied, normal_axes, normal_axis, refuse, value
+from tracejit.ops.arguments import as_float, cast, copied, normal_axes, normal_axis, refuse, value
 from tracejit.ops.elementwise import (
     divide,
     equal,
@@ -273,7 +273,7 @@ def mean(x: Any, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False
     x = _floating(x)
     axes = normal_axes(axis, x.aval.ndim, "mean")
     total = add_up(_in_single(x), axes)
-    average = cast(divide(total, float(_count(x.aval.shape, axes))), x.aval.dtype)
+    average = cast(divide(total, as_float(_count(x.aval.shape, axes))), x.aval.dtype)
     return kept(average, x.aval.shape, axes, keepdims)
 
 
@@ -303,7 +303,7 @@ def _variance(x: Any, axis: Axes, correction: float, keepdims: bool, name: str) 
     axes = normal_axes(axis, x.aval.ndim, name)
     apart = subtract(x, mean(x, axis=axes, keepdims=True))
     count = _count(x.aval.shape, axes) - correction
-    spread = divide(add_up(square(apart), axes), float(count if count > 0 else 0))
+    spread = divide(add_up(square(apart), axes), as_float(count if count > 0 else 0))
     return kept(spread, x.aval.shape, axes, keepdims)
 
 

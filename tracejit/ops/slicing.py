@@ -18,6 +18,7 @@ from tracejit.ops.arguments import (
     broadcast_shapes,
     cast,
     copied,
+    distinct,
     normal_axes,
     normal_axis,
     one_device,
@@ -39,16 +40,27 @@ Starts = tuple[int, ...]
 
 def slice_shape(x: Aval, *, start: Starts, stop: Starts, step: Starts) -> Shape:
     """The extents of a slice: along each axis it holds the elements range(start, stop, step), all of which exist."""
-    ranges = [range(*bounds) for bounds in zip(start, stop, step)]
-    inside = all(not r or (0 <= r[0] < n and 0 <= r[-1] < n) for r, n in zip(ranges, x.sizes))
+    bounds = list(zip(start, stop, step))
+    counts = tuple(length_of(*each) for each in bounds)
+    inside = all(
+        not count or (0 <= begin < n and 0 <= begin + (count - 1) * by < n)
+        for (begin, _, by), count, n in zip(bounds, counts, x.sizes)
+    )
     if not len(start) == len(stop) == len(step) == x.ndim or not inside:
         refuse(ShapeError, "slice", (x,), f"bounds {start}, {stop}, {step} are outside")
-    return tuple(map(len, ranges))
+    return counts
+
+
+def length_of(start: int, stop: int, step: int) -> int:
+    """How many elements range(start, stop, step) has; of open sizes as well."""
+    if step < 0:
+        start, stop, step = -start, -stop, -step
+    return (stop - start + step - 1) // step if start < stop else 0
 
 
 def slice_layout(layout: Layout, *, start: Starts, stop: Starts, step: Starts) -> Layout:
     """Where a slice's elements lie."""
-    shape = tuple(len(range(*bounds)) for bounds in zip(start, stop, step))
+    shape = tuple(length_of(*bounds) for bounds in zip(start, stop, step))
     strides = tuple(stride * by for stride, by in zip(layout.strides, step))
     first = (
         sum(begin * stride for begin, stride in zip(start, layout.strides)) if prod(shape) else 0
@@ -209,7 +221,7 @@ def pad(x: Any, widths: int | Sequence[Any], fill_value: Any = 0) -> Any:
 
 def _concat_infer(*avals: Aval, axis: int) -> Aval:
     first = avals[0]
-    others = {(*a.shape[:axis], *a.shape[axis + 1 :]) for a in avals}
+    others = distinct((*a.shape[:axis], *a.shape[axis + 1 :]) for a in avals)
     if any(a.ndim != first.ndim for a in avals) or len(others) != 1:
         refuse(ShapeError, "concat", avals, f"the shapes differ in other places than axis {axis}")
     if any(a.dtype is not first.dtype for a in avals):
@@ -274,7 +286,7 @@ def stack(arrays: Sequence[Any], *, axis: int = 0) -> Any:
             [1, 1]])
     """
     values = [value(x) for x in arrays]
-    if len({x.aval.shape for x in values}) != 1:
+    if len(distinct(x.aval.shape for x in values)) != 1:
         refuse(ShapeError, "stack", [x.aval for x in values], "needs arrays, all of one shape")
     place = normal_axis(axis, values[0].aval.ndim + 1, "stack")
     return concat([expand_dims(x, place) for x in values], axis=place)

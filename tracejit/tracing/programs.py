@@ -16,9 +16,11 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from tracejit._config import config
+from tracejit.ir.dim import Sizes, name_of
 from tracejit.ir.graph import Graph, Input
 from tracejit.ir.interpret import interpret
 from tracejit.ir.printer import print_graph
+from tracejit.ir.resize import resized, sizes_of
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.tracing.trace import Ends, Step, graph_of
 
@@ -47,6 +49,39 @@ class Program:
             else Interpreted(graph)
         )
         self.seconds = time.perf_counter() - start
+
+
+class SizedProgram(Program):
+    """A graph with open sizes: a program for each combination of them, made when it is first needed."""
+
+    __slots__ = ("_fastmath", "_open", "_programs", "_sizes")
+
+    def __init__(self, graph: Graph, sizes: Sizes, fastmath: bool) -> None:
+        self._open = graph
+        self._sizes = sizes
+        self._fastmath = fastmath
+        self._programs: dict[tuple[int, ...], Program] = {}
+        now = self._made(sizes.values)
+        self.graph, self.executable = now.graph, now.executable
+        self.seconds, self.is_compiled = now.seconds, now.is_compiled
+
+    def run(
+        self, values: tuple[int, ...], addresses: Sequence[int], scalars: Sequence[Any]
+    ) -> list[Buffer]:
+        """Runs the program for these of the variables of its sizes."""
+        found = self._programs.get(values)
+        if found is None:
+            if len(self._programs) >= MOST_SIZES:
+                del self._programs[next(iter(self._programs))]
+            found = self._programs[values] = self._made(self._sizes.atoms(values))
+        return found.executable.run(addresses, scalars)  # type: ignore[no-any-return]
+
+    def _made(self, atoms: Sequence[int]) -> Program:
+        return program_of(resized(self._open, atoms), fastmath=self._fastmath)
+
+
+MOST_SIZES = 512
+"""So many combinations of sizes keep their programs."""
 
 
 class Interpreted:
@@ -125,6 +160,8 @@ class Programs:
         self._epoch = config.epoch
         self._steps = 0
         self._lengths: set[int] = set()
+        self._sized: dict[Any, SizedProgram] = {}
+        """Programs with open sizes, by their text and what their sizes are made of."""
 
     @property
     def is_in_pieces(self) -> bool:
@@ -135,6 +172,20 @@ class Programs:
     def budget(self) -> int:
         """How many values are recorded before they are computed."""
         return min(PIECE, config.node_budget) if self.is_in_pieces else config.node_budget
+
+    def _program(self, graph: Graph) -> Program:
+        sizes = sizes_of(graph)
+        if sizes is None:
+            return program_of(graph, fastmath=self.fastmath)
+        atoms = tuple(
+            f"{made[0].__name__} {name_of(made[1])} {name_of(made[2])}" if made else ""
+            for made in sizes.made
+        )
+        key = print_graph(graph, locations=False), atoms
+        found = self._sized.get(key)
+        if found is None:
+            found = self._sized[key] = SizedProgram(graph, sizes, self.fastmath)
+        return found
 
     def grown(self) -> None:
         """Counts a step that no trace had before."""
@@ -147,6 +198,7 @@ class Programs:
             self._epoch = config.epoch
             self._steps = 0
             self._lengths.clear()
+            self._sized.clear()
             self.compiled.clear()
             self.cuts.clear()
         return self._root
@@ -155,7 +207,7 @@ class Programs:
         """The program of a trace."""
         program = last.programs.get(ends)
         if program is None:
-            program = program_of(graph_of(last, ends), fastmath=self.fastmath)
+            program = self._program(graph_of(last, ends))
             last.programs[ends] = program
             self.grown()
             self.compiled.append(Compilation(part, program))

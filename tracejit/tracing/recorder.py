@@ -15,7 +15,7 @@ from tracejit.ops.op import Gather, Op, Params, Pointwise, ScatterAdd, View
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor, make, view_of
-from tracejit.tracing.programs import Programs
+from tracejit.tracing.programs import Program, Programs
 from tracejit.tracing.trace import Step
 from tracejit.tracing.tracer import Tracer
 
@@ -185,12 +185,16 @@ class Recorder(Tracer):
         program = self._programs.ending(self._last, (outputs, effects), self._part)
         self._part += 1
         self.last_program = program
-        buffers = program.executable.run(self._addresses, self._scalars)
+        buffers = self._execute(program)
         for storage, buffer in zip(fresh, buffers, strict=True):
             storage.buffer = buffer
             storage.pending = None
         for storage in written:
             storage.pending = None
+
+
+    def _execute(self, program: Program) -> list[Buffer]:
+        return program.executable.run(self._addresses, self._scalars)  # type: ignore[no-any-return]
 
 
 class _Elsewhere(Exception):

@@ -12,6 +12,7 @@ import numpy as np
 from tracejit._errors import user_location
 from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval
+from tracejit.ir.dim import plain
 from tracejit.ir.graph import Apply, Input, Node, ScalarInput, params_key
 from tracejit.ops.op import Op, Params
 from tracejit.ops.registry import REGISTRY
@@ -149,7 +150,7 @@ class Tracer(ABC):
         memory = self._storages.setdefault(storage, len(self._storages))
         strides = None if is_row_major(layout) else layout.strides
         buffer = self._memory(storage)
-        address = buffer.address + layout.offset * aval.dtype.itemsize
+        address = buffer.address + plain(layout.offset) * aval.dtype.itemsize
         place = self._enter((aval, strides, memory), _input_node, aval, strides, memory)
         self._kept.append(buffer)
         self._addresses.append(address)

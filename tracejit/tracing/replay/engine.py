@@ -16,6 +16,7 @@ from tracejit.tracing.replay.finish import finish
 from tracejit.tracing.replay.hooks import HOOKS
 from tracejit.tracing.replay.mends import mend_of_reason
 from tracejit.tracing.replay.misses import Log, Miss, miss_of
+from tracejit.tracing.replay.opened import as_open
 from tracejit.tracing.replay.places import (
     definition_of,
     line_of_error,
@@ -89,6 +90,7 @@ class Replays:
         recorder = ReplayRecorder(self.programs, recording)
         recording.drop = lambda: _drop(recording, recorder)
         recording.unrolls = self.tree.unrolls
+        recording.opens = self.touched is None
         before = current.recording, current.recorder
         with tracing(recorder):
             current.recording, current.recorder = recording, recorder
@@ -99,11 +101,13 @@ class Replays:
                 return without_symbols(recording, result)
             except BaseException as error:
                 self._note_error(recording, error)
+                recording.close_sizes()
                 without_symbols(recording, None)
                 _show_to_user(error)
                 raise
             finally:
                 recorder.flush()
+                recording.close_sizes()
                 current.recording, current.recorder = before
                 recording.forget()
 
@@ -141,6 +145,8 @@ class Replays:
             is_alone = self.tree.nodes == known
             if recording.live:
                 finish(recording, self.tree, result)
+            recording.give_up_sizes()
+            recording.close_sizes()
             recording.close()
             if not recording.live:
                 self.tree.forget_constants()
@@ -189,6 +195,9 @@ class Replays:
             self.misses.note((miss.where, miss.subject, miss.mend), str(miss))
             newest = newest_guards(self.tree.roots[0])
             self.tree.symbolic.update(changed_numbers(newest, args, kwargs))
+            for key in changed_sizes(newest, args, kwargs):
+                if ("fixed", *key) not in self.tree.symbolic:
+                    self.tree.symbolic.add(key)
 
 
 _OUTERMOST = Replays.record.__code__
@@ -208,9 +217,28 @@ def changed_numbers(
                 yield guard.source.identity
 
 
+def changed_sizes(
+    guards: Iterable[g.Guard], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Iterator[tuple[Any, ...]]:
+    """The axes of tensors and arrays, of which nothing else is different, that are of another size now."""
+    for guard in guards:
+        if not isinstance(guard, g.TensorIs | g.ArrayIs):
+            continue
+        try:
+            shape = guard.source.follow(args, kwargs).shape
+        except Exception:  # nothing stands there any more
+            continue
+        before = guard.aval.shape if isinstance(guard, g.TensorIs) else guard.shape
+        if len(shape) == len(before):
+            for axis, (extent, now) in enumerate(zip(before, shape)):
+                if type(extent) is int and extent != now:
+                    yield as_open(guard.source, axis)
+
+
 def _drop(recording: Recording, recorder: ReplayRecorder) -> None:
     """From here on others may look at the state: what waits is computed, and numbers are plain."""
     recorder.flush()
+    recording.close_sizes()
     without_symbols(recording, None)
 
 

@@ -10,6 +10,7 @@ from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.memory import settle
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.segments import last_risk
+from tracejit.tracing.replay.signatures import OPEN
 from tracejit.tracing.replay.sources import Source
 from tracejit.tracing.replay.templates import Irreproducible, Template
 from tracejit.tracing.replay.tree import Tree
@@ -35,6 +36,9 @@ def finish(recording: Recording, tree: Tree, result: Any) -> None:
             recording.deny(str(reason))
         if not recording.live:
             return
+        recording.guard_sizes()
+        if recording.size_slots and not recording.sizes.is_fixed():
+            recording.signature = OPEN
         capacity = recording.most_slots + 2
         path = recording.segments, recording.jumps
         if not tree.add(*path, body, withheld, capacity, recording.signature):

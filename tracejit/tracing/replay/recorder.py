@@ -8,12 +8,13 @@ import numpy as np
 
 from tracejit.autograd.tape import base_of, edge_of, is_grad_enabled
 from tracejit.eager import check_indices
+from tracejit.ir.dim import plain
 from tracejit.ops.op import Op
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.symbols import frozen
 from tracejit.tensor import Tensor
-from tracejit.tracing.programs import Programs
+from tracejit.tracing.programs import Program, Programs, SizedProgram
 from tracejit.tracing.recorder import Recorder
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.segments import Check, Fresh, Run
@@ -46,7 +47,8 @@ class ReplayRecorder(Recorder):
         place = super()._read(tensor)
         window = self.recording.window_of(tensor)
         where, layout = (tensor.storage, tensor.layout) if window is None else window
-        self._reads.append((where, layout.offset * tensor.aval.dtype.itemsize))
+        offset = self.recording.surface(layout.offset * tensor.aval.dtype.itemsize)
+        self._reads.append((where, frozen(offset)))
         return place
 
     def _check_indices(self, op: Op, indices: Tensor, axis: int, extent: int) -> None:
@@ -57,15 +59,17 @@ class ReplayRecorder(Recorder):
     ) -> None:
         """`function(*before, tensor, *after)`, which raises for elements that it does not take; replays call it, too."""
         with self.recording.allowed():
-            function(*before, tensor, *after)
+            function(*before, tensor, *map(plain, after))
         if not self.recording.live:
             return
         memory = self.recording.memory_of(tensor)
         if memory is not None:
-            before, after = tuple(map(frozen, before)), tuple(map(frozen, after))
+            recording = self.recording
+            before = tuple(map(frozen, before))
+            after = tuple(frozen(recording.surface(each)) for each in after)
             slot, layout = memory
-            self.recording.segment.instructions.append(
-                Check(function, before, slot, tensor.aval, layout, after)
+            recording.segment.instructions.append(
+                Check(function, before, slot, tensor.aval, layout, after, recording.resizing())
             )
 
     def made(self, tensor: Tensor) -> None:
@@ -137,9 +141,17 @@ class ReplayRecorder(Recorder):
             if storage in recording.outside_storages
         )
         program = self.last_program
+        sizes = tuple(recording.size_slots) if isinstance(program, SizedProgram) else ()
+        run = program.run if isinstance(program, SizedProgram) else program.executable.run
         recording.segment.instructions.append(
-            Run(program.executable.run, tuple(inputs), scalars, outputs, outside, program.graph)
+            Run(run, tuple(inputs), scalars, outputs, outside, program.graph, sizes)
         )
+
+
+    def _execute(self, program: Program) -> list[Buffer]:
+        if isinstance(program, SizedProgram):
+            return program.run(self.recording.now, self._addresses, self._scalars)
+        return super()._execute(program)
 
 
 def bytes_of(buffer: Buffer) -> Any:

@@ -40,7 +40,8 @@ from tracejit.tracing.stand_in import StandIn
 
 _KNOWN = (
     "_seen", "outside", "numbers", "_classes", "_functions", "compared", "tensor_sources", "outside_storages", "versions",
-    "array_storages", "handles", "viewed", "windows", "cells", "scopes",
+    "array_storages", "handles", "viewed", "windows", "sizes_of", "_slots_of_sizes",
+    "cells", "scopes",
 )  # fmt: skip
 
 Known = dict[str, Any]
@@ -78,6 +79,7 @@ class Recording(Writes):
         for kind, name in patches:
             self.deny(f"{kind.__name__}.{name} is not the library's own")
         self.signature = signature_of(args, kwargs)
+        self.sizes.number = self.number_of_size
         self.guard(g.ArgumentsAre(len(args), tuple(kwargs)))
         self.guard(g.SettingsAre(config.epoch, g.settings()))
         self.guard(g.ModeIs("grad mode", is_grad_enabled, is_grad_enabled()))
@@ -92,6 +94,7 @@ class Recording(Writes):
 
     def forget(self) -> None:
         """Lets go of all that the call has seen: numbers in guards and programs go on referring to their recording."""
+        self.sizes.number = self.sizes.fix
         kept = {name: self.__dict__[name] for name in ("dead", "_outermost", "_definition")}
         self.__dict__ = {**kept, "closed": True, "drop": lambda: None}
 
@@ -117,6 +120,7 @@ class Recording(Writes):
         """`value` was found at `source`: what the replay needs to know of it is guarded. `keep`: a number stays one."""
         if not self.live:
             return value
+        value = self.stand_for(value)
         key = source.identity
         if key in self._seen:
             return self._again(source, value, keep)
@@ -143,9 +147,19 @@ class Recording(Writes):
         if self.is_made(value):
             self.deny(f"{source} holds what the call has made, by a way that is not known")
             return value
+        if issubclass(kind, Tensor):
+            return self._read_outside_tensor(source, value)
         self.know(value, source)
         self._read_object(source, value, kind)
         return value
+
+    def _read_outside_tensor(self, source: Source, tensor: Tensor) -> Tensor:
+        tensor, openings = self.open(source, tensor)
+        self._seen[source.identity] = tensor
+        self.symbols = self.symbols or bool(openings)
+        self.know(tensor, source)
+        self._read_tensor(source, tensor, openings)
+        return tensor
 
     def _read_outside_array(self, source: Source, array: np.ndarray) -> Any:
         """A stand-in for an array that the call reaches, which is an argument like those that it was given."""
@@ -159,8 +173,7 @@ class Recording(Writes):
         if known is not None:
             self.guard(g.SameObject(source, known, True))
         else:
-            self.know(stand_in, source)
-            self._read_tensor(source, stand_in)
+            self._read_outside_tensor(source, stand_in)
         return stand_in
 
     def _again(self, source: Source, value: Any, keep: bool) -> Any:
@@ -203,8 +216,6 @@ class Recording(Writes):
             if source.step != "constant":
                 self.guard(g.Is(source, value))
             self.function(value)
-        elif issubclass(kind, Tensor):
-            self._read_tensor(source, value)
         else:
             self.guard(g.TypeIs(source, kind))
             if kind is deque:

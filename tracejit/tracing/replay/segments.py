@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from tracejit.ir.aval import Aval
+from tracejit.ir.dim import Sizes, at
 from tracejit.ir.graph import Graph, ScalarInput
+from tracejit.ir.resize import aval_at
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
@@ -23,21 +25,24 @@ class Run:
 
     written    slots of outside memory that it writes
     graph      what it computes
+    sizes      slots of the open sizes that it is made for at each run
     """
 
     run: Callable[..., list[Buffer]]
-    inputs: tuple[tuple[int, int], ...]
+    inputs: tuple[tuple[int, Any], ...]
     scalars: tuple[Any, ...]
     outputs: tuple[int, ...]
     written: tuple[int, ...]
     graph: Graph
+    sizes: tuple[int, ...] = ()
 
     def line(self, pool: Pool) -> str:
         addresses = "".join(
-            f"E[{slot}].address{f' + {offset}' if offset else ''}, " for slot, offset in self.inputs
+            f"E[{slot}].address{_plus(pool, offset)}, " for slot, offset in self.inputs
         )
         scalars = "".join(f"{pool.literal(scalar)}, " for scalar in self.scalars)
-        call = f"{pool.name(self.run)}(({addresses}), ({scalars}))"
+        sizes = f"{slots_text(self.sizes)}, " if self.sizes else ""
+        call = f"{pool.name(self.run)}({sizes}({addresses}), ({scalars}))"
         if not self.outputs:
             return call
         return f"{''.join(f'E[{slot}], ' for slot in self.outputs)} = {call}".replace(",  =", ", =")
@@ -48,6 +53,16 @@ class Run:
         nodes = [node for node in self.graph.inputs if not isinstance(node, ScalarInput)]
         slots = {node: slot for node, (slot, _) in zip(nodes, self.inputs)}
         return {slots[effect.target] for effect in self.graph.effects}
+
+
+def _plus(pool: Pool, offset: Any) -> str:
+    text = pool.literal(offset)
+    return "" if text == "0" else f" + {text}"
+
+
+def slots_text(slots: Iterable[int]) -> str:
+    """A tuple of what is in slots."""
+    return f"({''.join(f'E[{slot}], ' for slot in slots)})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,13 +84,13 @@ class Element:
     slot: int
     memory: int
     aval: Aval
-    layout: Layout
+    offset: Any
+    """In bytes."""
 
     def line(self, pool: Pool) -> str:
-        offset = self.layout.offset * self.aval.dtype.itemsize
         return (
             f"E[{self.slot}] = {pool.name(element)}(E[{self.memory}], "
-            f"{pool.name(self.aval.dtype.numpy)}, {offset})"
+            f"{pool.name(self.aval.dtype.numpy)}, {pool.literal(self.offset)})"
         )
 
 
@@ -89,9 +104,13 @@ class Check:
     aval: Aval
     layout: Layout
     after: tuple[Any, ...]
+    sizes: Resizing | None = None
 
     def line(self, pool: Pool) -> str:
-        names = ", ".join(map(pool.name, (self.aval, self.layout)))
+        names = ", ".join(
+            pool.name(each) if self.sizes is None else self.sizes.text(pool, each)
+            for each in (self.aval, self.layout)
+        )
         tensor = f"{pool.name(tensor_over)}(E[{self.memory}], {names})"
         operands = ", ".join(
             [*map(pool.literal, self.before), tensor, *map(pool.literal, self.after)]
@@ -121,6 +140,28 @@ class Move:
         left = "".join(f"E[{slot}], " for slot in self.targets)
         right = "".join(f"E[{slot}], " for slot in self.sources)
         return f"{left}= {right}" if self.targets else "pass"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resizing:
+    """How a replay finds out what avals, layouts and numbers with open sizes are for its own."""
+
+    sizes: Sizes
+    slots: tuple[int, ...]
+
+    def text(self, pool: Pool, value: Any) -> str:
+        """Code for the value at the sizes of the replay."""
+        if type(value) is int:
+            return repr(value)
+        return f"{pool.name(at_sizes)}({pool.name(self.sizes)}, {slots_text(self.slots)}, {pool.name(value)})"
+
+
+def at_sizes(sizes: Sizes, values: tuple[int, ...], value: Any) -> Any:
+    """An aval, layout or size for these of the variables."""
+    atoms = sizes.atoms(values)
+    if type(value) is Layout:
+        return Layout(at(value.shape, atoms), at(value.strides, atoms), at(value.offset, atoms))
+    return aval_at(value, atoms) if type(value) is Aval else at(value, atoms)
 
 
 Instruction = Run | Compute | Element | Check | Fresh | Move

@@ -9,6 +9,8 @@ import numpy as np
 from tracejit.tensor import Tensor
 
 Signature = tuple[Any, ...]
+OPEN: Signature = ("any sizes",)
+"""That of variants whose arguments may be of any size."""
 
 
 def signature_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature:

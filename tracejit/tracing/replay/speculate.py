@@ -73,6 +73,8 @@ def speculate(path: list[Place], pool: Pool, name: str, *, fastmath: bool) -> Sp
     withheld = path[-1].withheld
     if len(runs) < 2 or withheld is None or not _can_wait(instructions):
         return None
+    if any(run.sizes for run in runs):
+        return None
     needed = _mentioned(withheld) | {
         each.memory for each in instructions if isinstance(each, Element)
     }

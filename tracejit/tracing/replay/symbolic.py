@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
 from tracejit.ir.aval import Aval
-from tracejit.ops.op import Layout
-from tracejit.symbols import SYMBOLS, Symbol, concrete, frozen, settled, symbol
+from tracejit.ir.dim import Dim, plain
+from tracejit.symbols import (
+    SYMBOLS,
+    Symbol,
+    SymbolicInt,
+    concrete,
+    derived,
+    frozen,
+    settled,
+    symbol,
+)
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.segments import Compute, Element
 from tracejit.tracing.replay.tensors import Tensors
 from tracejit.tracing.replay.varying import of_type
+
+_OF_SIZES = frozenset({operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod})
 
 
 class Numbers(Tensors):
@@ -30,6 +42,9 @@ class Numbers(Tensors):
         """Whether a loop is about to be told to go on: a decision there is one on data, so that any number of turns is alike."""
         self.unrolls = False
         """Whether loops are left as they are, as recordings of this function came to nothing where they were not."""
+        self.sizes_of: dict[int, Dim] = {}
+        """Slot -> the open size that is there."""
+        self._slots_of_sizes: dict[Dim, int] = {}
         self.looking = 0
         """Above 0 while library code may look at tensors, as its meaning is recorded another way."""
 
@@ -59,6 +74,8 @@ class Numbers(Tensors):
         else:
             self.guard(g.Computed(slot, function, operands))
         if type(value) in (int, float, str):
+            if function in _OF_SIZES and self.sizes_of:
+                self._note_size(slot, function, operands)
             return self.symbol(value, slot, late=late)
         if type(value) is not bool:
             self.deny(f"numbers that may change give a {type(value).__name__}")
@@ -83,6 +100,66 @@ class Numbers(Tensors):
         self.segment.instructions.append(Compute(slot, concrete, (value,)))
         return self.symbol(concrete(value), slot, late=True)
 
+    # Open sizes as numbers of Python's
+
+    def surface(self, value: Any) -> Any:
+        """What the library has given, with symbols in the place of open sizes."""
+        if type(value) is Dim:
+            return self.number_of_size(value)
+        if type(value) is tuple and any(type(part) is Dim for part in value):
+            return tuple(map(self.surface, value))
+        return value
+
+    def number_of_size(self, size: Dim) -> Any:
+        """The symbol of an open size."""
+        if not (self.live and self.sizes.is_open):
+            return size.value
+        slot = self._slot_of_size(size)
+        return self.symbol(size.value, slot, late=False)
+
+    def size_of(self, number: Any) -> Any:
+        """The open size that a symbol stands for; any other symbol settled."""
+        found = self.sizes_of.get(number.slot) if type(number) is SymbolicInt else None
+        return settled(number) if found is None or not self.sizes.is_open else found
+
+    def _note_size(
+        self, slot: int, function: Callable[..., Any], operands: tuple[Any, ...]
+    ) -> None:
+        """What is computed from open sizes is one, too."""
+        sizes = [
+            self.sizes_of.get(each.slot) if type(each) is SymbolicInt else each for each in operands
+        ]
+        if self.sizes.is_open and all(type(size) in (int, Dim) for size in sizes):
+            found = function(*sizes)
+            if type(found) is Dim:
+                self.sizes_of[slot] = found
+
+    def _slot_of_size(self, size: Dim) -> int:
+        known = self._slots_of_sizes.get(size)
+        if known is None:
+            known = self._computed_slot(size)
+            self._slots_of_sizes[size] = known
+            self.sizes_of[known] = size
+        return known
+
+    def _computed_slot(self, size: Dim) -> int:
+        if len(size.terms) == 1 and size.terms[0][1] == 1 and len(size.terms[0][0]) == 1:
+            (atom,) = size.terms[0][0]
+            made = self.sizes.made[atom]
+            if made is None:
+                return self.size_slots[self.sizes.variables.index(atom)]
+            return self._derived_slot(made[0], *map(self.surface, made[1:]))
+        total: Any = 0
+        for monomial, by in size.terms:
+            part: Any = by
+            for atom in monomial:
+                part = part * self.surface(self.sizes.of({(atom,): 1}))
+            total = total + part
+        return int(total.slot)
+
+    def _derived_slot(self, function: Callable[..., Any], *operands: Any) -> int:
+        return int(derived(function, *operands).slot)
+
     # Elements of tensors
 
     def element(self, tensor: Tensor) -> tuple[int, Any] | None:
@@ -93,11 +170,14 @@ class Numbers(Tensors):
         if memory is None:
             return None
         slot = self.slot()
-        self.segment.instructions.append(Element(slot, memory[0], tensor.aval, memory[1]))
+        offset = self.surface(memory[1].offset * tensor.aval.dtype.itemsize)
+        self.segment.instructions.append(Element(slot, memory[0], tensor.aval, frozen(offset)))
         return slot, value
 
     def elements(self, tensor: Tensor) -> Any:
         """Nested lists of a tensor's elements as symbols; None if the recording has ended."""
+        if tensor.aval.open is not None:
+            self.fix_sizes()
         with self.allowed():
             values = Tensor.tolist(tensor)
         memory = self.memory_of(tensor)
@@ -111,7 +191,8 @@ class Numbers(Tensors):
     ) -> Any:
         if not shape:
             slot = self.slot()
-            self.segment.instructions.append(Element(slot, memory, aval, Layout((), (), offset)))
+            place = plain(offset) * aval.dtype.itemsize
+            self.segment.instructions.append(Element(slot, memory, aval, place))
             return self.symbol(values, slot, late=True)
         return [
             self._nested(aval, memory, shape[1:], strides[1:], offset + place * strides[0], value)
@@ -122,7 +203,7 @@ class Numbers(Tensors):
         """Code that is not instrumented looks at the elements of `tensor`."""
         if self.looking or not self.live:
             return
-        if tensor.aval.size != 1:
+        if plain(tensor.aval.size) != 1:
             self.deny(f"the elements of {tensor.aval} are looked at")
             return
         found = self.element(tensor)

@@ -13,6 +13,10 @@ from tracejit.autograd.late import LateNode, Step
 from tracejit.autograd.node import Handle, Node, Saved
 from tracejit.dispatch import Scalar
 from tracejit.dtypes import DType
+from tracejit.ir.aval import Aval
+from tracejit.ir.dim import Sizes
+from tracejit.ir.resize import sizes_inside
+from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.symbols import SYMBOLS
@@ -191,7 +195,7 @@ class Template:
             slot = self.memory(storage)
             source = self._recording.tensor_sources.get(storage)
             if source is None:
-                args = (self._pool.name(storage.dtype), str(storage.size), f"E[{slot}]")
+                args = (self._pool.name(storage.dtype), self._sized(storage.size), f"E[{slot}]")
                 found = self._call(storage_over, *args, str(storage.version))
             elif storage.buffer is not None and storage.buffer.foreign and self._is_array(storage):
                 raise Irreproducible("a tensor over an array's memory is returned or stored")
@@ -199,6 +203,14 @@ class Template:
                 found = self._writer.read(source.attribute("storage"))
             self._storages[storage] = found
         return found
+
+    def _sized(self, value: Any) -> str:
+        """An aval, a layout or a size, at the sizes of the replay."""
+        if sizes_in_any(value) is None:
+            return self._pool.literal(value)
+        resizing = self._recording.resizing()
+        assert resizing is not None, "it has open sizes"
+        return self._new(resizing.text(self._pool, value))
 
     def _is_array(self, storage: Storage) -> bool:
         return storage in self._recording.array_storages
@@ -222,29 +234,31 @@ class Template:
         if source is not None:
             return self._call(Tensor.detach, self._writer.read(source))
         parent, op, params = tensor.origin
+        if sizes_in_any(tuple(params.values())) is not None:
+            self._recording.fix_sizes()
+            return self._view(tensor)
         return self._call(view_of, self.build(parent), self._pool.name(op), self._pool.name(params))
 
     def _whole(self, tensor: Tensor) -> str:
         origin = "None"
         if tensor.origin is not None:
             parent, op, params = tensor.origin
+            if sizes_in_any(tuple(params.values())) is not None:
+                self._recording.fix_sizes()
+                return self._whole(tensor)
             names = f"{self._pool.name(op)}, {self._pool.name(params)}"
             origin = f"({self.build(parent)}, {names})"
         storage = self._storage(tensor.storage)
-        names = f"{self._pool.name(tensor.layout)}, {self._pool.name(tensor.aval)}"
+        names = f"{self._sized(tensor.layout)}, {self._sized(tensor.aval)}"
         return self._call(make, storage, names, origin)
 
     def _array(self, stand_in: StandIn) -> str:
         """The NumPy array, or number, that the user takes a stand-in for."""
         slot = self.memory(stand_in.storage)
         layout, dtype = stand_in.layout, stand_in.aval.dtype.numpy
-        array = self._call(
-            array_over,
-            f"E[{slot}]",
-            self._pool.name(dtype),
-            self._pool.name(layout),
-            str(layout.offset * dtype.itemsize),
-        )
+        offset = self._sized(layout.offset * dtype.itemsize)
+        parts = self._pool.name(dtype), self._sized(layout), offset
+        array = self._call(array_over, f"E[{slot}]", *parts)
         return f"{array}[()]" if is_number(stand_in) else array
 
     # The tape
@@ -272,6 +286,7 @@ class Template:
 
     def _node(self, node: Node) -> str:
         """All nodes that lead to `node`, in the order in which they were made."""
+        self._recording.fix_sizes()
         nodes = sorted(self._unknown_nodes(node), key=lambda each: each.sequence)
         if nodes and not any(n.saved or n.hooks for n in nodes) and self._are_alone(nodes):
             self._held.append(node)
@@ -351,6 +366,13 @@ class Template:
             raise Irreproducible("what a gradient needs has been overwritten")
         parts = self.build(value.tensor), repr(value.role), self._edge(value.edge)
         return self._call(saved_value, *parts, repr(value.is_result))
+
+
+def sizes_in_any(value: Any) -> Sizes | None:
+    """What the open sizes of an aval, a layout, a tuple or a number belong to; None if there are none."""
+    if type(value) is Layout:
+        value = (value.shape, value.strides, value.offset)
+    return value.open if type(value) is Aval else sizes_inside(value)
 
 
 def storage_over(dtype: DType, size: int, buffer: Buffer, version: int) -> Storage:

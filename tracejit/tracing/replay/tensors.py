@@ -13,19 +13,17 @@ from tracejit.storage import Storage
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.replay import guards as g
-from tracejit.tracing.replay.objects import Objects
+from tracejit.tracing.replay.opened import Opened, Opening
 from tracejit.tracing.replay.sources import Source
 from tracejit.tracing.stand_in import StandIn, as_array_of, raises_nothing
 
 
-class Tensors(Objects):
+class Tensors(Opened):
     """Each tensor's memory has a slot in the replay, or nothing is known of the tensor."""
 
     def __init__(self, outermost: CodeType, definition: str, arrays: Arrays) -> None:
         super().__init__(outermost, definition)
         self.arrays = arrays
-        self.symbolic: set[tuple[Any, ...]] = set()
-        """What is known of sources from earlier calls."""
         self.visits = 0
         """Of heads of loops."""
         self.memory: weakref.WeakKeyDictionary[Storage, int] = weakref.WeakKeyDictionary()
@@ -93,7 +91,9 @@ class Tensors(Objects):
                 del self.windows[key]
                 self.guard(g.ViewIs(source, g.view_path(view)))
 
-    def _read_tensor(self, source: Source, tensor: Tensor) -> None:
+    def _read_tensor(
+        self, source: Source, tensor: Tensor, openings: tuple[Opening, ...] = ()
+    ) -> None:
         if not type(tensor).__module__.startswith("tracejit."):
             self.deny(f"{source} is of class {type(tensor).__name__}, a tensor of its own kind")
             return
@@ -118,11 +118,12 @@ class Tensors(Objects):
             self.guard(g.SameObject(source.attribute("storage"), first.attribute("storage"), True))
             slot = self.slot()  # the first one may hold a copy by now, which the call has written
         if type(tensor) is StandIn:
-            self._read_array(source, tensor, slot)
+            self._read_array(source, tensor, slot, openings)
             return
         window = None if tensor.origin is None else self.slot()
         layout = tensor.layout
-        self.guard(g.TensorIs(source, type(tensor), tensor.aval, layout, grad, slot, window))
+        kind = type(tensor)
+        self.guard(g.TensorIs(source, kind, tensor.aval, layout, grad, slot, window, openings))
         if tensor.origin is not None and window is not None:
             self._note_window(source, tensor, window, tensor.origin[2])
         handle = tensor.autograd
@@ -142,14 +143,16 @@ class Tensors(Objects):
         if is_like_another or storage in self.changed_memory or _as_fixed(source) in self.symbolic:
             self.fix_views(storage)
 
-    def _read_array(self, source: Source, stand_in: StandIn, slot: int) -> None:
+    def _read_array(
+        self, source: Source, stand_in: StandIn, slot: int, openings: tuple[Opening, ...]
+    ) -> None:
         array = as_array_of(stand_in)
         self.array_storages.add(stand_in.storage)
         if not raises_nothing():
             self.deny("np.errstate asks for errors, which compiled code does not look for")
         mode = g.ModeIs("np.errstate raises nothing", raises_nothing, True)
         self.once(("np.errstate",), mode)
-        self.guard(g.ArrayIs(source, array.dtype, array.shape, array.strides, slot))
+        self.guard(g.ArrayIs(source, array.dtype, array.shape, array.strides, slot, openings))
 
     def refuse_overlap(self, storage: Storage, others: Iterable[Storage]) -> None:
         """Programs take storages that are not the same to lie apart."""

@@ -16,7 +16,7 @@ from tracejit.tracing.replay.code import Pool, Writer, constants_of, function_of
 from tracejit.tracing.replay.guards import Guard
 from tracejit.tracing.replay.memory import private
 from tracejit.tracing.replay.segments import Instruction, Segment, last_risk
-from tracejit.tracing.replay.signatures import Signature, signature_of
+from tracejit.tracing.replay.signatures import OPEN, Signature, signature_of
 from tracejit.tracing.replay.speculate import AFTER, Speculation, speculate
 
 MOST_ROOTS = 256
@@ -123,7 +123,7 @@ class Tree:
         """The roots that the call may fit."""
         if len(self.roots) <= FEW_ROOTS:
             return self.roots
-        return self.alike.get(signature_of(args, kwargs), [])
+        return [*self.alike.get(signature_of(args, kwargs), ()), *self.alike.get(OPEN, ())]
 
     def is_first_of(self, signature: Signature) -> bool:
         """Whether there is one variant for such arguments, and room for those of others."""

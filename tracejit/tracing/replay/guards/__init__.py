@@ -32,6 +32,7 @@ from tracejit.tracing.replay.guards.objects import (
     SameObject,
     TypeIs,
 )
+from tracejit.tracing.replay.guards.sizes import SizesFit
 from tracejit.tracing.replay.guards.values import (
     Computed,
     Equals,
@@ -70,6 +71,7 @@ __all__ = [
     "ResultIs",
     "SameObject",
     "SettingsAre",
+    "SizesFit",
     "TensorIs",
     "TruthIs",
     "TypeIs",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tracejit.autograd.tape import edge_of
-from tracejit.ir.aval import Aval
+from tracejit.ir.aval import Aval, Shape
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
+from tracejit.storage import row_major
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.guards.guard import Guard
 from tracejit.tracing.replay.memory import Window
@@ -22,7 +24,8 @@ from tracejit.tracing.replay.sources import Source
 class TensorIs(Guard):
     """A tensor of this dtype, shape, layout and standing on the tape; its memory becomes slot `slot`.
 
-    window   of a view, the slot of its memory from its first element on: it may begin anywhere in its base
+    window     of a view, the slot of its memory from its first element on: it may begin anywhere in its base
+    openings   axes of any size: the axis, the slot of the size, and whether that is where the slot gets its value
     """
 
     source: Source
@@ -32,16 +35,26 @@ class TensorIs(Guard):
     grad: str
     slot: int
     window: int | None = None
+    openings: tuple[tuple[int, int, bool], ...] = ()
 
     def conditions(self, writer: Writer) -> Iterator[str]:
         found, pool = writer.read(self.source), writer.pool
         yield f"type({found}) is {pool.name(self.kind)}"
-        yield f"{found}.aval is {pool.name(self.aval)}"
-        if self.window is None:
-            layout = pool.name(self.layout)
-            yield f"{found}.layout is {layout} or {found}.layout == {layout}"
+        if self.openings:
+            yield f"{found}.aval.dtype is {pool.name(self.aval.dtype)}"
+            yield f"{found}.aval.device == {self.aval.device!r}"
+            shape = writer.variable(f"{found}.aval.shape")
+            yield from _sizes(writer, shape, self.aval.shape, self.openings)
+            yield f"{found}.layout.strides == {pool.name(row_major)}({shape}).strides"
+            if self.window is None:
+                yield f"{found}.layout.offset == {self.layout.offset}"
         else:
-            yield f"{found}.layout.strides == {self.layout.strides!r}"
+            yield f"{found}.aval is {pool.name(self.aval)}"
+            layout = pool.name(self.layout)
+            if self.window is None:
+                yield f"{found}.layout is {layout} or {found}.layout == {layout}"
+            else:
+                yield f"{found}.layout.strides == {self.layout.strides!r}"
         yield from self._tape(writer, found)
         storage = writer.read(self.source.attribute("storage"))
         yield f"{storage}.pending is None"
@@ -69,7 +82,24 @@ class TensorIs(Guard):
 
     def __str__(self) -> str:
         how = {"none": "", "leaf": ", a leaf", "made": ", on the tape", "view": ", a view"}
-        return f"{self.source} is {self.aval}{how[self.grad]}"
+        return f"{self.source} is {self.aval.name}{how[self.grad]}"
+
+
+def _sizes(
+    writer: Writer, found: str, shape: Shape, openings: tuple[tuple[int, int, bool], ...]
+) -> Iterator[str]:
+    """The conditions of a shape, some of whose sizes are open."""
+    yield f"len({found}) == {len(shape)}"
+    opened = {axis: (slot, is_first) for axis, slot, is_first in openings}
+    for axis, extent in enumerate(shape):
+        if axis not in opened:
+            yield f"{found}[{axis}] == {extent}"
+            continue
+        slot, is_first = opened[axis]
+        if is_first:
+            writer.add(f"E[{slot}] = {found}[{axis}]")
+        else:
+            yield f"{found}[{axis}] == E[{slot}]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,17 +135,31 @@ class ArrayIs(Guard):
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     slot: int
+    openings: tuple[tuple[int, int, bool], ...] = ()
 
     def conditions(self, writer: Writer) -> Iterator[str]:
         found, pool = writer.read(self.source), writer.pool
         yield f"type({found}) is {pool.name(np.ndarray)}"
         yield f"{found}.dtype == {pool.name(self.dtype)}"
-        yield f"{found}.shape == {self.shape!r} and {found}.strides == {self.strides!r}"
+        if self.openings:
+            shape = writer.variable(f"{found}.shape")
+            yield from _sizes(writer, shape, self.shape, self.openings)
+            yield f"{found}.strides == {pool.name(in_order)}({shape}, {self.dtype.itemsize})"
+        else:
+            yield f"{found}.shape == {self.shape!r} and {found}.strides == {self.strides!r}"
         yield f"{found}.flags.num & {ALIGNED_AND_WRITEABLE} == {ALIGNED_AND_WRITEABLE}"
         writer.add(f"E[{self.slot}] = {pool.name(Buffer.wrap)}({found})")
 
     def __str__(self) -> str:
-        return f"{self.source} is an array of {self.dtype}{list(self.shape)}"
+        opened = {axis for axis, _, _ in self.openings}
+        shape = ["any" if axis in opened else n for axis, n in enumerate(self.shape)]
+        return f"{self.source} is an array of {self.dtype}[{', '.join(map(str, shape))}]"
+
+
+@lru_cache(maxsize=65536)
+def in_order(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """The strides, in bytes, of an array in row-major order."""
+    return tuple(stride * itemsize for stride in row_major(shape).strides)
 
 
 ALIGNED_AND_WRITEABLE = 0x500

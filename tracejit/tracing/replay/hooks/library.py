@@ -18,6 +18,7 @@ from tracejit.autograd import engine
 from tracejit.autograd.node import Handle
 from tracejit.autograd.tape import edge_of, enable_grad, no_grad
 from tracejit.dtypes import DType
+from tracejit.ir.dim import plain
 from tracejit.ops import elementwise, functions
 from tracejit.ops.op import Op, Pointwise
 from tracejit.random import default_generator
@@ -97,9 +98,22 @@ def leaf(recording: Recording, function: Any) -> Callable[..., Any]:
         named = {name: _given(recording, arg, keep) for name, arg in kwargs.items()}
         if recording.dead is not None:
             return function(*map(concrete, given), **named)
-        return function(*given, **named)
+        return called(recording, function, given, named)
 
     return call
+
+
+def called(recording: Recording, function: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """`function(*args, **kwargs)` of the library. What it cannot do with open sizes it does with fixed ones."""
+    if not recording.size_slots:
+        return function(*args, **kwargs)
+    try:
+        return recording.surface(function(*args, **kwargs))
+    except Exception:
+        if not recording.sizes.is_open:
+            raise
+    recording.fix_sizes()
+    return function(*map(plain, args), **{name: plain(arg) for name, arg in kwargs.items()})
 
 
 def method_leaf(recording: Recording, method: MethodType) -> Callable[..., Any]:
@@ -125,7 +139,7 @@ def method_leaf(recording: Recording, method: MethodType) -> Callable[..., Any]:
         keep = keeps and are_floats((tensor, *args))
         given = [_given(recording, arg, keep) for arg in args]
         named = {key: _given(recording, arg, keep) for key, arg in kwargs.items()}
-        return function(tensor, *given, **named)
+        return called(recording, function, [tensor, *given], named)
 
     return call
 
@@ -332,7 +346,7 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
                 return _of_numbers(recording, function, given, named)
         elif not (_is_among(function, CREATING) or _dispatches(function)):
             recording.deny(f"np.{function.__name__} is not known to be pure")
-        result = function(*given, **named)
+        result = called(recording, function, given, named)
         if type(result) is np.ndarray and any(_shares(result, arg) for arg in given):
             recording.deny(f"np.{function.__name__} gives another array over the same memory")
             return result

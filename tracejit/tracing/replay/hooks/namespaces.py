@@ -57,7 +57,7 @@ def of_tensor(recording: Recording, tensor: Any, name: str) -> Any:
         recording.deny(f".{name} of a tensor is read")
     if name == "base" and type(tensor) is StandIn:
         return _base(recording, tensor)
-    return getattr(tensor, name)
+    return recording.surface(getattr(tensor, name))
 
 
 def _base(recording: Recording, stand_in: StandIn) -> Any:

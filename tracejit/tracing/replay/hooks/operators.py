@@ -110,7 +110,8 @@ def _percent(recording: Recording, a: Any, b: Any) -> Any:
 
 def _of_tensors(recording: Recording, function: Function, a: Any, b: Any, name: str) -> Any:
     keep = library.are_floats(tuple(filter(is_tensor, (a, b))))
-    return function(_operand(recording, a, keep, name), _operand(recording, b, keep, name))
+    operands = [_operand(recording, each, keep, name) for each in (a, b)]
+    return library.called(recording, function, operands, {})
 
 
 def _operand(recording: Recording, value: Any, keep: bool, name: str) -> Any:

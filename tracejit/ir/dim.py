@@ -1,0 +1,378 @@
+"""Sizes that a graph leaves open: each is a polynomial of a few variables, and has the value that these have now.
+
+Arithmetic on a size gives sizes. Whatever else is asked of one, a comparison, its truth, its value, is answered from the values
+of now, and the answer is noted as a fact: what was built from the answers holds for other values exactly where the facts do.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from operator import floordiv, mod
+from typing import Any
+
+Monomial = tuple[int, ...]
+"""Atoms, ascending; as often as the power says."""
+Terms = dict[Monomial, int]
+
+ATOMS: dict[Callable[[int, int], int], str] = {floordiv: "//", mod: "%"}
+
+
+class Sizes:
+    """The variables of one recording, and what has been found to hold of them.
+
+    values    of the atoms: variables, and quotients and remainders of what was there before
+    facts     (size, relation, outcome): "eq" asks whether the size is 0, "lt" whether it is less
+    is_open   False when nothing that is asked any more counts
+    """
+
+    def __init__(self) -> None:
+        self.values: list[int] = []
+        self.facts: dict[tuple[Dim, str], bool] = {}
+        self.is_open = True
+        self.number: Callable[[Dim], Any] = self.fix
+        """What gives a size as a Python number."""
+        self.avals: dict[Any, Any] = {}
+        """The one `Aval` of each dtype, shape and device with sizes of these."""
+        self.made: list[tuple[Callable[[int, int], int], Any, Any] | None] = []
+        """How each atom is computed; None for a variable."""
+        self._made: dict[tuple[Any, ...], Dim] = {}
+        self._noted: list[weakref.ref[Any]] = []
+
+    # Making sizes
+
+    def variable(self, value: int) -> Dim:
+        """A new size of 0 or more."""
+        return self._atom(None, value)
+
+    @property
+    def variables(self) -> list[int]:
+        """Which of the atoms are variables."""
+        return [place for place, atom in enumerate(self.made) if atom is None]
+
+    def _atom(self, made: tuple[Callable[[int, int], int], Any, Any] | None, value: int) -> Dim:
+        self.made.append(made)
+        self.values.append(value)
+        return self.of({(len(self.values) - 1,): 1})  # type: ignore[return-value]  # not constant
+
+    def of(self, terms: Terms) -> Dim | int:
+        """The one size of these terms; a number where it is constant."""
+        kept = tuple(sorted((monomial, by) for monomial, by in terms.items() if by))
+        if not kept or (len(kept) == 1 and not kept[0][0]):
+            return kept[0][1] if kept else 0
+        found = self._made.get(kept)
+        if found is None:
+            found = self._made[kept] = Dim(self, kept)
+        return found
+
+    def divided(self, by: Callable[[int, int], int], a: Any, b: Any) -> Any:
+        """`a // b` or `a % b`."""
+        exact = _quotient(a, b)
+        if exact is not None:
+            return self.of(exact) if by is floordiv else 0
+        key = (by, a, b)
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = self._atom((by, a, b), by(plain(a), plain(b)))
+        return found
+
+    # Facts
+
+    def ask(self, a: Any, relation: str) -> bool:
+        """Whether `a` is 0 ("eq"), or less ("lt")."""
+        if not isinstance(a, Dim):
+            return bool(a == 0 if relation == "eq" else a < 0)
+        known = a.known(relation)
+        if known is not None:
+            return known
+        outcome = a.value == 0 if relation == "eq" else a.value < 0
+        if self.is_open:
+            self.facts.setdefault((a, relation), outcome)
+        return outcome
+
+    def fix(self, dim: Dim) -> int:
+        """The value, which a reader has asked for."""
+        self.ask(dim - dim.value, "eq")
+        return dim.value
+
+    def fix_all(self) -> None:
+        """From here on everything holds for the values of now alone."""
+        for place, atom in enumerate(self.made):
+            if atom is None:
+                self.ask(self.of({(place,): 1, (): -self.values[place]}), "eq")
+
+    def atoms(self, values: Sequence[int]) -> list[int]:
+        """The values of the atoms for others of the variables, or of the first ones."""
+        given = iter(values)
+        found: list[int] = []
+        for atom in self.made:
+            if atom is not None:
+                by, a, b = atom
+                found.append(by(at(a, found), at(b, found)))
+                continue
+            value = next(given, None)
+            if value is None:
+                break
+            found.append(value)
+        return found
+
+    def is_fixed(self) -> bool:
+        """Whether the facts hold for the values of now alone, as each variable is known to be what it is."""
+        return all(
+            self.facts.get((dim, "eq"))
+            for place, atom in enumerate(self.made)
+            if atom is None
+            and isinstance(dim := self.of({(place,): 1, (): -self.values[place]}), Dim)
+        )
+
+    # What has such sizes
+
+    def note(self, thing: Any) -> None:
+        """`thing` has an aval, a layout or more with sizes of these, for as long as they are open."""
+        self._noted.append(weakref.ref(thing))
+
+    def noted(self) -> list[Any]:
+        """What is still there of all that was noted, and is noted no longer."""
+        found = [thing for thing in (ref() for ref in self._noted) if thing is not None]
+        self._noted.clear()
+        return found
+
+
+class Dim:
+    """A size; equal ones are one object."""
+
+    __slots__ = ("__weakref__", "sizes", "terms", "value")
+
+    def __init__(self, sizes: Sizes, terms: tuple[tuple[Monomial, int], ...]) -> None:
+        self.sizes = sizes
+        self.terms = terms
+        self.value = self.at(sizes.values)
+
+    def at(self, atoms: Sequence[int]) -> int:
+        """The value for these of the atoms."""
+        total = 0
+        for monomial, by in self.terms:
+            for atom in monomial:
+                by *= atoms[atom]
+            total += by
+        return total
+
+    def known(self, relation: str) -> bool | None:
+        """Whether it is 0, or less than 0, where that is so for all values: atoms are 0 or more."""
+        least = self.least
+        if least is not None and (least > 0 or (relation == "lt" and least == 0)):
+            return False
+        most = self.most
+        if most is not None and most < 0:
+            return relation == "lt"
+        return None
+
+    @property
+    def least(self) -> int | None:
+        """No value is less than this; None where nothing is known."""
+        return self._bound(lambda by: by > 0)
+
+    @property
+    def most(self) -> int | None:
+        """No value is more than this; None where nothing is known."""
+        return self._bound(lambda by: by < 0)
+
+    def _bound(self, is_harmless: Callable[[int], bool]) -> int | None:
+        constant = 0
+        for monomial, by in self.terms:
+            if not monomial:
+                constant = by
+            elif not is_harmless(by):
+                return None
+        return constant
+
+    @property
+    def name(self) -> str:
+        """`n0*n1 + 2`, for graphs as text; unlike `str()` it does not look at the value."""
+        parts = []
+        for monomial, by in reversed(self.terms):
+            factors = [self.sizes_name(atom) for atom in monomial]
+            if by != 1 or not factors:
+                factors.insert(0, str(by))
+            parts.append("*".join(factors))
+        return "+".join(parts)
+
+    def sizes_name(self, atom: int) -> str:
+        made = self.sizes.made[atom]
+        if made is None:
+            return f"n{atom}"
+        by, a, b = made
+        return f"({name_of(a)}{ATOMS[by]}{name_of(b)})"
+
+    # Arithmetic
+
+    def __add__(self, other: Any) -> Any:
+        return _combined(self, other, 1)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        return _combined(self, other, -1)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _combined(-self, other, 1)
+
+    def __neg__(self) -> Any:
+        return self * -1
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __mul__(self, other: Any) -> Any:
+        terms = _terms(other)
+        if terms is None:
+            return NotImplemented
+        product: Terms = {}
+        for left, a in self.terms:
+            for right, b in terms.items():
+                monomial = tuple(sorted((*left, *right)))
+                product[monomial] = product.get(monomial, 0) + a * b
+        return self.sizes.of(product)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _divided(self, floordiv, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _divided(self, floordiv, other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return _divided(self, mod, self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return _divided(self, mod, other, self)
+
+    # Questions
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return NotImplemented if _terms(other) is None else self.sizes.ask(self - other, "eq")
+
+    def __ne__(self, other: object) -> Any:
+        return NotImplemented if _terms(other) is None else not self.sizes.ask(self - other, "eq")
+
+    def __lt__(self, other: Any) -> Any:
+        return NotImplemented if _terms(other) is None else self.sizes.ask(self - other, "lt")
+
+    def __ge__(self, other: Any) -> Any:
+        return NotImplemented if _terms(other) is None else not self.sizes.ask(self - other, "lt")
+
+    def __gt__(self, other: Any) -> Any:
+        return NotImplemented if _terms(other) is None else self.sizes.ask(-self + other, "lt")
+
+    def __le__(self, other: Any) -> Any:
+        return NotImplemented if _terms(other) is None else not self.sizes.ask(-self + other, "lt")
+
+    def __bool__(self) -> bool:
+        return not self.sizes.ask(self, "eq")
+
+    def __index__(self) -> int:
+        return self.sizes.fix(self)
+
+    __int__ = __index__
+
+    def __float__(self) -> float:
+        return float(self.sizes.fix(self))
+
+    def __str__(self) -> str:
+        return str(self.sizes.fix(self))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.sizes.fix(self), spec)
+
+    def __repr__(self) -> str:
+        return repr(self.sizes.fix(self))
+
+    def __getattr__(self, name: str) -> Any:
+        """What else integers have."""
+        return getattr(self.sizes.fix(self), name)
+
+
+def _looking(name: str) -> Callable[..., Any]:
+    """An operation of integers that is one on the value."""
+
+    def method(self: Dim, *others: Any) -> Any:
+        return getattr(self.sizes.fix(self), name)(*map(plain, others))
+
+    return method
+
+
+for _name in vars(int):
+    if _name.startswith("__") and not hasattr(Dim, _name):
+        setattr(Dim, _name, _looking(_name))
+
+
+def plain(value: Any) -> Any:
+    """A size's value, of which nobody learns, also in tuples; anything else as it is."""
+    if type(value) is Dim:
+        return value.value
+    if type(value) is tuple:
+        return tuple(map(plain, value))
+    return value
+
+
+def at(value: Any, atoms: Sequence[int]) -> Any:
+    """A size's value for these of the atoms, also in tuples; anything else as it is."""
+    if type(value) is Dim:
+        return value.at(atoms)
+    if type(value) is tuple:
+        return tuple([at(part, atoms) for part in value])
+    return value
+
+
+def name_of(value: Any) -> str:
+    """A size, or a number, as text that nobody learns the value from."""
+    return value.name if type(value) is Dim else str(value)
+
+
+def _terms(value: Any) -> Terms | None:
+    if type(value) is Dim:
+        return dict(value.terms)
+    return {(): int(value)} if isinstance(value, int) else None
+
+
+def _combined(a: Dim, b: Any, sign: int) -> Any:
+    terms = _terms(b)
+    if terms is None:
+        return NotImplemented
+    total = dict(a.terms)
+    for monomial, by in terms.items():
+        total[monomial] = total.get(monomial, 0) + sign * by
+    return a.sizes.of(total)
+
+
+def _divided(self: Dim, by: Callable[[int, int], int], a: Any, b: Any) -> Any:
+    if _terms(a) is None or _terms(b) is None:
+        return NotImplemented
+    sizes = self.sizes
+    if sizes.ask(b, "eq"):
+        raise ZeroDivisionError("integer division or modulo by zero")
+    if sizes.ask(a, "lt") or sizes.ask(b, "lt"):  # atoms are 0 or more
+        return by(sizes.fix(a) if type(a) is Dim else a, sizes.fix(b) if type(b) is Dim else b)
+    return sizes.divided(by, a, b)
+
+
+def _quotient(a: Any, b: Any) -> Terms | None:
+    """The terms of a / b where b is one term that divides each of a's."""
+    divisor = _terms(b)
+    if divisor is None or len(divisor) != 1:
+        return None
+    ((factors, by),) = divisor.items()
+    quotient: Terms = {}
+    for monomial, count in (_terms(a) or {}).items():
+        rest = list(monomial)
+        for factor in factors:
+            if factor not in rest:
+                return None
+            rest.remove(factor)
+        if count % by:
+            return None
+        quotient[tuple(rest)] = count // by
+    return quotient

@@ -1,0 +1,175 @@
+"""Tensors whose sizes have changed from call to call: in a recording these are open, so that it holds for others as well.
+
+What stands for such a tensor has the same memory, and sizes that are no numbers (`tracejit.ir.dim`). The library computes with
+them; what it asks of them on the way is guarded. Where something can only do with numbers, all sizes are fixed: the recording
+then holds for those of this call alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import CodeType
+from typing import Any
+
+from tracejit.autograd.node import Node
+from tracejit.autograd.tape import _Apply, _Replace
+from tracejit.ir.aval import aval
+from tracejit.ir.dim import Dim, Sizes, plain
+from tracejit.ops.op import Layout
+from tracejit.storage import row_major
+from tracejit.tensor import Tensor, make
+from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.objects import Objects
+from tracejit.tracing.replay.segments import Resizing
+from tracejit.tracing.replay.sources import Source
+from tracejit.tracing.stand_in import StandIn
+
+Opening = tuple[int, int, bool]
+"""An axis, the slot of its size, and whether that is where the slot gets its value."""
+
+
+class Opened(Objects):
+    """Which tensors have open sizes, and where a replay finds these."""
+
+    def __init__(self, outermost: CodeType, definition: str) -> None:
+        super().__init__(outermost, definition)
+        self.symbolic: set[tuple[Any, ...]] = set()
+        """What is known of sources from earlier calls."""
+        self.opens = True
+        """Whether sizes may be opened."""
+        self.sizes = Sizes()
+        self.size_slots: list[int] = []
+        """Of the variables, in their order."""
+        self._variables: dict[int, tuple[Dim, int, tuple[Any, ...]]] = {}
+        """By value: sizes that are equal count as one. The last is what the tree knows the axis as."""
+        self._twins: dict[int, tuple[Tensor, Tensor]] = {}
+        """id of a tensor -> the tensor, and what stands for it."""
+        self._originals: dict[int, Tensor] = {}
+
+    def stand_for(self, value: Any) -> Any:
+        """What stands for a tensor in the recording; anything else as it is."""
+        known = self._twins.get(id(value))
+        return value if known is None else known[1]
+
+    def original(self, value: Any) -> Any:
+        """The tensor that `value` stands for; anything else as it is."""
+        return self._originals.get(id(value), value)
+
+    @property
+    def originals(self) -> dict[int, Tensor]:
+        """By the id of what stands for them."""
+        return self._originals
+
+    def open(self, source: Source, tensor: Tensor) -> tuple[Tensor, tuple[Opening, ...]]:
+        """What stands for a tensor that is read for the first time, and which of its sizes are open."""
+        shape = tensor.aval.shape
+        keys = [as_open(source, axis) for axis in range(len(shape))]
+        axes = [
+            axis for axis, key in enumerate(keys) if key in self.symbolic and plain(shape[axis]) > 1
+        ]
+        if not axes or not self._can_open(tensor):
+            return tensor, ()
+        extents: list[Any] = list(shape)
+        openings = []
+        for axis in axes:
+            size, slot, is_first = self._variable(extents[axis], keys[axis])
+            extents[axis] = size
+            openings.append((axis, slot, is_first))
+        kind = aval(tensor.aval.dtype, tuple(extents), tensor.aval.device)
+        layout = replace(row_major(kind.shape), offset=tensor.layout.offset)
+        if type(tensor) is StandIn:  # which is the recording's own
+            tensor.aval, tensor.layout = kind, layout
+            self.sizes.note(tensor)
+            return tensor, tuple(openings)
+        twin = make(tensor.storage, layout, kind, tensor.origin)
+        twin.__class__ = type(tensor)
+        self._twins[id(tensor)] = tensor, twin
+        self._originals[id(twin)] = tensor
+        return twin, tuple(openings)
+
+    def _can_open(self, tensor: Tensor) -> bool:
+        """Whether the tensor lies in order, and nothing but its elements counts; and whether it is not too late."""
+        is_in_order = tensor.layout.strides == row_major(tensor.aval.shape).strides
+        is_early = len(self.segments) == 1 and self.sizes.is_open
+        return self.opens and is_early and is_in_order and tensor.autograd is None
+
+    def _variable(self, value: int, key: tuple[Any, ...]) -> tuple[Dim, int, bool]:
+        known = self._variables.get(value)
+        if known is not None:
+            return known[0], known[1], False
+        size, slot = self.sizes.variable(value), self.slot()
+        self._variables[value] = size, slot, key
+        self.size_slots.append(slot)
+        return size, slot, True
+
+    @property
+    def now(self) -> tuple[int, ...]:
+        """The sizes of this call."""
+        return tuple(self.sizes.values[variable] for variable in self.sizes.variables)
+
+    def guard_sizes(self) -> None:
+        """What was asked of open sizes is guarded where all of them have been read."""
+        if self.size_slots:
+            where = self.segments[0].guards[-1][1]
+            self.segments[0].guards.append((g.SizesFit(self.sizes, self.size_slots), where))
+
+    def resizing(self) -> Resizing | None:
+        """How replays find out what has open sizes; None while there are none."""
+        return Resizing(self.sizes, tuple(self.size_slots)) if self.size_slots else None
+
+    def fix_sizes(self) -> None:
+        """From here on the recording holds for the sizes of this call alone, and nothing has open ones any more."""
+        if self.sizes.is_open and self.size_slots:
+            self.sizes.fix_all()
+        self.close_sizes()
+
+    def close_sizes(self) -> None:
+        """What is asked of sizes from here on decides nothing; what has open ones gets numbers."""
+        self.sizes.is_open = False
+        for thing in self.sizes.noted():
+            if isinstance(thing, Node):
+                _close_node(thing)
+            else:
+                self._close_tensor(thing)
+
+    def _close_tensor(self, tensor: Tensor) -> None:
+        kind, layout = tensor.aval, tensor.layout
+        tensor.aval = aval(kind.dtype, plain(kind.shape), kind.device)
+        tensor.layout = Layout(plain(layout.shape), plain(layout.strides), plain(layout.offset))
+        tensor.storage.size = plain(tensor.storage.size)
+        if tensor.origin is not None:
+            parent, op, params = tensor.origin
+            if any(map(_has_size, params.values())):
+                params = {name: plain(value) for name, value in params.items()}
+            tensor.origin = self.original(parent), op, params
+
+    def give_up_sizes(self) -> None:
+        """Tells the tree which sizes were not to be left open after all, as the recording holds for one value of each."""
+        for size, _, key in self._variables.values():
+            if self.sizes.facts.get((size - size.value, "eq")):
+                self.symbolic.discard(key)
+                self.symbolic.add(("fixed", *key))
+
+
+def as_open(source: Source, axis: int) -> tuple[Any, ...]:
+    """What a tree notes of a size that changes."""
+    return "size", source.identity, axis
+
+
+def _has_size(value: Any) -> bool:
+    return type(value) is Dim or (type(value) is tuple and any(map(_has_size, value)))
+
+
+def _close_node(node: Node) -> None:
+    kind = node.aval
+    node.aval = aval(kind.dtype, plain(kind.shape), kind.device)
+    rule = node.rule
+    if isinstance(rule, _Apply):
+        steps = tuple(
+            (op, places, {name: plain(value) for name, value in params.items()})
+            for op, places, params in rule.pullback.steps
+        )
+        node.rule = _Apply(replace(rule.pullback, steps=steps))
+    elif isinstance(rule, _Replace):
+        path = ((op, {k: plain(v) for k, v in params.items()}) for op, params in rule.path)
+        node.rule = _Replace(tuple(path))
