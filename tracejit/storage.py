@@ -11,6 +11,7 @@ import numpy as np
 from tracejit._errors import Location, user_location
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Shape
+from tracejit.ir.dim import plain
 from tracejit.ops.op import Layout
 
 if TYPE_CHECKING:
@@ -112,6 +113,9 @@ def as_array(tensor: Tensor) -> np.ndarray:
     for ask in before_look:
         ask(tensor)
     layout = tensor.layout
+    if tensor.aval.open is not None or tensor.origin is not None:
+        # Whoever looks asks for elements, not for sizes that may be open.
+        layout = Layout(plain(layout.shape), plain(layout.strides), plain(layout.offset))
     dtype = tensor.aval.dtype.numpy
     buffer = tensor.storage.realize()
     return buffer.array(dtype, layout.shape, layout.strides, layout.offset * dtype.itemsize)

@@ -292,6 +292,8 @@ class Dim:
 
     def __getattr__(self, name: str) -> Any:
         """What else integers have."""
+        if not hasattr(int, name):
+            raise AttributeError(name)
         return getattr(self.sizes.fix(self), name)
 
 
@@ -354,7 +356,13 @@ def _divided(self: Dim, by: Callable[[int, int], int], a: Any, b: Any) -> Any:
     sizes = self.sizes
     if sizes.ask(b, "eq"):
         raise ZeroDivisionError("integer division or modulo by zero")
-    if sizes.ask(a, "lt") or sizes.ask(b, "lt"):  # atoms are 0 or more
+    if sizes.ask(b, "lt"):  # atoms are 0 or more
+        return by(sizes.fix(a) if type(a) is Dim else a, sizes.fix(b) if type(b) is Dim else b)
+    if type(a) is not Dim and sizes.ask(abs(a) - b, "lt"):  # a number between -b and b
+        if by is floordiv:
+            return -1 if a < 0 else 0
+        return a + b if a < 0 else a
+    if sizes.ask(a, "lt"):
         return by(sizes.fix(a) if type(a) is Dim else a, sizes.fix(b) if type(b) is Dim else b)
     return sizes.divided(by, a, b)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from operator import index as as_index
 from string import ascii_letters
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -41,15 +41,18 @@ from tracejit.ops.shape import (
 
 
 def _matmul_infer(x: Aval, y: Aval) -> Aval:
-    shown = (f"{x} @ {y}",)
     if x.ndim < 2 or y.ndim < 2:
-        refuse(ShapeError, "matmul", shown, "needs two dimensions or more")
+        _refuse(ShapeError, x, y, "needs two dimensions or more")
     if x.dtype is not y.dtype:
-        refuse(DTypeError, "matmul", shown, "the dtypes differ")
+        _refuse(DTypeError, x, y, "the dtypes differ")
     if x.shape[-1] != y.shape[-2]:
-        refuse(ShapeError, "matmul", shown, f"inner sizes differ ({x.shape[-1]} != {y.shape[-2]})")
+        _refuse(ShapeError, x, y, f"inner sizes differ ({x.shape[-1]} != {y.shape[-2]})")
     lead = broadcast_shapes("matmul", (x, y), x.shape[:-2], y.shape[:-2])
     return aval(x.dtype, (*lead, x.shape[-2], y.shape[-1]), one_device("matmul", (x, y)))
+
+
+def _refuse(error: type[Exception], x: Aval, y: Aval, why: str) -> NoReturn:
+    refuse(error, "matmul", (f"{x} @ {y}",), why)
 
 
 _matmul: Op = record(
@@ -84,12 +87,11 @@ def matmul(x: Any, y: Any) -> Any:
     tensor([3., 7.])
     """
     x, y = value(x), value(y)
-    shown = (f"{x.aval} @ {y.aval}",)
     if not x.aval.shape or not y.aval.shape:
-        refuse(ShapeError, "matmul", shown, "needs one dimension or more; use multiply")
+        _refuse(ShapeError, x.aval, y.aval, "needs one dimension or more; use multiply")
     inner = x.aval.shape[-1], y.aval.shape[-2 if y.aval.ndim > 1 else -1]
     if inner[0] != inner[1]:
-        refuse(ShapeError, "matmul", shown, f"inner sizes differ ({inner[0]} != {inner[1]})")
+        _refuse(ShapeError, x.aval, y.aval, f"inner sizes differ ({inner[0]} != {inner[1]})")
     match x.aval.ndim, y.aval.ndim:
         case 1, 1:
             return _inner(x, y)

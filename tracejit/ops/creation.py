@@ -15,6 +15,7 @@ from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.dispatch import Scalar
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, aval
+from tracejit.ir.dim import Dim
 from tracejit.ops.arguments import (
     NUMBERS,
     cast,
@@ -29,6 +30,7 @@ from tracejit.ops.elementwise import constant, zeros_like
 from tracejit.ops.families import in_single, record
 from tracejit.ops.op import Op, Pointwise
 from tracejit.ops.shape import broadcast_to
+from tracejit.ops.slicing import length_of
 
 Size = int | Sequence[int]
 
@@ -122,10 +124,13 @@ def arange(start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None) ->
         start, stop = 0, start
     if step == 0:
         raise ValueError(at_user_line("arange: the step must not be 0"))
-    chosen = _chosen(dtype, start, stop, step)
+    chosen = _chosen(dtype, *(0 if type(n) is Dim else n for n in (start, stop, step)))
     if chosen is dtypes.bool_:
         raise DTypeError(at_user_line("arange: makes no bools"))
-    length = max(0, ceil((stop - start) / step))
+    if Dim in (type(start), type(stop)):
+        length = length_of(start, stop, as_index(step))
+    else:
+        length = max(0, ceil((stop - start) / step))
     if not chosen.is_float:
         return _arange(cast(int(start), chosen), cast(int(step), chosen), length=length)
     first = cast(float(start), chosen)

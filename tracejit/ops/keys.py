@@ -11,10 +11,9 @@ import numpy as np
 from tracejit import dtypes
 from tracejit._errors import at_user_line
 from tracejit.ir.aval import Aval
-from tracejit.ir.dim import Dim
-from tracejit.ops.arguments import as_extent, cast, refuse, value
+from tracejit.ops.arguments import cast, refuse, value
 from tracejit.ops.op import Params
-from tracejit.ops.slicing import length_of
+from tracejit.ops.slicing import indices_of, length_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,29 +100,9 @@ def _is_integer(item: Any) -> bool:
 
 
 def _slice_bounds(item: slice, extent: int) -> tuple[int, int, int]:
-    start, stop, step = _indices(item, extent)
+    start, stop, step = indices_of(item, extent)
     # Bounds of an empty slice may lie outside the axis.
     return (start, stop, step) if length_of(start, stop, step) else (0, 0, 1)
-
-
-def _indices(item: slice, extent: int) -> tuple[int, int, int]:
-    """`item.indices(extent)`, of open sizes as well."""
-    if Dim not in (type(extent), type(item.start), type(item.stop), type(item.step)):
-        return item.indices(extent)
-    step = 1 if item.step is None else as_index(item.step)
-    if step == 0:
-        raise ValueError("slice step cannot be zero")
-    first, last = (0, extent) if step > 0 else (-1, extent - 1)
-
-    def place(given: Any, default: int) -> int:
-        if given is None:
-            return default
-        at = as_extent(given)
-        at = at + extent if at < 0 else at
-        return first if at < first else last if at > last else at
-
-    begin, end = (first, last) if step > 0 else (last, first)
-    return place(item.start, begin), place(item.stop, end), step
 
 
 def _place(index: int, extent: int, axis: int) -> int:
@@ -131,7 +110,7 @@ def _place(index: int, extent: int, axis: int) -> int:
         raise IndexError(
             at_user_line(f"index {index} is out of bounds for axis {axis} with size {extent}")
         )
-    return index % extent
+    return index + extent if index < 0 else index
 
 
 def _index_array(item: Any, extent: int, axis: int) -> Any:

@@ -18,7 +18,7 @@ from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.dtypes import DType, uint64
 from tracejit.ir.aval import Aval, aval
-from tracejit.ops.arguments import cast, normal_shape, refuse, value
+from tracejit.ops.arguments import cast, normal_shape, refuse, value, value_or_number
 from tracejit.ops.elementwise import (
     add,
     astype,
@@ -89,7 +89,7 @@ philox: Op = record(
 
 
 def _state_coerce(state: Any, blocks: Any) -> Any:
-    return (_checked(state), cast(blocks, uint64)), {}
+    return (_checked(state), cast(value_or_number(blocks), uint64)), {}
 
 
 _advance: Op = record(

@@ -13,7 +13,9 @@ import numpy as np
 from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.ir.aval import Aval, Shape, aval
+from tracejit.ir.dim import Dim
 from tracejit.ops.arguments import (
+    as_extent,
     as_list,
     broadcast_shapes,
     cast,
@@ -56,6 +58,26 @@ def length_of(start: int, stop: int, step: int) -> int:
     if step < 0:
         start, stop, step = -start, -stop, -step
     return (stop - start + step - 1) // step if start < stop else 0
+
+
+def indices_of(item: slice, extent: int) -> tuple[int, int, int]:
+    """`item.indices(extent)`, of open sizes as well."""
+    if Dim not in (type(extent), type(item.start), type(item.stop), type(item.step)):
+        return item.indices(extent)
+    step = 1 if item.step is None else as_index(item.step)
+    if step == 0:
+        raise ValueError("slice step cannot be zero")
+    first, last = (0, extent) if step > 0 else (-1, extent - 1)
+
+    def place(given: Any, default: int) -> int:
+        if given is None:
+            return default
+        at = as_extent(given)
+        at = at + extent if at < 0 else at
+        return first if at < first else last if at > last else at
+
+    begin, end = (first, last) if step > 0 else (last, first)
+    return place(item.start, begin), place(item.stop, end), step
 
 
 def slice_layout(layout: Layout, *, start: Starts, stop: Starts, step: Starts) -> Layout:
@@ -324,7 +346,7 @@ def split(x: Any, sections: int | Sequence[int], *, axis: int = 0) -> list[Any]:
 def _cuts(x: Aval, sections: int | Sequence[int], axis: int) -> list[int]:
     extent = x.sizes[axis]
     if isinstance(sections, tuple | list):
-        return [slice(None, as_index(cut)).indices(extent)[1] for cut in sections]
+        return [indices_of(slice(None, as_extent(cut)), extent)[1] for cut in sections]
     parts = as_index(sections)  # type: ignore[arg-type]  # an int is left
     if parts < 1 or extent % parts:
         refuse(ShapeError, "split", (x,), f"axis {axis} does not divide into {parts} equal parts")

@@ -74,7 +74,8 @@ class SizedProgram(Program):
             if len(self._programs) >= MOST_SIZES:
                 del self._programs[next(iter(self._programs))]
             found = self._programs[values] = self._made(self._sizes.atoms(values))
-        return found.executable.run(addresses, scalars)  # type: ignore[no-any-return]
+        buffers: list[Buffer] = found.executable.run(addresses, scalars)
+        return buffers
 
     def _made(self, atoms: Sequence[int]) -> Program:
         return program_of(resized(self._open, atoms), fastmath=self._fastmath)

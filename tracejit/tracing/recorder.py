@@ -192,9 +192,9 @@ class Recorder(Tracer):
         for storage in written:
             storage.pending = None
 
-
     def _execute(self, program: Program) -> list[Buffer]:
-        return program.executable.run(self._addresses, self._scalars)  # type: ignore[no-any-return]
+        buffers: list[Buffer] = program.executable.run(self._addresses, self._scalars)
+        return buffers
 
 
 class _Elsewhere(Exception):

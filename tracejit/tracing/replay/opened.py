@@ -12,15 +12,13 @@ from types import CodeType
 from typing import Any
 
 from tracejit.autograd.node import Node
-from tracejit.autograd.tape import _Apply, _Replace
 from tracejit.ir.aval import aval
 from tracejit.ir.dim import Dim, Sizes, plain
-from tracejit.ops.op import Layout
 from tracejit.storage import row_major
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.objects import Objects
-from tracejit.tracing.replay.segments import Resizing
+from tracejit.tracing.replay.resizing import Resizing, closed, open_sizes_of
 from tracejit.tracing.replay.sources import Source
 from tracejit.tracing.stand_in import StandIn
 
@@ -128,18 +126,16 @@ class Opened(Objects):
         self.sizes.is_open = False
         for thing in self.sizes.noted():
             if isinstance(thing, Node):
-                _close_node(thing)
+                thing.aval, thing.rule = closed(thing.aval), closed(thing.rule)
             else:
                 self._close_tensor(thing)
 
     def _close_tensor(self, tensor: Tensor) -> None:
-        kind, layout = tensor.aval, tensor.layout
-        tensor.aval = aval(kind.dtype, plain(kind.shape), kind.device)
-        tensor.layout = Layout(plain(layout.shape), plain(layout.strides), plain(layout.offset))
+        tensor.aval, tensor.layout = closed(tensor.aval), closed(tensor.layout)
         tensor.storage.size = plain(tensor.storage.size)
         if tensor.origin is not None:
             parent, op, params = tensor.origin
-            if any(map(_has_size, params.values())):
+            if open_sizes_of(tuple(params.values())) is not None:
                 params = {name: plain(value) for name, value in params.items()}
             tensor.origin = self.original(parent), op, params
 
@@ -154,22 +150,3 @@ class Opened(Objects):
 def as_open(source: Source, axis: int) -> tuple[Any, ...]:
     """What a tree notes of a size that changes."""
     return "size", source.identity, axis
-
-
-def _has_size(value: Any) -> bool:
-    return type(value) is Dim or (type(value) is tuple and any(map(_has_size, value)))
-
-
-def _close_node(node: Node) -> None:
-    kind = node.aval
-    node.aval = aval(kind.dtype, plain(kind.shape), kind.device)
-    rule = node.rule
-    if isinstance(rule, _Apply):
-        steps = tuple(
-            (op, places, {name: plain(value) for name, value in params.items()})
-            for op, places, params in rule.pullback.steps
-        )
-        node.rule = _Apply(replace(rule.pullback, steps=steps))
-    elif isinstance(rule, _Replace):
-        path = ((op, {k: plain(v) for k, v in params.items()}) for op, params in rule.path)
-        node.rule = _Replace(tuple(path))

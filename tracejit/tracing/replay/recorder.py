@@ -147,7 +147,6 @@ class ReplayRecorder(Recorder):
             Run(run, tuple(inputs), scalars, outputs, outside, program.graph, sizes)
         )
 
-
     def _execute(self, program: Program) -> list[Buffer]:
         if isinstance(program, SizedProgram):
             return program.run(self.recording.now, self._addresses, self._scalars)

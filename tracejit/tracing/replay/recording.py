@@ -40,7 +40,7 @@ from tracejit.tracing.stand_in import StandIn
 
 _KNOWN = (
     "_seen", "outside", "numbers", "_classes", "_functions", "compared", "tensor_sources", "outside_storages", "versions",
-    "array_storages", "handles", "viewed", "windows", "sizes_of", "_slots_of_sizes",
+    "array_storages", "handles", "viewed", "windows", "sizes_of", "_slots_of_sizes", "computed",
     "cells", "scopes",
 )  # fmt: skip
 

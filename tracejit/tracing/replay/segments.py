@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from tracejit.ir.aval import Aval
-from tracejit.ir.dim import Sizes, at
 from tracejit.ir.graph import Graph, ScalarInput
-from tracejit.ir.resize import aval_at
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
@@ -17,6 +15,7 @@ from tracejit.tensor import Tensor, make
 from tracejit.tracing.replay.code import Pool, expression
 from tracejit.tracing.replay.guards import Guard
 from tracejit.tracing.replay.memory import private
+from tracejit.tracing.replay.resizing import Resizing, slots_text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,11 +57,6 @@ class Run:
 def _plus(pool: Pool, offset: Any) -> str:
     text = pool.literal(offset)
     return "" if text == "0" else f" + {text}"
-
-
-def slots_text(slots: Iterable[int]) -> str:
-    """A tuple of what is in slots."""
-    return f"({''.join(f'E[{slot}], ' for slot in slots)})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,28 +134,6 @@ class Move:
         left = "".join(f"E[{slot}], " for slot in self.targets)
         right = "".join(f"E[{slot}], " for slot in self.sources)
         return f"{left}= {right}" if self.targets else "pass"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Resizing:
-    """How a replay finds out what avals, layouts and numbers with open sizes are for its own."""
-
-    sizes: Sizes
-    slots: tuple[int, ...]
-
-    def text(self, pool: Pool, value: Any) -> str:
-        """Code for the value at the sizes of the replay."""
-        if type(value) is int:
-            return repr(value)
-        return f"{pool.name(at_sizes)}({pool.name(self.sizes)}, {slots_text(self.slots)}, {pool.name(value)})"
-
-
-def at_sizes(sizes: Sizes, values: tuple[int, ...], value: Any) -> Any:
-    """An aval, layout or size for these of the variables."""
-    atoms = sizes.atoms(values)
-    if type(value) is Layout:
-        return Layout(at(value.shape, atoms), at(value.strides, atoms), at(value.offset, atoms))
-    return aval_at(value, atoms) if type(value) is Aval else at(value, atoms)
 
 
 Instruction = Run | Compute | Element | Check | Fresh | Move

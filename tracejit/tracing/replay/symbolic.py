@@ -42,6 +42,8 @@ class Numbers(Tensors):
         """Whether a loop is about to be told to go on: a decision there is one on data, so that any number of turns is alike."""
         self.unrolls = False
         """Whether loops are left as they are, as recordings of this function came to nothing where they were not."""
+        self.computed: dict[tuple[Any, ...], int] = {}
+        """Slots of early numbers, by how they are computed."""
         self.sizes_of: dict[int, Dim] = {}
         """Slot -> the open size that is there."""
         self._slots_of_sizes: dict[Dim, int] = {}
@@ -68,11 +70,7 @@ class Numbers(Tensors):
             return value
         function, operands = of_type(function, type(value)), tuple(map(frozen, operands))
         late = any(operand.late for operand in operands if type(operand) in SYMBOLS)
-        slot = self.slot()
-        if late:
-            self.segment.instructions.append(Compute(slot, function, operands))
-        else:
-            self.guard(g.Computed(slot, function, operands))
+        slot = self._late(function, operands) if late else self._early(function, operands)
         if type(value) in (int, float, str):
             if function in _OF_SIZES and self.sizes_of:
                 self._note_size(slot, function, operands)
@@ -82,6 +80,20 @@ class Numbers(Tensors):
             return value
         self._decide(slot, value, late, getattr(function, "__name__", "an expression"))
         return value
+
+    def _late(self, function: Callable[..., Any], operands: tuple[Any, ...]) -> int:
+        slot = self.slot()
+        self.segment.instructions.append(Compute(slot, function, operands))
+        return slot
+
+    def _early(self, function: Callable[..., Any], operands: tuple[Any, ...]) -> int:
+        """What is computed from numbers that are there before the call is computed once."""
+        key = (function, *map(_told_apart, operands))
+        slot = self.computed.get(key)
+        if slot is None:
+            slot = self.computed[key] = self.slot()
+            self.guard(g.Computed(slot, function, operands))
+        return slot
 
     def settle(self, number: Symbol) -> None:
         if self.live and not self.closed:
@@ -212,6 +224,14 @@ class Numbers(Tensors):
 
     def allowed(self) -> Looking:
         return Looking(self)
+
+
+def _told_apart(operand: Any) -> tuple[Any, ...]:
+    """A key of an operand: the slot of a symbol, or a constant, in which 0, 0.0 and -0.0 differ."""
+    if type(operand) in SYMBOLS:
+        return "slot", operand.slot
+    is_number = type(operand) in (int, float, bool, str)
+    return type(operand), repr(operand) if is_number else id(operand)
 
 
 class Looking:

@@ -13,10 +13,7 @@ from tracejit.autograd.late import LateNode, Step
 from tracejit.autograd.node import Handle, Node, Saved
 from tracejit.dispatch import Scalar
 from tracejit.dtypes import DType
-from tracejit.ir.aval import Aval
-from tracejit.ir.dim import Sizes
-from tracejit.ir.resize import sizes_inside
-from tracejit.ops.op import Layout
+from tracejit.ops.op import Params
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.symbols import SYMBOLS
@@ -26,6 +23,7 @@ from tracejit.tracing.replay.functions import own_names, plain_code
 from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
 from tracejit.tracing.replay.order import SETS, comes_back
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.replay.resizing import open_sizes_of
 from tracejit.tracing.stand_in import StandIn, is_number
 
 RULES = (tape._Apply, tape._Replace)
@@ -206,11 +204,18 @@ class Template:
 
     def _sized(self, value: Any) -> str:
         """An aval, a layout or a size, at the sizes of the replay."""
-        if sizes_in_any(value) is None:
+        if open_sizes_of(value) is None:
             return self._pool.literal(value)
         resizing = self._recording.resizing()
         assert resizing is not None, "it has open sizes"
         return self._new(resizing.text(self._pool, value))
+
+    def _params(self, params: Params) -> str:
+        if open_sizes_of(tuple(params.values())) is None:
+            return self._pool.name(params)
+        return (
+            f"{{{', '.join(f'{name!r}: {self._sized(value)}' for name, value in params.items())}}}"
+        )
 
     def _is_array(self, storage: Storage) -> bool:
         return storage in self._recording.array_storages
@@ -234,19 +239,13 @@ class Template:
         if source is not None:
             return self._call(Tensor.detach, self._writer.read(source))
         parent, op, params = tensor.origin
-        if sizes_in_any(tuple(params.values())) is not None:
-            self._recording.fix_sizes()
-            return self._view(tensor)
-        return self._call(view_of, self.build(parent), self._pool.name(op), self._pool.name(params))
+        return self._call(view_of, self.build(parent), self._pool.name(op), self._params(params))
 
     def _whole(self, tensor: Tensor) -> str:
         origin = "None"
         if tensor.origin is not None:
             parent, op, params = tensor.origin
-            if sizes_in_any(tuple(params.values())) is not None:
-                self._recording.fix_sizes()
-                return self._whole(tensor)
-            names = f"{self._pool.name(op)}, {self._pool.name(params)}"
+            names = f"{self._pool.name(op)}, {self._params(params)}"
             origin = f"({self.build(parent)}, {names})"
         storage = self._storage(tensor.storage)
         names = f"{self._sized(tensor.layout)}, {self._sized(tensor.aval)}"
@@ -286,7 +285,6 @@ class Template:
 
     def _node(self, node: Node) -> str:
         """All nodes that lead to `node`, in the order in which they were made."""
-        self._recording.fix_sizes()
         nodes = sorted(self._unknown_nodes(node), key=lambda each: each.sequence)
         if nodes and not any(n.saved or n.hooks for n in nodes) and self._are_alone(nodes):
             self._held.append(node)
@@ -324,7 +322,7 @@ class Template:
             for node in nodes
         )
         handles = "".join(f"{leaf}, " for leaf in leaves)
-        return self._call(LateNode, self._pool.name(steps), f"({handles})")
+        return self._call(LateNode, self._sized(steps), f"({handles})")
 
     def _unknown_nodes(self, node: Node) -> list[Node]:
         found: list[Node] = []
@@ -347,7 +345,7 @@ class Template:
         edges = "".join(f"{self._edge(edge)}, " for edge in node.edges)
         saved = "".join(f"{self._saved(value)}, " for value in node.saved)
         return self._call(
-            Node, repr(node.name), name(node.aval), f"({edges})", name(node.rule), f"({saved})",
+            Node, repr(node.name), self._sized(node.aval), f"({edges})", self._sized(node.rule), f"({saved})",
             name(node.loc),
         )  # fmt: skip
 
@@ -366,13 +364,6 @@ class Template:
             raise Irreproducible("what a gradient needs has been overwritten")
         parts = self.build(value.tensor), repr(value.role), self._edge(value.edge)
         return self._call(saved_value, *parts, repr(value.is_result))
-
-
-def sizes_in_any(value: Any) -> Sizes | None:
-    """What the open sizes of an aval, a layout, a tuple or a number belong to; None if there are none."""
-    if type(value) is Layout:
-        value = (value.shape, value.strides, value.offset)
-    return value.open if type(value) is Aval else sizes_inside(value)
 
 
 def storage_over(dtype: DType, size: int, buffer: Buffer, version: int) -> Storage:

@@ -256,6 +256,8 @@ def _len(hooks: Any, recording: Recording, value: Any) -> int:
         if type(method) is FunctionType:
             return int(settled(hooks.callee(MethodType(method, value))()))
         recording.deny(f"len of a {type(value).__name__}")
+    if (isinstance(value, Tensor) or type(value) is StandIn) and value.aval.shape:
+        return recording.surface(value.aval.shape[0])
     return len(value)
 
 

@@ -7,7 +7,8 @@ what that means for a replay.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -18,7 +19,8 @@ from tracejit.autograd import engine
 from tracejit.autograd.node import Handle
 from tracejit.autograd.tape import edge_of, enable_grad, no_grad
 from tracejit.dtypes import DType
-from tracejit.ir.dim import plain
+from tracejit.ir.dim import Dim, plain
+from tracejit.ir.resize import sizes_inside
 from tracejit.ops import elementwise, functions
 from tracejit.ops.op import Op, Pointwise
 from tracejit.random import default_generator
@@ -55,6 +57,15 @@ CREATING = frozenset(
     for name in "arange array asarray empty eye full identity linspace logspace ones tri zeros".split()
 )
 """NumPy's functions that make arrays of numbers alone."""
+SIZED = {
+    np.zeros: partial(ops.zeros, dtype=np.float64),
+    np.ones: partial(ops.ones, dtype=np.float64),
+    np.empty: partial(ops.zeros, dtype=np.float64),
+    np.eye: partial(ops.eye, dtype=np.float64),
+    np.identity: partial(ops.eye, dtype=np.float64),
+    np.arange: ops.arange,
+}
+"""NumPy's functions that make arrays of sizes alone -> tracejit's."""
 AS_ARRAY = frozenset(getattr(np, name) for name in ("asarray", "asanyarray"))
 """Functions that give an array itself."""
 OF_NUMBERS = frozenset(
@@ -144,7 +155,7 @@ def method_leaf(recording: Recording, method: MethodType) -> Callable[..., Any]:
     return call
 
 
-def _is_among(function: Any, known: frozenset[Any]) -> bool:
+def _is_among(function: Any, known: Collection[Any]) -> bool:
     try:
         return function in known
     except TypeError:
@@ -161,15 +172,15 @@ def _given(recording: Recording, arg: Any, keeps_numbers: bool) -> Any:
     """An argument, as the leaf may read it."""
     kind = type(arg)
     if kind in SYMBOLS:
-        return arg if keeps_numbers else settled(arg)
+        return arg if keeps_numbers else recording.size_of(arg)
     if kind in ATOMS or kind is StandIn or is_numpy_number(arg):
-        return keys.native_index(recording, arg) if kind is slice else arg
+        return _slice(recording, arg) if kind is slice else arg
     if isinstance(arg, Tensor | np.dtype | DType):
         return arg
     if containers.is_container(arg):
         containers.expand(recording, arg)
         _check_parts(recording, arg)
-        return without_symbols(arg)
+        return _with_sizes(recording, arg)
     if isinstance(arg, type) or recording.is_fixed_object(arg):
         return arg
     if kind in ITERATORS and not recording.is_outside(arg):
@@ -178,12 +189,55 @@ def _given(recording: Recording, arg: Any, keeps_numbers: bool) -> Any:
     return arg
 
 
+def _slice(recording: Recording, arg: slice) -> slice:
+    parts = [
+        recording.size_of(part) if type(part) in SYMBOLS else part
+        for part in (arg.start, arg.stop, arg.step)
+    ]
+    sizes = [part for part in parts if type(part) is Dim]
+    if not sizes:
+        return keys.native_index(recording, slice(*parts))
+    keys.native_index(recording, slice(*(None if type(part) is Dim else part for part in parts)))
+    return slice(*parts)
+
+
+def _with_sizes(recording: Recording, value: Any) -> Any:
+    """The same with sizes in the place of symbols that are of sizes, and other numbers settled."""
+    kind = type(value)
+    if kind in (list, tuple):
+        inside = [_with_sizes(recording, part) for part in value]
+        same = all(new is old for new, old in zip(inside, value))
+        return value if same else kind(inside)
+    if kind is slice:
+        return _slice(recording, value)
+    return recording.size_of(value) if kind in SYMBOLS else value
+
+
 def _check_parts(recording: Recording, container: Any) -> None:
     for part in containers.parts(container):
         if containers.is_container(part):
             _check_parts(recording, part)
         elif type(part) not in SYMBOLS:
             _given(recording, part, False)
+
+
+def _sized(recording: Recording, function: Any, args: tuple[Any, ...]) -> Any:
+    """A function of NumPy's that makes arrays, by tracejit's where it is given open sizes."""
+    given = [_with_sizes(recording, arg) for arg in args]
+    if sizes_inside(tuple(map(_as_tuple, given))) is None:
+        return numpy_leaf(recording, function)(*map(plain, given))
+    return as_stand_in(called(recording, SIZED[function], given, {}))
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if type(value) is list else value
+
+
+def settled_parts(value: Any) -> Any:
+    """A number settled, and those in a tuple, which C code reads; other containers as they are."""
+    if type(value) is tuple:
+        return without_symbols(value)
+    return settled(value)
 
 
 def without_symbols(value: Any) -> Any:
@@ -337,8 +391,10 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
             return args[0]
         if not recording.live:
             return function(*map(concrete, args), **kwargs)
-        given = [_given(recording, arg, False) for arg in args]
-        named = {name: _given(recording, arg, False) for name, arg in kwargs.items()}
+        if recording.size_slots and _is_among(function, SIZED.keys()) and not kwargs:
+            return _sized(recording, function, args)
+        given = [_given(recording, settled_parts(arg), False) for arg in args]
+        named = {name: _given(recording, settled_parts(arg), False) for name, arg in kwargs.items()}
         if recording.dead is not None:
             return function(*args, **kwargs)
         if not any(map(_holds_stand_in, (*given, *named.values()))):

@@ -86,12 +86,27 @@ def apply(
     user = _of_users(recording, name, a, b, call, in_place=table is IN_PLACE)
     if user is not NotImplemented:
         return user
+    if name in _EQUATING and type(a) is tuple is type(b) and _have_symbols(a, b):
+        return _are_equal(recording, a, b) == (name == "Eq")
     a, b = _read_operand(recording, name, a), _read_operand(recording, name, b)
     if table is IN_PLACE and containers.is_container(a) and type(a) in containers.CHANGEABLE:
         containers.take_over(recording, a)
         if type(a) is set and id(a) in recording.taken:
             recording.deny(f"operator {name} changes a set of outside state")
     return table[name](a, b)
+
+
+def _have_symbols(*sequences: tuple[Any, ...]) -> bool:
+    """Whether they hold numbers and text, of which some are symbols, as shapes may."""
+    kinds = {type(part) for sequence in sequences for part in sequence}
+    return not kinds.isdisjoint(SYMBOLS) and kinds <= ATOMS | SYMBOLS
+
+
+def _are_equal(recording: Recording, a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    """What `a == b` gives, which asks of numbers no more than it needs."""
+    for sequence in (a, b):
+        containers.expand(recording, sequence, deep=False)
+    return len(a) == len(b) and all(derived(operator.eq, *pair) for pair in zip(a, b))
 
 
 def _numbers(table: dict[str, Function], name: str) -> Function:
