@@ -42,7 +42,9 @@ def update(target: Any, result: Any, name: str) -> Any:
     """Overwrites `target` with the result of an op on it, which must be of its shape and of no higher kind of dtype."""
     check_writable(target)
     # Most results have the target's shape and dtype, and equal avals are one object.
-    dispatch.assign(target, result if result.aval is target.aval else _fitted(target, result, name))
+    dispatch.assign(
+        target, result if result.aval.equals(target.aval) else _fitted(target, result, name)
+    )
     return target
 
 

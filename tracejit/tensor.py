@@ -288,7 +288,7 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
     def grad(self, value: Tensor | None) -> None:
         if value is not None and not isinstance(value, Tensor):
             raise TypeError(at_user_line(f"a gradient is a tensor, not {type(value).__name__}"))
-        if value is not None and value.aval is not self.aval:
+        if value is not None and not value.aval.equals(self.aval):
             raise ValueError(at_user_line(f"the gradient of {self.aval} cannot be {value.aval}"))
         if self.autograd is None:
             if value is None:

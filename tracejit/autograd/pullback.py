@@ -80,7 +80,7 @@ def pullback(
         cts = op.vjp(ct, *values, **dict(params))
     gives = tuple(place for place, ct in enumerate(cts) if wanted[place] and ct is not None)
     for place in gives:
-        if cts[place].aval is not args[place]:
+        if not cts[place].aval.equals(args[place]):
             raise AutogradError(
                 f"{op}: the gradient rule gives {cts[place].aval} for argument {place}, {args[place]}"
             )

@@ -44,6 +44,13 @@ class Aval:
 
     __repr__ = __str__
 
+    def equals(self, other: Aval) -> bool:
+        """Whether both are the same; open sizes are compared, which `is` does not."""
+        if self is other or (self.open is None and other.open is None):
+            return self is other
+        same = self.dtype is other.dtype and self.device == other.device
+        return same and self.shape == other.shape
+
     def text(self, dims: str) -> str:
         place = "" if self.device == "cpu" else f"@{self.device}"
         return f"{self.dtype.short}[{dims}]{place}"
@@ -79,6 +86,9 @@ def _new(key: tuple[DType, Shape, str]) -> Aval:
         return _known.setdefault(key, Aval(dtype, shape, device))
     if not sizes.is_open:
         return aval(dtype, plain(shape), device)
+    simplest = tuple(map(sizes.simplest, shape))
+    if any(new is not old for new, old in zip(simplest, shape)):
+        return aval(dtype, simplest, device)
     return sizes.avals.setdefault(key, Aval(dtype, shape, device))
 
 

@@ -30,27 +30,43 @@ class Sizes:
         self.values: list[int] = []
         self.facts: dict[tuple[Dim, str], bool] = {}
         self.is_open = True
+        self.where: Callable[[], str] = str
+        """What tells the user's line; `lines` has those of the facts."""
+        self.lines: dict[tuple[Dim, str], str] = {}
+        self.labels: list[Any] = []
+        """What the atoms are called."""
         self.number: Callable[[Dim], Any] = self.fix
         """What gives a size as a Python number."""
         self.avals: dict[Any, Any] = {}
         """The one `Aval` of each dtype, shape and device with sizes of these."""
         self.made: list[tuple[Callable[[int, int], int], Any, Any] | None] = []
         """How each atom is computed; None for a variable."""
+        self._equal: dict[int, Any] = {}
+        """What variables are known to be."""
         self._made: dict[tuple[Any, ...], Dim] = {}
         self._noted: list[weakref.ref[Any]] = []
 
     # Making sizes
 
-    def variable(self, value: int) -> Dim:
-        """A new size of 0 or more."""
-        return self._atom(None, value)
+    def variable(self, value: int, label: Any = None) -> Dim:
+        """A new size of 0 or more; `label` says whose it is."""
+        return self._atom(None, value, label)
 
     @property
     def variables(self) -> list[int]:
         """Which of the atoms are variables."""
         return [place for place, atom in enumerate(self.made) if atom is None]
 
-    def _atom(self, made: tuple[Callable[[int, int], int], Any, Any] | None, value: int) -> Dim:
+    def _atom(
+        self,
+        made: tuple[Callable[[int, int], int], Any, Any] | None,
+        value: int,
+        label: Any = None,
+    ) -> Dim:
+        if made is not None:
+            by, a, b = made
+            label = f"({_label(a, self.labels)} {ATOMS[by]} {_label(b, self.labels)})"
+        self.labels.append(label or f"n{len(self.labels)}")
         self.made.append(made)
         self.values.append(value)
         return self.of({(len(self.values) - 1,): 1})  # type: ignore[return-value]  # not constant
@@ -86,9 +102,34 @@ class Sizes:
         if known is not None:
             return known
         outcome = a.value == 0 if relation == "eq" else a.value < 0
-        if self.is_open:
-            self.facts.setdefault((a, relation), outcome)
+        if self.is_open and (a, relation) not in self.facts:
+            self.facts[a, relation] = outcome
+            self.lines[a, relation] = self.where()
+            if relation == "eq" and outcome:
+                self._note_equal(a)
         return outcome
+
+    def _note_equal(self, zero: Dim) -> None:
+        """A variable that is found to be a number, or another size, is that from now on."""
+        for monomial, by in zero.terms:
+            if len(monomial) == 1 and by in (1, -1) and self.made[monomial[0]] is None:
+                (atom,) = monomial
+                rest = self.of({m: -n * by for m, n in zero.terms if m != monomial})
+                if not isinstance(rest, Dim) or atom not in rest.atoms:
+                    self._equal[atom] = rest
+                    return
+
+    def simplest(self, size: Any) -> Any:
+        """A size, or a number, by what is known of its variables."""
+        if type(size) is not Dim or self._equal.keys().isdisjoint(size.atoms):
+            return size
+        total: Any = 0
+        for monomial, by in size.terms:
+            part: Any = by
+            for atom in monomial:
+                part = part * self._equal.get(atom, self.of({(atom,): 1}))
+            total = total + part
+        return self.simplest(total)
 
     def fix(self, dim: Dim) -> int:
         """The value, which a reader has asked for."""
@@ -148,6 +189,10 @@ class Dim:
         self.terms = terms
         self.value = self.at(sizes.values)
 
+    @property
+    def atoms(self) -> set[int]:
+        return {atom for monomial, _ in self.terms for atom in monomial}
+
     def at(self, atoms: Sequence[int]) -> int:
         """The value for these of the atoms."""
         total = 0
@@ -188,21 +233,18 @@ class Dim:
 
     @property
     def name(self) -> str:
-        """`n0*n1 + 2`, for graphs as text; unlike `str()` it does not look at the value."""
+        """`n0*n1+2`, for graphs as text; unlike `str()` it does not look at the value."""
+        return self.text([f"n{atom}" for atom in range(len(self.sizes.made))])
+
+    def text(self, names: Sequence[str]) -> str:
+        """As text, with these names of the atoms."""
         parts = []
         for monomial, by in reversed(self.terms):
-            factors = [self.sizes_name(atom) for atom in monomial]
+            factors = [names[atom] for atom in monomial]
             if by != 1 or not factors:
                 factors.insert(0, str(by))
             parts.append("*".join(factors))
         return "+".join(parts)
-
-    def sizes_name(self, atom: int) -> str:
-        made = self.sizes.made[atom]
-        if made is None:
-            return f"n{atom}"
-        by, a, b = made
-        return f"({name_of(a)}{ATOMS[by]}{name_of(b)})"
 
     # Arithmetic
 
@@ -332,6 +374,13 @@ def at(value: Any, atoms: Sequence[int]) -> Any:
 def name_of(value: Any) -> str:
     """A size, or a number, as text that nobody learns the value from."""
     return value.name if type(value) is Dim else str(value)
+
+
+def _label(value: Any, labels: Sequence[Any]) -> str:
+    if type(value) is not Dim:
+        return str(value)
+    text = value.text(list(map(str, labels)))
+    return text if len(value.terms) == 1 and value.terms[0][1] == 1 else f"({text})"
 
 
 def _terms(value: Any) -> Terms | None:

@@ -12,16 +12,16 @@ EACH = "each needs a recording"
 
 
 def mend_of_guard(guard: Any, now: Any, *, is_input: bool) -> str:
-    """What mends that `guard` did not hold, where `now` stands there; `is_input`: the number is one already."""
+    """What mends that `guard` did not hold, where `now` stands there; `is_input`: that changes, as is known."""
     match guard:
         case g.Equals():
             return _mend_of_value(guard.value, now, is_input)
         case g.NumberIs():
             return f"it is of another type now; {EACH}, so keep the type"
         case g.TensorIs():
-            return _mend_of_tensor(guard, now)
+            return _mend_of_tensor(guard, now, is_input)
         case g.ArrayIs():
-            return _mend_of_array(guard, now)
+            return _mend_of_array(guard, now, is_input)
         case g.Is():
             return _mend_of_object(guard.kind)
         case g.LengthIs():
@@ -41,6 +41,7 @@ MENDS_OF_GUARDS = {
     "TruthIs": f"empty, or not empty: {EACH}",
     "ResultIs": f"a decision on numbers went another way; {EACH}, so decide on few values, or outside",
     "ViewIs": f"other parts of memory that is written, or reached in another way too: {EACH}; give it a .copy()",
+    "SizeIs": f"what was asked of the size has another answer; {EACH}",
     "AllDistinct": "objects that are written were different ones, and are one now; give it different objects",
     "Differ": "objects that are compared were different ones, and are one now; give it different objects",
     "MemoryApart": "memory that is written is used in another way as well; give it a copy",
@@ -70,13 +71,13 @@ def _mend_of_value(before: Any, now: Any, is_input: bool) -> str:
     return f"an {type(before).__name__} that changes is an input from the second change on"
 
 
-def _mend_of_tensor(guard: g.TensorIs, now: Any) -> str:
+def _mend_of_tensor(guard: g.TensorIs, now: Any, is_input: bool) -> str:
     if not isinstance(now, Tensor) or type(now) is not guard.kind:
         return f"it was a tensor; types that change: {EACH}"
     if now.aval.dtype is not guard.aval.dtype:
         return f"dtypes that change: {EACH}; convert with .to(...) before the call"
     if now.aval is not guard.aval:
-        return SIZES
+        return _mend_of_sizes(is_input)
     if now.layout != guard.layout and now.layout is not guard.layout:
         return f"layouts that change: {EACH}; give it a .copy(), whose elements lie in order"
     if now.storage.pending is not None:
@@ -84,16 +85,19 @@ def _mend_of_tensor(guard: g.TensorIs, now: Any) -> str:
     return f"whether it needs a gradient, is a view, or was computed on the tape: {EACH}; .detach() settles it"
 
 
-SIZES = f"sizes that change: {EACH}; pad or bucket them"
+def _mend_of_sizes(is_input: bool) -> str:
+    if is_input:
+        return f"the size decides what is done, so that {EACH}; pad or bucket them"
+    return "a size that changes is left open from the second one on"
 
 
-def _mend_of_array(guard: g.ArrayIs, now: Any) -> str:
+def _mend_of_array(guard: g.ArrayIs, now: Any, is_input: bool) -> str:
     if type(now).__name__ != "ndarray":
         return f"it was an array; types that change: {EACH}"
     if now.dtype != guard.dtype:
         return f"dtypes that change: {EACH}; convert with .astype(...) before the call"
     if now.shape != guard.shape:
-        return SIZES
+        return _mend_of_sizes(is_input)
     return f"other strides, or memory that is not aligned or cannot be written: {EACH}; give it a .copy()"
 
 

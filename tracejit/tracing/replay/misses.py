@@ -9,6 +9,7 @@ from typing import Any
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.mends import MEND_OF_BRANCH, MEND_OF_ERROR, mend_of_guard
+from tracejit.tracing.replay.opened import as_open
 from tracejit.tracing.replay.places import code_of
 from tracejit.tracing.replay.tree import FEW_ROOTS, Node, Tree, _next
 
@@ -57,7 +58,11 @@ def _miss_of_root(tree: Tree, root: Node, call: Arguments) -> tuple[tuple[bool, 
 
 
 def _is_input(tree: Tree, guard: g.Guard) -> bool:
-    """Whether the guard is on a number that is known to change."""
+    """Whether the guard is on a number, or a size, that is known to change."""
+    if isinstance(guard, g.TensorIs | g.ArrayIs):
+        axes = len(guard.aval.shape if isinstance(guard, g.TensorIs) else guard.shape)
+        keys = (as_open(guard.source, axis) for axis in range(axes))
+        return any(key in tree.symbolic or ("fixed", *key) in tree.symbolic for key in keys)
     return isinstance(guard, g.Equals) and guard.source.identity in tree.symbolic
 
 

@@ -70,7 +70,8 @@ class Opened(Objects):
         extents: list[Any] = list(shape)
         openings = []
         for axis in axes:
-            size, slot, is_first = self._variable(extents[axis], keys[axis])
+            label = source.attribute("shape").item(axis)
+            size, slot, is_first = self._variable(extents[axis], label, keys[axis])
             extents[axis] = size
             openings.append((axis, slot, is_first))
         kind = aval(tensor.aval.dtype, tuple(extents), tensor.aval.device)
@@ -91,11 +92,11 @@ class Opened(Objects):
         is_early = len(self.segments) == 1 and self.sizes.is_open
         return self.opens and is_early and is_in_order and tensor.autograd is None
 
-    def _variable(self, value: int, key: tuple[Any, ...]) -> tuple[Dim, int, bool]:
+    def _variable(self, value: int, label: Source, key: tuple[Any, ...]) -> tuple[Dim, int, bool]:
         known = self._variables.get(value)
         if known is not None:
             return known[0], known[1], False
-        size, slot = self.sizes.variable(value), self.slot()
+        size, slot = self.sizes.variable(value, label), self.slot()
         self._variables[value] = size, slot, key
         self.size_slots.append(slot)
         return size, slot, True
@@ -107,9 +108,9 @@ class Opened(Objects):
 
     def guard_sizes(self) -> None:
         """What was asked of open sizes is guarded where all of them have been read."""
-        if self.size_slots:
-            where = self.segments[0].guards[-1][1]
-            self.segments[0].guards.append((g.SizesFit(self.sizes, self.size_slots), where))
+        for (size, relation), outcome in self.sizes.facts.items():
+            guard = g.SizeIs(size, relation, outcome, self.size_slots)
+            self.segments[0].guards.append((guard, self.sizes.lines[size, relation]))
 
     def resizing(self) -> Resizing | None:
         """How replays find out what has open sizes; None while there are none."""

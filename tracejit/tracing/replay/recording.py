@@ -79,7 +79,7 @@ class Recording(Writes):
         for kind, name in patches:
             self.deny(f"{kind.__name__}.{name} is not the library's own")
         self.signature = signature_of(args, kwargs)
-        self.sizes.number = self.number_of_size
+        self.sizes.number, self.sizes.where = self.number_of_size, self.line
         self.guard(g.ArgumentsAre(len(args), tuple(kwargs)))
         self.guard(g.SettingsAre(config.epoch, g.settings()))
         self.guard(g.ModeIs("grad mode", is_grad_enabled, is_grad_enabled()))
@@ -94,7 +94,7 @@ class Recording(Writes):
 
     def forget(self) -> None:
         """Lets go of all that the call has seen: numbers in guards and programs go on referring to their recording."""
-        self.sizes.number = self.sizes.fix
+        self.sizes.number, self.sizes.where = self.sizes.fix, str
         kept = {name: self.__dict__[name] for name in ("dead", "_outermost", "_definition")}
         self.__dict__ = {**kept, "closed": True, "drop": lambda: None}
 

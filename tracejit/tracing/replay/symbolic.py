@@ -27,6 +27,9 @@ from tracejit.tracing.replay.tensors import Tensors
 from tracejit.tracing.replay.varying import of_type
 
 _OF_SIZES = frozenset({operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod})
+_ASKING_SIZES = frozenset({
+    operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne, operator.truth,
+})  # fmt: skip
 
 
 class Numbers(Tensors):
@@ -68,12 +71,13 @@ class Numbers(Tensors):
             or not all(operand.owner is self for operand in operands if type(operand) in SYMBOLS)
         ):
             return value
+        if type(value) is bool and not self.testing and self._is_of_sizes(function, operands):
+            return value
         function, operands = of_type(function, type(value)), tuple(map(frozen, operands))
         late = any(operand.late for operand in operands if type(operand) in SYMBOLS)
         slot = self._late(function, operands) if late else self._early(function, operands)
         if type(value) in (int, float, str):
-            if function in _OF_SIZES and self.sizes_of:
-                self._note_size(slot, function, operands)
+            self._note_size(slot, function, operands)
             return self.symbol(value, slot, late=late)
         if type(value) is not bool:
             self.deny(f"numbers that may change give a {type(value).__name__}")
@@ -96,7 +100,10 @@ class Numbers(Tensors):
         return slot
 
     def settle(self, number: Symbol) -> None:
-        if self.live and not self.closed:
+        size = self.sizes_of.get(number.slot) if not self.testing else None
+        if size is not None and self.sizes.is_open:
+            self.sizes.fix(size)
+        elif self.live and not self.closed:
             self._decide(number.slot, concrete(number), number.late, "a number that was looked at")
 
     def _decide(self, slot: int, value: Any, late: bool, text: str) -> None:
@@ -134,17 +141,30 @@ class Numbers(Tensors):
         found = self.sizes_of.get(number.slot) if type(number) is SymbolicInt else None
         return settled(number) if found is None or not self.sizes.is_open else found
 
+    def _sizes_among(self, operands: tuple[Any, ...]) -> list[Any] | None:
+        """The operands with open sizes in the place of their symbols; None where there are others, or no sizes."""
+        if not self.sizes_of or not self.sizes.is_open:
+            return None
+        sizes = [
+            self.sizes_of.get(each.slot) if type(each) is SymbolicInt else each for each in operands
+        ]
+        return sizes if all(type(size) in (int, Dim) for size in sizes) else None
+
+    def _is_of_sizes(self, function: Callable[..., Any], operands: tuple[Any, ...]) -> bool:
+        """Whether a comparison is one of open sizes, which then notes its outcome."""
+        sizes = self._sizes_among(operands) if function in _ASKING_SIZES else None
+        if sizes is not None:
+            function(*sizes)
+        return sizes is not None
+
     def _note_size(
         self, slot: int, function: Callable[..., Any], operands: tuple[Any, ...]
     ) -> None:
         """What is computed from open sizes is one, too."""
-        sizes = [
-            self.sizes_of.get(each.slot) if type(each) is SymbolicInt else each for each in operands
-        ]
-        if self.sizes.is_open and all(type(size) in (int, Dim) for size in sizes):
-            found = function(*sizes)
-            if type(found) is Dim:
-                self.sizes_of[slot] = found
+        sizes = self._sizes_among(operands) if function in _OF_SIZES else None
+        found = None if sizes is None else function(*sizes)
+        if type(found) is Dim:
+            self.sizes_of[slot] = found
 
     def _slot_of_size(self, size: Dim) -> int:
         known = self._slots_of_sizes.get(size)

@@ -32,7 +32,7 @@ from tracejit.tracing.replay.guards.objects import (
     SameObject,
     TypeIs,
 )
-from tracejit.tracing.replay.guards.sizes import SizesFit
+from tracejit.tracing.replay.guards.sizes import SizeIs
 from tracejit.tracing.replay.guards.values import (
     Computed,
     Equals,
@@ -71,7 +71,7 @@ __all__ = [
     "ResultIs",
     "SameObject",
     "SettingsAre",
-    "SizesFit",
+    "SizeIs",
     "TensorIs",
     "TruthIs",
     "TypeIs",
