@@ -48,6 +48,7 @@ class Compiled:
         self,
         function: Function,
         *,
+        dynamic: bool | None = None,
         verify: int = 0,
         on_miss: OnMiss = "record",
         fastmath: bool = False,
@@ -60,6 +61,7 @@ class Compiled:
         self.calls = {"replay": 0, "record": 0, "eager": 0}
         self.divergences: list[str] = []
         self.copies_arrays = False
+        self._dynamic = dynamic
         self._verify = verify
         self._on_miss = on_miss
         self._turn = 0
@@ -72,7 +74,11 @@ class Compiled:
     def replays(self) -> Replays:
         """What is known of replaying calls; made at the first one."""
         made: Replays = _loaded("replay.engine").Replays(
-            self.function, self.programs, withholds=self._verify > 0, made_at=self.made_at
+            self.function,
+            self.programs,
+            withholds=self._verify > 0,
+            dynamic=self._dynamic,
+            made_at=self.made_at,
         )
         return made
 
@@ -235,6 +241,7 @@ class Compiled:
             return self.function.__qualname__
         make = functools.partial(
             Compiled,
+            dynamic=self._dynamic,
             verify=self._verify,
             on_miss=self._on_miss,
             fastmath=self.programs.fastmath,
@@ -271,7 +278,8 @@ def compile(
     what is computed from them, are NumPy arrays again when it returns. Results carry gradients.
 
     device        "cpu"; DeviceUnavailable for what is not there
-    dynamic       None or False: a program for each combination of shapes
+    dynamic       None: a size of an argument that changes is left open, and one recording serves all; True: from the first call
+                  on; False: a recording for each combination of sizes
     verify        compare every N-th call with eager execution, and warn with the first line that differs; 0: never
     on_miss       "record": a call that fits no recording is run by Python, and recorded; "error": from the first replay on it
                   raises RecompileError, and does nothing
@@ -285,7 +293,6 @@ def compile(
     tensor(5.)
     """
     check_device(device)
-    _refuse(dynamic is True, "dynamic=True", "each combination of shapes has its own program")
     _refuse(memory_limit is not None, "memory_limit", "programs take the memory that they need")
     _refuse(background, "background=True", "a program is compiled where it is first needed")
     if on_miss not in ("record", "error"):
@@ -293,10 +300,12 @@ def compile(
     if type(verify) is not int or verify < 0:
         raise ValueError(at_user_line(f"compile: verify is a number of calls, got {verify!r}"))
     if f is None:
-        return functools.partial(compile, verify=verify, on_miss=on_miss, fastmath=fastmath)
+        return functools.partial(
+            compile, dynamic=dynamic, verify=verify, on_miss=on_miss, fastmath=fastmath
+        )
     if not callable(f):
         raise TypeError(at_user_line(f"compile: {f!r} cannot be called"))
-    return Compiled(f, verify=verify, on_miss=on_miss, fastmath=fastmath)
+    return Compiled(f, dynamic=dynamic, verify=verify, on_miss=on_miss, fastmath=fastmath)
 
 
 def _eager(

@@ -173,7 +173,7 @@ class Witness(Tracer):
             return
         base, place = self.write(target, self.place_of(value))
         if storage not in self._places:
-            self._written[storage] = self._input(base), base.detach()
+            self._written[storage] = self._input(base), Tensor.detach(base)
         dispatch.below(self).assign(target, value)
         self._places[storage] = place
 

@@ -147,10 +147,15 @@ def case_gradient(f):
 @pytest.mark.parametrize(
     ("case", "was", "now", "mend"),
     [
-        (case_size, "argument x is f32[32]", "f32[48]", "pad or bucket them"),
+        (case_size, "argument x is f32[32]", "f32[48]", "left open from the second one on"),
         (case_dtype, "argument x is f32[3]", "f64[3]", ".to(...)"),
         (case_layout, "argument x is f32[2,3]", "strides (1, 2)", ".copy()"),
-        (case_array, "argument x is an array of float64[3]", "float64[4]", "pad or bucket them"),
+        (
+            case_array,
+            "argument x is an array of float64[3]",
+            "float64[4]",
+            "left open from the second one on",
+        ),
         (case_type, "argument x is f32[3]", "2", "types that change"),
         (case_gradient, "argument x is f32[3]", "with a gradient", ".detach()"),
     ],
@@ -232,14 +237,14 @@ def test_flags_keys_and_attributes():
 def test_equal_entries_are_one_and_the_log_is_bounded():
     @tj.compile
     def f(x):
-        return x + 1
+        return [part + 1 for part in x]
 
     for size in range(1, 200):
         f(tj.ones(size))
     misses = tj.explain(f).misses
-    assert len(misses) == 1
-    assert "pad or bucket" in misses[0]
-    assert "times)" in misses[0]
+    assert len(misses) == 3
+    assert "pad or bucket" in misses[2]
+    assert "times)" in misses[2]
 
 
 # Reasons
@@ -343,7 +348,7 @@ def test_a_miss_is_an_error_from_the_first_replay_on():
     text = str(caught.value)
     assert text.startswith(f"{line(f, 0)}: ")
     assert "f fits no recording: argument x is f32[3]; now f32[4]" in text
-    assert "pad or bucket" in text
+    assert "left open from the second one on" in text
     assert tj.explain(f).calls == {"replay": 1, "record": 2, "eager": 0}
     assert f(vector(), 4).tolist() == (vector() * 4).tolist()
 

@@ -36,6 +36,7 @@ CAUGHT_BY = {
     ("ResultIs", None): "shape_list_changed",
     ("SameObject", None): "is_compare",
     ("SettingsAre", None): "default_dtype_switched",
+    ("SizeIs", None): "size_decides_in_many_ways",
     ("TensorIs", 0): "class_of_a_tensor_in_state",
     ("TensorIs", 1): "dtype_changes",
     ("TensorIs", 2): "strides_of_a_tensor_of_its_own",

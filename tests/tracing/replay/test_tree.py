@@ -9,7 +9,7 @@ from tracejit.tracing.replay.tree import MOST_ALIKE, MOST_ROOTS
 
 
 def test_the_variants_that_are_not_used_make_room() -> None:
-    f = tj.compile(lambda x: x * 2)
+    f = tj.compile(lambda x: x * 2, dynamic=False)
     used = tj.ones(1000)
     f(used)
     for size in range(2 * MOST_ROOTS):
@@ -25,7 +25,7 @@ def test_the_variants_that_are_not_used_make_room() -> None:
 
 
 def test_many_sizes_are_replayed_each_after_its_recording() -> None:
-    @tj.compile
+    @tj.compile(dynamic=False)
     def f(x, *, scale):
         return x * scale
 

@@ -48,6 +48,7 @@ class Replays:
         programs: Programs,
         *,
         withholds: bool,
+        dynamic: bool | None,
         made_at: Location | None,
     ) -> None:
         self.function = function
@@ -61,6 +62,7 @@ class Replays:
         """Why calls could not be recorded for replay."""
         self.misses = Log()
         """Why calls were recorded again."""
+        self.dynamic = False if withholds else dynamic
         self.touched = Touched() if withholds else None
         """What recorded calls write, where that is to be withheld for `verify`."""
         self.barren = 0
@@ -90,7 +92,7 @@ class Replays:
         recorder = ReplayRecorder(self.programs, recording)
         recording.drop = lambda: _drop(recording, recorder)
         recording.unrolls = self.tree.unrolls
-        recording.opens = self.touched is None
+        recording.dynamic = self.dynamic
         before = current.recording, current.recorder
         with tracing(recorder):
             current.recording, current.recorder = recording, recorder

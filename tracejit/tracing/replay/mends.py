@@ -22,6 +22,8 @@ def mend_of_guard(guard: Any, now: Any, *, is_input: bool) -> str:
             return _mend_of_tensor(guard, now, is_input)
         case g.ArrayIs():
             return _mend_of_array(guard, now, is_input)
+        case g.SizeIs() if guard.relation == "eq" and guard.outcome:
+            return _mend_of_sizes(True)
         case g.Is():
             return _mend_of_object(guard.kind)
         case g.LengthIs():
@@ -76,6 +78,8 @@ def _mend_of_tensor(guard: g.TensorIs, now: Any, is_input: bool) -> str:
         return f"it was a tensor; types that change: {EACH}"
     if now.aval.dtype is not guard.aval.dtype:
         return f"dtypes that change: {EACH}; convert with .to(...) before the call"
+    if now.aval is not guard.aval and guard.grad not in ("none", "view"):
+        return f"sizes of what needs gradients: {EACH}; .detach() leaves them open"
     if now.aval is not guard.aval:
         return _mend_of_sizes(is_input)
     if now.layout != guard.layout and now.layout is not guard.layout:

@@ -33,8 +33,8 @@ class Opened(Objects):
         super().__init__(outermost, definition)
         self.symbolic: set[tuple[Any, ...]] = set()
         """What is known of sources from earlier calls."""
-        self.opens = True
-        """Whether sizes may be opened."""
+        self.dynamic: bool | None = None
+        """Whether sizes are open: None, those that have changed; True, those of all arguments; False, none."""
         self.sizes = Sizes()
         self.size_slots: list[int] = []
         """Of the variables, in their order."""
@@ -62,9 +62,7 @@ class Opened(Objects):
         """What stands for a tensor that is read for the first time, and which of its sizes are open."""
         shape = tensor.aval.shape
         keys = [as_open(source, axis) for axis in range(len(shape))]
-        axes = [
-            axis for axis, key in enumerate(keys) if key in self.symbolic and plain(shape[axis]) > 1
-        ]
+        axes = [axis for axis, key in enumerate(keys) if self._is_open(source, key, shape[axis])]
         if not axes or not self._can_open(tensor):
             return tensor, ()
         extents: list[Any] = list(shape)
@@ -86,11 +84,19 @@ class Opened(Objects):
         self._originals[id(twin)] = tensor
         return twin, tuple(openings)
 
+    def _is_open(self, source: Source, key: tuple[Any, ...], extent: Any) -> bool:
+        """Of 0 elements, and of 1, which broadcasts, much is different."""
+        if plain(extent) < 2:
+            return False
+        is_argument = source.step in ("argument", "keyword")
+        is_wanted = self.dynamic is True and is_argument and ("fixed", *key) not in self.symbolic
+        return is_wanted or key in self.symbolic
+
     def _can_open(self, tensor: Tensor) -> bool:
         """Whether the tensor lies in order, and nothing but its elements counts; and whether it is not too late."""
         is_in_order = tensor.layout.strides == row_major(tensor.aval.shape).strides
         is_early = len(self.segments) == 1 and self.sizes.is_open
-        return self.opens and is_early and is_in_order and tensor.autograd is None
+        return self.dynamic is not False and is_early and is_in_order and tensor.autograd is None
 
     def _variable(self, value: int, label: Source, key: tuple[Any, ...]) -> tuple[Dim, int, bool]:
         known = self._variables.get(value)

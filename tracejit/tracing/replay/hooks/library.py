@@ -66,6 +66,8 @@ SIZED = {
     np.arange: ops.arange,
 }
 """NumPy's functions that make arrays of sizes alone -> tracejit's."""
+TAKING_SHAPES = frozenset({np.broadcast_to, np.reshape})
+"""NumPy's functions of an array and a shape, which may be of open sizes."""
 AS_ARRAY = frozenset(getattr(np, name) for name in ("asarray", "asanyarray"))
 """Functions that give an array itself."""
 OF_NUMBERS = frozenset(
@@ -393,8 +395,10 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
             return function(*map(concrete, args), **kwargs)
         if recording.size_slots and _is_among(function, SIZED.keys()) and not kwargs:
             return _sized(recording, function, args)
-        given = [_given(recording, settled_parts(arg), False) for arg in args]
-        named = {name: _given(recording, settled_parts(arg), False) for name, arg in kwargs.items()}
+        takes_shapes = _is_among(function, TAKING_SHAPES)
+        prepared: Any = (lambda arg: arg) if takes_shapes else settled_parts
+        given = [_given(recording, prepared(arg), False) for arg in args]
+        named = {name: _given(recording, prepared(arg), False) for name, arg in kwargs.items()}
         if recording.dead is not None:
             return function(*args, **kwargs)
         if not any(map(_holds_stand_in, (*given, *named.values()))):
