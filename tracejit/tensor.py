@@ -214,7 +214,7 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
         raw = np.array(as_array(self)).view(
             f"V{self.aval.dtype.itemsize}"
         )  # pickle knows no bfloat16
-        return _restore, (type(self), raw, self.aval.dtype, self.requires_grad)
+        return _restore, (self.__class__, raw, self.aval.dtype, self.requires_grad)
 
     def __copy__(self) -> Tensor:
         return self.__deepcopy__({})
@@ -224,7 +224,7 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
             message = "Only Tensors created explicitly by the user support the deepcopy protocol: detach() it first"
             raise AutogradError(at_user_line(message))
         twin = self.detach().copy().requires_grad_(self.requires_grad)
-        twin.__class__ = type(self)
+        twin.__class__ = self.__class__
         memo[id(self)] = twin
         if self.grad is not None:
             twin.grad = self.grad.__deepcopy__(memo)

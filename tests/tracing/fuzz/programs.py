@@ -56,6 +56,18 @@ TAIL = """\
 S = Cell()
 R = Cell(2)
 R.link = S
+
+
+def resize(n):
+    global X, Y, Z, ITEMS, TABLE
+    X, Y, Z = (tj.arange(float(n)) * a + b for a, b in [(-1.5, 1.0), (0.75, -0.5), (0.5, 2.0)])
+    ITEMS = [X, Y, Z]
+    TABLE = {"a": Y, "b": Z}
+    for cell in (S, R):
+        cell.w = tj.arange(float(n)) - 1
+        cell.v = cell.w
+        cell.items = [cell.w, tj.ones(n)]
+        cell.table = {"m": tj.zeros(n)}
 """
 
 MUTATIONS = """
@@ -182,6 +194,8 @@ if isinstance(LAST, tuple) and isinstance(LAST[0], tj.Tensor): LAST[0].add_(1)
 if isinstance(LAST, dict): LAST["t"].add_(1)
 if isinstance(LAST, list): LAST.append(1)
 """
+RESIZING = ("resize(3)", "resize(4)", "resize(5)", "resize(7)")
+"""In some cases all vectors are of other sizes now and then."""
 CALLS = (
     "f(X, 2)", "f(X, 2)", "f(X, 2)", "f(X, 2)", "f(X, 2)", "f(X, 2)", "f(Y, 2)", "f(X, 0.5)", "f(X, RATE)", "f(S.w, 2)",
     "f(ITEMS[0], N)", "f(X, n=3)", "f(X)", "f(X + 1, 2)", "f(a=X)", "f(X, S.n)", "f(X, 2.0)", "f(X, True)", "f(X[:], 2)",
@@ -247,6 +261,8 @@ def _steps(rnd: Random) -> Iterator[str]:
     """Few calls and changes, which recur, so that calls meet states that they have met; now and then there are others."""
     changes = MUTATIONS.strip().splitlines()
     usual_changes, usual_calls = rnd.sample(changes, USUAL), rnd.choices(CALLS, k=2)
+    if rnd.random() < 0.5:
+        usual_changes += RESIZING
     for _ in range(CALLS_PER_CASE):
         while rnd.random() < CHANGES:
             yield rnd.choice(usual_changes if rnd.random() < 0.85 else changes)

@@ -1,8 +1,7 @@
 """Tensors whose sizes have changed from call to call: in a recording these are open, so that it holds for others as well.
 
-What stands for such a tensor has the same memory, and sizes that are no numbers (`tracejit.ir.dim`). The library computes with
-them; what it asks of them on the way is guarded. Where something can only do with numbers, all sizes are fixed: the recording
-then holds for those of this call alone.
+The library computes with sizes that are no numbers (`tracejit.ir.dim`); what it asks of them on the way is guarded. Where
+something can only do with numbers, all sizes are fixed: the recording then holds for those of this call alone.
 """
 
 from __future__ import annotations
@@ -15,9 +14,10 @@ from tracejit.autograd.node import Node
 from tracejit.ir.aval import aval
 from tracejit.ir.dim import Dim, Sizes, plain
 from tracejit.storage import row_major
-from tracejit.tensor import Tensor, make
+from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.objects import Objects
+from tracejit.tracing.replay.open_tensor import close, open_to_this_thread
 from tracejit.tracing.replay.resizing import Resizing, closed, open_sizes_of
 from tracejit.tracing.replay.sources import Source
 from tracejit.tracing.stand_in import StandIn
@@ -40,31 +40,15 @@ class Opened(Objects):
         """Of the variables, in their order."""
         self._variables: dict[int, tuple[Dim, int, tuple[Any, ...]]] = {}
         """By value: sizes that are equal count as one. The last is what the tree knows the axis as."""
-        self._twins: dict[int, tuple[Tensor, Tensor]] = {}
-        """id of a tensor -> the tensor, and what stands for it."""
-        self._originals: dict[int, Tensor] = {}
+        self._opened: list[Tensor] = []
 
-    def stand_for(self, value: Any) -> Any:
-        """What stands for a tensor in the recording; anything else as it is."""
-        known = self._twins.get(id(value))
-        return value if known is None else known[1]
-
-    def original(self, value: Any) -> Any:
-        """The tensor that `value` stands for; anything else as it is."""
-        return self._originals.get(id(value), value)
-
-    @property
-    def originals(self) -> dict[int, Tensor]:
-        """By the id of what stands for them."""
-        return self._originals
-
-    def open(self, source: Source, tensor: Tensor) -> tuple[Tensor, tuple[Opening, ...]]:
-        """What stands for a tensor that is read for the first time, and which of its sizes are open."""
+    def open(self, source: Source, tensor: Tensor) -> tuple[Opening, ...]:
+        """Opens sizes of a tensor that is read for the first time."""
         shape = tensor.aval.shape
         keys = [as_open(source, axis) for axis in range(len(shape))]
         axes = [axis for axis, key in enumerate(keys) if self._is_open(source, key, shape[axis])]
         if not axes or not self._can_open(tensor):
-            return tensor, ()
+            return ()
         extents: list[Any] = list(shape)
         openings = []
         for axis in axes:
@@ -77,12 +61,10 @@ class Opened(Objects):
         if type(tensor) is StandIn:  # which is the recording's own
             tensor.aval, tensor.layout = kind, layout
             self.sizes.note(tensor)
-            return tensor, tuple(openings)
-        twin = make(tensor.storage, layout, kind, tensor.origin)
-        twin.__class__ = type(tensor)
-        self._twins[id(tensor)] = tensor, twin
-        self._originals[id(twin)] = tensor
-        return twin, tuple(openings)
+        else:
+            open_to_this_thread(tensor, kind, layout)
+            self._opened.append(tensor)
+        return tuple(openings)
 
     def _is_open(self, source: Source, key: tuple[Any, ...], extent: Any) -> bool:
         """Of 0 elements, and of 1, which broadcasts, much is different."""
@@ -96,7 +78,8 @@ class Opened(Objects):
         """Whether the tensor lies in order, and nothing but its elements counts; and whether it is not too late."""
         is_in_order = tensor.layout.strides == row_major(tensor.aval.shape).strides
         is_early = len(self.segments) == 1 and self.sizes.is_open
-        return self.dynamic is not False and is_early and is_in_order and tensor.autograd is None
+        is_plain = type(tensor) in (Tensor, StandIn) and tensor.autograd is None
+        return self.dynamic is not False and is_early and is_in_order and is_plain
 
     def _variable(self, value: int, label: Source, key: tuple[Any, ...]) -> tuple[Dim, int, bool]:
         known = self._variables.get(value)
@@ -131,20 +114,13 @@ class Opened(Objects):
     def close_sizes(self) -> None:
         """What is asked of sizes from here on decides nothing; what has open ones gets numbers."""
         self.sizes.is_open = False
+        while self._opened:
+            close(self._opened.pop())
         for thing in self.sizes.noted():
             if isinstance(thing, Node):
                 thing.aval, thing.rule = closed(thing.aval), closed(thing.rule)
             else:
-                self._close_tensor(thing)
-
-    def _close_tensor(self, tensor: Tensor) -> None:
-        tensor.aval, tensor.layout = closed(tensor.aval), closed(tensor.layout)
-        tensor.storage.size = plain(tensor.storage.size)
-        if tensor.origin is not None:
-            parent, op, params = tensor.origin
-            if open_sizes_of(tuple(params.values())) is not None:
-                params = {name: plain(value) for name, value in params.items()}
-            tensor.origin = self.original(parent), op, params
+                _close_result(thing)
 
     def give_up_sizes(self) -> None:
         """Tells the tree which sizes were not to be left open after all, as the recording holds for one value of each."""
@@ -152,6 +128,15 @@ class Opened(Objects):
             if self.sizes.facts.get((size - size.value, "eq")):
                 self.symbolic.discard(key)
                 self.symbolic.add(("fixed", *key))
+
+
+def _close_result(tensor: Tensor) -> None:
+    tensor.aval, tensor.layout = closed(tensor.aval), closed(tensor.layout)
+    tensor.storage.size = plain(tensor.storage.size)
+    if tensor.origin is not None:
+        parent, op, params = tensor.origin
+        if open_sizes_of(tuple(params.values())) is not None:
+            tensor.origin = parent, op, {name: plain(value) for name, value in params.items()}
 
 
 def as_open(source: Source, axis: int) -> tuple[Any, ...]:

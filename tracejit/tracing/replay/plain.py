@@ -19,7 +19,7 @@ def without_symbols(recording: Recording, result: Any) -> Any:
         _restore_array(recording, effect)
     if not recording.symbols:
         return result
-    seen: dict[int, Any] = {**recording.originals}
+    seen: dict[int, Any] = {}
     for effect in recording.effects:
         _plain(effect.value, seen)
     for container in recording.taken.values():
@@ -33,18 +33,15 @@ def without_symbols(recording: Recording, result: Any) -> Any:
 
 def _restore_array(recording: Recording, effect: EffectOf) -> None:
     """Puts the array itself where the call has stored what stands for it."""
-    original = recording.original(effect.value)
-    if type(effect.value) is not StandIn and original is effect.value:
+    if type(effect.value) is not StandIn:
         recording.arrays.leave(effect.value)
         return
-    array, target = recording.arrays.leave(original), effect.target
+    array, target = recording.arrays.leave(effect.value), effect.target
     match effect.kind:
         case "item" if _holds(target, effect.key, effect.value):
             target[effect.key] = array
         case "attribute" if getattr(target, effect.name, None) is effect.value:
             object.__setattr__(target, effect.name, array)
-        case "gradient" if target.grad is effect.value:
-            target.grad = array
         case "cell" if target.cell_contents is effect.value:
             target.cell_contents = array
 

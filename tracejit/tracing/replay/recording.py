@@ -120,7 +120,6 @@ class Recording(Writes):
         """`value` was found at `source`: what the replay needs to know of it is guarded. `keep`: a number stays one."""
         if not self.live:
             return value
-        value = self.stand_for(value)
         key = source.identity
         if key in self._seen:
             return self._again(source, value, keep)
@@ -154,8 +153,7 @@ class Recording(Writes):
         return value
 
     def _read_outside_tensor(self, source: Source, tensor: Tensor) -> Tensor:
-        tensor, openings = self.open(source, tensor)
-        self._seen[source.identity] = tensor
+        openings = self.open(source, tensor)
         self.symbols = self.symbols or bool(openings)
         self.know(tensor, source)
         self._read_tensor(source, tensor, openings)

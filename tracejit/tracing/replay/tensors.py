@@ -122,7 +122,7 @@ class Tensors(Opened):
             return
         window = None if tensor.origin is None else self.slot()
         layout = tensor.layout
-        kind = type(tensor)
+        kind = tensor.__class__
         self.guard(g.TensorIs(source, kind, tensor.aval, layout, grad, slot, window, openings))
         if tensor.origin is not None and window is not None:
             self._note_window(source, tensor, window, tensor.origin[2])

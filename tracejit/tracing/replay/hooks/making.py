@@ -138,7 +138,7 @@ def _type(hooks: Any, recording: Recording, *args: Any) -> Any:
         recording.deny("type() makes a class")
         return type(*args)
     (value,) = args
-    if type(value) is StandIn:
+    if type(value) is StandIn or isinstance(value, Tensor):
         return value.__class__
     if type(value) is View:
         return type(concrete(value))
