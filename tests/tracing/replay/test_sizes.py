@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -314,6 +316,35 @@ def test_code_that_is_not_recorded_gets_numbers() -> None:
     for size in (3, 4, 5):
         assert seen(compiled(rows(size))) == seen(rows(size) * 2)
         assert found[-1] == ((size, 4), int, (size, 4))
+
+
+def test_threads_that_share_arguments_see_their_own_sizes() -> None:
+    data, f = rows(40), lambda x: (tj.softmax(x, axis=0), x.shape, x[1:].mean())
+    parts = [data[:size] for size in (5, 9, 17, 33)]
+    expected = [seen(f(part)) for part in parts]
+    wrong: list[Any] = []
+
+    def work(seed: int) -> None:
+        for place in np.random.default_rng(seed).integers(0, 4, 40):
+            part = parts[place]
+            if {type(n) for n in part.shape} != {int} or seen(part * 1)[1] != part.shape:
+                wrong.append(part.shape)
+            if seen(compiled(part)) != expected[place]:
+                wrong.append(place)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(5):
+            compiled = tj.compile(f)
+            threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not wrong
 
 
 # Options, and what is told

@@ -14,8 +14,14 @@ _opened: dict[int, tuple[int, Aval, Layout]] = {}
 _of_object: Any = object.__dict__["__class__"]
 
 
-def open_to_this_thread(tensor: Tensor, aval: Aval, layout: Layout) -> None:
-    """From here on the tensor has this aval and layout here; `close` ends that."""
+def claim(tensor: Tensor) -> bool:
+    """Takes a tensor for this thread, until `close`; False where another thread has it."""
+    entry = threading.get_ident(), tensor.aval, tensor.layout
+    return _opened.setdefault(id(tensor), entry) is entry
+
+
+def open_as(tensor: Tensor, aval: Aval, layout: Layout) -> None:
+    """From here on the claimed tensor has this aval and layout here."""
     _opened[id(tensor)] = threading.get_ident(), aval, layout
     _of_object.__set__(tensor, _Open)
 

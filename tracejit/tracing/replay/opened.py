@@ -17,7 +17,7 @@ from tracejit.storage import row_major
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.objects import Objects
-from tracejit.tracing.replay.open_tensor import close, open_to_this_thread
+from tracejit.tracing.replay.open_tensor import claim, close, open_as
 from tracejit.tracing.replay.resizing import Resizing, closed, open_sizes_of
 from tracejit.tracing.replay.sources import Source
 from tracejit.tracing.stand_in import StandIn
@@ -62,8 +62,7 @@ class Opened(Objects):
             tensor.aval, tensor.layout = kind, layout
             self.sizes.note(tensor)
         else:
-            open_to_this_thread(tensor, kind, layout)
-            self._opened.append(tensor)
+            open_as(tensor, kind, layout)
         return tuple(openings)
 
     def _is_open(self, source: Source, key: tuple[Any, ...], extent: Any) -> bool:
@@ -79,7 +78,13 @@ class Opened(Objects):
         is_in_order = tensor.layout.strides == row_major(tensor.aval.shape).strides
         is_early = len(self.segments) == 1 and self.sizes.is_open
         is_plain = type(tensor) in (Tensor, StandIn) and tensor.autograd is None
-        return self.dynamic is not False and is_early and is_in_order and is_plain
+        if self.dynamic is False or not (is_early and is_in_order and is_plain):
+            return False
+        if type(tensor) is Tensor:
+            if not claim(tensor):
+                return False
+            self._opened.append(tensor)
+        return True
 
     def _variable(self, value: int, label: Source, key: tuple[Any, ...]) -> tuple[Dim, int, bool]:
         known = self._variables.get(value)
