@@ -295,3 +295,19 @@ def closure_and_object_over_any_size(compile):
     for size in [2, 3, 4, 5]:
         made, value = f(rows(size))
         yield made.rows, made.shape, made.first, made.function(rows(2)), value
+
+
+@case
+def last_row_of_any_size_before_a_decision(compile):
+    state = Box(rows=rows(4), total=tj.zeros(3))
+
+    @compile
+    def f():
+        last = state.rows[-1]
+        if (last * 2).sum() > -100:
+            state.total.add_(last)
+        return last.sum()
+
+    for size in [4, 5, 6, 7, 8, 9, 10, 11, 12, 4]:
+        state.rows = rows(size)
+        yield f(), state.total

@@ -73,8 +73,8 @@ def speculate(path: list[Place], pool: Pool, name: str, *, fastmath: bool) -> Sp
     withheld = path[-1].withheld
     if len(runs) < 2 or withheld is None or not _can_wait(instructions):
         return None
-    if any(run.sizes for run in runs):
-        return None
+    if any(run.sizes or any(type(at) in SYMBOLS for _, at in run.inputs) for run in runs):
+        return None  # where memory lies, or how much of it, is known at each run
     needed = _mentioned(withheld) | {
         each.memory for each in instructions if isinstance(each, Element)
     }

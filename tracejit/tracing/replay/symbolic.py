@@ -100,10 +100,12 @@ class Numbers(Tensors):
         return slot
 
     def settle(self, number: Symbol) -> None:
-        size = self.sizes_of.get(number.slot) if not self.testing else None
+        if not self.live or self.closed:
+            return
+        size = None if self.testing else self.sizes_of.get(number.slot)
         if size is not None and self.sizes.is_open:
             self.sizes.fix(size)
-        elif self.live and not self.closed:
+        else:
             self._decide(number.slot, concrete(number), number.late, "a number that was looked at")
 
     def _decide(self, slot: int, value: Any, late: bool, text: str) -> None:
