@@ -33,6 +33,7 @@ LEVELS = {
     "tracejit.indexing": 5,
     "tracejit.inplace": 5,
     "tracejit.interop": 5,
+    "tracejit.numpy_functions": 5,
     "tracejit.methods": 2,
     "tracejit.random": 5,
     "tracejit.standard": 5,

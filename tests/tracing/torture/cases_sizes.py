@@ -311,3 +311,13 @@ def last_row_of_any_size_before_a_decision(compile):
     for size in [4, 5, 6, 7, 8, 9, 10, 11, 12, 4]:
         state.rows = rows(size)
         yield f(), state.total
+
+
+@case
+def arrays_made_beside_one_of_any_size(compile):
+    @compile
+    def f(a, n):
+        return np.arange(n), np.zeros((n, 2)), np.ones(len(a)), np.arange(a.shape[0], n), np.eye(n)
+
+    for size, n in [(2, 3), (3, 3), (4, 5), (5, 7), (6, 3)]:
+        yield f(np.arange(float(size)), n)

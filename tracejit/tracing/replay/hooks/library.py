@@ -34,7 +34,7 @@ from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
 from tracejit.tracing.replay.lasting import NUMPY_FUNCTION
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import constant
-from tracejit.tracing.stand_in import StandIn, as_stand_in, is_number
+from tracejit.tracing.stand_in import StandIn, applied, as_stand_in, is_number
 
 LIKE_USER_CODE = (
     "tracejit.nn", "tracejit.optim", "tracejit.autograd.functional", "tracejit.demo",
@@ -70,6 +70,8 @@ TAKING_SHAPES = frozenset({np.broadcast_to, np.reshape})
 """NumPy's functions of an array and a shape, which may be of open sizes."""
 AS_ARRAY = frozenset(getattr(np, name) for name in ("asarray", "asanyarray"))
 """Functions that give an array itself."""
+UNDISPATCHED = frozenset({np.array, np.ascontiguousarray})
+"""Functions of arrays that do not ask their arguments what to do."""
 OF_NUMBERS = frozenset(
     value for value in vars(np).values() if isinstance(value, np.ufunc) and value.types != ["O->O"]
 ) | frozenset(
@@ -221,14 +223,6 @@ def _check_parts(recording: Recording, container: Any) -> None:
             _check_parts(recording, part)
         elif type(part) not in SYMBOLS:
             _given(recording, part, False)
-
-
-def _sized(recording: Recording, function: Any, args: tuple[Any, ...]) -> Any:
-    """A function of NumPy's that makes arrays, by tracejit's where it is given open sizes."""
-    given = [_with_sizes(recording, arg) for arg in args]
-    if sizes_inside(tuple(map(_as_tuple, given))) is None:
-        return numpy_leaf(recording, function)(*map(plain, given))
-    return as_stand_in(called(recording, SIZED[function], given, {}))
 
 
 def _as_tuple(value: Any) -> Any:
@@ -394,7 +388,9 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
         if not recording.live:
             return function(*map(concrete, args), **kwargs)
         if recording.size_slots and _is_among(function, SIZED.keys()) and not kwargs:
-            return _sized(recording, function, args)
+            args = tuple(_with_sizes(recording, arg) for arg in args)
+            if sizes_inside(tuple(map(_as_tuple, args))) is not None:
+                return as_stand_in(called(recording, SIZED[function], [*args], {}))
         takes_shapes = _is_among(function, TAKING_SHAPES)
         prepared: Any = (lambda arg: arg) if takes_shapes else settled_parts
         given = [_given(recording, prepared(arg), False) for arg in args]
@@ -404,8 +400,10 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
         if not any(map(_holds_stand_in, (*given, *named.values()))):
             if not _is_among(function, CREATING):
                 return _of_numbers(recording, function, given, named)
-        elif not (_is_among(function, CREATING) or _dispatches(function)):
+        elif not (_is_among(function, CREATING | UNDISPATCHED) or _dispatches(function)):
             recording.deny(f"np.{function.__name__} is not known to be pure")
+        elif _is_among(function, UNDISPATCHED):
+            return called(recording, partial(applied, function), given, named)
         result = called(recording, function, given, named)
         if type(result) is np.ndarray and any(_shares(result, arg) for arg in given):
             recording.deny(f"np.{function.__name__} gives another array over the same memory")
@@ -448,7 +446,9 @@ def under_mode(recording: Recording) -> None:
 
 def _dispatches(function: Any) -> bool:
     """Whether the function asks its arguments what it is to do."""
-    return type(function) is NUMPY_FUNCTION or _is_among(function, OF_NUMBERS)
+    if type(function) is NUMPY_FUNCTION or _is_among(function, OF_NUMBERS):
+        return True
+    return isinstance(getattr(function, "__self__", None), np.ufunc)
 
 
 def _is_number(value: Any) -> bool:
