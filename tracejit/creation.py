@@ -53,8 +53,10 @@ def asarray(
         made = obj if wanted is None else obj.astype(wanted, copy=bool(copy))
         made = made.copy() if copy and made is obj else made
     else:
-        foreign = not isinstance(obj, (np.ndarray, np.generic)) and hasattr(obj, "__dlpack__")
-        made = from_array(np.from_dlpack(obj) if foreign else obj, copy=bool(copy), dtype=wanted)
+        if not isinstance(obj, (np.ndarray, np.generic)) and hasattr(obj, "__dlpack__"):
+            obj = np.from_dlpack(obj)
+        is_memory = isinstance(obj, np.ndarray)
+        made = from_array(obj, copy=bool(copy) or not is_memory, dtype=wanted)
     if copy is False and made is not obj and not made.storage.escaped:
         raise ValueError(
             at_user_line(

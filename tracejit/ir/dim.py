@@ -142,11 +142,11 @@ class Sizes:
             if atom is None:
                 self.ask(self.of({(place,): 1, (): -self.values[place]}), "eq")
 
-    def atoms(self, values: Sequence[int]) -> list[int]:
-        """The values of the atoms for others of the variables, or of the first ones."""
+    def atoms(self, values: Sequence[int], count: int | None = None) -> list[int]:
+        """The values of the atoms, or of the first `count`, for others of the variables, or of the first ones."""
         given = iter(values)
         found: list[int] = []
-        for atom in self.made:
+        for atom in self.made[:count]:
             if atom is not None:
                 by, a, b = atom
                 found.append(by(at(a, found), at(b, found)))
@@ -354,11 +354,11 @@ for _name in vars(int):
 
 
 def plain(value: Any) -> Any:
-    """A size's value, of which nobody learns, also in tuples; anything else as it is."""
+    """A size's value, of which nobody learns, also in tuples and lists; anything else as it is."""
     if type(value) is Dim:
         return value.value
-    if type(value) is tuple:
-        return tuple(map(plain, value))
+    if type(value) in (tuple, list):
+        return type(value)(map(plain, value))
     return value
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import index as as_index
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from tracejit import dtypes
 from tracejit._errors import at_user_line
 from tracejit.ir.aval import Aval
-from tracejit.ops.arguments import cast, refuse, value
+from tracejit.ops.arguments import as_extent, cast, refuse, value
 from tracejit.ops.op import Params
 from tracejit.ops.slicing import indices_of, length_of
 
@@ -57,7 +56,7 @@ def select(shape: tuple[int, ...], key: Any) -> Selection:
         if isinstance(item, slice):
             bounds.append(_slice_bounds(item, extent))
         elif _is_integer(item):
-            place = _place(as_index(item), extent, len(bounds))
+            place = _place(as_extent(item), extent, len(bounds))
             bounds.append((place, place + 1, 1))
             dropped.append(len(seen))
         else:

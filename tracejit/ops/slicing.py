@@ -368,7 +368,7 @@ def roll(x: Any, shift: int | Sequence[int], *, axis: int | Sequence[int] | None
         return reshape_to(roll(ravel(x), shift, axis=0), x.aval.shape)
     shifts, axes = as_list(shift), as_list(axis)
     for by, at in zip(shifts * (len(axes) if len(shifts) == 1 else 1), axes, strict=True):
-        x = _rolled(x, as_index(by), normal_axis(at, x.aval.ndim, "roll"))
+        x = _rolled(x, as_extent(by), normal_axis(at, x.aval.ndim, "roll"))
     return x
 
 

@@ -54,11 +54,12 @@ class Program:
 class SizedProgram(Program):
     """A graph with open sizes: a program for each combination of them, made when it is first needed."""
 
-    __slots__ = ("_fastmath", "_open", "_programs", "_sizes")
+    __slots__ = ("_count", "_fastmath", "_open", "_programs", "_sizes")
 
     def __init__(self, graph: Graph, sizes: Sizes, fastmath: bool) -> None:
         self._open = graph
         self._sizes = sizes
+        self._count = len(sizes.made)  # recordings to come may make more of them
         self._fastmath = fastmath
         self._programs: dict[tuple[int, ...], Program] = {}
         now = self._made(sizes.values)
@@ -72,8 +73,9 @@ class SizedProgram(Program):
         found = self._programs.get(values)
         if found is None:
             if len(self._programs) >= MOST_SIZES:
-                del self._programs[next(iter(self._programs))]
-            found = self._programs[values] = self._made(self._sizes.atoms(values))
+                self._programs.pop(next(iter(self._programs), ()), None)
+            atoms = self._sizes.atoms(values, self._count)
+            found = self._programs[values] = self._made(atoms)
         buffers: list[Buffer] = found.executable.run(addresses, scalars)
         return buffers
 

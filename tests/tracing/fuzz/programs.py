@@ -262,7 +262,7 @@ def _steps(rnd: Random) -> Iterator[str]:
     changes = MUTATIONS.strip().splitlines()
     usual_changes, usual_calls = rnd.sample(changes, USUAL), rnd.choices(CALLS, k=2)
     if rnd.random() < 0.5:
-        usual_changes += RESIZING
+        usual_changes[:2] = rnd.sample(RESIZING, 2)
     for _ in range(CALLS_PER_CASE):
         while rnd.random() < CHANGES:
             yield rnd.choice(usual_changes if rnd.random() < 0.85 else changes)

@@ -319,5 +319,5 @@ def arrays_made_beside_one_of_any_size(compile):
     def f(a, n):
         return np.arange(n), np.zeros((n, 2)), np.ones(len(a)), np.arange(a.shape[0], n), np.eye(n)
 
-    for size, n in [(2, 3), (3, 3), (4, 5), (5, 7), (6, 3)]:
+    for size, n in [(2, 3), (3, 3), (3, 3), (4, 5), (5, 7), (4, 5), (6, 3), (3, 3)]:
         yield f(np.arange(float(size)), n)

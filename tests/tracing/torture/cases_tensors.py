@@ -395,3 +395,17 @@ def class_of_tensors_is_changed(compile):
     del tj.Tensor.__add__, tj.Tensor.exp, nn.Parameter.__neg__
     for _ in range(3):
         yield f(vector())
+
+
+@case
+def tensors_made_of_numbers_by_asarray(compile):
+    state = Box(scale=2.0)
+
+    @compile
+    def f(x):
+        made = tj.asarray(state.scale)
+        made += 1
+        return x * made, tj.asarray([1.0, state.scale]), made
+
+    for state.scale in [2.0, 2.0, 3.0, 3.0, 4.0, 4.0]:
+        yield f(vector())
