@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,6 +24,7 @@ from tracejit.ir.resize import resized, sizes_of
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.tracing.trace import Ends, Step, graph_of
 
+Run = Callable[[Sequence[int], Sequence[Any]], list[Buffer]]
 MANY_LENGTHS = 24
 PIECE = 100
 """A function that has made programs of so many lengths runs in pieces of so many values, most of which are alike."""
@@ -50,34 +51,38 @@ class Program:
         )
         self.seconds = time.perf_counter() - start
 
+    @property
+    def run(self) -> Run:
+        """What runs it, which holds no more than that needs."""
+        run: Run = self.executable.program.run if self.is_compiled else self.executable.run
+        return run
+
 
 class SizedProgram(Program):
     """A graph with open sizes: a program for each combination of them, made when it is first needed."""
 
-    __slots__ = ("_count", "_fastmath", "_open", "_programs", "_sizes")
+    __slots__ = ("_count", "_fastmath", "_open", "_runs", "_sizes")
 
     def __init__(self, graph: Graph, sizes: Sizes, fastmath: bool) -> None:
         self._open = graph
         self._sizes = sizes
         self._count = len(sizes.made)  # recordings to come may make more of them
         self._fastmath = fastmath
-        self._programs: dict[tuple[int, ...], Program] = {}
+        self._runs: dict[tuple[int, ...], Run] = {}
         now = self._made(sizes.values)
         self.graph, self.executable = now.graph, now.executable
         self.seconds, self.is_compiled = now.seconds, now.is_compiled
 
-    def run(
+    def run_at(
         self, values: tuple[int, ...], addresses: Sequence[int], scalars: Sequence[Any]
     ) -> list[Buffer]:
         """Runs the program for these of the variables of its sizes."""
-        found = self._programs.get(values)
-        if found is None:
-            if len(self._programs) >= MOST_SIZES:
-                self._programs.pop(next(iter(self._programs), ()), None)
-            atoms = self._sizes.atoms(values, self._count)
-            found = self._programs[values] = self._made(atoms)
-        buffers: list[Buffer] = found.executable.run(addresses, scalars)
-        return buffers
+        run = self._runs.get(values)
+        if run is None:
+            if len(self._runs) >= MOST_SIZES:
+                self._runs.pop(next(iter(self._runs), ()), None)
+            run = self._runs[values] = self._made(self._sizes.atoms(values, self._count)).run
+        return run(addresses, scalars)
 
     def _made(self, atoms: Sequence[int]) -> Program:
         return program_of(resized(self._open, atoms), fastmath=self._fastmath)

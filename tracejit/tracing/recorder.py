@@ -193,8 +193,7 @@ class Recorder(Tracer):
             storage.pending = None
 
     def _execute(self, program: Program) -> list[Buffer]:
-        buffers: list[Buffer] = program.executable.run(self._addresses, self._scalars)
-        return buffers
+        return program.run(self._addresses, self._scalars)
 
 
 class _Elsewhere(Exception):

@@ -384,7 +384,7 @@ def test_the_programs_of_sizes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     for size in (3, 4, 5, 6, 7, 8, 3, 5, 4):
         assert f(rows(size)).tolist() == (rows(size) * 2).tolist()
     (program,) = f.programs._sized.values()
-    assert len(program._programs) == 3
+    assert len(program._runs) == 3
 
 
 def test_several_ways_through_decisions_at_any_size() -> None:

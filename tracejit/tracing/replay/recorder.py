@@ -142,14 +142,14 @@ class ReplayRecorder(Recorder):
         )
         program = self.last_program
         sizes = tuple(recording.size_slots) if isinstance(program, SizedProgram) else ()
-        run = program.run if isinstance(program, SizedProgram) else program.executable.run
+        run = program.run_at if isinstance(program, SizedProgram) else program.run
         recording.segment.instructions.append(
             Run(run, tuple(inputs), scalars, outputs, outside, program.graph, sizes)
         )
 
     def _execute(self, program: Program) -> list[Buffer]:
         if isinstance(program, SizedProgram):
-            return program.run(self.recording.now, self._addresses, self._scalars)
+            return program.run_at(self.recording.now, self._addresses, self._scalars)
         return super()._execute(program)
 
 

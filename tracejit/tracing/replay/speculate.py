@@ -212,7 +212,7 @@ class _Joined:
         graph = Graph(tuple(self._order), tuple(self._values[slot] for slot in slots))
         program = program_of(graph, fastmath=fastmath)
         inputs = tuple((slot, offset) for slot, offset, _, _ in self._inputs)
-        call = Run(program.executable.run, inputs, tuple(self._scalars), tuple(slots), (), graph)
+        call = Run(program.run, inputs, tuple(self._scalars), tuple(slots), (), graph)
         return call.line(pool)
 
 
