@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -13,20 +14,25 @@ import numpy as np
 from tracejit import dispatch, ops
 from tracejit._errors import at_user_line
 from tracejit.inplace import write
+from tracejit.numpy_functions import FUNCTIONS, LeftToNumPy
+from tracejit.numpy_functions.arguments import array as as_array
+from tracejit.numpy_functions.arguments import signature
+from tracejit.numpy_functions.ufuncs import of_ufunc
+from tracejit.ops.arguments import NUMBERS, copied
 from tracejit.ops.op import Op
 
 Function = Callable[..., Any]
 
 SAME_NAME = """
-    abs acos acosh add all any argmax argmin asin asinh astype atan atan2 atanh bitwise_and bitwise_invert
+    abs acos acosh add argmax argmin asin asinh astype atan atan2 atanh bitwise_and bitwise_invert
     bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor broadcast_arrays broadcast_to ceil clip concat
     copysign cos cosh count_nonzero cumulative_prod cumulative_sum diagonal diff divide dot einsum equal exp
-    expand_dims expm1 flip floor floor_divide full_like greater greater_equal hypot isfinite isin isinf isnan kron
+    expand_dims expm1 flip floor floor_divide greater greater_equal hypot isfinite isin isinf isnan kron
     less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul
-    matrix_transpose max maximum mean min minimum moveaxis multiply negative nextafter not_equal ones_like outer
-    pad permute_dims positive pow prod reciprocal remainder repeat reshape roll searchsorted sign signbit sin sinh
-    split sqrt square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace
-    transpose tril triu trunc unstack var vecdot zeros_like
+    matrix_transpose maximum minimum moveaxis multiply negative nextafter not_equal outer
+    pad permute_dims positive pow reciprocal remainder repeat reshape roll searchsorted sign signbit sin sinh
+    split sqrt square squeeze stack std subtract swapaxes take take_along_axis tan tanh tensordot tile
+    transpose tril triu trunc unstack var vecdot
 """.split()
 """Functions that NumPy has under the same name, which is the array API's, and with the same meaning."""
 
@@ -43,8 +49,12 @@ def _scan(function: Function) -> Function:
 
 def _round(x: Any, decimals: int = 0) -> Any:
     """The nearest number of so many decimals, found as NumPy does."""
-    if not decimals:
-        return ops.round(x)
+    x = as_array(x)
+    kind = x.aval.dtype.kind
+    if kind == "b" or (kind in "iu" and decimals < 0):
+        raise LeftToNumPy
+    if not decimals or kind in "iu":
+        return copied(ops.round(x))
     power = 10.0 ** abs(decimals)
     if decimals < 0:
         return ops.round(x / power) * power
@@ -65,14 +75,7 @@ def _sorted(function: Function) -> Function:
     return along
 
 
-def _where(condition: Any, *choices: Any) -> Any:
-    """With nothing to choose from, the indices of what holds."""
-    return ops.where(condition, *choices) if choices else by_numpy(np.nonzero, (condition,), {})
-
-
 OTHER_NAME = {
-    np.amax: ops.max,
-    np.amin: ops.min,
     np.argsort: _sorted(ops.argsort),
     np.around: _round,
     np.cumprod: _scan(ops.cumulative_prod),
@@ -81,17 +84,7 @@ OTHER_NAME = {
     np.ravel: ops.ravel,
     np.round: _round,
     np.sort: _sorted(ops.sort),
-    np.where: _where,
 }
-FOLDS = {
-    np.add: ops.sum,
-    np.logical_and: ops.all,
-    np.logical_or: ops.any,
-    np.maximum: ops.max,
-    np.minimum: ops.min,
-    np.multiply: ops.prod,
-}
-"""What `ufunc.reduce` is."""
 OTHER_KEYWORD = {
     "a_max": "max",
     "a_min": "min",
@@ -100,12 +93,16 @@ OTHER_KEYWORD = {
 }
 
 
+OF_ARRAYS = frozenset({np.dot, np.isin, np.kron, np.outer, np.searchsorted})
+"""Functions of two arrays, to which a Python number is an array of its own dtype."""
+
+
 @cache
 def table() -> dict[Function, Function]:
     """NumPy's function -> tracejit's."""
     # Some names are newer than the oldest NumPy that tracejit takes.
     same = {getattr(np, name): getattr(ops, name) for name in SAME_NAME if hasattr(np, name)}
-    return same | OTHER_NAME
+    return same | OTHER_NAME | FUNCTIONS
 
 
 class NumPyProtocols:
@@ -150,11 +147,12 @@ class NumPyProtocols:
                     f"np.{ufunc.__name__}.at writes to a tensor; use tj.add_at, or t[index] = value"
                 )
             )
-        if method == "__call__" and ufunc in table() and not kwargs:
-            return _deliver(table()[ufunc](*inputs), out)
-        if method == "reduce" and ufunc in FOLDS and kwargs.keys() <= {"axis", "dtype", "keepdims"}:
-            # np.add.reduce folds the first axis where np.sum folds all.
-            return _deliver(FOLDS[ufunc](*inputs, **{"axis": 0, **kwargs}), out)
+        ours = table().get(ufunc)
+        if ours is not None:
+            with suppress(LeftToNumPy):
+                result = of_ufunc(ufunc, ours, method, inputs, kwargs, out[0])
+                is_fold = method != "__call__" and out[0] is not None
+                return _deliver(_fitting(result, out[0]) if is_fold else result, out)
         if any(target is not None for target in out):
             kwargs["out"] = out
         return by_numpy(getattr(ufunc, method), inputs, kwargs)
@@ -166,35 +164,47 @@ class NumPyProtocols:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
-        ours = table().get(function)
-        call = None if ours is None else _translated(function, ours, args, kwargs)
-        if ours is None or call is None:
-            return by_numpy(function, args, kwargs)
-        positional, named, out = call
-        return _deliver(ours(*positional, **named), (out,))
+        return computed(function, args, kwargs)
+
+
+def computed(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A function of NumPy's on tensors."""
+    ours = table().get(function)
+    call = None if ours is None else _translated(function, ours, args, kwargs)
+    if ours is None or call is None:
+        return by_numpy(function, args, kwargs)
+    positional, named, out = call
+    with suppress(LeftToNumPy):
+        result = ours(*positional, **named)
+        return _deliver(result if out is None else _fitting(result, out), (out,))
+    return by_numpy(function, args, kwargs)
 
 
 @cache
 def _signature(function: Function) -> inspect.Signature | None:
     """None where the function, written in C, tells none, or takes any number of arrays."""
     try:
-        signature = inspect.signature(function)
+        found = signature(function)
     except ValueError:
         return None
-    kinds = {parameter.kind for parameter in signature.parameters.values()}
-    return None if inspect.Parameter.VAR_POSITIONAL in kinds else signature
+    kinds = {parameter.kind for parameter in found.parameters.values()}
+    return None if inspect.Parameter.VAR_POSITIONAL in kinds else found
 
 
 def _translated(
     function: Function, ours: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[list[Any], dict[str, Any], Any] | None:
     """The arguments of a call of NumPy's function as tracejit's takes them, and `out`; None where it has no such option."""
+    if function in FUNCTIONS:
+        return _bound(ours, args, kwargs)
+    if function in OF_ARRAYS:
+        args = (*(as_array(x) if type(x) in NUMBERS else x for x in args[:2]), *args[2:])
     expected = _signature(function)
     if isinstance(ours, Op) or expected is None:
         return None if kwargs else (list(args), {}, None)
     given = expected.bind(*args, **kwargs).arguments
     out = given.pop("out", None)
-    parameters = inspect.signature(ours).parameters.values()
+    parameters = signature(ours).parameters.values()
     places = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     names = {p.name for p in parameters}
     positional: list[Any] = []
@@ -208,6 +218,27 @@ def _translated(
         else:
             return None
     return positional, named, out
+
+
+def _bound(
+    ours: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any], Any] | None:
+    """The same for a function with NumPy's own parameters."""
+    named = {name: value for name, value in kwargs.items() if value is not np._NoValue}
+    out = named.pop("out", None)
+    try:
+        call = signature(ours).bind(*args, **named)
+    except TypeError:
+        return None
+    return list(call.args), call.kwargs, out
+
+
+def _fitting(result: Any, target: Any) -> Any:
+    """`result` of the shape and dtype of the target; others may make NumPy compute otherwise, or refuse."""
+    dtype = target.dtype if isinstance(target, np.ndarray) else target.aval.dtype.numpy
+    if tuple(target.shape) != result.shape or dtype != result.aval.dtype.numpy:
+        raise LeftToNumPy
+    return result
 
 
 def _deliver(result: Any, out: tuple[Any, ...]) -> Any:
@@ -269,4 +300,7 @@ def _tensors(result: Any, seen: Seen) -> Any:
     for array, tensor in seen.values():
         if np.may_share_memory(result, array):
             return tensor._over(result) if result.flags.writeable else result
-    return dispatch.lift(result)
+    tensor = dispatch.lift(result)
+    # In a compiled function a view is an array even if it has no dimensions, and not a number.
+    is_number = result.shape or isinstance(result, np.generic)
+    return tensor if is_number else tensor[...]

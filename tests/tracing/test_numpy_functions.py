@@ -94,6 +94,11 @@ MOVES = """
     np.isclose(x, x + 1e-7)
     np.isclose(x, 1, atol=0.5)
     np.isclose(0, x, equal_nan=True)
+    np.isclose(x, np.float64(1), atol=0.5)
+    np.nan_to_num(x, nan=np.float64(2))
+    np.sum(x * 1.5, initial=np.float64(2))
+    np.trace(x)
+    np.trace(np.stack([x, -x]))
     np.nanmax(x, axis=0)
     np.nanmin(x)
 """
@@ -128,6 +133,8 @@ SUMS = """
     np.trapezoid(x, dx=2, axis=0)
     np.trapezoid(x, np.arange(4.0) * x[0])
     np.trapezoid(x, x * 2, axis=0)
+    np.trapezoid(x, dx=np.float64(2))
+    np.gradient(x[0], np.float64(2))
     np.gradient(x[0])
     np.gradient(x)
     np.gradient(x, 0.5, 2)
@@ -167,6 +174,26 @@ SUMS = """
 """Of which sums may differ in their last bits."""
 
 
+METHODS = """
+    np.add.reduce(x)
+    np.add.reduce(x, axis=1, keepdims=True)
+    np.add.reduce(x, None)
+    np.maximum.reduce(x)
+    np.minimum.reduce(x, axis=-1, initial=1)
+    np.multiply.reduce(x, axis=0, where=x > 0)
+    np.logical_and.reduce(x > 0)
+    np.logical_or.reduce(x)
+    np.add.accumulate(x)
+    np.multiply.accumulate(x, axis=1)
+    np.maximum.accumulate(x)
+    np.minimum.accumulate(x, axis=1)
+    np.multiply.outer(x[0], x[1])
+    np.subtract.outer(x, [1, 2.5])
+    np.greater.outer(x[0], x)
+"""
+"""Of ufuncs."""
+
+
 def compile_text(expression: str) -> Callable[[np.ndarray], Any]:
     """A function with the expression as its source text."""
     text, name = f"def f(x):\n    return {expression}\n", f"<{expression}>"
@@ -180,13 +207,61 @@ def lines(text: str) -> list[str]:
     return [line.strip() for line in text.strip().splitlines()]
 
 
+LEFT_TO_NUMPY = """
+    np.where(x)
+    np.where(x > 0, x)
+    np.where(x > 0, x, 1j)
+    np.full_like(x, 1, order="F")
+    np.copy(x, order="Q")
+    np.array(x, ndmin=5)
+    np.array([x, [1, 2]])
+    np.vstack([x, 1])
+    np.vstack([x, x], dtype=np.float64)
+    np.append(x, x, axis=5)
+    np.diag(x, 1.5)
+    np.fliplr(x[0])
+    np.rot90(x, 1, (0, 0))
+    np.select([x], [x])
+    np.select([x > 0], [x, x])
+    np.nan_to_num(x, copy=False)
+    np.inner(x, x[0, :2])
+    np.linalg.norm(x, 3, axis=0)
+    np.linalg.norm(x, "nuc")
+    np.linalg.norm(x[0], "fro")
+    np.average(x, weights=0 * x)
+    np.average(x, weights=[1, 2, 3])
+    np.average(x, returned=True)
+    np.ptp(x > 0)
+    np.nansum(x, initial=3)
+    np.allclose(x, x, rtol=[1e-5])
+    np.array_equal(x, "a")
+    np.copyto(x, 1j)
+    np.copyto(x, x[None, None])
+    np.copyto(x, 1, where=1)
+    np.sum(x, initial=[1])
+    np.sum(x, where=x)
+    np.sum(x, axis=0, out=np.zeros(7))
+    np.max(x, where=x > 0)
+    np.max(x, axis=9)
+    np.mean(x, dtype=complex)
+    np.divide(x, 2, dtype=np.int32)
+    np.add(x, 1, casting="no")
+    np.add(x, 1, where=x, out=x)
+    np.gradient(x, x[0])
+    np.gradient(x[:, :1])
+    np.polyval(x, x)
+    np.interp(x, [1, 2], [3, 4, 5])
+    np.convolve(x, x)
+    np.round(x > 0)
+    x.fill([1])
+    x.sum(x=1)
+"""
+"""What tracejit's functions do not take."""
+
+
 def data(dtype: str, rows: int, seed: int) -> np.ndarray:
-    return (
-        np.random.default_rng(seed).integers(-24, 24, (rows, 4)).astype(dtype)
-        / np.array(8).astype(dtype)
-        if dtype[0] == "f"
-        else np.random.default_rng(seed).integers(-3, 4, (rows, 4)).astype(dtype)
-    )
+    numbers = np.random.default_rng(seed).integers(-24, 24, (rows, 4))
+    return (numbers / 8).astype(dtype) if dtype[0] == "f" else numbers.astype(dtype) // 8
 
 
 def check(found: Any, expected: Any, *, exact: bool) -> None:
@@ -215,7 +290,7 @@ def agrees(f: Callable[..., Any], inputs: list[np.ndarray], *, exact: bool) -> A
 
 
 @pytest.mark.parametrize("dtype", ["f8", "f4", "i4"])
-@pytest.mark.parametrize("expression", lines(MOVES) + lines(SUMS))
+@pytest.mark.parametrize("expression", lines(MOVES) + lines(SUMS) + lines(METHODS))
 def test_a_function_of_numpys_is_replayed_and_means_what_numpy_says(expression: str, dtype: str):
     inputs = [data(dtype, 3, seed) for seed in range(4)] + [data(dtype, 5, 9)]
     exact = expression in MOVES
@@ -223,7 +298,57 @@ def test_a_function_of_numpys_is_replayed_and_means_what_numpy_says(expression: 
     assert compiled.calls["replay"] > 0, compiled.replays.reason
 
 
-@pytest.mark.parametrize("expression", lines(MOVES) + lines(SUMS))
+@pytest.mark.parametrize("expression", lines(MOVES) + lines(SUMS) + lines(METHODS))
 def test_what_is_no_number_is_told_as_by_numpy(expression: str):
     special = np.array([[np.nan, np.inf, -np.inf, 0], [1, np.nan, 2, -0.0], [np.inf, 1, 1, -1]])
     agrees(compile_text(expression), [special.copy() for _ in range(3)], exact=expression in MOVES)
+
+
+@pytest.mark.parametrize("expression", lines(LEFT_TO_NUMPY))
+def test_other_arguments_mean_what_numpy_says_or_raise_its_errors(expression: str):
+    f = compile_text(expression)
+    compiled = tj.compile(f)
+    for seed in range(3):
+        x = data("f8", 3, seed)
+        found, expected = outcome(compiled, x.copy()), outcome(f, x)
+        if isinstance(expected, Exception):
+            assert isinstance(found, type(expected)) or type(found).__mro__[1] is type(expected)
+        else:
+            check(found, expected, exact=False)
+
+
+def outcome(f: Callable[..., Any], x: np.ndarray) -> Any:
+    try:
+        return f(x)
+    except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        return error
+
+
+@pytest.mark.parametrize("expression", ["x + x.sum(initial=2)", "np.linalg.norm(x)", "np.copy(x)"])
+@pytest.mark.parametrize("shape", [(0,), (0, 3), ()])
+def test_arrays_of_no_elements_or_dimensions(expression: str, shape: tuple[int, ...]):
+    compiled = agrees(compile_text(expression), [np.full(shape, 2.5)] * 3, exact=False)
+    assert compiled.calls["replay"] > 0
+
+
+@pytest.mark.parametrize("call", ["np.fliplr(x)", "np.rot90(x)", "np.atleast_2d(x)", "np.diag(x)"])
+def test_views_share_memory(call: str):
+    x = data("f8", 4, 0)
+    assert np.shares_memory(tj.compile(compile_text(call))(x), x)
+
+
+@pytest.mark.parametrize("call", ["np.copy(x)", "np.array(x)", "np.vstack([x])", "np.array([x])"])
+def test_copies_share_none(call: str):
+    x = data("f8", 4, 0)
+    compiled = tj.compile(compile_text(call))
+    assert not any(np.shares_memory(compiled(x), x) for _ in range(3))
+
+
+def test_a_decision_by_values_is_taken_anew_at_each_call():
+    @tj.compile
+    def f(x, y):
+        return x + 1 if np.allclose(x, y) else x - 1
+
+    x = np.ones(3)
+    assert [f(x, x + shift)[0] for shift in (0, 0, 1, 1, 0)] == [2, 2, 0, 0, 2]
+    assert f.calls["replay"] == 3

@@ -49,7 +49,7 @@ class Aval:
         if self is other or (self.open is None and other.open is None):
             return self is other
         same = self.dtype is other.dtype and self.device == other.device
-        return same and self.shape == other.shape
+        return same and same_shape(self.shape, other.shape)
 
     def text(self, dims: str) -> str:
         place = "" if self.device == "cpu" else f"@{self.device}"
@@ -62,6 +62,11 @@ class Aval:
 
     def __reduce__(self) -> tuple[object, ...]:
         return aval, (self.dtype, self.shape, self.device)
+
+
+def same_shape(a: Shape, b: Shape) -> bool:
+    """Whether the shapes are equal; those of other lengths are not compared size by size, as tuples would be."""
+    return a is b or (len(a) == len(b) and a == b)
 
 
 def sizes_in(shape: Shape) -> Sizes | None:

@@ -13,7 +13,7 @@ from tracejit import dtypes
 from tracejit._errors import AxisError, DTypeError, ShapeError, at_user_line
 from tracejit.dispatch import Scalar, bind, lift
 from tracejit.dtypes import DType
-from tracejit.ir.aval import Aval, Shape, aval
+from tracejit.ir.aval import Aval, Shape, aval, same_shape
 from tracejit.ir.dim import Dim
 from tracejit.ops.registry import REGISTRY
 from tracejit.symbols import KINDS, SYMBOLS, concrete, derived, rounded
@@ -169,7 +169,7 @@ def broadcast_shapes(name: str, avals: Sequence[Aval], *shapes: Shape) -> Shape:
     """The shape that `shapes` (by default the avals') broadcast to; ShapeError, naming the avals, where there is none."""
     shapes = shapes or tuple(a.shape for a in avals)
     first = shapes[0]
-    if all(shape == first for shape in shapes):
+    if all(same_shape(shape, first) for shape in shapes):
         return first
     ndim = max(map(len, shapes))
     result = []

@@ -17,7 +17,7 @@ from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.dispatch import Scalar, bind
 from tracejit.dtypes import DType
-from tracejit.ir.aval import Aval, Shape, aval
+from tracejit.ir.aval import Aval, Shape, aval, same_shape
 from tracejit.ops.arguments import (
     NUMBERS,
     SCALARS,
@@ -65,7 +65,7 @@ def carries_gradient(arg: Any) -> bool:
 def unbroadcast(ct: Any, target: Aval) -> Any:
     """`ct` summed over the axes along which a value of `target` was broadcast."""
     shape: Shape = ct.aval.shape
-    if shape == target.shape:
+    if same_shape(shape, target.shape):
         return ct
     lead = len(shape) - len(target.shape)
     stretched = (
@@ -107,7 +107,9 @@ def reduction_groups(shape: Shape, axes: Sequence[int]) -> list[tuple[int, ...]]
 
 def reshape_to(x: Any, shape: Shape) -> Any:
     """`x` in another shape of the same size."""
-    return x if x.aval.shape == shape else bind(REGISTRY["reshape"], (x,), {"shape": shape})
+    return (
+        x if same_shape(x.aval.shape, shape) else bind(REGISTRY["reshape"], (x,), {"shape": shape})
+    )
 
 
 def _vjp(rules: Sequence[Rule | None] | None) -> Vjp | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tracejit._errors import ShapeError
-from tracejit.ir.aval import Aval, Extent, Shape
+from tracejit.ir.aval import Aval, Extent, Shape, same_shape
 from tracejit.ops.arguments import (
     as_list,
     broadcast_shapes,
@@ -27,7 +27,7 @@ from tracejit.ops.op import Layout, Op
 
 
 def _reshape_infer(x: Aval, *, shape: tuple[int, ...]) -> Shape:
-    if x.shape != shape and x.size != prod(shape):
+    if not same_shape(x.shape, shape) and x.size != prod(shape):
         why = f"cannot become {_shown(shape)}: {x.size} elements, not {prod(shape)}"
         refuse(ShapeError, "reshape", (x,), why)
     return shape
@@ -242,7 +242,7 @@ def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
     """
     x = value(x)
     wanted = normal_shape(shape)
-    return x if x.aval.shape == wanted else _broadcast(x, shape=wanted)
+    return x if same_shape(x.aval.shape, wanted) else _broadcast(x, shape=wanted)
 
 
 def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit.inplace import InPlace
-from tracejit.interop import NumPyProtocols, by_numpy, table
+from tracejit.interop import NumPyProtocols, by_numpy, computed, table
 from tracejit.ir.aval import aval
 from tracejit.methods import Operators
 from tracejit.ops.arguments import copied
@@ -92,12 +92,13 @@ class StandIn(Tensor):
         item = twins.result(Tensor.__getitem__(twins.of(self), twins.of(index)))
         # One element of an array is a number, which no later write to the array changes; `a[0, ...]` is a view.
         is_view = item.aval.shape or item.origin is None or _has_ellipsis(index)
-        return item if is_view else item.copy()
+        return item if is_view else twins.result(copied(twin(item)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         value = _as_array_takes(value)
-        if _is_too_deep(self, index, value):
-            _real(self)[index] = value  # which NumPy refuses
+        if _is_too_deep(self, index, value) or _is_out_of_range(self, value):
+            _real(self)[index] = value  # which NumPy mostly refuses
+            return
         twins = _Twins()
         Tensor.__setitem__(twins.of(self), twins.of(index), twins.of(value))
 
@@ -105,12 +106,26 @@ class StandIn(Tensor):
         if args or kwargs or not is_ours(np.dtype(dtype)):
             return _real(self).astype(dtype, *args, **kwargs)
         changed = dtypes.as_dtype(dtype) is not self.aval.dtype
-        return as_stand_in(Tensor.astype(twin(self), dtype) if changed else copied(twin(self)))
+        return self._alike(Tensor.astype(twin(self), dtype) if changed else copied(twin(self)))
 
     def copy(self, *args: Any, **kwargs: Any) -> Any:
         if args or kwargs:
             return _real(self).copy(*args, **kwargs)
-        return as_stand_in(copied(twin(self)))
+        return self._alike(copied(twin(self)))
+
+    def _alike(self, made: Tensor) -> Any:
+        """What was made of it, which is a number if it is one."""
+        return as_stand_in(made if is_number(self) else as_array_of_any_rank(made))
+
+    def fill(self, value: Any) -> None:
+        if _depth(value):
+            _real(self).fill(value)  # which NumPy refuses
+        self[...] = value
+
+    def conj(self) -> StandIn:
+        return self
+
+    conjugate = conj
 
     def item(self, *args: Any) -> Any:
         return _real(self).item(*args) if args else Tensor.item(self)
@@ -155,10 +170,10 @@ class StandIn(Tensor):
         return np
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        twins = _Twins(*inputs)
+        twins = _Twins(*inputs, *kwargs.values())
         result = _ours_or_numpys(
             lambda: Tensor.__array_ufunc__(
-                twins.of(self), ufunc, method, *twins.of(inputs), **kwargs
+                twins.of(self), ufunc, method, *twins.each(inputs), **twins.options(kwargs)
             ),
             lambda: by_numpy(getattr(ufunc, method), inputs, kwargs),
         )
@@ -167,19 +182,31 @@ class StandIn(Tensor):
     def __array_function__(
         self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        twins = _Twins(*args, *kwargs.values())
-        result = _ours_or_numpys(
-            lambda: Tensor.__array_function__(
-                twins.of(self), function, types, twins.of(args), kwargs
-            ),
-            lambda: by_numpy(function, args, kwargs),
-        )
-        return twins.result(result, same=function in GIVING_ITSELF or function not in table())
+        return applied(function, *args, **kwargs)
 
 
-GIVING_ITSELF = frozenset({np.broadcast_arrays, np.squeeze})
+def applied(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """A function of NumPy's on stand-ins."""
+    twins = _Twins(*args, *kwargs.values(), keeps_floats=function in TAKING_WEAK)
+    result = _ours_or_numpys(
+        lambda: computed(function, twins.each(args), twins.options(kwargs)),
+        lambda: by_numpy(function, args, kwargs),
+    )
+    same = function in GIVING_ITSELF or function not in table()
+    return twins.result(result, same=same, is_array=function in GIVING_ARRAYS)
+
+
+GIVING_ITSELF = frozenset({
+    np.array, np.ascontiguousarray, np.atleast_1d, np.atleast_2d, np.broadcast_arrays, np.real, np.squeeze,
+})  # fmt: skip
 """Functions of NumPy's that give an argument itself where there is nothing to do."""
-NOT_OURS = (TypeError, ValueError, IndexError, NotImplementedError)
+GIVING_ARRAYS = frozenset({
+    np.array, np.copy, np.empty_like, np.full_like, np.ones_like, np.select, np.where, np.zeros_like,
+})  # fmt: skip
+"""Functions of NumPy's whose result is an array even if it has no dimensions."""
+TAKING_WEAK = frozenset({np.select})
+"""Functions of NumPy's to which Python floats in a list are floats of any dtype."""
+NOT_OURS = (TypeError, ValueError, IndexError, NotImplementedError, OverflowError)
 """What tracejit raises for arguments that it does not take. NumPy decides what they mean, or what is wrong with them."""
 
 
@@ -284,6 +311,21 @@ def as_stand_in(result: Any) -> Any:
     return result
 
 
+def _whole(tensor: Tensor) -> Any:
+    """A view of all of it."""
+    return view_of(tensor, REGISTRY["reshape"], {"shape": tensor.shape})
+
+
+def as_array_of_any_rank(made: Tensor) -> Any:
+    """What is an array even if it has no dimensions, as a view is."""
+    return made if made.aval.shape else _whole(made)
+
+
+def has_tensor(*operands: Any) -> bool:
+    """Whether there is a tensor among them that stands for no array."""
+    return any(map(_is_plain, operands))
+
+
 def _is_plain(value: Any) -> bool:
     if type(value) in (tuple, list):
         return any(map(_is_plain, value))
@@ -309,6 +351,14 @@ def _is_too_deep(target: StandIn, index: Any, value: Any) -> bool:
     return (ndim == 0 and ... not in items) or (is_sequence and depth > ndim)
 
 
+def _is_out_of_range(target: StandIn, value: Any) -> bool:
+    """Whether it is a Python number that the integers of the array do not hold."""
+    if not (type(value) in (int, float) and target.aval.dtype.is_integer):
+        return False
+    limits = np.iinfo(target.dtype)
+    return not limits.min <= value <= limits.max
+
+
 def _depth(value: Any) -> int:
     if isinstance(value, list | tuple):
         return 1 + (_depth(value[0]) if value else 0)
@@ -322,9 +372,10 @@ class _Twins:
     is a tensor.
     """
 
-    def __init__(self, *operands: Any) -> None:
+    def __init__(self, *operands: Any, keeps_floats: bool = False) -> None:
+        self._keeps_floats = keeps_floats
         self._known: dict[int, tuple[Tensor, StandIn]] = {}
-        self._has_tensor = any(map(_is_plain, operands))
+        self._has_tensor = has_tensor(*operands)
 
     def of(self, value: Any) -> Any:
         if self._has_tensor:
@@ -333,23 +384,41 @@ class _Twins:
             tensor = twin(value)
             self._known[id(tensor)] = tensor, value
             return tensor
-        if type(value) in (tuple, list) and any(map(_holds_stand_in, value)):
-            return type(value)(map(self.of, value))
+        if type(value) in (tuple, list):
+            return self._of_several(value)
         return value
 
-    def result(self, result: Any, *, same: bool = False) -> Any:
+    def _of_several(self, values: Any) -> Any:
+        """A sequence with twins in it; floats in one are data of float64, unless the function keeps them."""
+        if self._keeps_floats or not _holds_float(values):
+            return type(values)(map(self.of, values)) if _holds_stand_in(values) else values
+        if not _holds_stand_in(values):
+            return np.asarray(values)
+        return type(values)(np.float64(v) if type(v) is float else self.of(v) for v in values)
+
+    def each(self, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(map(self.of, operands))
+
+    def options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Those of a call; what `out=` names is given back as it is."""
+        return {name: value if name == "out" else self.of(value) for name, value in options.items()}
+
+    def result(self, result: Any, *, same: bool = False, is_array: bool = False) -> Any:
         """What the library gave, as stand-ins; views are views of stand-ins.
 
         `same`: where it gave an operand itself so does NumPy, which otherwise makes another view of the whole.
+        `is_array`: a result of no dimensions is no number.
         """
         if self._has_tensor:
             return result
         if type(result) in (tuple, list):
             return type(result)(self.result(part, same=same) for part in result)
+        if same and id(result) in self._known:
+            return self._known[id(result)][1]
         if id(result) in self._known:
-            if same:
-                return self._known[id(result)][1]
-            result = view_of(result, REGISTRY["reshape"], {"shape": result.shape})
+            result = _whole(result)
+        elif is_array and type(result) is Tensor:
+            result = as_array_of_any_rank(result)
         view = result
         while type(view) is Tensor and view.origin is not None:
             parent, op, params = view.origin
@@ -365,11 +434,17 @@ def _holds_stand_in(value: Any) -> bool:
     return type(value) is StandIn
 
 
+def _holds_float(value: Any) -> bool:
+    if type(value) in (tuple, list):
+        return any(map(_holds_float, value))
+    return type(value) is float
+
+
 def _method(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: StandIn, *args: Any, **kwargs: Any) -> Any:
         twins = _Twins(*args, *kwargs.values())
         result = _ours_or_numpys(
-            lambda: ours(twins.of(self), *twins.of(args), **kwargs),
+            lambda: ours(twins.of(self), *twins.each(args), **kwargs),
             lambda: by_numpy(getattr(_real(self), name), args, kwargs),
         )
         if result is NotImplemented:  # complex numbers, None, objects of the user's own
@@ -396,6 +471,21 @@ def _in_place(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
+def _by_function(name: str) -> Callable[..., Any]:
+    function = getattr(np, name)
+
+    def method(self: StandIn, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    return method
+
+
+BY_FUNCTION = """
+    all any argmax argmin argsort cumprod cumsum max mean min prod round searchsorted std sum trace var
+""".split()
+"""Methods that are NumPy's functions, which take the same arguments."""
+
+
 class _Absent:
     """A name that tensors have and arrays have not."""
 
@@ -412,6 +502,8 @@ def _set(name: str, value: Any) -> None:
 
 def _install() -> None:
     """Gives stand-ins the operators and methods of tensors that arrays have, with results that are stand-ins."""
+    for name in BY_FUNCTION:
+        _set(name, _by_function(name))
     own = StandIn.__dict__
     for name, member in {**NumPyProtocols.__dict__, **Operators.__dict__}.items():
         if name in own or not hasattr(np.ndarray, name) or name.startswith(("__array", "__dlpack")):

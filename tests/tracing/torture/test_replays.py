@@ -61,7 +61,7 @@ IN_PYTHON = frozenset("""
     fields_of_a_dataclass_that_change filter_by_objects_that_decide finalizer_that_writes_state
     frame_of_a_caller function_of_attributes_of_itself function_of_the_users_as_a_ufunc
     function_of_the_users_on_arrays functions_from_operator functions_of_numbers_alone
-    functions_of_operator_in_higher_ones functions_of_the_library_copy_arrays functions_with_out_where_and_dtype
+    functions_of_operator_in_higher_ones functions_of_the_library_copy_arrays
     generator_argument generator_function generator_kept_between_calls generator_shared generator_two_phase
     generators_that_are_closed_early grad_mode_is_left_changed graph_retained_between_calls
     hash_of_a_class_is_called_as_often hook_registered_inside identity_numbers index_by_tensors_and_masks
@@ -72,7 +72,7 @@ IN_PYTHON = frozenset("""
     method_of_a_list_that_the_call_made mode_entered_inside mutable_default
     native_functions_of_objects_in_higher_ones np_random number_operators_with_objects
     number_that_changes_slices number_times_a_list number_written_to_a_file numbers_that_do_not_fit_a_tensor
-    numpy_escape numpy_functions_inside numpy_record_that_changes object_that_says_it_is_of_another_class
+    numpy_escape numpy_record_that_changes object_that_says_it_is_of_another_class
     objects_that_are_indices order_in_a_set_of_objects order_in_a_set_of_objects_made_by_it
     order_in_a_set_that_was_large order_that_a_class_defines own_random_generators parameter_or_tensor
     partial_over_a_list places_that_are_objects printing_options_written_inside random_module

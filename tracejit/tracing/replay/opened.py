@@ -128,11 +128,17 @@ class Opened(Objects):
                 _close_result(thing)
 
     def give_up_sizes(self) -> None:
-        """Tells the tree which sizes were not to be left open after all, as the recording holds for one value of each."""
+        """Tells the tree which sizes were not to be left open after all, as the recording holds for one value of each.
+
+        Once may be by chance: the size was equal to another that it was compared with.
+        """
         for size, _, key in self._variables.values():
-            if self.sizes.facts.get((size - size.value, "eq")):
+            if not self.sizes.facts.get((size - size.value, "eq")):
+                continue
+            if ("once", *key) in self.symbolic:
                 self.symbolic.discard(key)
                 self.symbolic.add(("fixed", *key))
+            self.symbolic.add(("once", *key))
 
 
 def _close_result(tensor: Tensor) -> None:

@@ -14,6 +14,8 @@ from types import (
 )
 from typing import Any
 
+import numpy as np
+
 from tracejit.symbols import SYMBOLS, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
@@ -60,7 +62,9 @@ def read_attribute(recording: Recording, target: Any, name: str, call: Callable[
         recording.class_has(kind, name)
         source = constant(target, name).attribute(f"_{name.strip('_')}_")
         return recording.read(source, getattr(target, name))
-    if isinstance(target, FunctionType | MethodType | BuiltinFunctionType | BaseException):
+    if isinstance(
+        target, FunctionType | MethodType | BuiltinFunctionType | BaseException | np.ufunc
+    ):
         return of_function(recording, target, name)
     if isinstance(target, functools.partial):
         recording.deny("an attribute of a functools.partial is read")

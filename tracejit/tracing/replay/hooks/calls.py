@@ -191,6 +191,8 @@ def _method_of_builtin(hooks: Any, recording: Recording, method: Any, owner: Any
         return natives.call_method(recording, method, owner, name, hooks.callee)
     if isinstance(owner, BaseException):
         return method
+    if kind is np.ufunc:
+        return library.numpy_leaf(recording, method)
     return natives.unknown(recording, method)
 
 

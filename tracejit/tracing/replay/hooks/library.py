@@ -34,7 +34,14 @@ from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
 from tracejit.tracing.replay.lasting import NUMPY_FUNCTION
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import constant
-from tracejit.tracing.stand_in import StandIn, applied, as_stand_in, is_number
+from tracejit.tracing.stand_in import (
+    StandIn,
+    applied,
+    as_array_of_any_rank,
+    as_stand_in,
+    has_tensor,
+    is_number,
+)
 
 LIKE_USER_CODE = (
     "tracejit.nn", "tracejit.optim", "tracejit.autograd.functional", "tracejit.demo",
@@ -212,6 +219,9 @@ def _with_sizes(recording: Recording, value: Any) -> Any:
         inside = [_with_sizes(recording, part) for part in value]
         same = all(new is old for new, old in zip(inside, value))
         return value if same else kind(inside)
+    if kind is dict:
+        parts = {key: _with_sizes(recording, part) for key, part in value.items()}
+        return parts if any(parts[key] is not value[key] for key in parts) else value
     if kind is slice:
         return _slice(recording, value)
     return recording.size_of(value) if kind in SYMBOLS else value
@@ -400,10 +410,10 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
         if not any(map(_holds_stand_in, (*given, *named.values()))):
             if not _is_among(function, CREATING):
                 return _of_numbers(recording, function, given, named)
-        elif not (_is_among(function, CREATING | UNDISPATCHED) or _dispatches(function)):
-            recording.deny(f"np.{function.__name__} is not known to be pure")
-        elif _is_among(function, UNDISPATCHED):
+        elif _is_among(function, UNDISPATCHED) and not has_tensor(*given, *named.values()):
             return called(recording, partial(applied, function), given, named)
+        elif not (_is_among(function, CREATING) or _dispatches(function)):
+            recording.deny(f"np.{function.__name__} is not known to be pure")
         result = called(recording, function, given, named)
         if type(result) is np.ndarray and any(_shares(result, arg) for arg in given):
             recording.deny(f"np.{function.__name__} gives another array over the same memory")
@@ -467,7 +477,7 @@ def _made(recording: Recording, result: Any) -> Any:
         if not (result.dtype.kind in "biuf" and result.dtype.itemsize <= 8):
             recording.deny(f"NumPy makes an array of {result.dtype}")
             return result
-        return as_stand_in(from_array(result, copy=True))
+        return as_stand_in(as_array_of_any_rank(from_array(result, copy=True)))
     if type(result) in (tuple, list):
         return type(result)(_made(recording, part) for part in result)
     return result

@@ -17,6 +17,8 @@ from types import (
 )
 from typing import Any
 
+import numpy as np
+
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import classes, items
 from tracejit.tracing.replay.hooks.objects import names_of, written_on
@@ -37,6 +39,7 @@ _METHODS = (FunctionType, staticmethod, classmethod, *NATIVE_METHODS)
 FUNCTION_FIELDS = frozenset(
     {"__name__", "__doc__", "__module__", "__qualname__", "__wrapped__", "__code__"}
 )
+UFUNC_FIELDS = frozenset({"__name__", "accumulate", "identity", "nin", "nout", "outer", "reduce"})
 CLASS_FIELDS = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
 
 
@@ -144,6 +147,8 @@ def of_super(recording: Recording, target: Any, name: str) -> Any:
 
 def of_function(recording: Recording, target: Any, name: str) -> Any:
     source = recording.outside.get(id(target))
+    if isinstance(target, np.ufunc) and name in UFUNC_FIELDS:
+        return getattr(target, name)
     if isinstance(target, BaseException) and name in ("args", "__class__"):
         return getattr(target, name)
     if name in FUNCTION_FIELDS and not isinstance(target, BaseException):
@@ -161,7 +166,7 @@ def of_library_object(recording: Recording, target: Any, name: str) -> Any:
     """An attribute of a `DType`, `Aval` and the like, which never change."""
     value = getattr(target, name)
     if recording.is_fixed_object(target):
-        return value
+        return recording.surface(value)
     source = recording.outside.get(id(target))
     if isinstance(value, MethodType):
         return value
