@@ -118,6 +118,8 @@ def in_range(number: bool | int | float, dtype: DType) -> bool:
 def value(arg: Any) -> Any:
     """`arg` as a value, Python numbers included."""
     if isinstance(arg, Scalar):
+        if type(arg.value) in SYMBOLS:
+            return bind(REGISTRY["fill"], (arg,), {"shape": ()})
         return lift(np.asarray(arg.value, arg.aval.dtype.numpy))
     return lift(arg)
 

@@ -196,3 +196,22 @@ def large_int_and_str_identity(compile):
         [(big, big)] * 3 + [(big, 10**19 * 10)] * 3 + [(text, text), (text, "te" + "xt"[:])]
     ):
         yield f(a, b)
+
+
+@case
+def changing_numbers_are_written(compile):
+    data = tj.zeros(4, dtype=tj.float64)
+    single, whole = tj.zeros(4), tj.zeros(4, dtype=tj.int64)
+
+    @compile
+    def f(x, a, n):
+        x[0] = a
+        x[1:3] = a * 2
+        single.fill_(a)
+        single[n] = a / 3
+        whole[0] = n
+        data[...] = a
+        return x
+
+    for a, n in [(0.1, 1), (0.2, 1), (0.3, 1), (0.7, 2), (float("nan"), 2), (-0.0, 1), (1e300, 1)]:
+        yield f(np.zeros(4), a, n), data, single, whole

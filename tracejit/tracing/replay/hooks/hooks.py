@@ -154,7 +154,7 @@ class ReplayHooks:
             return
         kind = type(owner)
         if isinstance(owner, Tensor) or kind is StandIn:
-            library.leaf(recording, kind.__setitem__)(owner, key, value)
+            library.write_item(recording, owner, key, value)
         elif containers.is_container(owner):
             items.write_item(recording, owner, key, value)
         else:

@@ -125,6 +125,15 @@ def leaf(recording: Recording, function: Any) -> Callable[..., Any]:
     return call
 
 
+def write_item(recording: Recording, owner: Any, key: Any, value: Any) -> None:
+    """`owner[key] = value`"""
+    index = _given(recording, key, False)
+    part = _given(recording, value, are_floats((owner,)))
+    if not recording.live:
+        index, part = concrete(index), concrete(part)
+    called(recording, type(owner).__setitem__, [owner, index, part], {})
+
+
 def called(recording: Recording, function: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """`function(*args, **kwargs)` of the library. What it cannot do with open sizes it does with fixed ones."""
     if not recording.size_slots:
@@ -152,7 +161,7 @@ def method_leaf(recording: Recording, method: MethodType) -> Callable[..., Any]:
         recording.deny(f"{name} of a tensor that the call did not make")
     if name in ("register_hook", "retain_grad"):
         recording.deny(f"{name} lets a backward pass do more")
-    keeps = name.endswith("_") and not name.startswith("_") and name not in ("fill_", "copy_")
+    keeps = name.endswith("_") and not name.startswith("_")
     function = method.__func__
 
     def call(*args: Any, **kwargs: Any) -> Any:
