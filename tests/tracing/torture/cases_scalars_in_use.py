@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 import math
 
+import numpy as np
+
 import tracejit as tj
 from tests.tracing.torture.harness import attempt, case, thrice, vector
 
