@@ -233,9 +233,9 @@ def _promoting_coerce(
                     return args, NO_PARAMS
             elif len(args) == 2 and dtype.is_float:
                 first, second = args
-                if type(second) is float:
+                if type(second) is float or type(second) is int:
                     return (first, Scalar(number_as(second, dtype), SCALARS[dtype])), NO_PARAMS
-                if type(first) is float:
+                if type(first) is float or type(first) is int:
                     return (Scalar(number_as(first, dtype), SCALARS[dtype]), second), NO_PARAMS
         known = [arg if hasattr(arg, "_is_value") else value_or_number(arg) for arg in args]
         given: list[Any] = [weak_dtype(arg) for arg in known]

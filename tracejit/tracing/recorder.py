@@ -62,7 +62,7 @@ class Recorder(Tracer):
         check_indices(op, indices, axis, extent)
 
     def again(self, op: Op, args: tuple[Any, ...]) -> Tensor | None:
-        """The result of an op that has stood here before, on whole values and at most one Python float.
+        """The result of an op that has stood here before, on whole values and at most one Python number.
 
         The step tells all that coercing, the tape and inference would, which led to it before. None where they may tell
         something else, or where more is to be done than to look the step up.
@@ -71,7 +71,7 @@ class Recorder(Tracer):
             places: list[int | None] = []
             number = dtype = None
             for arg in args:
-                if type(arg) is float and number is None:
+                if (type(arg) is float or type(arg) is int) and number is None:
                     number = arg
                     places.append(None)
                     continue
