@@ -1,4 +1,4 @@
-"""Arrays turned round, and given more axes."""
+"""Arrays turned round, and given more axes; how large they are."""
 
 from __future__ import annotations
 
@@ -58,4 +58,17 @@ def real(val: Any) -> Any:
     return array(val)
 
 
-__all__ = ["atleast_1d", "atleast_2d", "fliplr", "flipud", "real", "rot90"]
+def shape(a: Any) -> Any:
+    return array(a).aval.shape
+
+
+def ndim(a: Any) -> Any:
+    return array(a).aval.ndim
+
+
+def size(a: Any, axis: Any = None) -> Any:
+    a = array(a)
+    return a.aval.size if axis is None else a.aval.shape[axis_of(a, axis)]
+
+
+__all__ = ["atleast_1d", "atleast_2d", "fliplr", "flipud", "ndim", "real", "rot90", "shape", "size"]

@@ -135,6 +135,7 @@ MENDS_OF_REASONS = [
     (r"not the library's own", "leave the classes of tensors as they are"),
     (r"call of .*not known to be pure", "call it outside, and pass its result as an argument"),
     (r"call of .*: \S+: ", "write that part in another way, or keep it outside"),
+    (r"is left to NumPy", "use a function that tracejit has, or call it outside, on what is returned"),
     (r"elements of .* are looked at", "stay with tensors (tj.where chooses), or return the tensor and look at it outside"),
     (r"becomes text|is formatted", "return the value, and make text of it outside"),
     (r"the call raised", "calls that raise are run by Python; nothing is to be mended if they are few"),

@@ -19,6 +19,7 @@ from tracejit.autograd import engine
 from tracejit.autograd.node import Handle
 from tracejit.autograd.tape import edge_of, enable_grad, no_grad
 from tracejit.dtypes import DType
+from tracejit.interop import table
 from tracejit.ir.dim import Dim, plain
 from tracejit.ir.resize import sizes_inside
 from tracejit.ops import elementwise, functions
@@ -423,6 +424,8 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
             return called(recording, partial(applied, function), given, named)
         elif not (_is_among(function, CREATING) or _dispatches(function)):
             recording.deny(f"np.{function.__name__} is not known to be pure")
+        elif _is_left_to_numpy(function):
+            recording.deny(f"np.{function.__name__} is left to NumPy, which looks at elements")
         result = called(recording, function, given, named)
         if type(result) is np.ndarray and any(_shares(result, arg) for arg in given):
             recording.deny(f"np.{function.__name__} gives another array over the same memory")
@@ -461,6 +464,12 @@ def under_mode(recording: Recording) -> None:
     if not {*mode.values()} <= {"ignore", "warn", "raise"}:
         recording.deny("np.errstate calls a function, or prints")
     recording.once(("np.geterr",), g.ModeIs("np.geterr()", np.geterr, mode))
+
+
+def _is_left_to_numpy(function: Any) -> bool:
+    """Whether tracejit has no such function."""
+    is_whole = isinstance(function, np.ufunc) or type(function) is NUMPY_FUNCTION
+    return is_whole and not _is_among(function, table().keys())
 
 
 def _dispatches(function: Any) -> bool:
