@@ -92,11 +92,11 @@ class Recorder(Tracer):
             if scalar is None:
                 return None
             places[places.index(None)] = scalar.place
-            before = len(self._steps)
+            before, number = len(self._steps), number_as(number, dtype)
             found = self._follow(scalar, op, places)
             if found is not None:
                 self._steps.insert(before, scalar)
-                self._scalars.append(number_as(number, dtype))
+                self._scalars.append(number)
             return found
 
     def _follow(self, last: Step, op: Op, places: list[int | None]) -> Tensor | None:
@@ -106,11 +106,13 @@ class Recorder(Tracer):
 
     def _result(self, step: Step) -> Tensor:
         """The value of the next step, which waits."""
-        self._to(step)
         aval = step.aval
         storage = Storage(aval.dtype, aval.size, None, (self, step.place))
+        tensor = make(storage, step.layout, aval)
         self._fresh.append(ref(storage))
-        return make(storage, step.layout, aval)
+        self._last = step  # nothing from here on can raise RecursionError, and the trace is whole at any time
+        self._steps.append(step)
+        return tensor
 
     def assign(self, target: Tensor, value: Tensor) -> None:
         storage = target.storage

@@ -56,7 +56,7 @@ IN_PYTHON = frozenset("""
     default_dtype_changed_inside default_that_is_a_list_of_state descriptor_user dict_begun_anew
     dict_changed_while_it_is_walked dict_of_an_object dict_of_an_object_reached_by_super
     dtype_that_changes_its_metadata enum_whose_value_is_computed errstate_raises_in_compiled_code
-    eval_and_exec_inside exception_between_two_writes exception_chains exception_groups
+    eval_and_exec_inside exception_chains exception_groups
     exceptions_after_native_effects exceptions_that_are_kept exec_no_source field_of_a_tuple_reached_by_super
     fields_of_a_dataclass_that_change filter_by_objects_that_decide finalizer_that_writes_state
     frame_of_a_caller function_of_attributes_of_itself function_of_the_users_as_a_ufunc
@@ -78,7 +78,7 @@ IN_PYTHON = frozenset("""
     partial_over_a_list places_that_are_objects printing_options_written_inside random_module
     random_numbers_of_numpy result_with_its_own_iteration returned_dict_views_and_iterators
     reversed_calls_a_method scalar_changes_its_type set_operators_on_views sets_joined_in_place
-    setting_an_item_grows_nothing settings_of_numpy_read_inside settings_of_numpy_written_inside single_dispatch
+    settings_of_numpy_read_inside settings_of_numpy_written_inside single_dispatch
     slot_reached_by_super special_dicts special_methods_of_a_dict_that_compare
     special_methods_of_a_list_that_compare special_methods_of_a_list_that_order
     special_methods_of_a_list_that_take_an_index string_methods_on_state tensor_subclass_with_its_own_operator
