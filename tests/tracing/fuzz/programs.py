@@ -491,8 +491,8 @@ class Writer:
     def random_draw(self) -> None:
         name = self.name("t")
         form = self.some(
-            "GEN.random((3,))", "GEN.normal((3,))", "GEN.random((3,)) * n", "GEN.integers(5, shape=(3,)) * 1.0",
-            f"{self.vector(0)} * (GEN.random((3,)) > RATE)",
+            "GEN.random(a.shape)", "GEN.normal(a.shape)", "GEN.random(a.shape) * n", "GEN.integers(5, shape=a.shape) * 1.0",
+            f"{self.vector(0)} * (GEN.random(a.shape) > RATE)",
         )  # fmt: skip
         self.line(f"{name} = {form}")
         self.scope.vectors.append(name)
