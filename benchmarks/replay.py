@@ -86,8 +86,29 @@ def of_a_recording() -> dict[str, float]:
     return {f"recording {LAYERS} layers, beyond compiling": statistics.median(taken)}
 
 
+def of_sizes() -> dict[str, float]:
+    """Seconds of the first and of later calls of a training step with a batch of another size, and of all of one size."""
+    model = network(64, 3, 10)
+    optimizer = optim.Adam(model.parameters(), lr=1e-3)
+    step = tj.compile(train_step)
+    first: list[float] = []
+    later: list[float] = []
+    sizes = range(8, 8 + ROUNDS)
+    for taken in (first, later):
+        for size in sizes:
+            args = (model, optimizer, tj.ones((size, 64)), tj.zeros(size, dtype=tj.int64))
+            start = time.perf_counter()
+            step(*args)
+            taken.append(time.perf_counter() - start)
+    assert step.calls["record"] <= 3, tj.explain(step).misses
+    return {
+        "a training step, first call of a size": statistics.median(first[3:]),
+        "a training step, later calls of many sizes": statistics.median(later),
+    }
+
+
 def main() -> int:
-    figures = of_a_training_step(64, 16) | of_a_training_step(4, 1) | of_a_recording()
+    figures = of_a_training_step(64, 16) | of_a_training_step(4, 1) | of_a_recording() | of_sizes()
     for name, seconds in figures.items():
         print(f"{name}: {seconds * 1e6:,.1f} us")
     return 0
