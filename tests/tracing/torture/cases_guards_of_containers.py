@@ -200,3 +200,26 @@ def modules_of_the_process(compile):
             yield f(vector())
     finally:
         del sys.modules[name]
+
+
+@case
+def dicts_told_apart_by_their_keys_or_not(compile):
+    state = {"a": {"n": 0}, "b": {"n": 0}, "c": {"n": 0, "m": 1}}
+
+    @compile
+    def f(x):
+        for key, value in state["a"].items():
+            state["a"][key] = value + 1
+        return x * state["b"]["n"] + state["c"]["m"]
+
+    for _ in range(4):
+        yield f(vector()), state
+    state["b"] = state["a"]
+    for _ in range(3):
+        yield f(vector()), state
+    state["a"] = state["c"]
+    for _ in range(3):
+        yield f(vector()), state
+    state["b"] = {"n": 3, "m": 2}
+    for _ in range(3):
+        yield f(vector()), state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.recording import Recording
@@ -48,9 +50,36 @@ def guard_objects(recording: Recording) -> None:
     for kind in written:
         if issubclass(kind, Tensor) and has_apart and _have_own_memory(recording, by_type[kind]):
             continue
-        if len(by_type[kind]) > 1:
-            recording.guard(g.AllDistinct(tuple(by_type[kind])))
+        sources = by_type[kind]
+        if kind is dict:
+            sources = _not_told_apart_by_keys(recording, sources, targets)
+        if len(sources) > 1:
+            recording.guard(g.AllDistinct(tuple(sources)))
     _guard_globals(recording)
+
+
+def _not_told_apart_by_keys(
+    recording: Recording, sources: list[Source], targets: set[Any]
+) -> list[Source]:
+    """The dicts that are written, and those others that may be one of them for all that is known of their keys."""
+    guards = [guard for segment in recording.segments for guard, _ in segment.guards]
+    whole = {
+        guard.source.identity: {key for key in guard.keys if type(key) is str}
+        for guard in guards
+        if type(guard) is g.KeysAre
+    }
+    written = [source.identity for source in sources if source.identity in targets]
+    found = recording.keys_read()
+
+    def may_be(source: Source, target: Any) -> bool:
+        keys = whole.get(target)
+        return keys is None or found.get(source.identity, set()) <= keys
+
+    return [
+        source
+        for source in sources
+        if source.identity in targets or any(may_be(source, target) for target in written)
+    ]
 
 
 def _guard_globals(recording: Recording) -> None:

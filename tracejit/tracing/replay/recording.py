@@ -114,6 +114,14 @@ class Recording(Writes):
         """Whether something stands there, as a guard reads it."""
         return source.identity in self._seen
 
+    def keys_read(self) -> dict[Any, set[str]]:
+        """The text under which something was found in dicts, by the identities of these."""
+        found: dict[Any, set[str]] = {}
+        for key in self._seen:
+            if len(key) == 3 and key[1] == "item" and type(key[2]) is str:
+                found.setdefault(key[0], set()).add(key[2])
+        return found
+
     # Reading outside state
 
     def read(self, source: Source, value: Any, *, keep: bool = False) -> Any:
