@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
 
 from tracejit._config import config
-from tracejit._errors import DeviceUnavailable
+from tracejit._errors import DeviceUnavailable, at_user_line
+from tracejit.runtime.cpu.threads import available_cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,32 @@ def devices() -> tuple[Device, ...]:
     ['cpu']
     """
     # Loading LLVM takes long; nothing else in this module needs it.
-    from tracejit.runtime.cpu.pool import get_num_threads
     from tracejit.runtime.cpu.target import host, target_level
 
     level = target_level(config.target or None)
     return (Device("cpu", host().cpu, get_num_threads(), level.name),)
+
+
+def set_num_threads(threads: int) -> None:
+    """Sets how many threads a program may use, the calling one included; results are the same bits for any number.
+
+    Raises ValueError for less than 1, TypeError for what is no integer.
+
+    >>> before = get_num_threads()
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(before)
+    """
+    threads = index(threads)
+    if threads < 1:
+        raise ValueError(at_user_line(f"number of threads must be at least 1, not {threads}"))
+    config.num_threads = threads
+
+
+def get_num_threads() -> int:
+    """How many threads a program may use, the calling one included; at first one for each core that the process may use."""
+    return config.num_threads or available_cores()
 
 
 def check(name: str) -> str:

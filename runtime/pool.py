@@ -146,7 +146,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def empty_cache() -> None:
-    """Gives the memory that no buffer uses back to the operating system."""
+    """Gives the memory that no buffer uses back to the operating system; what arrays hold stays theirs.
+
+    >>> empty_cache()
+    >>> memory_stats().bytes_cached
+    0
+    """
     MEMORY.empty()
 
 

@@ -208,6 +208,9 @@ from tracejit.ops import unstack as unstack
 from tracejit.ops import var as var
 from tracejit.ops import vecdot as vecdot
 from tracejit.ops import where as where
+from tracejit.runtime.device import get_num_threads as get_num_threads
+from tracejit.runtime.device import set_num_threads as set_num_threads
+from tracejit.runtime.pool import empty_cache as empty_cache
 from tracejit.standard import astype as astype
 from tracejit.standard import broadcast_arrays as broadcast_arrays
 from tracejit.standard import devices as devices

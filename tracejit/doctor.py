@@ -13,8 +13,8 @@ from tracejit import __version__
 from tracejit._config import config
 from tracejit.ops.functions import exp
 from tracejit.runtime.cache import disk_cache
-from tracejit.runtime.cpu.pool import get_num_threads
 from tracejit.runtime.cpu.target import host, target_level
+from tracejit.runtime.device import get_num_threads
 from tracejit.tensor import Tensor
 
 REQUIRED = ["numpy", "ml_dtypes", "llvmlite", "sympy"]

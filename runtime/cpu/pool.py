@@ -15,7 +15,7 @@ from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu import pool_ir, runner
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.target import host
-from tracejit.runtime.cpu.threads import available_cores
+from tracejit.runtime.device import get_num_threads
 
 
 class ThreadPool:
@@ -93,22 +93,3 @@ def run_function(disk: DiskCache | None) -> RunFunction:
         source = _runner_source()
         _run.append(_RUN_TYPE(load_kernels([source], disk)[source.name]))
     return _run[0]
-
-
-def set_num_threads(threads: int) -> None:
-    """Sets how many threads a launch may use, the calling one included; results are the same bits for any number.
-
-    Raises ValueError for less than 1.
-    """
-    if threads < 1:
-        raise ValueError(f"number of threads must be at least 1, not {threads}")
-    config.num_threads = threads
-
-
-def get_num_threads() -> int:
-    """How many threads a launch may use, the calling one included.
-
-    >>> get_num_threads() >= 1
-    True
-    """
-    return config.num_threads or available_cores()

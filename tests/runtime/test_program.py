@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from tests.runtime.plans import SCALE, count_plan, kernel, scale_plan
 from tracejit._config import config
 from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan, Segment
-from tracejit.runtime.cpu.pool import get_num_threads, set_num_threads, thread_pool
+from tracejit.runtime.cpu.pool import thread_pool
 from tracejit.runtime.cpu.threads import _groups, _quota, available_cores
+from tracejit.runtime.device import get_num_threads, set_num_threads
 from tracejit.runtime.pool import memory_stats
 from tracejit.runtime.program import Program
 from tracejit.runtime.scalars import struct_format, write_slots
@@ -315,6 +316,8 @@ def test_the_number_of_threads_is_a_setting() -> None:
         assert thread_pool().threads == 3
     with pytest.raises(ValueError, match="at least 1, not 0"):
         set_num_threads(0)
+    with pytest.raises(TypeError):
+        set_num_threads(1.5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
