@@ -10,8 +10,8 @@ import numpy as np
 
 from tracejit._errors import Location, user_location
 from tracejit.dtypes import DType
-from tracejit.ir.aval import Shape
-from tracejit.ir.dim import plain
+from tracejit.ir.aval import Aval, Shape, sizes_in
+from tracejit.ir.dim import Sizes, plain
 from tracejit.ops.op import Layout
 
 if TYPE_CHECKING:
@@ -108,13 +108,18 @@ def is_broadcast(layout: Layout) -> bool:
     return any(stride == 0 and extent > 1 for stride, extent in zip(layout.strides, layout.shape))
 
 
+def open_sizes(aval: Aval, layout: Layout) -> Sizes | None:
+    """What the open sizes of a tensor, or of where its elements lie, belong to; None if there are none."""
+    return aval.open or sizes_in(layout.strides) or sizes_in((layout.offset,))
+
+
 def as_array(tensor: Tensor) -> np.ndarray:
     """NumPy's view of the memory, for use at once: unlike `numpy()` it does not let the memory escape."""
     for ask in before_look:
         ask(tensor)
     layout = tensor.layout
-    if tensor.aval.open is not None or tensor.origin is not None:
-        # Whoever looks asks for elements, not for sizes that may be open.
+    if open_sizes(tensor.aval, layout) is not None:
+        # Whoever looks asks for elements, not for sizes.
         layout = Layout(plain(layout.shape), plain(layout.strides), plain(layout.offset))
     dtype = tensor.aval.dtype.numpy
     buffer = tensor.storage.realize()

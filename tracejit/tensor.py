@@ -22,12 +22,12 @@ from tracejit.autograd.tape import handle_of
 from tracejit.dtypes import DType
 from tracejit.inplace import InPlace
 from tracejit.interop import NumPyProtocols
-from tracejit.ir.aval import Aval, aval, sizes_in
+from tracejit.ir.aval import Aval, aval
 from tracejit.methods import Operators
 from tracejit.ops.arguments import cast, copied
 from tracejit.ops.op import Layout, Op, Params
 from tracejit.runtime.buffer import Buffer
-from tracejit.storage import Storage, as_array, is_row_major, row_major
+from tracejit.storage import Storage, as_array, is_row_major, open_sizes, row_major
 
 DEVICES = ("cpu", "cuda")
 Origin = tuple["Tensor", Op, Params]
@@ -349,9 +349,9 @@ def make(storage: Storage, layout: Layout, aval: Aval, origin: Origin | None = N
     tensor.aval = aval
     tensor.origin = origin
     tensor.autograd = None
-    if aval.open is not None:
-        aval.open.note(tensor)
-    elif origin is not None and (sizes := sizes_in((*layout.strides, layout.offset))) is not None:
+    # What is no view has no open sizes but in its shape.
+    sizes = aval.open if origin is None else open_sizes(aval, layout)
+    if sizes is not None:
         sizes.note(tensor)
     return tensor
 

@@ -138,9 +138,12 @@ class Sizes:
 
     def fix_all(self) -> None:
         """From here on everything holds for the values of now alone."""
-        for place, atom in enumerate(self.made):
-            if atom is None:
-                self.ask(self.of({(place,): 1, (): -self.values[place]}), "eq")
+        for variable in self.variables:
+            self.ask(self._apart(variable), "eq")
+
+    def _apart(self, variable: int) -> Any:
+        """What is 0 where a variable has the value of now."""
+        return self.of({(variable,): 1, (): -self.values[variable]})
 
     def atoms(self, values: Sequence[int], count: int | None = None) -> list[int]:
         """The values of the atoms, or of the first `count`, for others of the variables, or of the first ones."""
@@ -159,12 +162,7 @@ class Sizes:
 
     def is_fixed(self) -> bool:
         """Whether the facts hold for the values of now alone, as each variable is known to be what it is."""
-        return all(
-            self.facts.get((dim, "eq"))
-            for place, atom in enumerate(self.made)
-            if atom is None
-            and isinstance(dim := self.of({(place,): 1, (): -self.values[place]}), Dim)
-        )
+        return all(self.facts.get((self._apart(each), "eq")) for each in self.variables)
 
     # What has such sizes
 

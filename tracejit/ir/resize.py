@@ -68,9 +68,9 @@ def _parts(node: Node) -> Sequence[Any]:
 
 
 def sizes_inside(value: Any) -> Sizes | None:
-    """The same of a size, or a tuple of sizes and numbers."""
+    """The same of a size, or of a tuple or list of sizes and numbers."""
     if type(value) is Dim:
         return value.sizes
-    if type(value) is not tuple:
+    if type(value) not in (tuple, list):
         return None
     return next((sizes for sizes in map(sizes_inside, value) if sizes is not None), None)

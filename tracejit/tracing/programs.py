@@ -24,7 +24,7 @@ from tracejit.ir.resize import resized, sizes_of
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.tracing.trace import Ends, Step, graph_of
 
-Run = Callable[[Sequence[int], Sequence[Any]], list[Buffer]]
+Runner = Callable[[Sequence[int], Sequence[Any]], list[Buffer]]
 MANY_LENGTHS = 24
 PIECE = 100
 """A function that has made programs of so many lengths runs in pieces of so many values, most of which are alike."""
@@ -52,9 +52,9 @@ class Program:
         self.seconds = time.perf_counter() - start
 
     @property
-    def run(self) -> Run:
+    def run(self) -> Runner:
         """What runs it, which holds no more than that needs."""
-        run: Run = self.executable.program.run if self.is_compiled else self.executable.run
+        run: Runner = self.executable.program.run if self.is_compiled else self.executable.run
         return run
 
 
@@ -68,7 +68,7 @@ class SizedProgram(Program):
         self._sizes = sizes
         self._count = len(sizes.made)  # recordings to come may make more of them
         self._fastmath = fastmath
-        self._runs: dict[tuple[int, ...], Run] = {}
+        self._runs: dict[tuple[int, ...], Runner] = {}
         now = self._made(sizes.values)
         self.graph, self.executable = now.graph, now.executable
         self.seconds, self.is_compiled = now.seconds, now.is_compiled

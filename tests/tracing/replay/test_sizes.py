@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tracejit as tj
+from tests.tracing.replay.test_threads import in_threads
 from tracejit import nn, optim
 from tracejit.nn import functional as F
 
@@ -332,18 +331,9 @@ def test_threads_that_share_arguments_see_their_own_sizes() -> None:
             if seen(compiled(part)) != expected[place]:
                 wrong.append(place)
 
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        for _ in range(5):
-            compiled = tj.compile(f)
-            threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-    finally:
-        sys.setswitchinterval(before)
+    for _ in range(5):
+        compiled = tj.compile(f)
+        in_threads(work)
     assert not wrong
 
 

@@ -222,7 +222,7 @@ def changed_numbers(
 def changed_sizes(
     guards: Iterable[g.Guard], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Iterator[tuple[Any, ...]]:
-    """The axes of tensors and arrays, of which nothing else is different, that are of another size now."""
+    """The axes of tensors and arrays that are of another size now."""
     for guard in guards:
         if not isinstance(guard, g.TensorIs | g.ArrayIs):
             continue

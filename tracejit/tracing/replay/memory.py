@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,13 +26,7 @@ class Window:
         self._offset = offset
         self.address = buffer.address + offset
 
-    def array(
-        self,
-        dtype: np.dtype[Any],
-        shape: Sequence[int],
-        strides: Sequence[int] | None = None,
-        offset: int = 0,
-    ) -> np.ndarray:
+    def array(self, dtype: Any, shape: Any, strides: Any = None, offset: int = 0) -> np.ndarray:
         """As that of a buffer."""
         return self._buffer.array(dtype, shape, strides, self._offset + offset)
 

@@ -245,10 +245,6 @@ def _check_parts(recording: Recording, container: Any) -> None:
             _given(recording, part, False)
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if type(value) is list else value
-
-
 def settled_parts(value: Any) -> Any:
     """A number settled, and those in a tuple, which C code reads; other containers as they are."""
     if type(value) is tuple:
@@ -409,12 +405,13 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
             return function(*map(concrete, args), **kwargs)
         if recording.size_slots and _is_among(function, SIZED.keys()) and not kwargs:
             args = tuple(_with_sizes(recording, arg) for arg in args)
-            if sizes_inside(tuple(map(_as_tuple, args))) is not None:
+            if sizes_inside(args) is not None:
                 return as_stand_in(called(recording, SIZED[function], [*args], {}))
-        takes_shapes = _is_among(function, TAKING_SHAPES)
-        prepared: Any = (lambda arg: arg) if takes_shapes else settled_parts
-        given = [_given(recording, prepared(arg), False) for arg in args]
-        named = {name: _given(recording, prepared(arg), False) for name, arg in kwargs.items()}
+        if not _is_among(function, TAKING_SHAPES):
+            args = tuple(map(settled_parts, args))
+            kwargs = {name: settled_parts(arg) for name, arg in kwargs.items()}
+        given = [_given(recording, arg, False) for arg in args]
+        named = {name: _given(recording, arg, False) for name, arg in kwargs.items()}
         if recording.dead is not None:
             return function(*args, **kwargs)
         if not any(map(_holds_stand_in, (*given, *named.values()))):
