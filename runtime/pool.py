@@ -6,6 +6,7 @@ import os
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -35,6 +36,16 @@ class MemoryStats:
     bytes_cached: int
     allocations: int
     reuses: int
+
+
+class Pool(Protocol):
+    """Hands out memory, and keeps what it gets back for the next time."""
+
+    def empty(self) -> None:
+        """Frees all that it keeps."""
+        ...
+
+    def stats(self) -> MemoryStats: ...
 
 
 class MemoryPool:
@@ -83,6 +94,11 @@ class MemoryPool:
             for size in list(self._free):
                 self._give_up(size, self._cached)
 
+    def retire(self) -> None:
+        """Another pool has taken over: what is given back is freed."""
+        self.limit = 0
+        self.empty()
+
     def stats(self) -> MemoryStats:
         return MemoryStats(self._in_use, self._cached, self._allocations, self._reuses)
 
@@ -125,7 +141,7 @@ def _new_block(nbytes: int) -> Block:
     return Block(memory, skew, start + skew, nbytes)
 
 
-def _default_limit() -> int:
+def default_limit() -> int:
     """An eighth of the machine's memory, at most 1 GiB."""
     try:
         physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -134,7 +150,9 @@ def _default_limit() -> int:
     return min(1 << 30, physical // 8)
 
 
-MEMORY = MemoryPool(_default_limit())
+MEMORY = MemoryPool(default_limit())
+POOLS: list[Pool] = [MEMORY]
+"""The pools in use: this one until native code takes over, and what is still in use of it then."""
 
 if hasattr(os, "register_at_fork"):
     # Held over a fork, so that the child does not inherit a lock whose owner it lacks.
@@ -152,7 +170,8 @@ def empty_cache() -> None:
     >>> memory_stats().bytes_cached
     0
     """
-    MEMORY.empty()
+    for pool in POOLS:
+        pool.empty()
 
 
 def memory_stats() -> MemoryStats:
@@ -161,4 +180,10 @@ def memory_stats() -> MemoryStats:
     >>> memory_stats().allocations >= 0
     True
     """
-    return MEMORY.stats()
+    each = [pool.stats() for pool in POOLS]
+    return MemoryStats(
+        sum(stats.bytes_in_use for stats in each),
+        sum(stats.bytes_cached for stats in each),
+        sum(stats.allocations for stats in each),
+        sum(stats.reuses for stats in each),
+    )

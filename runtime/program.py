@@ -16,10 +16,9 @@ from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.gemm import gemm_source
-from tracejit.runtime.cpu.pool import run_function, thread_pool
+from tracejit.runtime.cpu.pool import address_of, run_function, thread_pool
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.gemm import KERNELS
-from tracejit.runtime.pool import MEMORY, Block
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
 
 Host = Callable[[HostCall, list[np.ndarray], np.ndarray], None]
@@ -55,13 +54,32 @@ class Program:
         self._constants.array(np.dtype(np.uint8), (len(plan.constants),))[:] = np.frombuffer(
             plan.constants, np.dtype(np.uint8)
         )
-        self._output_bytes = [array_bytes(spec) for spec in plan.outputs]
+        self.output_bytes = [array_bytes(spec) for spec in plan.outputs]
         self._slots = _Slots(plan)
         self._lay_out_workspace()
         self._steps = [
             self._lay_out(step, kernels) if isinstance(step, list) else step
             for step in _runs(plan.steps)
         ]
+
+    # What native code needs to run it.
+
+    @property
+    def tables(self) -> list[int]:
+        """The addresses of its launches, if all of it is launches."""
+        return [step.address for step in self._steps if isinstance(step, _Launches)]
+
+    @property
+    def constants_address(self) -> int:
+        return self._constants.address
+
+    @property
+    def pool_address(self) -> int:
+        return self._pool.address
+
+    @property
+    def run_address(self) -> int:
+        return address_of(self._run)
 
     def run(
         self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()
@@ -70,59 +88,56 @@ class Program:
 
         Raises ValueError for another number of inputs or scalars than the plan has.
         """
-        outputs = [Buffer.allocate(nbytes) for nbytes in self._output_bytes]
+        outputs = [Buffer.allocate(nbytes) for nbytes in self.output_bytes]
         threads = self._pool.threads
-        workspace = MEMORY.take(self._scratch_at + threads * self._scratch_bytes)
+        workspace = Buffer.allocate(self.scratch_at + threads * self.scratch_bytes)
+        base = workspace.address
+        addresses = (
+            threads,
+            *inputs,
+            *[output.address for output in outputs],
+            base + self.scalars_at,
+            base + self.arena_at,
+            self._constants.address,
+        )
         try:
-            base = workspace.address
-            addresses = (
-                threads,
-                *inputs,
-                *[output.address for output in outputs],
-                base + self._scalars_at,
-                base + self._arena_at,
-                self._constants.address,
-            )
-            try:
-                self._pack(workspace.memory, workspace.skew, *addresses, *scalars)
-            except (OverflowError, struct.error):
-                self._pack_slowly(workspace, addresses, scalars)
-            for step in self._steps:
-                if isinstance(step, _Launches):
-                    self._run(step.address, base)
-                else:
-                    self._call_host(step, base)
-        finally:
-            MEMORY.give(workspace)
+            self._pack(workspace.memory, workspace.skew, *addresses, *scalars)
+        except (OverflowError, struct.error):
+            self._pack_slowly(workspace, addresses, scalars)
+        for step in self._steps:
+            if isinstance(step, _Launches):
+                self._run(step.address, base)
+            else:
+                self._call_host(step, base)
         return outputs
 
     def _pack_slowly(
-        self, workspace: Block, addresses: Sequence[int], scalars: Sequence[bool | int | float]
+        self, workspace: Buffer, addresses: Sequence[int], scalars: Sequence[bool | int | float]
     ) -> None:
         if (given := len(addresses) - self._slots.words) != 0:
             expected = len(self.plan.inputs)
             raise ValueError(f"the plan has {expected} inputs, not {expected + given}")
-        memory, skew = workspace.memory, workspace.skew
-        memory[skew : skew + self._scalars_at].view(np.int64)[:] = addresses
-        write_slots(memory, skew + self._scalars_at, self.plan.scalars, scalars)
+        memory = workspace.array(np.dtype(np.uint8), (workspace.nbytes,))
+        memory[: self.scalars_at].view(np.int64)[:] = addresses
+        write_slots(memory, self.scalars_at, self.plan.scalars, scalars)
 
     def _lay_out_workspace(self) -> None:
         """addresses | scalars | pointers of the launch being run | arena | scratch of each thread"""
         launches = [step for step in self.plan.steps if isinstance(step, LaunchSpec)]
         words = self._slots.words
         pointers = max((_argument_count(launch) for launch in launches), default=0)
-        self._scalars_at = 8 * words
-        self._pointers_at = self._scalars_at + 8 * len(self.plan.scalars)
-        self._arena_at = _aligned(self._pointers_at + 8 * pointers)
-        self._scratch_at = self._arena_at + _aligned(self.plan.arena_bytes)
-        self._scratch_bytes = max(
+        self.scalars_at = 8 * words
+        self._pointers_at = self.scalars_at + 8 * len(self.plan.scalars)
+        self.arena_at = _aligned(self._pointers_at + 8 * pointers)
+        self.scratch_at = self.arena_at + _aligned(self.plan.arena_bytes)
+        self.scratch_bytes = max(
             (_aligned(launch.scratch_bytes) for launch in launches), default=0
         )
         scalars = struct_format(self.plan.scalars)
         self._pack: Callable[..., None] = struct.Struct(f"={words}q{scalars or ''}").pack_into
 
     def _lay_out(self, launches: list[LaunchSpec], kernels: dict[str, int]) -> _Launches:
-        words = [self._pool.address, len(launches), self._pointers_at, self._scratch_at]
+        words = [self._pool.address, len(launches), self._pointers_at, self.scratch_at]
         for launch in launches:
             words += _launch_words(launch, kernels[launch.kernel], self._slots)
         table = np.array(words, np.int64)

@@ -10,11 +10,12 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from types import MethodType, NoneType
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 from tracejit._errors import RecompileError, at_user_line, user_location
+from tracejit.runtime.cpu.native.entry import entry_class
 from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.closed import Sealed, are_plain, is_closed, lie_apart
@@ -26,6 +27,8 @@ from tracejit.tracing.watchers import is_watched
 
 if TYPE_CHECKING:
     from tracejit.tracing.replay.engine import Replays
+    from tracejit.tracing.replay.native import NativeReplays
+    from tracejit.tracing.replay.tree import Tree
     from tracejit.tracing.verify import Rehearsal, Witness
 
 Function = Callable[..., Any]
@@ -41,7 +44,7 @@ def _loaded(name: str) -> Any:
     return importlib.import_module(f"tracejit.tracing.{name}")
 
 
-class Compiled:
+class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
     """A function that is recorded when it is called, and whose ops run fused. `tj.explain` tells what became of it."""
 
     def __init__(
@@ -58,7 +61,7 @@ class Compiled:
         self.programs = Programs(fastmath=fastmath)
         self.gradients = Programs(fastmath=fastmath)
         self.made_at = user_location()
-        self.calls = {"replay": 0, "record": 0, "eager": 0}
+        self._calls = {"replay": 0, "record": 0, "eager": 0}
         self.divergences: list[str] = []
         self.copies_arrays = False
         self._dynamic = dynamic
@@ -67,8 +70,10 @@ class Compiled:
         self._turn = 0
         self._has_compared = False
         self._lock = threading.Lock()
+        self._native: NativeReplays | None = None
         self._is_made = True
         _all.add(self)
+        self.begin()
 
     @functools.cached_property
     def replays(self) -> Replays:
@@ -82,16 +87,24 @@ class Compiled:
         )
         return made
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    @property
+    def calls(self) -> dict[str, int]:
+        """How many calls have been replayed, recorded, and run by Python."""
+        native = self._native.calls if self._native else 0
+        return {**self._calls, "replay": self._calls["replay"] + native}
+
+    def called(self, /, *args: Any, **kwargs: Any) -> Any:
         if self._verify and self._is_turn():
             return self._compared(args, kwargs)
         if not is_recording() and not is_watched():
             replays = self.replays
             result = replays.tree.replay(args, kwargs)
             if result is not MISS:
-                self.calls["replay"] += 1
+                self._calls["replay"] += 1
                 replays.barren = 0
                 remember(result, self.gradients)
+                if replays.tree.settled:
+                    self._settle(replays.tree)
                 return result
             if self._on_miss == "error" and self.calls["replay"]:
                 self._refuse(args, kwargs)
@@ -99,6 +112,15 @@ class Compiled:
                 return self._record(args, kwargs)
         self._count("record")
         return self._in_python(args, kwargs, None)
+
+    def _settle(self, tree: Tree) -> None:
+        """Has machine code take the calls of recordings that are replayed often."""
+        roots = [tree.settled.pop() for _ in range(len(tree.settled))]
+        if self._verify or not self.is_native:
+            return
+        if self._native is None:
+            self._native = _loaded("replay.native").NativeReplays(self, tree)
+        self._native.take(roots)
 
     def _refuse(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raises what a call gets that fits no recording."""
@@ -209,7 +231,7 @@ class Compiled:
 
     def _count(self, kind: str) -> None:
         with self._lock:
-            self.calls[kind] += 1
+            self._calls[kind] += 1
 
     def _is_alone(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays) -> bool:
         """Whether nobody else can read or write the arrays while the function runs."""
@@ -219,10 +241,6 @@ class Compiled:
             and lie_apart(arrays.all)
             and is_closed(self.function)
         )
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """A compiled method is bound as a function is."""
-        return self if instance is None else MethodType(self, instance)
 
     def __getattr__(self, name: str) -> Any:
         """What else the function, or the object that is called, has."""

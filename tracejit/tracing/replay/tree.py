@@ -27,6 +27,8 @@ FEW_ROOTS = 4
 MOST_NODES = 600
 MOST_CONSTANTS = 50_000
 """What generated code refers to is kept for all variants together; with so much of it the tree begins anew."""
+NATIVE_AFTER = 12
+"""Replays of a recording before it is to become machine code: making that takes milliseconds."""
 NEAR_FRONT = 3
 """A variant further back than this comes to the front when it is used."""
 
@@ -41,11 +43,12 @@ class Node:
     children  by the outcome of the branch, in the order in which they are tried
     where     the user's line that decides
     used      at a root: when it was used last, as the tree counts its replays
+    times     at a root: how often it was replayed by Python
     """
 
     __slots__ = (
         "children", "commit", "end", "enter", "guards", "hits", "instructions", "leaf", "lines", "run",
-        "signature", "speculation", "streak", "text", "used", "where", "wheres", "withheld",
+        "signature", "speculation", "streak", "text", "times", "used", "where", "wheres", "withheld",
     )  # fmt: skip
 
     enter: Callable[[list[Any], tuple[Any, ...], dict[str, Any]], int]
@@ -60,7 +63,7 @@ class Node:
         self.children: dict[Any, list[Node]] = {}
         self.end: tuple[Any, ...] | None = None
         self.signature: Signature = ()
-        self.used = 0
+        self.used = self.times = 0
         self.where = ""
         self.hits = 0
         self.instructions: list[Instruction] = []
@@ -100,6 +103,8 @@ class Tree:
         """Sources of numbers that have changed from call to call: they are inputs from then on."""
         self.unrolls = False
         """Whether loops are not to be closed any more."""
+        self.settled: list[Node] = []
+        """Roots that have been replayed often enough to be worth machine code."""
         self.lock = threading.RLock()
 
     def replay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -114,6 +119,9 @@ class Tree:
             result = self._walk(root, slots, args, kwargs)
             if result is not MISS:
                 root.used = next(self.replays)
+                root.times += 1
+                if root.times == NATIVE_AFTER:
+                    self.settled.append(root)
                 if place > NEAR_FRONT:
                     self._bring_to_front(root)
                 return result

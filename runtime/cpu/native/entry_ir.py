@@ -1,0 +1,358 @@
+"""The callable whose calls native code takes first, as LLVM IR.
+
+An entry is an object: the Python function that runs its calls, itself, what runs a call (`ENTRY_CALL`, a vectorcall function), and
+the address of its ways (`ENTRY_WAYS`), or 0:
+
+    0 object to hold while they are in use  8 number of ways, then for each way
+      code  constants  how many calls have gone this way
+
+A way is `code(args, nargs, names, constants)`. It gives a new reference, null with an exception, or `MISS`, having done nothing.
+What no way takes goes to `function(entry, ...)`, which is Python.
+"""
+
+from __future__ import annotations
+
+from tracejit.runtime.cpu.native import abi
+from tracejit.runtime.cpu.native.memory_ir import BUFFER_MARK
+
+ENTRY_FUNCTION, ENTRY_SELF, ENTRY_CALL, ENTRY_WAYS, ENTRY_BYTES = 16, 24, 40, 48, 56
+"""The first three are where a bound method has them; between lie its weak references."""
+MISS = 1
+"""No object has this address."""
+WAY_WORDS = 3
+LARGE_ARRAY = 1 << 14
+"""Bytes from which on an array's memory is the pool's: NumPy keeps small memory itself."""
+
+_IR = r"""
+declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
+@_Py_NoneStruct = external global i8
+declare i64 @PyTuple_Size(ptr)
+
+@tracejit_busy = global ptr null
+@tracejit_watch = global ptr null
+
+define ptr @tracejit_call(ptr %self, ptr %args, i64 %flags, ptr %names) {
+entry:
+  %ways.p = getelementptr i8, ptr %self, i64 {ENTRY_WAYS}
+  %ways = load ptr, ptr %ways.p
+  %none = icmp eq ptr %ways, null
+  br i1 %none, label %dispatch, label %look.around
+look.around:
+  %busy = load ptr, ptr @tracejit_busy
+  %recordings.p = getelementptr i8, ptr %busy, i64 {DICT_SIZE_AT}
+  %recordings = load i64, ptr %recordings.p
+  %recording = icmp ne i64 %recordings, 0
+  br i1 %recording, label %dispatch, label %look.for.watchers
+look.for.watchers:
+  %watched = call i1 @watched()
+  br i1 %watched, label %dispatch, label %prepare
+prepare:
+  %count = and i64 %flags, 9223372036854775807
+  %owner = load ptr, ptr %ways
+  call void @Py_IncRef(ptr %owner)
+  %number.p = getelementptr i64, ptr %ways, i64 1
+  %number = load i64, ptr %number.p
+  %first = getelementptr i64, ptr %ways, i64 2
+  %last = mul i64 %number, {WAY_BYTES}
+  %end = getelementptr i8, ptr %first, i64 %last
+  br label %look
+look:
+  %way = phi ptr [ %first, %prepare ], [ %way.next, %next ]
+  %more = icmp ne ptr %way, %end
+  br i1 %more, label %try, label %miss
+try:
+  %constants.p = getelementptr i64, ptr %way, i64 1
+  %code = load ptr, ptr %way
+  %constants = load ptr, ptr %constants.p
+  %result = call ptr %code(ptr %args, i64 %count, ptr %names, ptr %constants)
+  %result.i = ptrtoint ptr %result to i64
+  %missed = icmp eq i64 %result.i, {MISS}
+  br i1 %missed, label %next, label %hit
+next:
+  %way.next = getelementptr i8, ptr %way, i64 {WAY_BYTES}
+  br label %look
+hit:
+  %hits.p = getelementptr i64, ptr %way, i64 2
+  %hits = load i64, ptr %hits.p
+  %hits.next = add i64 %hits, 1
+  store i64 %hits.next, ptr %hits.p
+  call void @Py_DecRef(ptr %owner)
+  ret ptr %result
+miss:
+  call void @Py_DecRef(ptr %owner)
+  br label %dispatch
+dispatch:
+  %slow = call ptr @with_self(ptr %self, ptr %args, i64 %flags, ptr %names)
+  ret ptr %slow
+}
+
+; function(self, *args, **names)
+define internal ptr @with_self(ptr %self, ptr %args, i64 %flags, ptr %names) {
+entry:
+  %positional = and i64 %flags, 9223372036854775807
+  %bare = icmp eq ptr %names, null
+  br i1 %bare, label %copy, label %named
+named:
+  %keywords = call i64 @PyTuple_Size(ptr %names)
+  br label %copy
+copy:
+  %more = phi i64 [ 0, %entry ], [ %keywords, %named ]
+  %all = add i64 %positional, %more
+  %room = add i64 %all, 1
+  %given = alloca ptr, i64 %room
+  store ptr %self, ptr %given
+  %rest = getelementptr ptr, ptr %given, i64 1
+  %bytes = shl i64 %all, 3
+  call void @llvm.memcpy.p0.p0.i64(ptr %rest, ptr %args, i64 %bytes, i1 false)
+  %count = add i64 %positional, 1
+  %function.p = getelementptr i8, ptr %self, i64 {ENTRY_FUNCTION}
+  %function = load ptr, ptr %function.p
+  %result = call ptr @PyObject_Vectorcall(ptr %function, ptr %given, i64 %count, ptr %names)
+  ret ptr %result
+}
+
+; Whether somebody watches Python run, or it cannot be found out.
+define internal i1 @watched() {
+entry:
+  %argument = alloca ptr
+  %first = load ptr, ptr @tracejit_watch
+  br label %look
+look:
+  %question = phi ptr [ %first, %entry ], [ %question.next, %no ]
+  %function = load ptr, ptr %question
+  %last = icmp eq ptr %function, null
+  br i1 %last, label %free, label %ask
+ask:
+  %given.p = getelementptr i8, ptr %question, i64 8
+  %given = load ptr, ptr %given.p
+  store ptr %given, ptr %argument
+  %alone = icmp eq ptr %given, null
+  %count = select i1 %alone, i64 0, i64 1
+  %answer = call ptr @PyObject_Vectorcall(ptr %function, ptr %argument, i64 %count, ptr null)
+  %failed = icmp eq ptr %answer, null
+  br i1 %failed, label %clear, label %compare
+clear:
+  call void @PyErr_Clear()
+  ret i1 true
+compare:
+  call void @Py_DecRef(ptr %answer)
+  %is.none = icmp eq ptr %answer, @_Py_NoneStruct
+  br i1 %is.none, label %no, label %yes
+no:
+  %question.next = getelementptr i8, ptr %question, i64 16
+  br label %look
+yes:
+  ret i1 true
+free:
+  ret i1 false
+}
+
+; What the ways share
+
+declare void @PyErr_Clear()
+declare i32 @PyErr_ExceptionMatches(ptr)
+declare void @PyErr_Fetch(ptr, ptr, ptr)
+declare void @PyErr_Restore(ptr, ptr, ptr)
+declare void @PyErr_NormalizeException(ptr, ptr, ptr)
+declare i32 @PyException_SetTraceback(ptr, ptr)
+declare ptr @PyObject_CallFunctionObjArgs(ptr, ...)
+
+@PyExc_Exception = external global ptr
+@tracejit_new_array_function = global ptr null
+@tracejit_array_type = global ptr null
+@tracejit_handler = global ptr null
+@tracejit_mark = internal global i64 0
+
+; What a way gives that goes no further, having done nothing: an exception that is no ordinary error goes on.
+define ptr @tracejit_give_up() {
+entry:
+  %error = call ptr @PyErr_Occurred()
+  %fine = icmp eq ptr %error, null
+  br i1 %fine, label %miss, label %look
+look:
+  %class = load ptr, ptr @PyExc_Exception
+  %ordinary = call i32 @PyErr_ExceptionMatches(ptr %class)
+  %is.ordinary = icmp ne i32 %ordinary, 0
+  br i1 %is.ordinary, label %clear, label %raise
+clear:
+  call void @PyErr_Clear()
+  br label %miss
+raise:
+  ret ptr null
+miss:
+  ret ptr inttoptr (i64 {MISS} to ptr)
+}
+
+; Has `raiser(exception)` raise what the caller is to see.
+define void @tracejit_break_off(ptr %raiser) {
+  %class = alloca ptr
+  %value = alloca ptr
+  %trace = alloca ptr
+  call void @PyErr_Fetch(ptr %class, ptr %value, ptr %trace)
+  call void @PyErr_NormalizeException(ptr %class, ptr %value, ptr %trace)
+  %error = load ptr, ptr %value
+  %result = call ptr (ptr, ...) @PyObject_CallFunctionObjArgs(ptr %raiser, ptr %error, ptr null)
+  call void @drop(ptr %result)
+  %class.now = load ptr, ptr %class
+  %trace.now = load ptr, ptr %trace
+  call void @drop(ptr %error)
+  call void @drop(ptr %class.now)
+  call void @drop(ptr %trace.now)
+  ret void
+}
+
+define internal void @drop(ptr %object) {
+entry:
+  %none = icmp eq ptr %object, null
+  br i1 %none, label %end, label %free
+free:
+  call void @Py_DecRef(ptr %object)
+  br label %end
+end:
+  ret void
+}
+
+; How many of the objects are native buffers that differ from those before; all of them, or a smaller number.
+define i64 @tracejit_distinct(ptr %objects, i64 %count) {
+entry:
+  %mark.old = load i64, ptr @tracejit_mark
+  %mark = add i64 %mark.old, 1
+  store i64 %mark, ptr @tracejit_mark
+  %wanted = load ptr, ptr @tracejit_buffer_type
+  br label %look
+look:
+  %place = phi i64 [ 0, %entry ], [ %next, %new ]
+  %more = icmp ult i64 %place, %count
+  br i1 %more, label %check, label %end
+check:
+  %object.p = getelementptr ptr, ptr %objects, i64 %place
+  %object = load ptr, ptr %object.p
+  %type.p = getelementptr i8, ptr %object, i64 8
+  %type = load ptr, ptr %type.p
+  %native = icmp eq ptr %type, %wanted
+  br i1 %native, label %compare, label %end
+compare:
+  %mark.p = getelementptr i8, ptr %object, i64 {BUFFER_MARK}
+  %seen = load i64, ptr %mark.p
+  %same = icmp eq i64 %seen, %mark
+  br i1 %same, label %end, label %new
+new:
+  store i64 %mark, ptr %mark.p
+  %next = add i64 %place, 1
+  br label %look
+end:
+  ret i64 %place
+}
+
+; How many of the addresses differ from all before; all of them, or a smaller number.
+define i64 @tracejit_apart(ptr %objects, i64 %count) {
+entry:
+  br label %look
+look:
+  %place = phi i64 [ 0, %entry ], [ %place.next, %new ]
+  %more = icmp ult i64 %place, %count
+  br i1 %more, label %load, label %end
+load:
+  %object.p = getelementptr ptr, ptr %objects, i64 %place
+  %object = load ptr, ptr %object.p
+  br label %compare
+compare:
+  %before = phi i64 [ 0, %load ], [ %before.next, %differs ]
+  %some = icmp ult i64 %before, %place
+  br i1 %some, label %check, label %new
+check:
+  %other.p = getelementptr ptr, ptr %objects, i64 %before
+  %other = load ptr, ptr %other.p
+  %same = icmp eq ptr %other, %object
+  br i1 %same, label %end, label %differs
+differs:
+  %before.next = add i64 %before, 1
+  br label %compare
+new:
+  %place.next = add i64 %place, 1
+  br label %look
+end:
+  ret i64 %place
+}
+
+; A row-major array; a large one in memory of the pool, which goes back there with the array.
+define ptr @tracejit_new_array(ptr %dtype, i32 %ndim, ptr %shape, i64 %nbytes) {
+entry:
+  %type = load ptr, ptr @tracejit_array_type
+  %make = load ptr, ptr @tracejit_new_array_function
+  call void @Py_IncRef(ptr %dtype)
+  %large = icmp uge i64 %nbytes, {LARGE}
+  br i1 %large, label %pool, label %numpy
+numpy:
+  %small = call ptr %make(ptr %type, ptr %dtype, i32 %ndim, ptr %shape, ptr null, ptr null, i32 0, ptr null)
+  ret ptr %small
+pool:
+  %elements = call ptr @tracejit_handler_malloc(ptr null, i64 %nbytes)
+  %no.memory = icmp eq ptr %elements, null
+  br i1 %no.memory, label %refuse, label %wrap
+refuse:
+  call void @Py_DecRef(ptr %dtype)
+  %raised = call ptr @PyErr_NoMemory()
+  ret ptr null
+wrap:
+  %made = call ptr %make(ptr %type, ptr %dtype, i32 %ndim, ptr %shape, ptr null, ptr %elements, i32 {FRESH_ARRAY}, ptr null)
+  %failed = icmp eq ptr %made, null
+  br i1 %failed, label %undo, label %own
+undo:
+  call void @tracejit_handler_free(ptr null, ptr %elements, i64 %nbytes)
+  ret ptr null
+own:
+  %flags.p = getelementptr i8, ptr %made, i64 {ARRAY_FLAGS_AT}
+  %flags = load i32, ptr %flags.p
+  %owned = or i32 %flags, {ARRAY_OWNS_DATA}
+  store i32 %owned, ptr %flags.p
+  %handler = load ptr, ptr @tracejit_handler
+  call void @Py_IncRef(ptr %handler)
+  %handler.p = getelementptr i8, ptr %made, i64 {ARRAY_HANDLER_AT}
+  store ptr %handler, ptr %handler.p
+  ret ptr %made
+}
+
+; Lets go of the references in a frame.
+define void @tracejit_release(ptr %frame, i64 %count) {
+entry:
+  br label %look
+look:
+  %place = phi i64 [ 0, %entry ], [ %place.next, %next ]
+  %more = icmp ult i64 %place, %count
+  br i1 %more, label %load, label %done
+load:
+  %held.p = getelementptr ptr, ptr %frame, i64 %place
+  %held = load ptr, ptr %held.p
+  %none = icmp eq ptr %held, null
+  br i1 %none, label %next, label %free
+free:
+  call void @Py_DecRef(ptr %held)
+  br label %next
+next:
+  %place.next = add i64 %place, 1
+  br label %look
+done:
+  ret void
+}
+"""
+
+
+def entry_ir() -> str:
+    values = {
+        "ENTRY_WAYS": ENTRY_WAYS,
+        "WAY_BYTES": 8 * WAY_WORDS,
+        "ENTRY_FUNCTION": ENTRY_FUNCTION,
+        "DICT_SIZE_AT": abi.DICT_SIZE_AT,
+        "MISS": MISS,
+        "LARGE": LARGE_ARRAY,
+        "BUFFER_MARK": BUFFER_MARK,
+        "FRESH_ARRAY": abi.FRESH_ARRAY,
+        "ARRAY_FLAGS_AT": abi.ARRAY_FLAGS_AT,
+        "ARRAY_OWNS_DATA": abi.ARRAY_OWNS_DATA,
+        "ARRAY_HANDLER_AT": abi.ARRAY_HANDLER_AT,
+    }
+    text = _IR
+    for name, value in values.items():
+        text = text.replace("{" + name + "}", str(value))
+    return text

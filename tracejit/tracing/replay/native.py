@@ -1,0 +1,224 @@
+"""Replays as machine code: which recordings can be, and what code refers to that is written out there."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tracejit._errors import CompileError, at_user_line
+from tracejit.autograd.node import Handle
+from tracejit.autograd.tape import is_grad_enabled, without_grad
+from tracejit.ir.aval import Aval
+from tracejit.ops.op import Layout
+from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.cpu.native import abi
+from tracejit.runtime.cpu.native.entry import PlainEntry
+from tracejit.runtime.cpu.native.values import Kind, Value
+from tracejit.runtime.cpu.native.ways import Language, Lines, Way, Ways, way_of
+from tracejit.storage import Storage, row_major
+from tracejit.tensor import Tensor, make
+from tracejit.tracing.replay.guards.calls import ArgumentsAre
+from tracejit.tracing.replay.templates import array_over, storage_over
+from tracejit.tracing.stand_in import raises_nothing
+
+if TYPE_CHECKING:
+    from tracejit.tracing.replay.tree import Node, Tree
+
+
+class NativeReplays:
+    """The recordings of one function that are machine code, which its entry tries first, the newest before others."""
+
+    def __init__(self, entry: PlainEntry, tree: Tree) -> None:
+        self._entry = entry
+        self._tree = tree
+        self._ways: dict[Node, Way] = {}
+        self._table: Ways | None = None
+        self._counted = 0
+        """The calls that tables of before have taken."""
+        self._seen: dict[Node, int] = {}
+
+    @property
+    def calls(self) -> int:
+        """How many calls have been replayed by machine code."""
+        return self._counted + (sum(self._table.hits) if self._table else 0)
+
+    def take(self, roots: list[Node]) -> None:
+        """Makes machine code of recordings that have been replayed often."""
+        with self._tree.lock:
+            for root in roots:
+                way = native_way(root, self._tree)
+                if way is not None:
+                    self._ways[root] = way
+            self._arrange()
+
+    def follow(self) -> None:
+        """Lets go of recordings that the tree has let go of, and tells it which of the others are in use: its lock is held."""
+        if self._table is None:
+            return
+        for root, hits in zip(self._ways, self._table.hits, strict=True):
+            if hits != self._seen.get(root, 0):
+                self._seen[root] = hits
+                root.used = next(self._tree.replays)
+        if not self._ways.keys() <= {*self._tree.roots}:
+            self._arrange()
+
+    def _arrange(self) -> None:
+        self._counted = self.calls
+        self._seen.clear()
+        self._ways = {root: self._ways[root] for root in self._tree.roots if root in self._ways}
+        self._table = Ways([*self._ways.values()]) if self._ways else None
+        self._entry.take_ways(self._table)
+
+
+def native_way(root: Node, tree: Tree) -> Way | None:
+    """A recording without decisions as machine code; None where it stays in Python."""
+    given = root.guards[0]
+    if root.end is not None or not isinstance(given, ArgumentsAre):
+        return None
+    enter, run, _, commit = root.text
+    lines = Lines(enter.split("\n"), run.split("\n"), commit.split("\n"), tree.pool.names)
+    return way_of(
+        lines,
+        positional=given.count,
+        keywords=given.keywords,
+        arrays=_arrays(lines),
+        on_break=_Broken(tree.name),
+        language=_language(),
+    )
+
+
+class _Broken:
+    """Raises what a call gets that failed after it had begun to write."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, error: BaseException) -> None:
+        if not isinstance(error, Exception):
+            raise error
+        message = f"{self.name}: a replay failed after it had begun to write"
+        raise CompileError(at_user_line(message)) from error
+
+
+def _arrays(lines: Lines) -> dict[int, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """The slots of new memory that only becomes an array, all of it in order: its dtype and shape."""
+    uses: dict[int, int] = {}
+    found = {}
+    for node in _nodes([*lines.run, *lines.commit]):
+        match node:
+            case ast.Subscript(value=ast.Name(id="E"), slice=slot, ctx=ast.Load()):
+                place = ast.literal_eval(slot)
+                uses[place] = uses.get(place, 0) + 1
+            case ast.Call(
+                func=ast.Name(id=function),
+                args=[
+                    ast.Subscript(value=ast.Name(id="E"), slice=slot),
+                    ast.Name(id=dtype),
+                    ast.Name(id=layout),
+                    ast.Constant(value=0),
+                ],
+            ) if lines.names.get(function) is array_over:
+                placed = lines.names[layout]
+                if placed == row_major(placed.shape):
+                    found[ast.literal_eval(slot)] = lines.names[dtype], placed.shape
+    return {slot: each for slot, each in found.items() if uses[slot] == 1}
+
+
+def _nodes(lines: list[str]) -> Iterator[ast.AST]:
+    return (
+        node
+        for line in lines
+        if "E[" in line and not line.startswith(" ")
+        for node in ast.walk(ast.parse(line))
+    )
+
+
+# What is written out. Values in, value out; None where a call is to be an ordinary one.
+
+
+def _storage_over(code: Any, given: list[Value]) -> Value | None:
+    dtype, size, buffer, version = given
+    nothing = code.constant(None)
+    parts = {
+        "dtype": dtype,
+        "size": size,
+        "buffer": buffer,
+        "pending": nothing,
+        "version": version,
+        "written": nothing,
+        "escaped": code.constant(False),
+    }
+    made: Value = code.create(Storage, parts)
+    return made
+
+
+def _make(code: Any, given: list[Value]) -> Value | None:
+    storage, layout, aval, origin = given if len(given) == 4 else (*given, code.constant(None))
+    if not isinstance(aval.constant, Aval) or aval.constant.open is not None:
+        return None
+    if origin.constant is not None:
+        return None
+    parts = {"storage": storage, "layout": layout, "aval": aval, "origin": origin}
+    made: Value = code.create(Tensor, {**parts, "autograd": origin})
+    return made
+
+
+def _array_over(code: Any, given: list[Value]) -> Value | None:
+    """The memory is that of an array already."""
+    array = given[0]
+    return array if code.class_of(array) is np.ndarray else None
+
+
+def _wrap(code: Any, given: list[Value]) -> Value | None:
+    (array,) = given
+    return Value(Kind.MEMORY, array.text) if code.class_of(array) is np.ndarray else None
+
+
+def _is_grad_enabled(code: Any, given: list[Value]) -> Value | None:
+    size = code.load(code.address_of(without_grad), abi.DICT_SIZE_AT, "i64")
+    return _unless(code, code.let(f"icmp eq i64 {size}, 0"), is_grad_enabled)
+
+
+def _raises_nothing(code: Any, given: list[Value]) -> Value | None:
+    """NumPy keeps its mode in a variable of the context: while that is what it was, the answer is."""
+    variable = getattr(np._core.umath, "_extobj_contextvar", None)
+    if variable is None or not raises_nothing():
+        return None
+    now = variable.get()
+    found = code.context_variable(variable)
+    return _unless(code, code.let(f"icmp eq ptr {found}, {code.address_of(now)}"), raises_nothing)
+
+
+def _unless(code: Any, is_known: str, function: Callable[[], bool]) -> Value:
+    """True where that is known, else what the function says."""
+    before, ask, end = code.block, code.fresh("b"), code.fresh("b")
+    code.branch(is_known, end, ask)
+    code.enter(ask)
+    answer = code.truth_of(Value(Kind.OBJECT, code.called(code.address_of(function), [])))
+    after = code.block
+    code.jump(end)
+    code.enter(end)
+    return Value(Kind.TRUTH, code.let(f"phi i1 [ true, %{before} ], [ {answer}, %{after} ]"))
+
+
+@cache
+def _language() -> Language:
+    return Language(
+        intrinsics={
+            storage_over: _storage_over,
+            make: _make,
+            array_over: _array_over,
+            Buffer.wrap: _wrap,
+            is_grad_enabled: _is_grad_enabled,
+            raises_nothing: _raises_nothing,
+        },
+        hints={
+            "buffer": Storage, "pending": Storage, "version": Storage, "written": Storage,
+            "node": Handle, "requires_grad": Handle, "hooks": Handle, "grad": Handle,
+        },
+        equal=(Layout, Aval),
+    )  # fmt: skip
