@@ -81,6 +81,7 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
         made: Replays = _loaded("replay.engine").Replays(
             self.function,
             self.programs,
+            self.gradients,
             withholds=self._verify > 0,
             dynamic=self._dynamic,
             made_at=self.made_at,
@@ -102,7 +103,6 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
             if result is not MISS:
                 self._calls["replay"] += 1
                 replays.barren = 0
-                remember(result, self.gradients)
                 if replays.tree.settled:
                     self._settle(replays.tree)
                 return result
@@ -119,7 +119,7 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
         if self._verify or not self.is_native:
             return
         if self._native is None:
-            self._native = _loaded("replay.native").NativeReplays(self, tree)
+            self._native = _loaded("replay.native").NativeReplays(self, self.replays)
         self._native.take(roots)
 
     def _refuse(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -48,6 +48,8 @@ class Expressions(Reader):
                 return self._name(name)
             case ast.Attribute(value=owner, attr=name):
                 return self.attribute(self.value(owner), name)
+            case ast.Slice(lower=None, upper=None, step=None):
+                return self.constant(slice(None))
             case ast.Subscript(value=owner, slice=key):
                 return self._subscript(owner, key)
             case ast.Call():
@@ -76,8 +78,6 @@ class Expressions(Reader):
         return self.constant(getattr(builtins, name))
 
     def _subscript(self, owner: ast.expr, key: ast.expr) -> Value:
-        if isinstance(key, ast.Slice):
-            raise Unsupported("a slice")
         if isinstance(owner, ast.Name) and owner.id in ("E", "args", "kwargs"):
             return self._given(owner.id, ast.literal_eval(key))
         return self.item(self.value(owner), self.value(key))

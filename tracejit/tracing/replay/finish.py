@@ -55,7 +55,7 @@ def _withheld_lines(recording: Recording, tree: Tree, result: Any) -> list[str] 
 
 def _commit_lines(recording: Recording, tree: Tree, result: Any, copied: set[int]) -> list[str]:
     writer = Writer(tree.pool)
-    template = Template(recording, writer)
+    template = Template(recording, writer, tree.gradients)
     effects = _lasting(recording)
     targets = [writer.read(effect.source) for effect in effects]
     contents = {key: writer.read(recording.outside[key]) for key in recording.taken}

@@ -26,20 +26,27 @@ from tracejit.tracing.replay.templates import array_over, storage_over
 from tracejit.tracing.stand_in import raises_nothing
 
 if TYPE_CHECKING:
+    from tracejit.tracing.replay.engine import Replays
     from tracejit.tracing.replay.tree import Node, Tree
+
+
+MOST = 8
+"""Recordings of one function that are machine code: each that a call does not fit costs it some guards."""
 
 
 class NativeReplays:
     """The recordings of one function that are machine code, which its entry tries first, the newest before others."""
 
-    def __init__(self, entry: PlainEntry, tree: Tree) -> None:
+    def __init__(self, entry: PlainEntry, replays: Replays) -> None:
         self._entry = entry
-        self._tree = tree
+        self._replays = replays
+        self._tree = tree = replays.tree
         self._ways: dict[Node, Way] = {}
         self._table: Ways | None = None
         self._counted = 0
         """The calls that tables of before have taken."""
         self._seen: dict[Node, int] = {}
+        tree.refresh = self.follow
 
     @property
     def calls(self) -> int:
@@ -50,28 +57,42 @@ class NativeReplays:
         """Makes machine code of recordings that have been replayed often."""
         with self._tree.lock:
             for root in roots:
-                way = native_way(root, self._tree)
+                way = _made(root, self._tree)
                 if way is not None:
                     self._ways[root] = way
             self._arrange()
 
     def follow(self) -> None:
-        """Lets go of recordings that the tree has let go of, and tells it which of the others are in use: its lock is held."""
-        if self._table is None:
-            return
-        for root, hits in zip(self._ways, self._table.hits, strict=True):
-            if hits != self._seen.get(root, 0):
-                self._seen[root] = hits
-                root.used = next(self._tree.replays)
+        """Tells the tree which recordings are in use, and lets go of those that it has let go of: its lock is held."""
+        self._mark()
         if not self._ways.keys() <= {*self._tree.roots}:
             self._arrange()
 
+    def _mark(self) -> None:
+        hits = self._table.hits if self._table else []
+        for root, now in zip(self._ways, hits):
+            if now != self._seen.get(root, 0):
+                self._seen[root] = now
+                root.used = next(self._tree.replays)
+                self._replays.barren = 0
+
     def _arrange(self) -> None:
+        self._mark()
         self._counted = self.calls
         self._seen.clear()
-        self._ways = {root: self._ways[root] for root in self._tree.roots if root in self._ways}
+        roots = [root for root in self._tree.roots if root in self._ways]
+        roots = sorted(roots, key=lambda root: root.used)[-MOST:]
+        self._ways = {root: self._ways[root] for root in self._tree.roots if root in roots}
         self._table = Ways([*self._ways.values()]) if self._ways else None
         self._entry.take_ways(self._table)
+
+
+def _made(root: Node, tree: Tree) -> Way | None:
+    """The way of a recording, if there is room to make it: the call that asks for it has its result already."""
+    try:
+        return native_way(root, tree)
+    except (RecursionError, MemoryError, CompileError):
+        return None
 
 
 def native_way(root: Node, tree: Tree) -> Way | None:
@@ -121,7 +142,7 @@ def _arrays(lines: Lines) -> dict[int, tuple[np.dtype[Any], tuple[int, ...]]]:
                     ast.Name(id=layout),
                     ast.Constant(value=0),
                 ],
-            ) if lines.names.get(function) is array_over:
+            ) if lines.names.get(function) is array_over and layout in lines.names:
                 placed = lines.names[layout]
                 if placed == row_major(placed.shape):
                     found[ast.literal_eval(slot)] = lines.names[dtype], placed.shape
@@ -170,7 +191,8 @@ def _make(code: Any, given: list[Value]) -> Value | None:
 def _array_over(code: Any, given: list[Value]) -> Value | None:
     """The memory is that of an array already."""
     array = given[0]
-    return array if code.class_of(array) is np.ndarray else None
+    is_new = array.kind is Kind.OBJECT and code.class_of(array) is np.ndarray
+    return array if is_new else None
 
 
 def _wrap(code: Any, given: list[Value]) -> Value | None:

@@ -11,6 +11,7 @@ from tracejit._config import config
 from tracejit._dump import open_dump
 from tracejit._errors import CompileError, at_user_line
 from tracejit.symbols import concrete
+from tracejit.tracing.programs import Programs
 from tracejit.tracing.replay import MISS
 from tracejit.tracing.replay.code import Pool, Writer, constants_of, function_of
 from tracejit.tracing.replay.guards import Guard
@@ -87,8 +88,10 @@ _FUNCTIONS = ("enter", "run", "commit")
 class Tree:
     """What is known of one compiled function's calls. Calls of several threads may walk it at once."""
 
-    def __init__(self, name: str, *, fastmath: bool = False) -> None:
+    def __init__(self, name: str, gradients: Programs, *, fastmath: bool = False) -> None:
         self.name = name
+        self.gradients = gradients
+        """The programs of backward passes through what calls give."""
         self.fastmath = fastmath
         self.pool = Pool()
         self.roots: list[Node] = []
@@ -105,6 +108,8 @@ class Tree:
         """Whether loops are not to be closed any more."""
         self.settled: list[Node] = []
         """Roots that have been replayed often enough to be worth machine code."""
+        self.refresh: Callable[[], None] = _nothing
+        """Has who takes calls past `replay` say which roots they have used, and let go of those that are gone."""
         self.lock = threading.RLock()
 
     def replay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -168,6 +173,7 @@ class Tree:
 
     def make_room(self, signature: Signature) -> None:
         """Lets the variants go that have not been used for longest, for one with this signature: the lock is held."""
+        self.refresh()
         gone = self.pool.gone()
         if gone:
             self._keep([root for root in self.roots if gone.isdisjoint(root.constants())])
@@ -201,6 +207,7 @@ class Tree:
         self.evicted += len(self.roots) - len(roots)
         self._arrange(roots)
         self.nodes = len({node for root in roots for node in below(root)})
+        self.refresh()
 
     def forget_constants(self) -> None:
         """Lets go of what only variants that are gone, and calls that could not be recorded, refer to: the lock is held."""
@@ -350,6 +357,10 @@ class Tree:
             return next(
                 (at for at, end in enumerate(root.lines, 1) if line <= end), len(root.lines)
             )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _dump(enter: list[str], run: list[str], body: list[str] | None) -> None:
