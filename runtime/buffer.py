@@ -40,7 +40,7 @@ class Buffer:
     @staticmethod
     def allocate(nbytes: int) -> Buffer:
         """Uninitialised memory; `nbytes` may be 0. Native code, once it is there, takes the place of this function."""
-        return _BlockBuffer(MEMORY.take(nbytes), nbytes)
+        return BlockBuffer(MEMORY.take(nbytes), nbytes)
 
     @staticmethod
     def wrap(array: np.ndarray) -> Buffer:
@@ -73,7 +73,7 @@ class _Window(np.ndarray):
     buffer: Buffer
 
 
-class _BlockBuffer(Buffer):
+class BlockBuffer(Buffer):
     """A buffer over a block of the pool that is written in Python."""
 
     __slots__ = ("__weakref__", "_block", "address", "nbytes")

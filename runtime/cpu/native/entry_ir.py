@@ -13,7 +13,6 @@ What no way takes goes to `function(entry, ...)`, which is Python.
 from __future__ import annotations
 
 from tracejit.runtime.cpu.native import abi
-from tracejit.runtime.cpu.native.memory_ir import BUFFER_MARK
 
 ENTRY_FUNCTION, ENTRY_SELF, ENTRY_CALL, ENTRY_WAYS, ENTRY_BYTES = 16, 24, 40, 48, 56
 """The first three are where a bound method has them; between lie its weak references."""
@@ -161,7 +160,6 @@ declare ptr @PyObject_CallFunctionObjArgs(ptr, ...)
 @tracejit_new_array_function = global ptr null
 @tracejit_array_type = global ptr null
 @tracejit_handler = global ptr null
-@tracejit_mark = internal global i64 0
 
 ; What a way gives that goes no further, having done nothing: an exception that is no ordinary error goes on.
 define ptr @tracejit_give_up() {
@@ -212,67 +210,82 @@ end:
   ret void
 }
 
-; How many of the objects are native buffers that differ from those before; all of them, or a smaller number.
-define i64 @tracejit_distinct(ptr %objects, i64 %count) {
+; Whether the addresses all differ: each is looked for in a table of those before.
+define i1 @tracejit_distinct(ptr %objects, i64 %count) {
 entry:
-  %mark.old = load i64, ptr @tracejit_mark
-  %mark = add i64 %mark.old, 1
-  store i64 %mark, ptr @tracejit_mark
-  %wanted = load ptr, ptr @tracejit_buffer_type
+  %bits = call i64 @bits(i64 %count)
+  %more.bits = add i64 %bits, 1
+  %size = shl i64 1, %more.bits
+  %mask = sub i64 %size, 1
+  %table = alloca ptr, i64 %size
+  %bytes = shl i64 %size, 3
+  call void @llvm.memset.p0.i64(ptr %table, i8 0, i64 %bytes, i1 false)
   br label %look
 look:
   %place = phi i64 [ 0, %entry ], [ %next, %new ]
   %more = icmp ult i64 %place, %count
-  br i1 %more, label %check, label %end
-check:
+  br i1 %more, label %hash, label %yes
+hash:
   %object.p = getelementptr ptr, ptr %objects, i64 %place
   %object = load ptr, ptr %object.p
-  %type.p = getelementptr i8, ptr %object, i64 8
-  %type = load ptr, ptr %type.p
-  %native = icmp eq ptr %type, %wanted
-  br i1 %native, label %compare, label %end
+  %number = ptrtoint ptr %object to i64
+  %mixed = mul i64 %number, -7046029254386353131
+  %high = lshr i64 %mixed, 40
+  br label %probe
+probe:
+  %at = phi i64 [ %high, %hash ], [ %at.next, %other ]
+  %slot = and i64 %at, %mask
+  %slot.p = getelementptr ptr, ptr %table, i64 %slot
+  %there = load ptr, ptr %slot.p
+  %free = icmp eq ptr %there, null
+  br i1 %free, label %new, label %compare
 compare:
-  %mark.p = getelementptr i8, ptr %object, i64 {BUFFER_MARK}
-  %seen = load i64, ptr %mark.p
-  %same = icmp eq i64 %seen, %mark
-  br i1 %same, label %end, label %new
+  %same = icmp eq ptr %there, %object
+  br i1 %same, label %no, label %other
+other:
+  %at.next = add i64 %slot, 1
+  br label %probe
 new:
-  store i64 %mark, ptr %mark.p
+  store ptr %object, ptr %slot.p
   %next = add i64 %place, 1
   br label %look
-end:
-  ret i64 %place
+yes:
+  ret i1 true
+no:
+  ret i1 false
 }
 
-; How many of the addresses differ from all before; all of them, or a smaller number.
-define i64 @tracejit_apart(ptr %objects, i64 %count) {
+; Whether all of the integers are in [-base, limit - base).
+define i1 @tracejit_in_range(ptr %values, i64 %count, i64 %base, i64 %limit, i1 %short) {
 entry:
   br label %look
 look:
-  %place = phi i64 [ 0, %entry ], [ %place.next, %new ]
+  %place = phi i64 [ 0, %entry ], [ %next, %inside ]
   %more = icmp ult i64 %place, %count
-  br i1 %more, label %load, label %end
+  br i1 %more, label %load, label %yes
 load:
-  %object.p = getelementptr ptr, ptr %objects, i64 %place
-  %object = load ptr, ptr %object.p
-  br label %compare
-compare:
-  %before = phi i64 [ 0, %load ], [ %before.next, %differs ]
-  %some = icmp ult i64 %before, %place
-  br i1 %some, label %check, label %new
+  br i1 %short, label %narrow, label %wide
+narrow:
+  %narrow.p = getelementptr i32, ptr %values, i64 %place
+  %small = load i32, ptr %narrow.p
+  %widened = sext i32 %small to i64
+  br label %check
+wide:
+  %wide.p = getelementptr i64, ptr %values, i64 %place
+  %large = load i64, ptr %wide.p
+  br label %check
 check:
-  %other.p = getelementptr ptr, ptr %objects, i64 %before
-  %other = load ptr, ptr %other.p
-  %same = icmp eq ptr %other, %object
-  br i1 %same, label %end, label %differs
-differs:
-  %before.next = add i64 %before, 1
-  br label %compare
-new:
-  %place.next = add i64 %place, 1
+  %value = phi i64 [ %widened, %narrow ], [ %large, %wide ]
+  %above = add i64 %value, %base
+  %fits = icmp ult i64 %above, %limit
+  br i1 %fits, label %inside, label %no
+inside:
+  %next = add i64 %place, 1
   br label %look
-end:
-  ret i64 %place
+yes:
+  ret i1 true
+no:
+  ret i1 false
 }
 
 ; A row-major array; a large one in memory of the pool, which goes back there with the array.
@@ -346,7 +359,6 @@ def entry_ir() -> str:
         "DICT_SIZE_AT": abi.DICT_SIZE_AT,
         "MISS": MISS,
         "LARGE": LARGE_ARRAY,
-        "BUFFER_MARK": BUFFER_MARK,
         "FRESH_ARRAY": abi.FRESH_ARRAY,
         "ARRAY_FLAGS_AT": abi.ARRAY_FLAGS_AT,
         "ARRAY_OWNS_DATA": abi.ARRAY_OWNS_DATA,

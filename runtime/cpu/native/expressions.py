@@ -147,7 +147,7 @@ class Expressions(Reader):
             for part in parts:
                 self.succeeded(self.call("PySet_Add", made, part))
             return self._typed(made, set)
-        return self.tuple_of(parts) if isinstance(node, ast.Tuple) else self._list_of(parts)
+        return self.tuple_of(parts) if isinstance(node, ast.Tuple) else self.list_of(parts)
 
     def tuple_of(self, parts: list[str]) -> Value:
         made = self.new("PyTuple_New", str(len(parts)))
@@ -156,7 +156,7 @@ class Expressions(Reader):
             self.do(f"store ptr {part}, ptr {self.at(made, abi.TUPLE_ITEMS_AT + 8 * place)}")
         return self._typed(made, tuple)
 
-    def _list_of(self, parts: list[str]) -> Value:
+    def list_of(self, parts: list[str]) -> Value:
         made = self.new("PyList_New", "0")
         for part in parts:
             self.succeeded(self.call("PyList_Append", made, part))
@@ -228,29 +228,11 @@ class Expressions(Reader):
         return self.truth_of(self.value(node))
 
     def count_distinct(self, values: list[Value]) -> Value:
-        """How many different objects there are; buffers are told apart by a mark."""
-        texts = [self.as_object(each) for each in values]
-        listed = self.array_of(texts)
-        same = self.help("tracejit_distinct", "i64", f"ptr {listed}", f"i64 {len(texts)}")
-        quick, slow, end = self.block, self.fresh("b"), self.fresh("b")
-        self.branch(self.let(f"icmp eq i64 {same}, {len(texts)}"), end, slow)
-        self.enter(slow)
-        made = self.new("PySet_New", "null")
-        for text in texts:
-            self.succeeded(self.call("PySet_Add", made, text))
-        counted = self.length(Value(Kind.OBJECT, made)).text
-        after = self.block
-        self.jump(end)
-        self.enter(end)
-        count = self.let(f"phi i64 [ {len(texts)}, %{quick} ], [ {counted}, %{after} ]")
-        return Value(Kind.INTEGER, count)
-
-    def count_identities(self, values: list[Value]) -> Value:
-        """How many different objects there are, whatever they say of being equal; a smaller number where two are the same."""
+        """How many different objects there are; some smaller number where two are the same."""
         listed = self.array_of([self.as_object(each) for each in values])
-        return Value(
-            Kind.INTEGER, self.help("tracejit_apart", "i64", f"ptr {listed}", f"i64 {len(values)}")
-        )
+        count = len(values)
+        apart = self.help("tracejit_distinct", "i1", f"ptr {listed}", f"i64 {count}")
+        return Value(Kind.INTEGER, self.let(f"select i1 {apart}, i64 {count}, i64 {count - 1}"))
 
     def _joined(self, is_and: bool, parts: list[ast.expr]) -> str:
         """Parts are looked at until one decides."""
@@ -423,9 +405,10 @@ def _known_len(translator: Expressions, node: ast.Call) -> Value | None:
         case [ast.Name(id="args")]:
             return Value(Kind.INTEGER, str(translator.positional))
         case [ast.Set(elts=[ast.Starred(value=ast.Call(args=[ast.Name(id="id"), ast.Tuple(elts=parts)]))])]:
-            return translator.count_identities([translator.value(each) for each in parts])
-        case [ast.Set(elts=elements)]:
-            return translator.count_distinct([translator.value(each) for each in elements])
+            return translator.count_distinct([translator.value(each) for each in parts])
+        case [ast.Set(elts=[_, *_] as parts)]:
+            # Of buffers, which are equal only to themselves.
+            return translator.count_distinct([translator.value(each) for each in parts])
         case [only]:
             return translator.length(translator.value(only))
     return None

@@ -3,13 +3,12 @@
 Free blocks are lists by size class, whose links lie in the blocks themselves. A size is rounded up to one of four classes to each
 doubling, as `tracejit.runtime.pool.size_class` does.
 
-A buffer is an object: address, bytes asked for, bytes of its block, weak references, and the number of the
-last look that met it (`BUFFER_*`).
+A buffer is an object: address, bytes asked for, bytes of its block, weak references (`BUFFER_*`).
 """
 
 from __future__ import annotations
 
-BUFFER_ADDRESS, BUFFER_NBYTES, BUFFER_BLOCK, BUFFER_WEAK, BUFFER_MARK, BUFFER_BYTES = 16, 24, 32, 40, 48, 56
+BUFFER_ADDRESS, BUFFER_NBYTES, BUFFER_BLOCK, BUFFER_WEAK, BUFFER_BYTES = 16, 24, 32, 40, 48
 
 HEADER = 64
 """Bytes before the elements of an array in a block of the pool."""

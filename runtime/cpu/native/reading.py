@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.runtime.buffer import BlockBuffer
 from tracejit.runtime.cpu.native import abi
 from tracejit.runtime.cpu.native.abi import Abi, offset_of
 from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
@@ -16,6 +17,9 @@ from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.writer import Writer
 
 _DICT_VIEWS = (type({}.keys()), MappingProxyType)
+
+
+Emit = Callable[[str], str]
 
 
 class Reader(Writer):
@@ -52,6 +56,9 @@ class Reader(Writer):
                 return made
             case Kind.MEMORY:
                 return self.called(self.address_of(self.wrap), [value.text])
+            case Kind.LATE:
+                function, *arguments = value.parts
+                return self.called(self.address_of(function), list(map(self.as_object, arguments)))
 
     wrap: Callable[[np.ndarray], Any]
     """Makes a buffer of an array's memory."""
@@ -71,6 +78,8 @@ class Reader(Writer):
     # Attributes
 
     def attribute(self, value: Value, name: str) -> Value:
+        if value.kind is Kind.MEMORY and name == "foreign":
+            return Value(Kind.TRUTH, "true")
         if value.kind is Kind.MEMORY and name == "address":
             return Value(Kind.INTEGER, self.load(value.text, abi.ARRAY_DATA_AT, "i64"))
         kind = self.class_of(value)
@@ -132,38 +141,46 @@ class Reader(Writer):
         merged = self.let(f"phi ptr [ {first}, %{at_quick} ], [ {second}, %{at_slow} ]")
         return Value(Kind.OBJECT, self.hold(merged))
 
-    def _of_buffer(self, value: Value, quick_text: Callable[[], str], slow: Callable[[], str], kind: str) -> str:
-        """One thing where the object is a native buffer, another where it is not."""
-        same = self.let(f"icmp eq ptr {self.type_of(value)}, {self.address_of(self.buffer_type)}")
-        quick, other, end = (self.fresh("b") for _ in range(3))
-        self.branch(same, quick, other)
-        self.enter(quick)
-        first = quick_text()
-        at_quick = self.block
-        self.jump(end)
-        self.enter(other)
-        second = slow()
-        at_slow = self.block
+    def _by_class(self, value: Value, cases: Mapping[type, Emit], other: Emit, kind: str) -> str:
+        """One thing or another, by the class that the object has."""
+        text = self.as_object(value)
+        found = self.load(text, abi.TYPE_AT)
+        end = self.fresh("b")
+        outcomes = []
+        for each, emit in cases.items():
+            same = self.let(f"icmp eq ptr {found}, {self.address_of(each)}")
+            this, more = self.fresh("b"), self.fresh("b")
+            self.branch(same, this, more)
+            self.enter(this)
+            outcomes.append((emit(text), self.block))
+            self.jump(end)
+            self.enter(more)
+        outcomes.append((other(text), self.block))
         self.jump(end)
         self.enter(end)
-        return self.let(f"phi {kind} [ {first}, %{at_quick} ], [ {second}, %{at_slow} ]")
+        return self.let(f"phi {kind} " + ", ".join(f"[ {one}, %{at} ]" for one, at in outcomes))
 
     def _address(self, value: Value) -> Value:
-        text = self.as_object(value)
-        found = self._of_buffer(
+        slot = offset_of(BlockBuffer, "address")
+        assert slot is not None
+        cases = {
+            self.buffer_type: lambda text: self.load(text, BUFFER_ADDRESS, "i64"),
+            BlockBuffer: lambda text: self.as_integer(Value(Kind.OBJECT, self.load(text, slot))),
+        }
+        found = self._by_class(
             value,
-            lambda: self.load(text, BUFFER_ADDRESS, "i64"),
-            lambda: self.as_integer(Value(Kind.OBJECT, self._general(text, "address"))),
+            cases,
+            lambda text: self.as_integer(Value(Kind.OBJECT, self._general(text, "address"))),
             "i64",
         )
         return Value(Kind.INTEGER, found)
 
     def _foreign(self, value: Value) -> Value:
-        text = self.as_object(value)
-        found = self._of_buffer(
+        cases = {self.buffer_type: lambda _: "false", BlockBuffer: lambda _: "false"}
+        found = self._by_class(
             value,
-            lambda: "false",
-            lambda: self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign"))),
+            cases,
+            lambda text: self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign"))),
             "i1",
         )
         return Value(Kind.TRUTH, found)

@@ -18,6 +18,7 @@ class Kind(Enum):
     TRUTH = "i1"
     INTEGER = "i64"
     MEMORY = "a reference to an array, of which only the address is asked for"
+    LATE = "a call that is made only if its result is needed: the function and the arguments"
 
 
 class _Unknown:
@@ -35,6 +36,7 @@ class Value:
     kind: Kind
     text: str
     constant: Any = UNKNOWN
+    parts: tuple[Any, ...] = ()
 
     @property
     def is_constant(self) -> bool:

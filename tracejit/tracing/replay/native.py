@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracejit._errors import CompileError, at_user_line
-from tracejit.autograd.node import Handle
+from tracejit.autograd.late import LateNode
+from tracejit.autograd.node import Handle, next_sequence
 from tracejit.autograd.tape import is_grad_enabled, without_grad
+from tracejit.dtypes import int32, int64
+from tracejit.eager import check_indices
+from tracejit.indexing import check_labels
 from tracejit.ir.aval import Aval
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
@@ -19,9 +23,10 @@ from tracejit.runtime.cpu.native import abi
 from tracejit.runtime.cpu.native.entry import PlainEntry
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.ways import Language, Lines, Way, Ways, way_of
-from tracejit.storage import Storage, row_major
+from tracejit.storage import Storage, is_row_major, row_major
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.replay.guards.calls import ArgumentsAre
+from tracejit.tracing.replay.segments import tensor_over
 from tracejit.tracing.replay.templates import array_over, storage_over
 from tracejit.tracing.stand_in import raises_nothing
 
@@ -200,6 +205,68 @@ def _wrap(code: Any, given: list[Value]) -> Value | None:
     return Value(Kind.MEMORY, array.text) if code.class_of(array) is np.ndarray else None
 
 
+def _tensor_over(code: Any, given: list[Value]) -> Value | None:
+    return Value(Kind.LATE, "", parts=(tensor_over, *given))
+
+
+def _check_labels(code: Any, given: list[Value]) -> Value | None:
+    _, labels, count = given
+    return _in_range(code, labels, 0, count.constant)
+
+
+def _check_indices(code: Any, given: list[Value]) -> Value | None:
+    _, indices, _, extent = given
+    count = extent.constant
+    return _in_range(code, indices, count, 2 * count) if type(count) is int else None
+
+
+def _in_range(code: Any, tensor: Value, base: Any, limit: Any) -> Value | None:
+    """Goes on where all elements are in [-base, limit - base); None for a tensor that is to be looked at in another way."""
+    if tensor.kind is not Kind.LATE or type(limit) is not int:
+        return None
+    _, buffer, aval, layout = tensor.parts
+    dtype, placed = getattr(aval.constant, "dtype", None), layout.constant
+    if dtype not in (int32, int64) or aval.constant.open is not None or not is_row_major(placed):
+        return None
+    address = code.attribute(buffer, "address").text
+    first = code.let(f"add i64 {address}, {placed.offset * dtype.itemsize}")
+    pointer = code.let(f"inttoptr i64 {first} to ptr")
+    size = f"i64 {aval.constant.size}"
+    short = "true" if dtype is int32 else "false"
+    words = f"ptr {pointer}", size, f"i64 {base}", f"i64 {limit}", f"i1 {short}"
+    code.require(code.help("tracejit_in_range", "i1", *words))
+    return Value(Kind.OBJECT, code.address_of(None), None)
+
+
+def _late_node(code: Any, given: list[Value]) -> Value | None:
+    steps, leaves = given
+    if not isinstance(steps.constant, tuple):
+        return None
+    last = steps.constant[-1]
+    sequence = code.called(code.address_of(next_sequence), [])
+    parts = {
+        "name": code.constant(last.name),
+        "aval": code.constant(last.aval),
+        "loc": code.constant(last.loc),
+        "hooks": code.list_of([]),
+        "sequence": Value(Kind.OBJECT, sequence),
+        "_steps": steps,
+        "_leaves": leaves,
+        "_real": code.constant(None),
+    }
+    made: Value = code.create(LateNode, parts)
+    return made
+
+
+def _handle(code: Any, given: list[Value]) -> Value | None:
+    node, version, requires_grad = given
+    parts = {"node": node, "version": version, "requires_grad": requires_grad}
+    made: Value = code.create(
+        Handle, {**parts, "grad": code.constant(None), "hooks": code.list_of([])}
+    )
+    return made
+
+
 def _is_grad_enabled(code: Any, given: list[Value]) -> Value | None:
     size = code.load(code.address_of(without_grad), abi.DICT_SIZE_AT, "i64")
     return _unless(code, code.let(f"icmp eq i64 {size}, 0"), is_grad_enabled)
@@ -235,6 +302,11 @@ def _language() -> Language:
             make: _make,
             array_over: _array_over,
             Buffer.wrap: _wrap,
+            tensor_over: _tensor_over,
+            check_labels: _check_labels,
+            check_indices: _check_indices,
+            LateNode: _late_node,
+            Handle: _handle,
             is_grad_enabled: _is_grad_enabled,
             raises_nothing: _raises_nothing,
         },
