@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 from tracejit._errors import RecompileError, at_user_line, user_location
-from tracejit.runtime.cpu.native.entry import entry_class
+from tracejit._native.entry import entry_class
 from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.closed import Sealed, are_plain, is_closed, lie_apart

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 from tracejit import dispatch
 from tracejit.autograd.tape import tape
-from tracejit.runtime.cpu.native.entry import busy
 from tracejit.storage import Storage, before_exposure
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.recorder import Recorder
@@ -38,13 +36,11 @@ class tracing(dispatch.pushed):  # noqa: N801  # used as a function would be
 
     def __enter__(self) -> Tracer:
         super().__enter__()
-        busy[threading.get_ident()] = None
         _session.tracer = self._tracer
         return self._tracer
 
     def __exit__(self, *error: object) -> None:
         _session.tracer = None
-        busy.pop(threading.get_ident(), None)
         super().__exit__(*error)
 
 
@@ -71,16 +67,6 @@ class recording:  # noqa: N801  # used as a function would be
             self._recorder.flush()
         finally:
             self._tracing.__exit__(*error)
-
-
-def _forget_threads() -> None:
-    """In a child process: the other threads that were recording are the parent's."""
-    busy.clear()
-    if is_recording():
-        busy[threading.get_ident()] = None
-
-
-os.register_at_fork(after_in_child=_forget_threads)
 
 
 def _expose(storage: Storage) -> None:

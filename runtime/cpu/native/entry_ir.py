@@ -12,10 +12,9 @@ What no way takes goes to `function(entry, ...)`, which is Python.
 
 from __future__ import annotations
 
-from tracejit.runtime.cpu.native import abi
+from tracejit._native import abi
+from tracejit._native.entry import ENTRY_FUNCTION, ENTRY_WAYS
 
-ENTRY_FUNCTION, ENTRY_SELF, ENTRY_CALL, ENTRY_WAYS, ENTRY_BYTES = 16, 24, 40, 48, 56
-"""The first three are where a bound method has them; between lie its weak references."""
 MISS = 1
 """No object has this address."""
 WAY_WORDS = 3

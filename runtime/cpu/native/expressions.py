@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.runtime.cpu.native import abi
+from tracejit._native import abi
 from tracejit.runtime.cpu.native.reading import Reader
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
 

@@ -15,8 +15,9 @@ from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.cpu.native import abi, entry, entry_ir, memory_ir
-from tracejit.runtime.cpu.native.types import DEALLOC, GET_BUFFER, READ_ONLY, integer_member, keep, new_type
+from tracejit._native import abi, entry
+from tracejit.runtime.cpu.native import entry_ir, memory_ir
+from tracejit._native.types import DEALLOC, GET_BUFFER, READ_ONLY, integer_member, keep, new_type
 
 _TABLE = "tracejit_native"
 _SYMBOLS = (

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tracejit.runtime.buffer import BlockBuffer
-from tracejit.runtime.cpu.native import abi
-from tracejit.runtime.cpu.native.abi import Abi, offset_of
+from tracejit._native import abi
+from tracejit._native.abi import Abi, offset_of
 from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.writer import Writer

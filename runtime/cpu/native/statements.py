@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MethodType
 from typing import Any
 
-from tracejit.runtime.cpu.native import abi
-from tracejit.runtime.cpu.native.abi import offset_of
+from tracejit._native import abi
+from tracejit._native.abi import offset_of
 from tracejit.runtime.cpu.native.expressions import Expressions
 from tracejit.runtime.cpu.native.programs import ArrayKind, Programs
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value

@@ -13,7 +13,7 @@ from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.cpu.native import abi
+from tracejit._native import abi
 from tracejit.runtime.cpu.native.entry_ir import WAY_WORDS
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.runtime.cpu.native.objects import Native
@@ -130,6 +130,12 @@ class Ways:
     @property
     def address(self) -> int:
         return int(self._words.ctypes.data)
+
+    @property
+    def call_address(self) -> int:
+        native = installed()
+        assert native is not None, "there are ways only where there is native code"
+        return native.addresses["tracejit_call"]
 
     @property
     def hits(self) -> list[int]:

@@ -19,8 +19,8 @@ from tracejit.indexing import check_labels
 from tracejit.ir.aval import Aval
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
-from tracejit.runtime.cpu.native import abi
-from tracejit.runtime.cpu.native.entry import PlainEntry
+from tracejit._native import abi
+from tracejit._native.entry import PlainEntry
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.ways import Language, Lines, Way, Ways, way_of
 from tracejit.storage import Storage, is_row_major, row_major
@@ -112,12 +112,12 @@ def native_way(root: Node, tree: Tree) -> Way | None:
         positional=given.count,
         keywords=given.keywords,
         arrays=_arrays(lines),
-        on_break=_Broken(tree.name),
-        language=_language(),
+        on_break=Broken(tree.name),
+        language=language(),
     )
 
 
-class _Broken:
+class Broken:
     """Raises what a call gets that failed after it had begun to write."""
 
     def __init__(self, name: str) -> None:
@@ -295,7 +295,7 @@ def _unless(code: Any, is_known: str, function: Callable[[], bool]) -> Value:
 
 
 @cache
-def _language() -> Language:
+def language() -> Language:
     return Language(
         intrinsics={
             storage_over: _storage_over,

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tracejit._config import config
-from tracejit.runtime.cpu.native import abi
-from tracejit.runtime.cpu.native.entry_ir import (
-    ENTRY_BYTES,
-    ENTRY_CALL,
-    ENTRY_FUNCTION,
-    ENTRY_SELF,
-    ENTRY_WAYS,
-)
-from tracejit.runtime.cpu.native.types import (
+from tracejit._native import abi
+from tracejit._native.types import (
     BASE_TYPE,
     CALL,
     DESCR_GET,
@@ -31,11 +25,27 @@ from tracejit.runtime.cpu.native.types import (
     new_type,
 )
 
-if TYPE_CHECKING:
-    from tracejit.runtime.cpu.native.ways import Ways
+ENTRY_FUNCTION, ENTRY_SELF, ENTRY_CALL, ENTRY_WAYS, ENTRY_BYTES = 16, 24, 40, 48, 56
+"""Where an entry has what; the first three are where a bound method has them, and between lie its weak references."""
+
+
+class Table(Protocol):
+    """Machine code for calls."""
+
+    @property
+    def address(self) -> int:
+        """Where native code finds it."""
+        ...
+
+    @property
+    def call_address(self) -> int:
+        """The native function that runs calls by it."""
+        ...
+
 
 busy: dict[int, None] = {}
-"""Threads that may be recording: while there is one, all calls go to Python, which knows."""
+"""Threads on which something stands between a call and its plain run, such as a recording: while there is one, all calls go to
+Python, which looks whether it is its own."""
 
 
 class PlainEntry:
@@ -57,10 +67,11 @@ class PlainEntry:
     def begin(self) -> None:
         """Makes ready for calls."""
 
-    def take_ways(self, ways: Ways | None) -> None:
-        """From now on calls try these first."""
+    def take_ways(self, ways: Table | None) -> None:
+        """From now on calls try these first. A subclass has room for what is held, as `_held_ways`."""
 
 
+@cache
 def entry_class() -> type[PlainEntry]:
     """The base class to use: a native one where Python is as native code expects it."""
     if not config.native_calls or isinstance(abi.abi(), str):
@@ -101,16 +112,12 @@ class _NativeEntry:
         _set(self, "_self_address", id(self))  # not held: it is itself
         _set(self, "_call_address", _call_of_methods())
 
-    def take_ways(self, ways: Ways | None) -> None:
-        # Loaded only when there is machine code: it brings LLVM.
-        from tracejit.runtime.cpu.native.install import installed
-
-        native = installed()
-        if native is None:
-            return
+    def take_ways(self, ways: Table | None) -> None:
+        before = getattr(self, "_held_ways", None)
         _set(self, "_ways_address", 0 if ways is None else ways.address)
-        _set(self, "_call_address", native.addresses["tracejit_call"])
-        self.__dict__["_ways"] = ways  # held; those of before are let go of only now
+        _set(self, "_call_address", _call_of_methods() if ways is None else ways.call_address)
+        _set(self, "_held_ways", ways)
+        del before  # let go of only now
 
 
 _set = object.__setattr__
