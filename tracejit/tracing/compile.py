@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -115,8 +116,12 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
 
     def _settle(self, tree: Tree) -> None:
         """Has machine code take the calls of recordings that are replayed often."""
-        roots = [tree.settled.pop() for _ in range(len(tree.settled))]
+        with tree.lock:
+            roots = dict.fromkeys(tree.settled)
+            tree.settled.clear()
         if self._verify or not self.is_native:
+            for root in roots:
+                root.due = sys.maxsize
             return
         if self._native is None:
             self._native = _loaded("replay.native").NativeReplays(self, self.replays)

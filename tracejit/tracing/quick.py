@@ -39,11 +39,12 @@ def take(
     if called is not op or len(given) != len(values) or not isinstance(op.recipe, _RECIPES):
         return
     try:
-        lines = _lines(given, params, values, found)
+        lines, names = _lines(given, params, values, found)
     except _Unfit:
         return
     way = way_of(
         lines,
+        names,
         positional=len(given),
         keywords=tuple(params),
         arrays={},
@@ -66,7 +67,7 @@ def _add(op: Op, way: Way) -> None:
 
 def _lines(
     given: tuple[Any, ...], params: Params, values: tuple[Any, ...], found: OneOp
-) -> Lines:
+) -> tuple[Lines, dict[str, Any]]:
     writer = Writer(Pool())
     name = writer.pool.name
     conditions = [f"{name(config)}.epoch == {name(config.epoch)}"]
@@ -95,7 +96,7 @@ def _lines(
     aval = found.aval
     storage = f"{name(storage_over)}({name(aval.dtype)}, {found.size}, E[{out}], 0)"
     result = f"return {name(make)}({storage}, {name(found.layout)}, {name(aval)}, None)"
-    return Lines(writer.lines, [run], [result], writer.pool.names)
+    return Lines(writer.lines, [run], [result]), writer.pool.names
 
 
 def _is_plain(arg: Any) -> bool:

@@ -199,6 +199,8 @@ class Reader(Writer):
         """An integer that fits 64 bits; another one is a failure."""
         if value.kind is Kind.INTEGER:
             return value.text
+        if type(value.constant) is int and abs(value.constant) < 1 << 62:
+            return str(value.constant)
         found = self.call("PyLong_AsLongLong", self.as_object(value))
         self.unless_raised(self.let(f"icmp eq i64 {found}, -1"))
         return found

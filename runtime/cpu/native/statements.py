@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MethodType
 from typing import Any
+
+import numpy as np
 
 from tracejit._native import abi
 from tracejit._native.abi import offset_of
@@ -39,6 +42,41 @@ class Statements(Programs, Expressions):
             given = self.load("%names", abi.TUPLE_ITEMS_AT + 8 * place)
             self.require(self.let(f"icmp eq ptr {given}, {self.address_of(sys.intern(name))}"))
 
+    @contextmanager
+    def where(self, slot: int, kind: type, value: Any) -> Iterator[None]:
+        """What is written inside is run where a slot holds this; what comes after, where it does not."""
+        known = self.slots.copy(), self.classes.copy(), self._arguments.copy(), self.failed
+        same, other = self.fresh("b"), self.fresh("b")
+        self.branch(self._is_outcome(self.slots[slot], kind, value), same, other)
+        self.enter(same)
+        yield
+        self.slots, self.classes, self._arguments, self.failed = known
+        self.enter(other)
+
+    def _is_outcome(self, found: Value, kind: type, value: Any) -> str:
+        if kind is bool and found.kind is Kind.TRUTH:
+            return found.text if value else self.let(f"xor i1 {found.text}, true")
+        wanted = float(value) if kind is float else value
+        if kind not in (bool, int, float) or wanted != wanted:
+            raise Unsupported("a decision by something else than a number")
+        if kind is bool:
+            return self.let(f"icmp eq ptr {self.as_object(found)}, {self.address_of(value)}")
+        text = self.as_object(found)
+        is_kind = self.let(f"icmp eq ptr {self.load(text, abi.TYPE_AT)}, {self.address_of(kind)}")
+        before, compare, end = self.block, self.fresh("b"), self.fresh("b")
+        self.branch(is_kind, compare, end)
+        self.enter(compare)
+        if kind is float:
+            bits = np.float64(wanted).view(np.int64)
+            same = self.let(f"icmp eq i64 {self.load(text, abi.FLOAT_AT, 'i64')}, {bits}")
+        else:
+            self.classes[text] = int
+            same = self._equal_objects(Value(Kind.OBJECT, text), self.constant(wanted))
+        after = self.block
+        self.jump(end)
+        self.enter(end)
+        return self.let(f"phi i1 [ false, %{before} ], [ {same}, %{after} ]")
+
     def section(self, lines: Iterable[str]) -> None:
         """Lines of one Python function."""
         self.variables = {}
@@ -50,7 +88,7 @@ class Statements(Programs, Expressions):
             case ast.If(test=ast.UnaryOp(op=ast.Not(), operand=test), body=[ast.Return()], orelse=[]):
                 self.require(self.condition(test))
                 self.assume(test)
-            case ast.If(test=test, body=[ast.Raise()], orelse=[]):
+            case ast.If(test=test, body=[ast.Raise() | ast.Return()], orelse=[]):
                 self.require(self.let(f"xor i1 {self.condition(test)}, true"))
             case ast.Assign(targets=[target], value=value):
                 self._assign(target, value)
@@ -193,8 +231,6 @@ class Statements(Programs, Expressions):
         self.call("Py_IncRef", text)
         self.results.append((text, self.block))
         self.jump("leave")
-        self.enter(self.fresh("b"))
-        self.do("unreachable")
 
     def _program_of(self, call: ast.Call) -> Program | None:
         """The program that a call runs."""

@@ -47,16 +47,23 @@ class Way:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lines:
-    """A replay's code in Python: its guards, its programs, its effects and result. `names` are what it refers to."""
+    """A stretch of a replay's code in Python: guards, programs, and how it ends.
+
+    commit     effects and result, where it ends the call
+    decision   else the slot of what decides how it goes on
+    following  by the class and value of that, a float's by its text, how
+    """
 
     enter: Sequence[str]
     run: Sequence[str]
-    commit: Sequence[str]
-    names: Mapping[str, Any]
+    commit: Sequence[str] = ()
+    decision: int = -1
+    following: tuple[tuple[tuple[type, Any], Lines], ...] = ()
 
 
 def way_of(
     lines: Lines,
+    names: Mapping[str, Any],
     *,
     positional: int,
     keywords: tuple[str, ...],
@@ -66,6 +73,7 @@ def way_of(
 ) -> Way | None:
     """The code as machine code; None where it has no translation.
 
+    names      what the code refers to
     keywords   the names of the last arguments, in order
     arrays     the slots of new memory that only becomes an array: its dtype and shape
     on_break   called with an exception that came after there was no way back; it raises what the caller is to see
@@ -74,7 +82,7 @@ def way_of(
     if native is None or isinstance(found, str) or len(_texts) >= MOST_WAYS:
         return None
     statements = Statements(found, native.buffer, language.hints)
-    statements.names = dict(lines.names)
+    statements.names = dict(names)
     statements.intrinsics = dict(language.intrinsics)
     statements.equal = language.equal
     statements.wrap = Buffer.wrap
@@ -98,10 +106,20 @@ def _translate(
 ) -> None:
     statements.positional, statements.keywords = positional, keywords
     statements.begin()
+    _stretch(statements, lines)
+
+
+def _stretch(statements: Statements, lines: Lines) -> None:
     statements.section(lines.enter)
     statements.section(lines.run)
-    statements.failed = "broken"
-    statements.section(lines.commit)
+    if lines.following:
+        for key, following in lines.following:
+            with statements.where(lines.decision, *key):
+                _stretch(statements, following)
+        statements.jump(statements.failed)
+    else:
+        statements.failed = "broken"
+        statements.section(lines.commit)
 
 
 def _loaded(statements: Statements, native: Native) -> Way:
@@ -136,6 +154,10 @@ class Ways:
         native = installed()
         assert native is not None, "there are ways only where there is native code"
         return native.addresses["tracejit_call"]
+
+    def reset(self) -> None:
+        """Counts from the beginning."""
+        self._words[4::WAY_WORDS] = 0
 
     @property
     def hits(self) -> list[int]:

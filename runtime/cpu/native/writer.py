@@ -22,6 +22,7 @@ SIGNATURES = {
     "PyDict_Next": "i32 ptr ptr ptr ptr",
     "PyErr_Occurred": "ptr",
     "PyFloat_AsDouble": "double ptr",
+    "PyFloat_FromDouble": "ptr double",
     "PyLong_AsLongLong": "i64 ptr",
     "PyList_Append": "i32 ptr ptr",
     "PyList_New": "ptr i64",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,17 +26,20 @@ from tracejit.runtime.cpu.native.ways import Language, Lines, Way, Ways, way_of
 from tracejit.storage import Storage, is_row_major, row_major
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.replay.guards.calls import ArgumentsAre
-from tracejit.tracing.replay.segments import tensor_over
+from tracejit.tracing.replay.segments import element, tensor_over
 from tracejit.tracing.replay.templates import array_over, storage_over
 from tracejit.tracing.stand_in import raises_nothing
 
 if TYPE_CHECKING:
     from tracejit.tracing.replay.engine import Replays
+    from tracejit.tracing.replay.speculate import Speculation
     from tracejit.tracing.replay.tree import Node, Tree
 
 
 MOST = 8
 """Recordings of one function that are machine code: each that a call does not fit costs it some guards."""
+PATIENCE = 64
+"""Calls that Python has replayed since machine code was to take them, before that is looked at again."""
 
 
 class NativeReplays:
@@ -46,11 +49,13 @@ class NativeReplays:
         self._entry = entry
         self._replays = replays
         self._tree = tree = replays.tree
-        self._ways: dict[Node, Way] = {}
+        self._ways: dict[Node, list[Way]] = {}
+        self._in_table: list[Node] = []
         self._table: Ways | None = None
         self._counted = 0
         """The calls that tables of before have taken."""
-        self._seen: dict[Node, int] = {}
+        self._used: dict[Node, int] = {}
+        """The calls that each recording's machine code has taken since it was made."""
         tree.refresh = self.follow
 
     @property
@@ -58,14 +63,26 @@ class NativeReplays:
         """How many calls have been replayed by machine code."""
         return self._counted + (sum(self._table.hits) if self._table else 0)
 
-    def take(self, roots: list[Node]) -> None:
-        """Makes machine code of recordings that have been replayed often."""
+    def take(self, roots: Iterable[Node]) -> None:
+        """Makes machine code of recordings that Python has replayed often."""
         with self._tree.lock:
+            self._mark()
             for root in roots:
-                way = _made(root, self._tree)
-                if way is not None:
-                    self._ways[root] = way
+                self._make(root)
             self._arrange()
+
+    def _make(self, root: Node) -> None:
+        """A recording whose machine code is passed over more often than not is better left to Python."""
+        root.due = root.times + PATIENCE
+        if not root.has_grown and self._used.get(root, 0) < PATIENCE:
+            self._ways[root] = []
+            return
+        root.has_grown = False
+        try:
+            self._ways[root] = native_ways(root, self._tree)
+        except (RecursionError, MemoryError, CompileError):  # the call has its result already
+            self._ways[root] = []
+        self._used[root] = 0
 
     def follow(self) -> None:
         """Tells the tree which recordings are in use, and lets go of those that it has let go of: its lock is held."""
@@ -74,47 +91,78 @@ class NativeReplays:
             self._arrange()
 
     def _mark(self) -> None:
-        hits = self._table.hits if self._table else []
-        for root, now in zip(self._ways, hits):
-            if now != self._seen.get(root, 0):
-                self._seen[root] = now
+        """Counts what has been used since the last time."""
+        if self._table is None:
+            return
+        for root, hits in zip(self._in_table, self._table.hits, strict=True):
+            if hits:
+                self._used[root] = self._used.get(root, 0) + hits
                 root.used = next(self._tree.replays)
                 self._replays.barren = 0
+        self._counted += sum(self._table.hits)
+        self._table.reset()
 
     def _arrange(self) -> None:
-        self._mark()
-        self._counted = self.calls
-        self._seen.clear()
-        roots = [root for root in self._tree.roots if root in self._ways]
-        roots = sorted(roots, key=lambda root: root.used)[-MOST:]
-        self._ways = {root: self._ways[root] for root in self._tree.roots if root in roots}
-        self._table = Ways([*self._ways.values()]) if self._ways else None
+        roots = sorted(self._ways, key=lambda root: root.used)[-MOST:]
+        kept = [root for root in self._tree.roots if root in roots]
+        self._ways = {root: self._ways[root] for root in kept}
+        self._used = {root: self._used.get(root, 0) for root in kept}
+        ways = [(root, way) for root in kept for way in self._ways[root]]
+        self._in_table = [root for root, _ in ways]
+        self._table = Ways([way for _, way in ways]) if ways else None
         self._entry.take_ways(self._table)
 
 
-def _made(root: Node, tree: Tree) -> Way | None:
-    """The way of a recording, if there is room to make it: the call that asks for it has its result already."""
-    try:
-        return native_way(root, tree)
-    except (RecursionError, MemoryError, CompileError):
-        return None
+def native_ways(root: Node, tree: Tree) -> list[Way]:
+    """The calls that begin with a recording's guards as machine code; what has no translation stays in Python.
+
+    The path that calls keep taking, as one program, comes before all recorded paths with their decisions.
+    """
+    ahead = root.speculation
+    made = [_way(root, tree, _ahead(ahead))] if ahead is not None and ahead.pays else []
+    made.append(_way(root, tree, _stretches(root)))
+    return [way for way in made if way is not None]
 
 
-def native_way(root: Node, tree: Tree) -> Way | None:
-    """A recording without decisions as machine code; None where it stays in Python."""
+def _way(root: Node, tree: Tree, lines: Lines | None) -> Way | None:
     given = root.guards[0]
-    if root.end is not None or not isinstance(given, ArgumentsAre):
+    if lines is None or not isinstance(given, ArgumentsAre):
         return None
-    enter, run, _, commit = root.text
-    lines = Lines(enter.split("\n"), run.split("\n"), commit.split("\n"), tree.pool.names)
     return way_of(
         lines,
+        tree.pool.names,
         positional=given.count,
         keywords=given.keywords,
-        arrays=_arrays(lines),
+        arrays=_arrays(lines, tree.pool.names),
         on_break=Broken(tree.name),
         language=language(),
     )
+
+
+def _ahead(ahead: Speculation) -> Lines:
+    """A path with its decisions at the end, where all its guards have held."""
+    enter = [line for node in ahead.path for line in _split(node.text[0])]
+    return Lines(enter, ahead.lines, ahead.path[-1].withheld or [])
+
+
+def _stretches(node: Node) -> Lines | None:
+    """A part of the tree; None for loops, and where the same outcome has several ways to go on."""
+    enter, run, _, commit = node.text
+    if node.end is None:
+        return Lines(_split(enter), _split(run), _split(commit))
+    if node.end[0] != "branch" or any(len(ways) != 1 for ways in node.children.values()):
+        return None
+    following = []
+    for key, (child,) in node.children.items():
+        lines = _stretches(child)
+        if lines is None:
+            return None
+        following.append((key, lines))
+    return Lines(_split(enter), _split(run), (), node.end[1], tuple(following))
+
+
+def _split(text: str) -> list[str]:
+    return text.split("\n")
 
 
 class Broken:
@@ -130,10 +178,14 @@ class Broken:
         raise CompileError(at_user_line(message)) from error
 
 
-def _arrays(lines: Lines) -> dict[int, tuple[np.dtype[Any], tuple[int, ...]]]:
+def _arrays(
+    lines: Lines, names: Mapping[str, Any]
+) -> dict[int, tuple[np.dtype[Any], tuple[int, ...]]]:
     """The slots of new memory that only becomes an array, all of it in order: its dtype and shape."""
     uses: dict[int, int] = {}
     found = {}
+    if lines.following:  # what becomes an array in one way may become something else in another
+        return {}
     for node in _nodes([*lines.run, *lines.commit]):
         match node:
             case ast.Subscript(value=ast.Name(id="E"), slice=slot, ctx=ast.Load()):
@@ -147,10 +199,10 @@ def _arrays(lines: Lines) -> dict[int, tuple[np.dtype[Any], tuple[int, ...]]]:
                     ast.Name(id=layout),
                     ast.Constant(value=0),
                 ],
-            ) if lines.names.get(function) is array_over and layout in lines.names:
-                placed = lines.names[layout]
+            ) if names.get(function) is array_over and layout in names:
+                placed = names[layout]
                 if placed == row_major(placed.shape):
-                    found[ast.literal_eval(slot)] = lines.names[dtype], placed.shape
+                    found[ast.literal_eval(slot)] = names[dtype], placed.shape
     return {slot: each for slot, each in found.items() if uses[slot] == 1}
 
 
@@ -203,6 +255,31 @@ def _array_over(code: Any, given: list[Value]) -> Value | None:
 def _wrap(code: Any, given: list[Value]) -> Value | None:
     (array,) = given
     return Value(Kind.MEMORY, array.text) if code.class_of(array) is np.ndarray else None
+
+
+def _element(code: Any, given: list[Value]) -> Value | None:
+    buffer, dtype, offset = given
+    kind = _ELEMENTS.get(dtype.constant) if isinstance(dtype.constant, np.dtype) else None
+    if kind is None:
+        return None
+    address = code.attribute(buffer, "address").text
+    at = code.let(f"add i64 {address}, {code.as_integer(offset)}")
+    read = code.let(f"load {kind}, ptr {code.let(f'inttoptr i64 {at} to ptr')}")
+    if kind == "i8":
+        return Value(Kind.TRUTH, code.let(f"icmp ne i8 {read}, 0"))
+    if kind == "float":
+        read = code.let(f"fpext float {read} to double")
+    made = code.new(*(("PyLong_FromLongLong", read) if kind == "i64" else ("PyFloat_FromDouble", read)))
+    code.classes[made] = int if kind == "i64" else float
+    return Value(Kind.OBJECT, made)
+
+
+_ELEMENTS = {
+    np.dtype(np.bool_): "i8",
+    np.dtype(np.int64): "i64",
+    np.dtype(np.float32): "float",
+    np.dtype(np.float64): "double",
+}
 
 
 def _tensor_over(code: Any, given: list[Value]) -> Value | None:
@@ -302,6 +379,7 @@ def language() -> Language:
             make: _make,
             array_over: _array_over,
             Buffer.wrap: _wrap,
+            element: _element,
             tensor_over: _tensor_over,
             check_labels: _check_labels,
             check_indices: _check_indices,

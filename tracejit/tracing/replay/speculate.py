@@ -34,11 +34,16 @@ Read = tuple[Slot, int, Any, Any]
 class Speculation:
     """One path as one program."""
 
-    def __init__(self, path: list[Place], run: Any, commit: Any, programs: int) -> None:
+    def __init__(
+        self, path: list[Place], run: Any, commit: Any, programs: int, lines: list[str]
+    ) -> None:
         self.hits = 0
         self.misses = 0
         self.programs = programs
         """How many programs became one."""
+        self.path = path
+        self.lines = lines
+        """Of `run`, which end with the decisions."""
         self._rest = path[1:]
         self._run = run
         self._commit = commit
@@ -88,7 +93,7 @@ def speculate(path: list[Place], pool: Pool, name: str, *, fastmath: bool) -> Sp
     label = f"<speculation on {name}>"
     run, _ = function_of("run", "E", [*lines, "return True"], pool, label)
     commit, _ = function_of("commit", "E, args, kwargs", withheld, pool, label)
-    return Speculation(path, run, commit, len(runs))
+    return Speculation(path, run, commit, len(runs), lines)
 
 
 def _can_wait(instructions: Iterable[Instruction]) -> bool:

@@ -44,12 +44,13 @@ class Node:
     children  by the outcome of the branch, in the order in which they are tried
     where     the user's line that decides
     used      at a root: when it was used last, as the tree counts its replays
-    times     at a root: how often it was replayed by Python
+    times     at a root: how often it was replayed by Python, `due` from how many times on machine code is to take over, and
+              `has_grown` whether there are ways to go on that the machine code does not know
     """
 
     __slots__ = (
         "children", "commit", "end", "enter", "guards", "hits", "instructions", "leaf", "lines", "run",
-        "signature", "speculation", "streak", "text", "times", "used", "where", "wheres", "withheld",
+        "due", "has_grown", "signature", "speculation", "streak", "text", "times", "used", "where", "wheres", "withheld",
     )  # fmt: skip
 
     enter: Callable[[list[Any], tuple[Any, ...], dict[str, Any]], int]
@@ -65,6 +66,8 @@ class Node:
         self.end: tuple[Any, ...] | None = None
         self.signature: Signature = ()
         self.used = self.times = 0
+        self.due = NATIVE_AFTER
+        self.has_grown = True
         self.where = ""
         self.hits = 0
         self.instructions: list[Instruction] = []
@@ -79,7 +82,8 @@ class Node:
     def constants(self) -> set[str]:
         """The names of the objects that the node refers to."""
         functions = [getattr(self, name) for name in _FUNCTIONS if hasattr(self, name)]
-        return constants_of(functions, self.withheld or ())
+        ahead = self.speculation.lines if self.speculation else ()
+        return constants_of(functions, [*(self.withheld or ()), *ahead])
 
 
 _FUNCTIONS = ("enter", "run", "commit")
@@ -125,7 +129,7 @@ class Tree:
             if result is not MISS:
                 root.used = next(self.replays)
                 root.times += 1
-                if root.times == NATIVE_AFTER:
+                if root.times >= root.due:
                     self.settled.append(root)
                 if place > NEAR_FRONT:
                     self._bring_to_front(root)
@@ -225,6 +229,7 @@ class Tree:
         if root.streak == AFTER and root.speculation is None:
             with self.lock:
                 root.speculation = speculate(path, self.pool, self.name, fastmath=self.fastmath)
+                _has_grown(root)
 
     # Growing
 
@@ -255,6 +260,7 @@ class Tree:
                 path.append(node)
                 level = _after(node, segment)
             path[-1].withheld = withheld
+            _has_grown(path[0])
             return True
 
     def _node(
@@ -357,6 +363,12 @@ class Tree:
             return next(
                 (at for at, end in enumerate(root.lines, 1) if line <= end), len(root.lines)
             )
+
+
+def _has_grown(root: Node) -> None:
+    """There is another way to go on from a root."""
+    root.has_grown = True
+    root.due = root.times + NATIVE_AFTER
 
 
 def _nothing() -> None:
