@@ -7,7 +7,8 @@ from tracejit.artifact import Argument, Place
 from tracejit.ir.aval import aval
 from tracejit.ir.cluster import Owner
 from tracejit.ir.graph import Input
-from tracejit.passes.plan_memory import Memory, Unit, plan_memory
+from tracejit.passes.homes import Unit
+from tracejit.passes.plan_memory import Memory, plan_memory
 
 KIB = aval(dtypes.float32, (256,))
 

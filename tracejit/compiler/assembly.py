@@ -26,7 +26,8 @@ from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
 from tracejit.ops.op import Layout
 from tracejit.passes.expand import store
 from tracejit.passes.layouts import Layouts, relabel, row_major
-from tracejit.passes.plan_memory import Memory, Unit, nbytes, plan_memory
+from tracejit.passes.homes import Unit, nbytes
+from tracejit.passes.plan_memory import Memory, plan_memory
 from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES
 
 Emit = Callable[[Kernel], KernelSource]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from tracejit.ir.cluster import Owner
 from tracejit.ir.graph import Apply
-from tracejit.passes.plan_memory import Unit
+from tracejit.passes.homes import Unit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
