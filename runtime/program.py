@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -21,11 +21,17 @@ from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.gemm import KERNELS
 from tracejit.runtime.pool import MEMORY, Block
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
+from tracejit.runtime.workspace import (
+    aligned,
+    argument_count,
+    array_bytes,
+    word_count,
+    workspace_of,
+)
 
 Host = Callable[[HostCall, list[np.ndarray], np.ndarray], None]
 """Computes a host call from its input arrays into its output array."""
 
-_ALIGNMENT = 64
 _SEGMENT_WORDS = 4
 _HEADER_WORDS = 7
 
@@ -50,6 +56,7 @@ class Program:
         self._host = host
         self._run = run_function(disk)
         self._pool = thread_pool()
+        self._most_threads = plan.threads or sys.maxsize
         kernels = _load(plan, disk)
         self._constants = Buffer.allocate(len(plan.constants))
         self._constants.array(np.dtype(np.uint8), (len(plan.constants),))[:] = np.frombuffer(
@@ -72,6 +79,8 @@ class Program:
         """
         outputs = [Buffer.allocate(nbytes) for nbytes in self._output_bytes]
         threads = self._pool.threads
+        if threads > self._most_threads:
+            threads = self._most_threads
         workspace = MEMORY.take(self._scratch_at + threads * self._scratch_bytes)
         try:
             base = workspace.address
@@ -107,17 +116,11 @@ class Program:
         write_slots(memory, skew + self._scalars_at, self.plan.scalars, scalars)
 
     def _lay_out_workspace(self) -> None:
-        """addresses | scalars | pointers of the launch being run | arena | scratch of each thread"""
-        launches = [step for step in self.plan.steps if isinstance(step, LaunchSpec)]
         words = self._slots.words
-        pointers = max((_argument_count(launch) for launch in launches), default=0)
-        self._scalars_at = 8 * words
-        self._pointers_at = self._scalars_at + 8 * len(self.plan.scalars)
-        self._arena_at = _aligned(self._pointers_at + 8 * pointers)
-        self._scratch_at = self._arena_at + _aligned(self.plan.arena_bytes)
-        self._scratch_bytes = max(
-            (_aligned(launch.scratch_bytes) for launch in launches), default=0
-        )
+        layout = workspace_of(self.plan)
+        self._scalars_at, self._pointers_at = layout.scalars_at, layout.pointers_at
+        self._arena_at, self._scratch_at = layout.arena_at, layout.scratch_at
+        self._scratch_bytes = layout.scratch_bytes
         scalars = struct_format(self.plan.scalars)
         self._pack: Callable[..., None] = struct.Struct(f"={words}q{scalars or ''}").pack_into
 
@@ -154,7 +157,7 @@ class _Slots:
             Place.ARENA: scalar + 1,
             Place.CONSTANT: scalar + 2,
         }
-        self.words = scalar + 3
+        self.words = word_count(plan)
 
     def locate(self, argument: Argument) -> tuple[int, int]:
         """The word that holds an address, and the bytes to add to it."""
@@ -162,11 +165,6 @@ class _Slots:
         if argument.place is Place.SCALAR:
             return first, 8 * argument.index + argument.offset
         return first + argument.index, argument.offset
-
-
-def array_bytes(spec: BufferSpec) -> int:
-    """The bytes of a row-major array of this shape and dtype."""
-    return prod(spec.shape) * numpy_dtype(spec.dtype).itemsize
 
 
 def _array(address: int, spec: BufferSpec) -> np.ndarray:
@@ -204,7 +202,7 @@ def _launch_words(launch: LaunchSpec, kernel: int, slots: _Slots) -> list[int]:
     segments: list[int] = []
     arguments: list[int] = []
     dims: list[int] = []
-    count = _argument_count(launch)
+    count = argument_count(launch)
     dims_at = _HEADER_WORDS + _SEGMENT_WORDS * len(launch.segments) + 2 * count
     tasks = 0
     for segment in launch.segments:
@@ -214,14 +212,6 @@ def _launch_words(launch: LaunchSpec, kernel: int, slots: _Slots) -> list[int]:
         dims += segment.dims
         tasks += segment.tasks
     size = dims_at + len(dims)
-    grain, scratch = max(launch.grain, 1), _aligned(launch.scratch_bytes)
+    grain, scratch = max(launch.grain, 1), aligned(launch.scratch_bytes)
     header = [kernel, len(launch.segments), tasks, grain, scratch, count, size]
     return header + segments + arguments + dims
-
-
-def _argument_count(launch: LaunchSpec) -> int:
-    return sum(len(segment.arguments) for segment in launch.segments)
-
-
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT

@@ -25,8 +25,8 @@ from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step, Temp
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
 from tracejit.ops.op import Layout
 from tracejit.passes.expand import store
-from tracejit.passes.layouts import Layouts, relabel, row_major
 from tracejit.passes.homes import Unit, nbytes
+from tracejit.passes.layouts import Layouts, relabel, row_major
 from tracejit.passes.plan_memory import Memory, plan_memory
 from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES
 
