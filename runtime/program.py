@@ -25,6 +25,7 @@ from tracejit.runtime.workspace import (
     aligned,
     argument_count,
     array_bytes,
+    peak_bytes,
     word_count,
     workspace_of,
 )
@@ -104,6 +105,11 @@ class Program:
         finally:
             MEMORY.give(workspace)
         return outputs
+
+    @property
+    def peak_bytes(self) -> int:
+        """The bytes that a run takes from the pool of memory, with as many threads as the settings now say."""
+        return peak_bytes(self.plan, min(self._pool.threads, self._most_threads))
 
     def _pack_slowly(
         self, workspace: Block, addresses: Sequence[int], scalars: Sequence[bool | int | float]

@@ -146,7 +146,7 @@ class Homes:
 
     def _beside(self, unit: Unit, owner: Owner) -> list[Owner]:
         """The homes of what the unit reads in step with the writing of `owner`, but for those that others know."""
-        homes = [self.home[source] for source, written in unit.aligned if written is owner]
+        homes = [self.home[each] for each in unit.reads if (each, owner) in unit.aligned]
         return [home for home in homes if home not in self.fixed]
 
     def _move_in(self, number: int, unit: Unit, output: Owner) -> None:
