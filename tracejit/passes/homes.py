@@ -77,6 +77,10 @@ class Homes:
     def is_output(self, owner: Owner) -> bool:
         return owner in self.fixed and self.fixed[owner].place is Place.OUTPUT
 
+    @property
+    def output_bytes(self) -> int:
+        return sum(nbytes(owner) for owner in self.fixed if self.is_output(owner))
+
     def loads(self) -> list[int]:
         """The bytes that the run allocates and each unit finds in use; the largest is the least that any plan needs."""
         changes = [0] * (len(self.units) + 1)

@@ -84,10 +84,9 @@ class Space:
 
     def _first_gap(self, span: tuple[int, int], size: int) -> int:
         firsts, lasts, starts, stops = self.taken[:, : self.count]
-        rivals = (firsts <= span[1]) & (lasts >= span[0])
-        gap = 0
-        for start, stop in sorted(zip(starts[rivals].tolist(), stops[rivals].tolist())):
-            if start - gap >= size:
-                break
-            gap = max(gap, -(-stop // ALIGNMENT) * ALIGNMENT)
-        return gap
+        (rivals,) = np.nonzero((firsts <= span[1]) & (lasts >= span[0]))
+        rivals = rivals[np.argsort(starts[rivals])]
+        reached = np.maximum.accumulate(-(-stops[rivals] // ALIGNMENT) * ALIGNMENT)
+        gaps = np.concatenate(([0], reached))
+        wide = np.flatnonzero(starts[rivals] - gaps[:-1] >= size)
+        return int(gaps[wide[0] if len(wide) else -1])
