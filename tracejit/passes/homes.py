@@ -130,7 +130,8 @@ class Homes:
         self.home[owner] = home
         self._tenants.setdefault(home, []).append(owner)
         self._living.setdefault(home, []).append(owner)
-        if owner in self._first and not self.is_input(home):
+        is_allocated = home not in self.fixed or self.is_output(home)
+        if owner in self._first and is_allocated:
             first, last = self.spans.get(home, (self._first[owner], 0))
             until = len(self.units) if self.is_output(owner) else self._last[owner]
             self.spans[home] = min(first, self._first[owner]), max(last, until)
