@@ -52,7 +52,9 @@ MAKERS = {"folds": fold_graph, "indexing": index_graph, "long": long_graph}
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
 @settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), part=st.floats(0, 1), fuse=st.booleans())
-def test_within_any_limit_there_are_the_same_bits_or_there_is_an_error(maker, seed, part, fuse):
+def test_every_limit_from_the_least_that_can_be_kept_is_kept_with_the_same_bits(
+    maker, seed, part, fuse
+):
     rnd = Random(seed)
     graph = maker(rnd, rnd.choice((dtypes.float32, dtypes.float64)))
     arrays = arrays_of(graph, seed)

@@ -234,3 +234,9 @@ def test_what_is_no_number_of_bytes_is_refused(limit: Any):
         ValueError, match=r"test_memory_limit\.py:\d+: compile: memory_limit is a number"
     ):
         tj.compile(lambda x: x, memory_limit=limit)
+
+
+def test_a_call_that_is_compared_runs_eagerly_whatever_the_limit():
+    f = tj.compile(lambda x: (x * 2).sum(), memory_limit=1, verify=1)
+    assert f(batch()).item() == (batch() * 2).sum().item()
+    assert f.calls["eager"] == 1
