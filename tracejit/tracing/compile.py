@@ -21,7 +21,7 @@ from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.closed import Sealed, are_plain, is_closed, lie_apart
 from tracejit.tracing.gradients import remember
-from tracejit.tracing.programs import Programs
+from tracejit.tracing.programs import Options, Programs
 from tracejit.tracing.replay import MISS
 from tracejit.tracing.session import is_recording, recording, tracing
 from tracejit.tracing.watchers import is_watched
@@ -55,12 +55,12 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
         dynamic: bool | None = None,
         verify: int = 0,
         on_miss: OnMiss = "record",
-        fastmath: bool = False,
+        options: Options | None = None,
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         self.function = function
-        self.programs = Programs(fastmath=fastmath)
-        self.gradients = Programs(fastmath=fastmath)
+        self.programs = Programs(options or Options())
+        self.gradients = Programs(self.programs.options)
         self.made_at = user_location()
         self._calls = {"replay": 0, "record": 0, "eager": 0}
         self.divergences: list[str] = []
@@ -267,7 +267,7 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
             dynamic=self._dynamic,
             verify=self._verify,
             on_miss=self._on_miss,
-            fastmath=self.programs.fastmath,
+            options=self.programs.options,
         )
         return make, (self.function,)
 
@@ -307,6 +307,10 @@ def compile(
     on_miss       "record": a call that fits no recording is run by Python, and recorded; "error": from the first replay on it
                   raises RecompileError, and does nothing
     fastmath      allow rewrites that change results within rounding
+    memory_limit  bytes that each program may allocate for itself while it runs: its results, intermediate values and scratch,
+                  not its arguments nor what it writes to. Values are computed anew, by the same code, where keeping them would
+                  take more; MemoryLimitError, at the call, where that is not enough. A gradient that is asked for outside the
+                  function is a program of its own
 
     >>> import tracejit as tj
     >>> @tj.compile
@@ -316,19 +320,28 @@ def compile(
     tensor(5.)
     """
     check_device(device)
-    _refuse(memory_limit is not None, "memory_limit", "programs take the memory that they need")
     _refuse(background, "background=True", "a program is compiled where it is first needed")
     if on_miss not in ("record", "error"):
         raise ValueError(at_user_line(f"compile: on_miss is 'record' or 'error', got {on_miss!r}"))
     if type(verify) is not int or verify < 0:
         raise ValueError(at_user_line(f"compile: verify is a number of calls, got {verify!r}"))
+    if memory_limit is not None and (type(memory_limit) is not int or memory_limit <= 0):
+        raise ValueError(
+            at_user_line(f"compile: memory_limit is a number of bytes, got {memory_limit!r}")
+        )
     if f is None:
         return functools.partial(
-            compile, dynamic=dynamic, verify=verify, on_miss=on_miss, fastmath=fastmath
+            compile,
+            dynamic=dynamic,
+            verify=verify,
+            on_miss=on_miss,
+            fastmath=fastmath,
+            memory_limit=memory_limit,
         )
     if not callable(f):
         raise TypeError(at_user_line(f"compile: {f!r} cannot be called"))
-    return Compiled(f, dynamic=dynamic, verify=verify, on_miss=on_miss, fastmath=fastmath)
+    options = Options(fastmath, memory_limit)
+    return Compiled(f, dynamic=dynamic, verify=verify, on_miss=on_miss, options=options)
 
 
 def _eager(

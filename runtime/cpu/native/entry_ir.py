@@ -145,9 +145,66 @@ free:
   ret i1 false
 }
 
+; run(launches, workspace): as `tracejit_run`, called from Python. A long run lets other threads of Python go on meanwhile.
+
+@tracejit_run_function = global ptr null
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
+
+define ptr @tracejit_run_short(ptr %self, ptr %args, i64 %count) {
+  %done = call i1 @run_given(ptr %args, i1 false)
+  %result = select i1 %done, ptr @_Py_NoneStruct, ptr null
+  ret ptr %result
+}
+
+define ptr @tracejit_run_long(ptr %self, ptr %args, i64 %count) {
+  %done = call i1 @run_given(ptr %args, i1 true)
+  %result = select i1 %done, ptr @_Py_NoneStruct, ptr null
+  ret ptr %result
+}
+
+define internal i1 @run_given(ptr %args, i1 %long) {
+entry:
+  %first = load ptr, ptr %args
+  %second.p = getelementptr ptr, ptr %args, i64 1
+  %second = load ptr, ptr %second.p
+  %launches.i = call i64 @PyLong_AsSsize_t(ptr %first)
+  %workspace.i = call i64 @PyLong_AsSsize_t(ptr %second)
+  %bad.launches = icmp sle i64 %launches.i, 0
+  %bad.workspace = icmp sle i64 %workspace.i, 0
+  %bad = or i1 %bad.launches, %bad.workspace
+  br i1 %bad, label %refuse, label %go
+refuse:
+  %error = call ptr @PyErr_Occurred()
+  %raised = icmp ne ptr %error, null
+  br i1 %raised, label %no, label %raise
+raise:
+  call void @PyErr_BadInternalCall()
+  br label %no
+no:
+  ret i1 false
+go:
+  %launches = inttoptr i64 %launches.i to ptr
+  %workspace = inttoptr i64 %workspace.i to ptr
+  %run = load ptr, ptr @tracejit_run_function
+  br i1 %long, label %release, label %hold
+hold:
+  call void %run(ptr %launches, ptr %workspace)
+  br label %done
+release:
+  %state = call ptr @PyEval_SaveThread()
+  call void %run(ptr %launches, ptr %workspace)
+  call void @PyEval_RestoreThread(ptr %state)
+  br label %done
+done:
+  call void @Py_IncRef(ptr @_Py_NoneStruct)
+  ret i1 true
+}
+
 ; What the ways share
 
 declare void @PyErr_Clear()
+declare void @PyErr_BadInternalCall()
 declare i32 @PyErr_ExceptionMatches(ptr)
 declare void @PyErr_Fetch(ptr, ptr, ptr)
 declare void @PyErr_Restore(ptr, ptr, ptr)

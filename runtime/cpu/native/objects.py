@@ -17,6 +17,7 @@ from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit._native import abi, entry
 from tracejit.runtime.cpu.native import entry_ir, memory_ir
+from tracejit.runtime.cpu.pool import address_of, run_function
 from tracejit._native.types import DEALLOC, GET_BUFFER, READ_ONLY, integer_member, keep, new_type
 
 _TABLE = "tracejit_native"
@@ -27,7 +28,7 @@ _SYMBOLS = (
     "tracejit_handler_realloc", "tracejit_handler_free", "tracejit_busy", "tracejit_watch",
     "tracejit_call", "tracejit_release", "tracejit_give_up", "tracejit_break_off",
     "tracejit_distinct", "tracejit_in_range", "tracejit_new_array", "tracejit_new_array_function", "tracejit_array_type",
-    "tracejit_handler",
+    "tracejit_handler", "tracejit_run_function", "tracejit_run_short", "tracejit_run_long",
 )  # fmt: skip
 _FASTCALL = 0x80
 WATCHERS = (0, 1, 3, 4)
@@ -59,6 +60,9 @@ class Native:
     buffer: type
     """The class of buffers in native memory."""
     allocate: Callable[[int], Buffer]
+    run_short: Callable[[int, int], None]
+    run_long: Callable[[int, int], None]
+    """They run launches over a workspace, both by address."""
     empty: Callable[[], None]
     """Frees the memory that the pool keeps."""
 
@@ -79,6 +83,7 @@ def native(disk: DiskCache | None) -> Native | str:
     variables = {
         "tracejit_buffer_type": id(buffer),
         "tracejit_busy": id(entry.busy),
+        "tracejit_run_function": address_of(run_function(disk)),
         "tracejit_array_type": id(np.ndarray),
         "tracejit_handler": id(handler),
         "tracejit_new_array_function": abi.word(found.numpy_table + 8 * abi.NEW_ARRAY),
@@ -90,6 +95,8 @@ def native(disk: DiskCache | None) -> Native | str:
         addresses,
         buffer,
         _function("allocate", addresses["tracejit_allocate"]),
+        _function("run_short", addresses["tracejit_run_short"]),
+        _function("run_long", addresses["tracejit_run_long"]),
         ctypes.PYFUNCTYPE(None)(addresses["tracejit_empty"]),
     )
 

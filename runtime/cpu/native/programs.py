@@ -18,8 +18,6 @@ from tracejit.runtime.scalars import write_slots
 
 ON_STACK = 1 << 14
 """Bytes of a workspace that may lie on the stack."""
-LONG = 1 << 16
-"""A program that moves so many bytes lets other Python threads run meanwhile."""
 _INTEGERS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
 _FLOATS = {"float32": "float", "float64": "double"}
 _TAKEN = {*_INTEGERS, *_FLOATS, "bool"}
@@ -59,25 +57,24 @@ class Programs(Reader):
             threads,
             *inputs,
             *addresses,
-            self._integer(self.at(base, program.scalars_at)),
-            self._integer(self.at(base, program.arena_at)),
+            self._integer(self.at(base, program.layout.scalars_at)),
+            self._integer(self.at(base, program.layout.arena_at)),
             self.raw(program.constants_address),
         ]
         for place, text in enumerate(words):
             self.do(f"store i64 {text}, ptr {self.at(base, 8 * place)}")
         for place, (kind, text) in enumerate(numbers):
-            self.do(f"store {kind} {text}, ptr {self.at(base, program.scalars_at + 8 * place)}")
+            self.do(f"store {kind} {text}, ptr {self.at(base, program.layout.scalars_at + 8 * place)}")
         self._launch(program, base)
         return outputs
 
     def _launch(self, program: Program, base: str) -> None:
-        is_long = sum(step.nbytes for step in program.plan.steps) >= LONG
-        state = self.call("PyEval_SaveThread") if is_long else ""
+        state = self.call("PyEval_SaveThread") if program.is_long else ""
         for table in program.tables:
             run = self._pointer(self.raw(program.run_address))
             launches = self._pointer(self.raw(table))
             self.do(f"call void {run}(ptr {launches}, ptr {base})")
-        if is_long:
+        if program.is_long:
             self.call("PyEval_RestoreThread", state)
 
     def _integer(self, pointer: str) -> str:
@@ -88,15 +85,17 @@ class Programs(Reader):
 
     def _threads(self, program: Program) -> str:
         pool = self._pointer(self.raw(program.pool_address))
-        threads = self.load(pool, THREADS, "i32")
-        return self.let(f"zext i32 {threads} to i64")
+        threads = self.let(f"zext i32 {self.load(pool, THREADS, 'i32')} to i64")
+        most = program.most_threads
+        fewer = self.let(f"icmp ult i64 {threads}, {most}")
+        return self.let(f"select i1 {fewer}, i64 {threads}, i64 {most}")
 
     def _workspace(self, program: Program, threads: str) -> str:
         """Memory for one run: on the stack, or a buffer that the frame holds."""
-        if not program.scratch_bytes and program.scratch_at <= ON_STACK:
-            return self.room(max(program.scratch_at, 8))
-        scratch = self.let(f"mul i64 {threads}, {program.scratch_bytes}")
-        nbytes = self.let(f"add i64 {scratch}, {program.scratch_at}")
+        if not program.layout.scratch_bytes and program.layout.scratch_at <= ON_STACK:
+            return self.room(max(program.layout.scratch_at, 8))
+        scratch = self.let(f"mul i64 {threads}, {program.layout.scratch_bytes}")
+        nbytes = self.let(f"add i64 {scratch}, {program.layout.scratch_at}")
         return self._pointer(self._address_in(self._new_buffer(nbytes)))
 
     def _new_buffer(self, nbytes: str) -> str:
