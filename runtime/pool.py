@@ -30,12 +30,16 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class MemoryStats:
-    """What the pool holds, in bytes, and how many blocks it has made and reused so far."""
+    """What the pool holds, in bytes, and how many blocks it has made and reused so far.
+
+    bytes_peak   the most bytes in use at once since the process began, or since `reset_peak_memory_stats()`
+    """
 
     bytes_in_use: int
     bytes_cached: int
     allocations: int
     reuses: int
+    bytes_peak: int
 
 
 class Pool(Protocol):
@@ -46,6 +50,10 @@ class Pool(Protocol):
         ...
 
     def stats(self) -> MemoryStats: ...
+
+    def reset_peak(self) -> None:
+        """The most bytes in use are those of now."""
+        ...
 
 
 class MemoryPool:
@@ -59,7 +67,7 @@ class MemoryPool:
         self.limit = limit
         self._free: dict[int, list[Block]] = {}
         self._lock = threading.RLock()
-        self._in_use = self._cached = self._allocations = self._reuses = 0
+        self._in_use = self._cached = self._allocations = self._reuses = self._peak = 0
 
     def take(self, nbytes: int) -> Block:
         """A block of at least `nbytes`, uninitialised."""
@@ -72,6 +80,7 @@ class MemoryPool:
             self._cached -= size
             self._reuses += 1
         self._in_use += size
+        self._peak = max(self._peak, self._in_use)
         return block
 
     def give(self, block: Block) -> None:
@@ -100,7 +109,12 @@ class MemoryPool:
         self.empty()
 
     def stats(self) -> MemoryStats:
-        return MemoryStats(self._in_use, self._cached, self._allocations, self._reuses)
+        return MemoryStats(
+            self._in_use, self._cached, self._allocations, self._reuses, self._peak
+        )
+
+    def reset_peak(self) -> None:
+        self._peak = self._in_use
 
     def _allocate(self, size: int) -> Block:
         self._allocations += 1
@@ -186,4 +200,16 @@ def memory_stats() -> MemoryStats:
         sum(stats.bytes_cached for stats in each),
         sum(stats.allocations for stats in each),
         sum(stats.reuses for stats in each),
+        sum(stats.bytes_peak for stats in each),
     )
+
+
+def reset_peak_memory_stats() -> None:
+    """From now on `memory_stats().bytes_peak` is the most bytes in use since this call.
+
+    >>> reset_peak_memory_stats()
+    >>> memory_stats().bytes_peak == memory_stats().bytes_in_use
+    True
+    """
+    for pool in POOLS:
+        pool.reset_peak()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from unittest import mock
 
-from tracejit.runtime.pool import MEMORY, Block
+from tracejit.runtime.pool import memory_stats, reset_peak_memory_stats
 
 
 @dataclass
@@ -20,12 +19,8 @@ class Taken:
 @contextmanager
 def memory_taken() -> Iterator[Taken]:
     """Counts what is taken inside the block."""
-    taken, before, take = Taken(), MEMORY.stats().bytes_in_use, MEMORY.take
-
-    def counting(nbytes: int) -> Block:
-        block = take(nbytes)
-        taken.peak = max(taken.peak, MEMORY.stats().bytes_in_use - before)
-        return block
-
-    with mock.patch.object(MEMORY, "take", counting):
-        yield taken
+    taken = Taken()
+    reset_peak_memory_stats()
+    before = memory_stats().bytes_in_use
+    yield taken
+    taken.peak = memory_stats().bytes_peak - before

@@ -57,4 +57,8 @@ class _NativePool:
             words[memory_ir.CACHED],
             words[memory_ir.ALLOCATIONS],
             words[memory_ir.REUSES],
+            words[memory_ir.PEAK],
         )
+
+    def reset_peak(self) -> None:
+        self._words[memory_ir.PEAK] = self._words[memory_ir.IN_USE]

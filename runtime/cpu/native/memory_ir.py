@@ -8,10 +8,9 @@ A buffer is an object: address, bytes asked for, bytes of its block, weak refere
 
 from __future__ import annotations
 
-BUFFER_ADDRESS, BUFFER_NBYTES, BUFFER_BLOCK, BUFFER_WEAK, BUFFER_BYTES = 16, 24, 32, 40, 48
+import sys
 
-HEADER = 64
-"""Bytes before the elements of an array in a block of the pool."""
+BUFFER_ADDRESS, BUFFER_NBYTES, BUFFER_BLOCK, BUFFER_WEAK, BUFFER_BYTES = 16, 24, 32, 40, 48
 
 LIMIT, IN_USE, CACHED, ALLOCATIONS, REUSES, PEAK = range(6)
 """Words of the pool: the most bytes that it keeps, bytes handed out and kept, blocks made and reused, most bytes handed out."""
@@ -39,11 +38,17 @@ define internal i64 @bits(i64 %n) {
   ret i64 %bits
 }
 
-define i64 @tracejit_block_bytes(i64 %n) {
+; How far the sizes of blocks are apart that are as large as this.
+define internal i64 @step_of(i64 %n) {
   %bits = call i64 @bits(i64 %n)
   %power = shl i64 1, %bits
   %eighth = lshr i64 %power, 3
   %step = call i64 @llvm.umax.i64(i64 %eighth, i64 64)
+  ret i64 %step
+}
+
+define i64 @tracejit_block_bytes(i64 %n) {
+  %step = call i64 @step_of(i64 %n)
   %some = call i64 @llvm.umax.i64(i64 %n, i64 1)
   %up = add i64 %some, %step
   %up.1 = sub i64 %up, 1
@@ -292,55 +297,49 @@ define i32 @tracejit_export_buffer(ptr %self, ptr %view, i32 %flags) {
   ret i32 %result
 }
 
-; NumPy's handler for arrays whose memory is the pool's. Before the elements lies how many bytes the block has: who makes an
-; array larger (`resize`) does not say how large it was.
+; NumPy's handler for arrays whose memory is the pool's.
+
+declare i64 @{USABLE}(ptr)
 
 define ptr @tracejit_handler_malloc(ptr %context, i64 %n) {
-entry:
-  %all = add i64 %n, {HEADER}
-  %bytes = call i64 @tracejit_block_bytes(i64 %all)
+  %bytes = call i64 @tracejit_block_bytes(i64 %n)
   %block = call ptr @tracejit_take(i64 %bytes)
-  %failed = icmp eq ptr %block, null
-  br i1 %failed, label %no, label %make
-no:
-  ret ptr null
-make:
-  store i64 %bytes, ptr %block
-  %elements = getelementptr i8, ptr %block, i64 {HEADER}
-  ret ptr %elements
+  ret ptr %block
 }
 
 define ptr @tracejit_handler_calloc(ptr %context, i64 %count, i64 %size) {
 entry:
   %n = mul i64 %count, %size
-  %elements = call ptr @tracejit_handler_malloc(ptr %context, i64 %n)
-  %failed = icmp eq ptr %elements, null
+  %block = call ptr @tracejit_handler_malloc(ptr %context, i64 %n)
+  %failed = icmp eq ptr %block, null
   br i1 %failed, label %end, label %zero
 zero:
-  call void @llvm.memset.p0.i64(ptr %elements, i8 0, i64 %n, i1 false)
+  call void @llvm.memset.p0.i64(ptr %block, i8 0, i64 %n, i1 false)
   br label %end
 end:
-  ret ptr %elements
+  ret ptr %block
 }
 
-define void @tracejit_handler_free(ptr %context, ptr %elements, i64 %n) {
-  %block = getelementptr i8, ptr %elements, i64 -{HEADER}
-  %bytes = load i64, ptr %block
+define void @tracejit_handler_free(ptr %context, ptr %block, i64 %n) {
+  %bytes = call i64 @tracejit_block_bytes(i64 %n)
   call void @tracejit_give(ptr %block, i64 %bytes)
   ret void
 }
 
-define ptr @tracejit_handler_realloc(ptr %context, ptr %elements, i64 %n) {
+; For `resize`, which does not say how large the array was: what the block can hold is the largest size that fits in it.
+define ptr @tracejit_handler_realloc(ptr %context, ptr %block, i64 %n) {
 entry:
   %made = call ptr @tracejit_handler_malloc(ptr %context, i64 %n)
   %failed = icmp eq ptr %made, null
   br i1 %failed, label %end, label %copy
 copy:
-  %block = getelementptr i8, ptr %elements, i64 -{HEADER}
-  %bytes = load i64, ptr %block
-  %held = sub i64 %bytes, {HEADER}
-  %kept = call i64 @llvm.umin.i64(i64 %held, i64 %n)
-  call void @llvm.memcpy.p0.p0.i64(ptr %made, ptr %elements, i64 %kept, i1 false)
+  %usable = call i64 @{USABLE}(ptr %block)
+  %beyond = add i64 %usable, 1
+  %above = call i64 @tracejit_block_bytes(i64 %beyond)
+  %step = call i64 @step_of(i64 %beyond)
+  %bytes = sub i64 %above, %step
+  %kept = call i64 @llvm.umin.i64(i64 %bytes, i64 %n)
+  call void @llvm.memcpy.p0.p0.i64(ptr %made, ptr %block, i64 %kept, i1 false)
   call void @tracejit_give(ptr %block, i64 %bytes)
   br label %end
 end:
@@ -356,7 +355,7 @@ def memory_ir() -> str:
         "BUFFER_NBYTES": BUFFER_NBYTES,
         "BUFFER_BLOCK": BUFFER_BLOCK,
         "BUFFER_WEAK": BUFFER_WEAK,
-        "HEADER": HEADER,
+        "USABLE": "malloc_usable_size" if sys.platform == "linux" else "malloc_size",
         "LISTS": _LISTS,
         "LAST_CLASS": CLASSES - 1,
         "WORDS": WORDS,
