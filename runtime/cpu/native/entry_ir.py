@@ -266,6 +266,41 @@ end:
   ret void
 }
 
+declare i32 @PyDict_Next(ptr, ptr, ptr, ptr)
+declare i64 @PyDict_Size(ptr)
+
+; Whether a dict has these very objects as its keys, in this order.
+define i1 @tracejit_has_keys(ptr %dict, ptr %keys, i64 %count) {
+entry:
+  %position = alloca i64
+  %key = alloca ptr
+  store i64 0, ptr %position
+  %size = call i64 @PyDict_Size(ptr %dict)
+  %as.many = icmp eq i64 %size, %count
+  br i1 %as.many, label %look, label %no
+look:
+  %place = phi i64 [ 0, %entry ], [ %next, %same ]
+  %more = icmp ult i64 %place, %count
+  br i1 %more, label %load, label %yes
+load:
+  %found = call i32 @PyDict_Next(ptr %dict, ptr %position, ptr %key, ptr null)
+  %some = icmp ne i32 %found, 0
+  br i1 %some, label %compare, label %no
+compare:
+  %there = load ptr, ptr %key
+  %wanted.p = getelementptr ptr, ptr %keys, i64 %place
+  %wanted = load ptr, ptr %wanted.p
+  %equal = icmp eq ptr %there, %wanted
+  br i1 %equal, label %same, label %no
+same:
+  %next = add i64 %place, 1
+  br label %look
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}
+
 ; Whether the addresses all differ: each is looked for in a table of those before.
 define i1 @tracejit_distinct(ptr %objects, i64 %count) {
 entry:

@@ -29,11 +29,18 @@ Emit = Callable[[Any, list[Value]], Value | None]
 
 
 class Expressions(Reader):
-    """`names` are the objects that code refers to; `intrinsics` write calls of some functions; `equal` classes compare as values do."""
+    """Writes expressions.
+
+    names        the objects that code refers to
+    intrinsics   write calls of some functions
+    equal        classes whose objects equal themselves
+    equalities   of calls of some functions: write a condition that is true only where the result equals a constant
+    """
 
     names: dict[str, Any]
     intrinsics: dict[Any, Emit]
     equal: tuple[type, ...] = ()
+    equalities: dict[Any, Callable[[Any, Value, Value], str]]
 
     variables: dict[str, Value]
     slots: dict[int, Value]
@@ -312,6 +319,8 @@ class Expressions(Reader):
         if known is not None:
             return known
         first, second = self.value(left), self.value(right)
+        if first.kind is Kind.LATE and first.parts[0] in self.equalities:
+            return self._or_else(first, second, self.equalities[first.parts[0]](self, first, second))
         if Kind.INTEGER in (first.kind, second.kind) and self._is_small(first, second):
             return self.let(f"icmp eq i64 {self._as_i64(first)}, {self._as_i64(second)}")
         if type(second.constant) is float and self.class_of(first) is float:
@@ -342,8 +351,12 @@ class Expressions(Reader):
         if not equals_itself and not isinstance(constant, np.dtype):
             return self.truth_of(self._ordered(ast.Eq(), first, second))
         same = self.let(f"icmp eq ptr {texts[0]}, {texts[1]}")
+        return self._or_else(first, second, same)
+
+    def _or_else(self, first: Value, second: Value, are_equal: str) -> str:
+        """Whether two are equal, which Python is asked where it is not clear."""
         before, slow, end = self.block, self.fresh("b"), self.fresh("b")
-        self.branch(same, end, slow)
+        self.branch(are_equal, end, slow)
         self.enter(slow)
         found = self.truth_of(self._ordered(ast.Eq(), first, second))
         after = self.block

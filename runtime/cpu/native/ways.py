@@ -28,11 +28,12 @@ MOST_WAYS = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Language:
-    """What code refers to besides Python: functions that are written out, slots of classes by name, classes of plain equality."""
+    """What code refers to besides Python; `Expressions` and `Reader` say what these are for."""
 
     intrinsics: Mapping[Any, Callable[..., Any]]
     hints: Mapping[str, type]
     equal: tuple[type, ...]
+    equalities: Mapping[Any, Callable[..., str]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +86,7 @@ def way_of(
     statements.names = dict(names)
     statements.intrinsics = dict(language.intrinsics)
     statements.equal = language.equal
+    statements.equalities = dict(language.equalities)
     statements.wrap = Buffer.wrap
     statements.arrays = dict(arrays)
     statements.on_break = on_break

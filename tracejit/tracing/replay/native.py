@@ -26,6 +26,7 @@ from tracejit.runtime.cpu.native.ways import Language, Lines, Way, Ways, way_of
 from tracejit.storage import Storage, is_row_major, row_major
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.replay.guards.calls import ArgumentsAre
+from tracejit.tracing.replay.guards.values import typed
 from tracejit.tracing.replay.segments import element, tensor_over
 from tracejit.tracing.replay.templates import array_over, storage_over
 from tracejit.tracing.stand_in import raises_nothing
@@ -257,6 +258,25 @@ def _wrap(code: Any, given: list[Value]) -> Value | None:
     return Value(Kind.MEMORY, array.text) if code.class_of(array) is np.ndarray else None
 
 
+def _typed_keys(code: Any, given: list[Value]) -> Value | None:
+    return Value(Kind.LATE, "", parts=(typed, *given))
+
+
+def _has_keys(code: Any, found: Value, wanted: Value) -> str:
+    """Keys are as a rule the very objects that they were."""
+    container = found.parts[1]
+    if code.class_of(container) is not dict:
+        return "false"
+    keys = [key for _, key in wanted.constant]
+    listed = np.array([*map(id, keys), 0], np.int64)
+    code.address_of(tuple(keys))
+    code.address_of(listed)
+    at = code.let(f"inttoptr i64 {code.raw(listed.ctypes.data)} to ptr")
+    words = f"ptr {code.as_object(container)}", f"ptr {at}", f"i64 {len(keys)}"
+    result: str = code.help("tracejit_has_keys", "i1", *words)
+    return result
+
+
 def _element(code: Any, given: list[Value]) -> Value | None:
     buffer, dtype, offset = given
     kind = _ELEMENTS.get(dtype.constant) if isinstance(dtype.constant, np.dtype) else None
@@ -381,6 +401,7 @@ def language() -> Language:
             Buffer.wrap: _wrap,
             element: _element,
             tensor_over: _tensor_over,
+            typed: _typed_keys,
             check_labels: _check_labels,
             check_indices: _check_indices,
             LateNode: _late_node,
@@ -393,4 +414,5 @@ def language() -> Language:
             "node": Handle, "requires_grad": Handle, "hooks": Handle, "grad": Handle,
         },
         equal=(Layout, Aval),
+        equalities={typed: _has_keys},
     )  # fmt: skip
