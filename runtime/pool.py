@@ -109,9 +109,7 @@ class MemoryPool:
         self.empty()
 
     def stats(self) -> MemoryStats:
-        return MemoryStats(
-            self._in_use, self._cached, self._allocations, self._reuses, self._peak
-        )
+        return MemoryStats(self._in_use, self._cached, self._allocations, self._reuses, self._peak)
 
     def reset_peak(self) -> None:
         self._peak = self._in_use

@@ -16,8 +16,8 @@ from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.gemm import gemm_source
-from tracejit.runtime.cpu.pool import RunFunction, address_of, run_function, thread_pool
 from tracejit.runtime.cpu.native.install import installed
+from tracejit.runtime.cpu.pool import RunFunction, address_of, run_function, thread_pool
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.gemm import KERNELS
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots

@@ -125,7 +125,9 @@ class Config:
     native_calls: bool = field(
         default=True,
         metadata=_about(
-            "TRACEJIT_NATIVE_CALLS", _switch, "have machine code take calls, where it fits Python and NumPy"
+            "TRACEJIT_NATIVE_CALLS",
+            _switch,
+            "have machine code take calls, where it fits Python and NumPy",
         ),
     )
     epoch: int = field(init=False)

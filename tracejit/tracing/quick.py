@@ -33,7 +33,12 @@ class _Unfit(Exception):
 
 
 def take(
-    called: Op, given: tuple[Any, ...], params: Params, op: Op, values: tuple[Any, ...], found: OneOp
+    called: Op,
+    given: tuple[Any, ...],
+    params: Params,
+    op: Op,
+    values: tuple[Any, ...],
+    found: OneOp,
 ) -> None:
     """Has machine code take calls like this one: of `called` with `given` and `params`, which became `op` of `values`."""
     if called is not op or len(given) != len(values) or not isinstance(op.recipe, _RECIPES):
@@ -77,7 +82,9 @@ def _lines(
         source = argument(place, f"{place}")
         if type(value) is Scalar:
             guards.append(_number(source, arg, value, place))
-            scalars.append(f"E[{place}], " if isinstance(guards[-1], g.NumberIs) else f"{value.value!r}, ")
+            scalars.append(
+                f"E[{place}], " if isinstance(guards[-1], g.NumberIs) else f"{value.value!r}, "
+            )
         elif value is arg and _is_plain(arg):
             guards.append(g.TensorIs(source, type(arg), arg.aval, arg.layout, "none", place))
             offset = arg.layout.offset * arg.aval.dtype.itemsize
@@ -120,5 +127,3 @@ def _param(source: Source, constant: Any) -> g.Guard:
     if type(constant) not in _ATOMS:
         raise _Unfit
     return g.Equals(source, constant)
-
-

@@ -117,7 +117,9 @@ class Expressions(Reader):
         if isinstance(op, ast.Add | ast.Mult) and left.kind is Kind.INTEGER:
             # An address and an offset: both are far from where they would overflow.
             sign = "add" if isinstance(op, ast.Add) else "mul"
-            return Value(Kind.INTEGER, self.let(f"{sign} i64 {left.text}, {self.as_integer(right)}"))
+            return Value(
+                Kind.INTEGER, self.let(f"{sign} i64 {left.text}, {self.as_integer(right)}")
+            )
         operands = self.as_object(left), self.as_object(right)
         if isinstance(op, ast.Pow):
             return Value(Kind.OBJECT, self.new("PyNumber_Power", *operands, self.address_of(None)))
@@ -126,7 +128,9 @@ class Expressions(Reader):
     def _negative(self, operand: ast.expr) -> Value:
         if isinstance(operand, ast.Constant):
             return self.constant(-operand.value)  # type: ignore[operator]  # a number
-        return Value(Kind.OBJECT, self.new("PyNumber_Negative", self.as_object(self.value(operand))))
+        return Value(
+            Kind.OBJECT, self.new("PyNumber_Negative", self.as_object(self.value(operand)))
+        )
 
     def _display(self, node: ast.Tuple | ast.List | ast.Set | ast.Dict) -> Value:
         try:
@@ -176,7 +180,11 @@ class Expressions(Reader):
     # Calls
 
     def _call(self, node: ast.Call) -> Value:
-        if isinstance(node.func, ast.Name) and node.func.id in _KNOWN and node.func.id not in self.variables:
+        if (
+            isinstance(node.func, ast.Name)
+            and node.func.id in _KNOWN
+            and node.func.id not in self.variables
+        ):
             known = _KNOWN[node.func.id](self, node)
             if known is not None:
                 return known
@@ -206,7 +214,9 @@ class Expressions(Reader):
         except TypeError:  # of an object that cannot be a key
             return None
 
-    def _method(self, function: ast.Attribute, given: list[ast.expr], names: tuple[str, ...]) -> Value:
+    def _method(
+        self, function: ast.Attribute, given: list[ast.expr], names: tuple[str, ...]
+    ) -> Value:
         owner = self.value(function.value)
         arguments = [self.as_object(self.value(each)) for each in given]
         if self.class_of(owner) is list and function.attr == "append" and not names:
@@ -217,7 +227,9 @@ class Expressions(Reader):
         listed = self.array_of([self.as_object(owner), *arguments])
         count = str(1 + len(arguments))
         name = self.address_of(function.attr)
-        return Value(Kind.OBJECT, self.new("PyObject_VectorcallMethod", name, listed, count, "null"))
+        return Value(
+            Kind.OBJECT, self.new("PyObject_VectorcallMethod", name, listed, count, "null")
+        )
 
     # Conditions
 
@@ -259,7 +271,9 @@ class Expressions(Reader):
         self.jump(end)
         self.enter(end)
         self.classes, self._arguments = known, read
-        return self.let("phi i1 " + ", ".join(f"[ {value}, %{block} ]" for value, block in outcomes))
+        return self.let(
+            "phi i1 " + ", ".join(f"[ {value}, %{block} ]" for value, block in outcomes)
+        )
 
     def assume(self, node: ast.expr) -> None:
         """The condition holds from here on: what it says of classes is known."""
@@ -275,9 +289,9 @@ class Expressions(Reader):
                 found = self._name(kind.id).constant
                 if isinstance(found, type):
                     self.classes[self.variables[name].text] = found
-            case ast.Compare(left=ast.Name(id=name), ops=[ast.Is()], comparators=[ast.Name() as other]) if (
-                name in self.variables and other.id in self.names
-            ):
+            case ast.Compare(
+                left=ast.Name(id=name), ops=[ast.Is()], comparators=[ast.Name() as other]
+            ) if name in self.variables and other.id in self.names:
                 self.classes[self.variables[name].text] = type(self.names[other.id])
 
     def _compared(self, op: ast.cmpop, left: ast.expr, right: ast.expr) -> str:
@@ -320,7 +334,9 @@ class Expressions(Reader):
             return known
         first, second = self.value(left), self.value(right)
         if first.kind is Kind.LATE and first.parts[0] in self.equalities:
-            return self._or_else(first, second, self.equalities[first.parts[0]](self, first, second))
+            return self._or_else(
+                first, second, self.equalities[first.parts[0]](self, first, second)
+            )
         if Kind.INTEGER in (first.kind, second.kind) and self._is_small(first, second):
             return self.let(f"icmp eq i64 {self._as_i64(first)}, {self._as_i64(second)}")
         if type(second.constant) is float and self.class_of(first) is float:
@@ -367,7 +383,9 @@ class Expressions(Reader):
     def _equal_sizes(self, left: ast.expr, right: ast.expr) -> str | None:
         """Shape, strides and flags of an array, compared where they lie."""
         match left, right:
-            case ast.Attribute(value=owner, attr="shape" | "strides" as name), ast.Tuple(elts=sizes):
+            case ast.Attribute(value=owner, attr="shape" | "strides" as name), ast.Tuple(
+                elts=sizes
+            ):
                 array = self.value(owner)
                 if self.class_of(array) is not np.ndarray:
                     return None
@@ -384,8 +402,8 @@ class Expressions(Reader):
                 if self.class_of(array) is not np.ndarray:
                     return None
                 flags = self.load(array.text, abi.ARRAY_FLAGS_AT, "i32")
-                masked = self.let(f"and i32 {flags}, {mask}")
-                return self.let(f"icmp eq i32 {masked}, {wanted}")
+                masked = self.let(f"and i32 {flags}, {mask!r}")
+                return self.let(f"icmp eq i32 {masked}, {wanted!r}")
         return None
 
     def _are_sizes(self, array: str, name: str, sizes: list[int]) -> str:
@@ -417,7 +435,11 @@ def _known_len(translator: Expressions, node: ast.Call) -> Value | None:
     match node.args:
         case [ast.Name(id="args")]:
             return Value(Kind.INTEGER, str(translator.positional))
-        case [ast.Set(elts=[ast.Starred(value=ast.Call(args=[ast.Name(id="id"), ast.Tuple(elts=parts)]))])]:
+        case [
+            ast.Set(
+                elts=[ast.Starred(value=ast.Call(args=[ast.Name(id="id"), ast.Tuple(elts=parts)]))]
+            )
+        ]:
             return translator.count_distinct([translator.value(each) for each in parts])
         case [ast.Set(elts=[_, *_] as parts)]:
             # Of buffers, which are equal only to themselves.
@@ -430,8 +452,13 @@ def _known_len(translator: Expressions, node: ast.Call) -> Value | None:
 def _known_type(translator: Expressions, node: ast.Call) -> Value | None:
     match node.args:
         case [only]:
-            return Value(Kind.OBJECT, translator.borrowed(translator.type_of(translator.value(only))))
+            return Value(
+                Kind.OBJECT, translator.borrowed(translator.type_of(translator.value(only)))
+            )
     return None
 
 
-_KNOWN: dict[str, Callable[[Any, ast.Call], Value | None]] = {"len": _known_len, "type": _known_type}
+_KNOWN: dict[str, Callable[[Any, ast.Call], Value | None]] = {
+    "len": _known_len,
+    "type": _known_type,
+}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from tracejit._config import config
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
@@ -37,7 +35,7 @@ def _install() -> Native | str:
         words = found.words("tracejit_pool", memory_ir.WORDS)
         words[memory_ir.LIMIT] = default_limit()
         POOLS.append(_NativePool(found))
-        Buffer.allocate = found.allocate  # type: ignore[method-assign]  # as its docstring says
+        Buffer.allocate = found.allocate  # type: ignore[method-assign, assignment]  # as its docstring says
         MEMORY.retire()
     return found
 

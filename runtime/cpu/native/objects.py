@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from tracejit._native import abi, entry
+from tracejit._native.types import DEALLOC, GET_BUFFER, READ_ONLY, integer_member, keep, new_type
 from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit._native import abi, entry
 from tracejit.runtime.cpu.native import entry_ir, memory_ir
 from tracejit.runtime.cpu.pool import address_of, run_function
-from tracejit._native.types import DEALLOC, GET_BUFFER, READ_ONLY, integer_member, keep, new_type
 
 _TABLE = "tracejit_native"
 _SYMBOLS = (
@@ -27,8 +27,9 @@ _SYMBOLS = (
     "tracejit_export_buffer", "tracejit_handler_malloc", "tracejit_handler_calloc",
     "tracejit_handler_realloc", "tracejit_handler_free", "tracejit_busy", "tracejit_watch",
     "tracejit_call", "tracejit_release", "tracejit_give_up", "tracejit_break_off",
-    "tracejit_distinct", "tracejit_in_range", "tracejit_has_keys", "tracejit_new_array", "tracejit_new_array_function", "tracejit_array_type",
-    "tracejit_handler", "tracejit_run_function", "tracejit_run_short", "tracejit_run_long",
+    "tracejit_distinct", "tracejit_in_range", "tracejit_has_keys", "tracejit_new_array",
+    "tracejit_new_array_function", "tracejit_array_type", "tracejit_handler",
+    "tracejit_run_function", "tracejit_run_short", "tracejit_run_long",
 )  # fmt: skip
 _FASTCALL = 0x80
 WATCHERS = (0, 1, 3, 4)
@@ -158,7 +159,7 @@ def _numpy_handler(addresses: dict[str, int]) -> Any:
     functions = [addresses[f"tracejit_handler_{name}"] for name in names]
     handler = keep(_Handler(b"tracejit", 1, None, *functions))
     name = keep(ctypes.create_string_buffer(b"mem_handler"))
-    make = ctypes.PYFUNCTYPE(
-        ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
-    )(("PyCapsule_New", ctypes.pythonapi))
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
+        ("PyCapsule_New", ctypes.pythonapi)
+    )
     return make(ctypes.addressof(handler), ctypes.addressof(name), None)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.artifact import HostCall
 from tracejit._native import abi
+from tracejit.artifact import HostCall
 from tracejit.runtime.cpu.native.reading import Reader
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
 from tracejit.runtime.cpu.pool_ir import THREADS
@@ -64,7 +64,9 @@ class Programs(Reader):
         for place, text in enumerate(words):
             self.do(f"store i64 {text}, ptr {self.at(base, 8 * place)}")
         for place, (kind, text) in enumerate(numbers):
-            self.do(f"store {kind} {text}, ptr {self.at(base, program.layout.scalars_at + 8 * place)}")
+            self.do(
+                f"store {kind} {text}, ptr {self.at(base, program.layout.scalars_at + 8 * place)}"
+            )
         self._launch(program, base)
         return outputs
 
@@ -170,5 +172,3 @@ def _slot_bits(dtype: str, number: Any) -> int:
     memory = np.zeros(8, np.uint8)
     write_slots(memory, 0, [dtype], [number])
     return int(memory.view(np.int64)[0])
-
-

@@ -1,4 +1,4 @@
-"""What replay code reads from objects: attributes, items, lengths, types. Known layouts are read at once, others through Python."""
+"""What replay code reads from objects: attributes, items, lengths, types. What is known to lie where is read there."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.runtime.buffer import BlockBuffer
 from tracejit._native import abi
 from tracejit._native.abi import Abi, offset_of
+from tracejit.runtime.buffer import BlockBuffer
 from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.writer import Writer
 
-_DICT_VIEWS = (type({}.keys()), MappingProxyType)
+_DICT_VIEWS: tuple[type, ...] = (type({}.keys()), MappingProxyType)
 
 
 Emit = Callable[[str], str]
@@ -100,7 +100,9 @@ class Reader(Writer):
             none = self.address_of(None)  # no defaults are no object
             return Value(
                 Kind.OBJECT,
-                self.let(f"select i1 {self.let(f'icmp eq ptr {found}, null')}, ptr {none}, ptr {found}"),
+                self.let(
+                    f"select i1 {self.let(f'icmp eq ptr {found}, null')}, ptr {none}, ptr {found}"
+                ),
             )
         if kind is np.ndarray and name == "dtype":
             return Value(Kind.OBJECT, self.borrowed(self.load(value.text, abi.ARRAY_DTYPE_AT)))
@@ -274,7 +276,9 @@ def dict_behind(value: Value) -> dict[Any, Any] | None:
     """The dict of a class that a view constantly shows."""
     if not (value.is_constant and type(value.constant) in _DICT_VIEWS):
         return None
-    found = [each for each in gc.get_referents(value.constant) if type(each) in (dict, MappingProxyType)]
+    found = [
+        each for each in gc.get_referents(value.constant) if type(each) in (dict, MappingProxyType)
+    ]
     if len(found) == 1 and type(found[0]) is MappingProxyType:
         found = [each for each in gc.get_referents(found[0]) if type(each) is dict]
     return found[0] if len(found) == 1 else None
@@ -284,5 +288,3 @@ def _has_plain_dict(kind: type) -> bool:
     """Whether objects of the class give their `__dict__` as Python does by itself."""
     owner = next((each for each in kind.__mro__ if "__dict__" in each.__dict__), None)
     return owner is not None and type(owner.__dict__["__dict__"]) is GetSetDescriptorType
-
-

@@ -85,7 +85,9 @@ class Statements(Programs, Expressions):
 
     def _statement(self, node: ast.stmt) -> None:
         match node:
-            case ast.If(test=ast.UnaryOp(op=ast.Not(), operand=test), body=[ast.Return()], orelse=[]):
+            case ast.If(
+                test=ast.UnaryOp(op=ast.Not(), operand=test), body=[ast.Return()], orelse=[]
+            ):
                 self.require(self.condition(test))
                 self.assume(test)
             case ast.If(test=test, body=[ast.Raise() | ast.Return()], orelse=[]):
@@ -239,7 +241,7 @@ class Statements(Programs, Expressions):
         method: Any = self.names[call.func.id]
         if type(method) is not MethodType or method.__func__ is not Program.run:
             return None
-        program = method.__self__
+        program: Any = method.__self__
         return program if self.can_run(program) and _is_plain(call) else None
 
     def _array_kind(self, target: ast.expr) -> ArrayKind | None:

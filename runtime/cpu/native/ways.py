@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tracejit._native import abi
 from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit._native import abi
 from tracejit.runtime.cpu.native.entry_ir import WAY_WORDS
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.runtime.cpu.native.objects import Native
@@ -131,9 +131,7 @@ def _loaded(statements: Statements, native: Native) -> Way:
     source = KernelSource(name, body.replace("@NAME(", f"@{name}("))
     address = load_kernels([source], disk_cache())[name]
     helpers = [native.addresses[helper] for helper in HELPERS]
-    words = [
-        each.number if isinstance(each, Raw) else id(each) for each in statements.constants
-    ]
+    words = [each.number if isinstance(each, Raw) else id(each) for each in statements.constants]
     return Way(address, np.array([*helpers, *words], np.int64), tuple(statements.constants))
 
 
@@ -163,5 +161,5 @@ class Ways:
 
     @property
     def hits(self) -> list[int]:
-        found: list[int] = self._words[4 :: WAY_WORDS].tolist()
+        found: list[int] = self._words[4::WAY_WORDS].tolist()
         return found

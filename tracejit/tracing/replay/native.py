@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracejit._errors import CompileError, at_user_line
+from tracejit._native import abi
+from tracejit._native.entry import PlainEntry
 from tracejit.autograd.late import LateNode
 from tracejit.autograd.node import Handle, next_sequence
 from tracejit.autograd.tape import is_grad_enabled, without_grad
@@ -19,8 +21,6 @@ from tracejit.indexing import check_labels
 from tracejit.ir.aval import Aval
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
-from tracejit._native import abi
-from tracejit._native.entry import PlainEntry
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.ways import Language, Lines, Way, Ways, way_of
 from tracejit.storage import Storage, is_row_major, row_major
@@ -289,7 +289,9 @@ def _element(code: Any, given: list[Value]) -> Value | None:
         return Value(Kind.TRUTH, code.let(f"icmp ne i8 {read}, 0"))
     if kind == "float":
         read = code.let(f"fpext float {read} to double")
-    made = code.new(*(("PyLong_FromLongLong", read) if kind == "i64" else ("PyFloat_FromDouble", read)))
+    made = code.new(
+        *(("PyLong_FromLongLong", read) if kind == "i64" else ("PyFloat_FromDouble", read))
+    )
     code.classes[made] = int if kind == "i64" else float
     return Value(Kind.OBJECT, made)
 
@@ -371,7 +373,8 @@ def _is_grad_enabled(code: Any, given: list[Value]) -> Value | None:
 
 def _raises_nothing(code: Any, given: list[Value]) -> Value | None:
     """NumPy keeps its mode in a variable of the context: while that is what it was, the answer is."""
-    variable = getattr(np._core.umath, "_extobj_contextvar", None)
+    private: Any = np
+    variable = getattr(private._core.umath, "_extobj_contextvar", None)
     if variable is None or not raises_nothing():
         return None
     now = variable.get()

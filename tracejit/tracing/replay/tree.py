@@ -49,8 +49,27 @@ class Node:
     """
 
     __slots__ = (
-        "children", "commit", "end", "enter", "guards", "hits", "instructions", "leaf", "lines", "run",
-        "due", "has_grown", "signature", "speculation", "streak", "text", "times", "used", "where", "wheres", "withheld",
+        "children",
+        "commit",
+        "due",
+        "end",
+        "enter",
+        "guards",
+        "has_grown",
+        "hits",
+        "instructions",
+        "leaf",
+        "lines",
+        "run",
+        "signature",
+        "speculation",
+        "streak",
+        "text",
+        "times",
+        "used",
+        "where",
+        "wheres",
+        "withheld",
     )  # fmt: skip
 
     enter: Callable[[list[Any], tuple[Any, ...], dict[str, Any]], int]
