@@ -8,6 +8,7 @@ import pytest
 
 from tracejit import cli
 from tracejit._config import config
+from tracejit.runtime.cpu.native import install
 
 
 @pytest.fixture
@@ -25,6 +26,15 @@ def test_the_cache_is_shown_and_emptied(folder: Path, capsys: pytest.CaptureFixt
     assert cli.main(["cache", "--clear"]) == 0
     assert f"{folder / 'objects'}: 1 entries, 0.0 MiB" in capsys.readouterr().out
     assert not entry.exists()
+
+
+def test_doctor_says_why_calls_go_through_python(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "_state", ["arrays keep their address elsewhere"])
+    assert cli.main(["doctor"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("calls"))
+    assert line.endswith("through Python, which is slower: arrays keep their address elsewhere")
 
 
 def test_doctor_compiles_a_program(capsys: pytest.CaptureFixture[str]) -> None:

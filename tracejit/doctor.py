@@ -13,6 +13,7 @@ from tracejit import __version__
 from tracejit._config import config
 from tracejit.ops.functions import exp
 from tracejit.runtime.cache import disk_cache
+from tracejit.runtime.cpu.native.install import why_not
 from tracejit.runtime.cpu.target import host, target_level
 from tracejit.runtime.device import get_num_threads
 from tracejit.tensor import Tensor
@@ -36,8 +37,15 @@ def findings() -> Iterator[tuple[str, str]]:
         yield package, version(package)
     yield "processor", f"{host().cpu}, compiled for {target_level(config.target or None).name}"
     yield "threads", str(get_num_threads())
+    yield "calls", calls()
     disk = disk_cache()
     yield "cache", f"{disk.directory}: {len(disk.entries())} entries" if disk else "off"
+
+
+def calls() -> str:
+    """Whether machine code takes calls, or why not."""
+    why = why_not()
+    return "native" if why is None else f"through Python, which is slower: {why}"
 
 
 def version(package: str) -> str:
