@@ -79,7 +79,7 @@ def add_up(x: Any, axes: Sequence[int]) -> Any:
     dtype = x.aval.dtype
     x = cast(x, dtypes.float32) if dtype in dtypes.HALF and axes else x
     for group in reduction_groups(x.aval.shape, axes):
-        x = bind(REGISTRY["sum"], (x,), {"axes": group})
+        x = REGISTRY["sum"](x, axes=group)
     return cast(x, dtype)
 
 

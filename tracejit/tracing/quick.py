@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tracejit._config import config
@@ -26,6 +28,24 @@ _RECIPES = (Pointwise, Reduction, Contract)
 _NUMBERS = (bool, int, float)
 _ATOMS = (bool, int, str, type(None))
 _lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Constant(g.Guard):
+    """A number, a text, or a tuple of them."""
+
+    source: Source
+    value: Any
+
+    def conditions(self, writer: Writer) -> Iterator[str]:
+        found = writer.read(self.source)
+        if type(self.value) is not tuple:
+            yield from g.Equals(self.source, self.value).conditions(writer)
+            return
+        yield f"type({found}) is tuple"
+        yield f"len({found}) == {len(self.value)}"
+        for place, part in enumerate(self.value):
+            yield from g.Equals(self.source.item(place), part).conditions(writer)
 
 
 class _Unfit(Exception):
@@ -124,6 +144,8 @@ def _number(source: Source, arg: Any, value: Scalar, slot: int) -> g.Guard:
 
 
 def _param(source: Source, constant: Any) -> g.Guard:
-    if type(constant) not in _ATOMS:
+    """What an op is told beside its arrays is part of its program."""
+    parts = constant if type(constant) is tuple else (constant,)
+    if any(type(part) not in _ATOMS for part in parts):
         raise _Unfit
-    return g.Equals(source, constant)
+    return _Constant(source, constant)
