@@ -40,6 +40,7 @@ class OneOp:
     layout: Layout
     size: int
     runs: int = 0
+    """By Python, since machine code was to take over."""
 
 
 class Eager:
@@ -91,7 +92,8 @@ class Eager:
             found = self._executables[tuple(key)] = _compile(op, args, params)
         (buffer,) = found.run(addresses, scalars)
         found.runs += 1
-        if found.runs == QUICK_AFTER:
+        if found.runs >= QUICK_AFTER:
+            found.runs = 0  # machine code that a change of settings has made useless is made again
             ripe.append(lambda *call: _quick().take(*call, op, args, found))
         aval = found.aval
         return make(Storage(aval.dtype, found.size, buffer), found.layout, aval)

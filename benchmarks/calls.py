@@ -1,0 +1,110 @@
+"""`python -m benchmarks.calls`: what small calls cost, tracejit's and its peers', interleaved in one process.
+
+Results are checked before anything is timed. A peer that is not installed is left out.
+"""
+
+from __future__ import annotations
+
+import statistics
+import timeit
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+import tracejit as tj
+from benchmarks.replay import network, train_step
+from benchmarks.systems.numpy_suite import sum_of_lines
+from tracejit import optim
+
+ROUNDS = 25
+WARM = 150
+"""Calls after which nothing is recorded or compiled any more."""
+
+Call = Callable[[], Any]
+Contest = tuple[str, int, dict[str, Call]]
+"""What is done, how often in a round, and how each system does it."""
+
+
+def line(x: Any) -> Any:
+    return x * 2 + 1
+
+
+def contests() -> Iterator[Contest]:
+    yield "x*2+1, NumPy array of 4", 5000, dict(_lines([np.arange(4.0, dtype=np.float32)], line))
+    arrays = [np.full((4, 16), k, np.float32) for k in range(50)]
+    yield "50 NumPy arrays of 4x16", 500, dict(_lines(arrays, sum_of_lines))
+    for size, calls in ((4, 2000), (1_000_000, 20)):
+        data = np.linspace(0, 1, size, dtype=np.float32)
+        yield f"eager x*2+1 on a tensor of {size}", calls, dict(_eager(data, line))
+    yield "MLP training step, batch 1, width 4", 500, {"tracejit": training_step()}
+    yield "forward through 100 parameters, width 4", 500, {"tracejit": deep_forward()}
+
+
+def _lines(arrays: list[np.ndarray], function: Callable[..., Any]) -> Iterator[tuple[str, Call]]:
+    expected = function(*arrays)
+    compiled = {"numpy": function, "tracejit": tj.compile(function)}
+    if find_spec("numba"):
+        import numba
+
+        compiled["numba"] = numba.njit(fastmath=True)(function)
+    for system, run in compiled.items():
+        np.testing.assert_allclose(run(*arrays), expected, rtol=1e-5)
+        yield system, lambda run=run: run(*arrays)  # type: ignore[misc]  # bound now
+
+
+def _eager(data: np.ndarray, function: Callable[..., Any]) -> Iterator[tuple[str, Call]]:
+    tensor = tj.tensor(data)
+    np.testing.assert_allclose(function(tensor).numpy(), function(data), rtol=1e-6)
+    yield "tracejit", lambda: function(tensor)
+    if find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(tj.get_num_threads())
+        other = torch.tensor(data)
+        yield "torch", lambda: function(other)
+
+
+def training_step() -> Call:
+    model = network(4, 3, 4)
+    optimizer = optim.Adam(model.parameters(), lr=1e-3)
+    step = tj.compile(train_step)
+    args = model, optimizer, tj.ones((1, 4)), tj.zeros(1, dtype=tj.int64)
+    return lambda: step(*args)
+
+
+def deep_forward() -> Call:
+    model = network(4, 50, 4)
+    forward = tj.compile(lambda x: model(x))
+    x = tj.ones((1, 4))
+
+    def run() -> Any:
+        with tj.no_grad():
+            return forward(x)
+
+    return run
+
+
+def measured(calls: int, systems: dict[str, Call]) -> dict[str, float]:
+    """Seconds of a call: the median of rounds that the systems take turns in."""
+    taken: dict[str, list[float]] = {system: [] for system in systems}
+    for call in systems.values():
+        for _ in range(WARM):
+            call()
+    for _ in range(ROUNDS):
+        for system, call in systems.items():
+            taken[system].append(timeit.timeit(call, number=calls) / calls)
+    return {system: statistics.median(each) for system, each in taken.items()}
+
+
+def main() -> int:
+    for what, calls, systems in contests():
+        figures = measured(calls, systems)
+        shown = ", ".join(f"{system} {1e6 * each:,.3f} us" for system, each in figures.items())
+        print(f"{what}: {shown}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
