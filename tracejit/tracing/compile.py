@@ -52,11 +52,12 @@ class Compiled:
         verify: int = 0,
         on_miss: OnMiss = "record",
         fastmath: bool = False,
+        background: bool = False,
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         self.function = function
-        self.programs = Programs(fastmath=fastmath)
-        self.gradients = Programs(fastmath=fastmath)
+        self.programs = Programs(fastmath=fastmath, background=background)
+        self.gradients = Programs(fastmath=fastmath, background=background)
         self.made_at = user_location()
         self.calls = {"replay": 0, "record": 0, "eager": 0}
         self.divergences: list[str] = []
@@ -245,6 +246,7 @@ class Compiled:
             verify=self._verify,
             on_miss=self._on_miss,
             fastmath=self.programs.fastmath,
+            background=self.programs.background,
         )
         return make, (self.function,)
 
@@ -284,6 +286,8 @@ def compile(
     on_miss       "record": a call that fits no recording is run by Python, and recorded; "error": from the first replay on it
                   raises RecompileError, and does nothing
     fastmath      allow rewrites that change results within rounding
+    background    compile in another thread: until a program is there its ops run one by one, with the same bits (with `fastmath`,
+                  within rounding); `tj.synchronize` waits for it
 
     >>> import tracejit as tj
     >>> @tj.compile
@@ -294,18 +298,22 @@ def compile(
     """
     check_device(device)
     _refuse(memory_limit is not None, "memory_limit", "programs take the memory that they need")
-    _refuse(background, "background=True", "a program is compiled where it is first needed")
     if on_miss not in ("record", "error"):
         raise ValueError(at_user_line(f"compile: on_miss is 'record' or 'error', got {on_miss!r}"))
     if type(verify) is not int or verify < 0:
         raise ValueError(at_user_line(f"compile: verify is a number of calls, got {verify!r}"))
+    options: dict[str, Any] = {
+        "dynamic": dynamic,
+        "verify": verify,
+        "on_miss": on_miss,
+        "fastmath": fastmath,
+        "background": background,
+    }
     if f is None:
-        return functools.partial(
-            compile, dynamic=dynamic, verify=verify, on_miss=on_miss, fastmath=fastmath
-        )
+        return functools.partial(compile, **options)
     if not callable(f):
         raise TypeError(at_user_line(f"compile: {f!r} cannot be called"))
-    return Compiled(f, dynamic=dynamic, verify=verify, on_miss=on_miss, fastmath=fastmath)
+    return Compiled(f, **options)
 
 
 def _eager(

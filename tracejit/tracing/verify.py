@@ -219,7 +219,7 @@ class Witness(Tracer):
         if not outputs and not effects:
             return None
         first = self._first_difference()  # before the effects change the copies
-        program = self._programs.ending(self._last, (outputs, effects))
+        program = self._programs.ending(self._last, (outputs, effects)).ready()
         buffers = program.executable.run(self._addresses, self._scalars)
         pairs = [
             (self._places[storage], _row_major(storage.realize(), aval), _row_major(buffer, aval))

@@ -10,7 +10,9 @@ from typing import Any
 from tracejit._config import config
 from tracejit._dump import open_dump
 from tracejit._errors import CompileError, at_user_line
+from tracejit.ir.graph import Graph
 from tracejit.symbols import concrete
+from tracejit.tracing.programs import Program
 from tracejit.tracing.replay import MISS
 from tracejit.tracing.replay.code import Pool, Writer, constants_of, function_of
 from tracejit.tracing.replay.guards import Guard
@@ -84,9 +86,9 @@ _FUNCTIONS = ("enter", "run", "commit")
 class Tree:
     """What is known of one compiled function's calls. Calls of several threads may walk it at once."""
 
-    def __init__(self, name: str, *, fastmath: bool = False) -> None:
+    def __init__(self, name: str, make: Callable[[Graph], Program]) -> None:
         self.name = name
-        self.fastmath = fastmath
+        self._make = make
         self.pool = Pool()
         self.roots: list[Node] = []
         self.alike: dict[Signature, list[Node]] = {}
@@ -209,7 +211,7 @@ class Tree:
         root.leaf = leaf
         if root.streak == AFTER and root.speculation is None:
             with self.lock:
-                root.speculation = speculate(path, self.pool, self.name, fastmath=self.fastmath)
+                root.speculation = speculate(path, self.pool, self.name, self._make)
 
     # Growing
 
