@@ -50,9 +50,11 @@ class Gate:
         """Afterwards only this thread is, or comes, inside."""
         me = threading.get_ident()
         with self._changed:
-            while self._keeper not in (None, me) or self._inside - {me}:
+            while self._keeper not in (None, me):
                 self._changed.wait()
-            self._keeper = me
+            self._keeper = me  # from here on nobody comes in
+            while self._inside - {me}:
+                self._changed.wait()
 
     def open(self) -> None:
         """Lets all pass again."""
