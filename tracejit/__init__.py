@@ -223,6 +223,7 @@ from tracejit.standard import unique_counts as unique_counts
 from tracejit.standard import unique_inverse as unique_inverse
 from tracejit.standard import unique_values as unique_values
 from tracejit.tensor import Tensor as Tensor
+from tracejit.tracing.background import synchronize as synchronize
 from tracejit.tracing.compile import compile as compile
 from tracejit.tracing.explain import Explanation as Explanation
 from tracejit.tracing.explain import explain as explain

@@ -26,6 +26,7 @@ from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.target import host
 from tracejit.runtime.cpu.threads import available_cores
+from tracejit.runtime.gate import Gate
 
 _SETTINGS = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 """Changes with this file, and so with the way that it makes code."""
@@ -42,7 +43,8 @@ class CompileCounts:
 counts = CompileCounts()
 
 _addresses: dict[str, int] = {}
-_lock = threading.Lock()
+_gate = Gate()
+"""Whoever is in LLVM, or at the disk cache, is inside: a child that inherits either half way could not use it."""
 
 
 def load_kernels(
@@ -51,15 +53,50 @@ def load_kernels(
 ) -> dict[str, int]:
     """The address of each kernel by name; what this process has loaded before is not loaded again.
 
-    The texts may call what libc and libm have. Raises CompileError.
+    Threads that want other kernels do not wait for each other. The texts may call what libc and libm have. Raises CompileError.
     """
     wanted = {source.name: source for source in sources}
-    if not wanted.keys() <= _addresses.keys():
-        with _lock:
-            missing = [source for name, source in wanted.items() if name not in _addresses]
-            if missing:  # another thread may have loaded them meanwhile
-                _addresses.update(_link(missing, _objects(missing, disk)))
+    while not wanted.keys() <= _addresses.keys():
+        mine = _claims.take(wanted.values())
+        try:
+            if mine:
+                _addresses.update(_link(mine, _objects(mine, disk)))
+        finally:
+            _claims.give(mine)
     return {name: _addresses[name] for name in wanted}
+
+
+class _Claims:
+    """Which thread loads which kernel, so that no two load the same."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Forgets what is claimed, by threads that a child process does not have."""
+        self._changed = threading.Condition()
+        self._owners: dict[str, int] = {}
+
+    def take(self, wanted: Iterable[KernelSource]) -> list[KernelSource]:
+        """Those missing that nobody else is loading; where there are none, it waits for another thread to be done with some."""
+        me = threading.get_ident()
+        with self._changed:
+            missing = [source for source in wanted if source.name not in _addresses]
+            owners = {} if _gate.is_kept else self._owners  # nobody else will ever come in again
+            mine = [source for source in missing if owners.get(source.name, me) == me]
+            if missing and not mine:
+                self._changed.wait()
+            self._owners.update((source.name, me) for source in mine)
+            return mine
+
+    def give(self, sources: Iterable[KernelSource]) -> None:
+        with self._changed:
+            for source in sources:
+                self._owners.pop(source.name, None)
+            self._changed.notify_all()
+
+
+_claims = _Claims()
 
 
 def object_key(source: KernelSource) -> str:
@@ -70,25 +107,28 @@ def object_key(source: KernelSource) -> str:
 
 def assembly(text: str) -> str:
     """The host's assembly for a module of LLVM text, for people to read."""
-    machine = _target_machine()
-    return machine.emit_assembly(_parse("assembly", text))
+    with _gate:
+        return _target_machine().emit_assembly(_parse("assembly", text))
 
 
 def _objects(sources: list[KernelSource], disk: DiskCache | None) -> dict[str, bytes]:
     keys = {source.name: object_key(source) for source in sources} if disk else {}
-    objects = {name: data for name, key in keys.items() if (data := disk and disk.get(key))}
+    with _gate:
+        objects = {name: data for name, key in keys.items() if (data := disk and disk.get(key))}
     counts.read += len(objects)
     missing = [source for source in sources if source.name not in objects]
     made = _compile_all(missing)
     counts.compiled += len(made)
     if disk:
-        for name, data in made.items():
-            disk.put(keys[name], data)
+        with _gate:
+            for name, data in made.items():
+                disk.put(keys[name], data)
     return objects | made
 
 
 def _compile_all(sources: list[KernelSource]) -> dict[str, bytes]:
-    workers = min(len(sources), available_cores())
+    # A daemon compiles alone: when the interpreter exits it would wait for an executor's threads.
+    workers = 1 if threading.current_thread().daemon else min(len(sources), available_cores())
     if workers <= 1:
         return {source.name: _compile(source) for source in sources}
     longest_first = sorted(sources, key=lambda source: -len(source.text))
@@ -101,15 +141,16 @@ _idle_machines: list[llvm.TargetMachine] = []
 
 
 def _compile(source: KernelSource) -> bytes:
-    module = _parse(source.name, source.text)
-    try:
-        machine = _idle_machines.pop()
-    except IndexError:
-        machine = _target_machine()
-    try:
-        return _emit(source.name, machine, module)
-    finally:
-        _idle_machines.append(machine)
+    with _gate:
+        module = _parse(source.name, source.text)
+        try:
+            machine = _idle_machines.pop()
+        except IndexError:
+            machine = _target_machine()
+        try:
+            return _emit(source.name, machine, module)
+        finally:
+            _idle_machines.append(machine)
 
 
 def _parse(name: str, text: str) -> llvm.ModuleRef:
@@ -170,9 +211,15 @@ def _immortal(reference: Any) -> Any:
 
 _libraries: list[llvm.orcjit.ResourceTracker] = []
 _library_numbers = itertools.count()
+_linking = threading.Lock()
 
 
 def _link(sources: list[KernelSource], objects: Mapping[str, bytes]) -> dict[str, int]:
+    with _gate, _linking:
+        return _linked(sources, objects)
+
+
+def _linked(sources: list[KernelSource], objects: Mapping[str, bytes]) -> dict[str, int]:
     library = llvm.JITLibraryBuilder().add_current_process()
     for name, data in objects.items():
         library.add_object_img(data)
@@ -196,7 +243,4 @@ def _declared(sources: list[KernelSource]) -> set[str]:
 
 
 if hasattr(os, "register_at_fork"):
-    # Held over a fork: a child that inherits LLVM in the middle of a compilation could not use it.
-    os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-    )
+    os.register_at_fork(after_in_child=_claims.renew)

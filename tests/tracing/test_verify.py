@@ -81,7 +81,7 @@ def test_what_numpy_writes_is_not_compared():
     assert tj.explain(f).divergences == ()
 
 
-class Wrong:
+class Wrong(Program):
     """A program whose results are one too large where it has applied an exponential."""
 
     def __init__(self, program: Program) -> None:

@@ -31,7 +31,8 @@ from tracejit.passes.layouts import Layouts
 from tracejit.passes.pipeline import optimize
 from tracejit.passes.turn import turn_products
 from tracejit.runtime.buffer import Buffer
-from tracejit.runtime.cpu.compile import assembly
+from tracejit.runtime.cache import disk_cache
+from tracejit.runtime.cpu.compile import assembly, load_kernels
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.program import Program
 
@@ -77,6 +78,22 @@ def compile_graph(
     Raises MemoryLimitError where it would allocate more than `memory_limit` bytes, whatever is computed anew.
     """
     start = time.perf_counter()
+    graph, steps, plan = plan_graph(graph, fastmath=fastmath, memory_limit=memory_limit)
+    program = Program(plan, call_host)
+    return Executable(graph, tuple(steps), plan, program, time.perf_counter() - start)
+
+
+def compile_together(graphs: Sequence[Graph]) -> list[Program]:
+    """The programs of small graphs, whose kernels are compiled at once, on all cores."""
+    plans = [plan_graph(graph)[2] for graph in graphs]
+    load_kernels([kernel for plan in plans for kernel in plan.kernels], disk_cache())
+    return [Program(plan, call_host) for plan in plans]
+
+
+def plan_graph(
+    graph: Graph, *, fastmath: bool = False, memory_limit: int | None = None
+) -> tuple[Graph, list[Step], Plan]:
+    """The graph as it was optimised, its steps, and the plan that runs them."""
     dump = open_dump(config.dump_dir)
     graph = optimize(graph, fastmath=fastmath, dump=_graph_dump(dump))
     graph = duplicate_free(turn_products(graph), is_costly)
@@ -86,8 +103,7 @@ def compile_graph(
     if dump:
         dump.write("steps", print_steps(steps, graph))
         dump.write("plan", print_plan(plan))
-    program = Program(plan, call_host)
-    return Executable(graph, tuple(steps), plan, program, time.perf_counter() - start)
+    return graph, steps, plan
 
 
 def _graph_dump(dump: Dump | None) -> Callable[[str, Graph], None] | None:

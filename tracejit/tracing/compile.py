@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import asdict
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
@@ -311,6 +312,8 @@ def compile(
                   not its arguments nor what it writes to. Values are computed anew, by the same code, where keeping them would
                   take more; MemoryLimitError, at the call, where that is not enough. A gradient that is asked for outside the
                   function is a program of its own
+    background    compile in another thread: until a program is there its ops run one by one, with the same bits (with `fastmath`,
+                  within rounding); `tj.synchronize` waits for it. What has a memory_limit is compiled at the call
 
     >>> import tracejit as tj
     >>> @tj.compile
@@ -320,7 +323,6 @@ def compile(
     tensor(5.)
     """
     check_device(device)
-    _refuse(background, "background=True", "a program is compiled where it is first needed")
     if on_miss not in ("record", "error"):
         raise ValueError(at_user_line(f"compile: on_miss is 'record' or 'error', got {on_miss!r}"))
     if type(verify) is not int or verify < 0:
@@ -329,19 +331,13 @@ def compile(
         raise ValueError(
             at_user_line(f"compile: memory_limit is a number of bytes, got {memory_limit!r}")
         )
+    how: dict[str, Any] = {"dynamic": dynamic, "verify": verify, "on_miss": on_miss}
+    options = Options(fastmath, memory_limit, bool(background))
     if f is None:
-        return functools.partial(
-            compile,
-            dynamic=dynamic,
-            verify=verify,
-            on_miss=on_miss,
-            fastmath=fastmath,
-            memory_limit=memory_limit,
-        )
+        return functools.partial(compile, **how, **asdict(options))
     if not callable(f):
         raise TypeError(at_user_line(f"compile: {f!r} cannot be called"))
-    options = Options(fastmath, memory_limit)
-    return Compiled(f, dynamic=dynamic, verify=verify, on_miss=on_miss, options=options)
+    return Compiled(f, **how, options=options)
 
 
 def _eager(

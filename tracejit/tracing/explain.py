@@ -59,6 +59,8 @@ class Explanation:
     recompiles   for each program that took the place of an earlier one: what had changed
     divergences  what `verify` found
     seconds      spent compiling
+    compiling    how many programs run op by op, as they are still to be compiled in the background
+    failures     why programs could not be compiled there
     """
 
     name: str
@@ -75,6 +77,8 @@ class Explanation:
     recompiles: tuple[str, ...]
     divergences: tuple[str, ...]
     seconds: float
+    compiling: int
+    failures: tuple[str, ...]
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {kind}" for kind, count in self.calls.items())
@@ -87,6 +91,7 @@ class Explanation:
             *(f"recorded again: {miss}" for miss in self.misses),
             *_variants().lines_of(self.variants),
             f"programs: {len(self.graphs)}, compiled in {self.seconds:.2f} s",
+            *self._late(),
             *(f"recompiled: {reason}" for reason in self.recompiles),
             *(f"diverged: {line}" for line in self.divergences),
             f"kernels: {len(self.kernels)}, which move {moved} and use {arena} of scratch memory",
@@ -101,6 +106,12 @@ class Explanation:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _late(self) -> Iterator[str]:
+        if self.compiling:
+            yield f"compiling in the background: {self.compiling} program{'s' * (self.compiling > 1)}"
+        for failure in self.failures:
+            yield f"not compiled: {failure}"
 
 
 @functools.cache
@@ -151,6 +162,8 @@ def explain(f: Callable[..., Any]) -> Explanation:
         ),
         divergences=tuple(compiled.divergences),
         seconds=sum(program.seconds for program in programs),
+        compiling=sum(program.is_late for program in programs),
+        failures=tuple(program.failure for program in programs if program.failure),
     )
 
 

@@ -6,6 +6,7 @@ import importlib
 import os
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,9 +23,10 @@ from tracejit.ir.interpret import interpret
 from tracejit.ir.printer import print_graph
 from tracejit.ir.resize import resized, sizes_of
 from tracejit.runtime.buffer import Buffer, array_at
+from tracejit.tracing.background import BACKGROUND
+from tracejit.tracing.stepwise import Runner, Stepwise
 from tracejit.tracing.trace import Ends, Step, graph_of
 
-Runner = Callable[[Sequence[int], Sequence[Any]], list[Buffer]]
 MANY_LENGTHS = 24
 PIECE = 100
 """A function that has made programs of so many lengths runs in pieces of so many values, most of which are alike."""
@@ -38,15 +40,22 @@ class Options:
 
     fastmath: bool = False
     memory_limit: int | None = None
+    background: bool = False
 
 
 class Program:
-    """A graph that can be run."""
+    """A graph that can be run.
 
-    __slots__ = ("__weakref__", "executable", "graph", "is_compiled", "seconds")
+    executable   it runs: `run(addresses, scalars) -> buffers`; one that `is_compiled` is a `tracejit.compiler.Executable`
+    run          what runs it, which holds no more than that needs
+    """
+
+    __slots__ = ("__weakref__", "executable", "graph", "is_compiled", "run", "seconds")
 
     executable: Any
-    """It runs: `run(addresses, scalars) -> buffers`. One that `is_compiled` is a `tracejit.compiler.Executable`."""
+    run: Runner
+    failure: str = ""
+    """Why it could not be compiled in the background."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
         start = time.perf_counter()
@@ -59,29 +68,110 @@ class Program:
             if self.is_compiled
             else Interpreted(graph)
         )
+        self.run = self.executable.program.run if self.is_compiled else self.executable.run
         self.seconds = time.perf_counter() - start
 
     @property
-    def run(self) -> Runner:
-        """What runs it, which holds no more than that needs."""
-        run: Runner = self.executable.program.run if self.is_compiled else self.executable.run
-        return run
+    def is_late(self) -> bool:
+        """Whether it still runs op by op, until it has been compiled."""
+        return False
+
+    @property
+    def runner(self) -> Runner:
+        """What recordings hold to run it."""
+        return self.run
+
+    def want(self) -> None:
+        """Has it compiled some time, if it is not."""
+
+    def ready(self) -> Program:
+        """Itself, compiled."""
+        return self
+
+
+class LateProgram(Program):
+    """Runs op by op until it has been compiled in the background. Recordings hold it, and look at `run` each time."""
+
+    __slots__ = ("_options", "_settings", "failure")
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self.graph = graph
+        self.executable = Stepwise(graph)
+        self.is_compiled = False
+        self.run = self._run_late
+        self.seconds = 0.0
+        self.failure = ""
+        self._options = options
+        self._settings = _settings()
+
+    def __call__(self, addresses: Sequence[int], scalars: Sequence[Any] = ()) -> list[Buffer]:
+        return self.run(addresses, scalars)
+
+    def _run_late(self, addresses: Sequence[int], scalars: Sequence[Any] = ()) -> list[Buffer]:
+        buffers: list[Buffer] = self.executable.run(addresses, scalars)
+        self.want()  # after the first run, which has to do with the compiler as well
+        return buffers
+
+    def want(self) -> None:
+        if self.is_late:
+            BACKGROUND.want(self)
+
+    @property
+    def is_late(self) -> bool:
+        return not self.is_compiled and not self.failure
+
+    @property
+    def runner(self) -> Runner:
+        return self.run if self.is_compiled else self
+
+    def ready(self) -> Program:
+        self.make()
+        return self
+
+    def make(self) -> None:
+        """Compiles it under the settings that it was recorded under; while there are others it stays late."""
+        epoch = config.epoch
+        if not self.is_late or _settings() != self._settings:
+            return
+        try:
+            made = Program(self.graph, self._options)
+        except Exception as error:
+            if config.epoch == epoch:
+                self._fail(f"{type(error).__name__}: {error}")
+            return
+        if config.epoch == epoch:
+            self.executable, self.seconds, self.run = made.executable, made.seconds, made.run
+            self.is_compiled = True
+
+    def _fail(self, why: str) -> None:
+        where = next((node.loc for node in self.graph.applies if node.loc), None)
+        self.failure = f"{where}: a program could not be compiled, so its ops run one by one: {why}"
+        self.run = self.executable.run
+        file, line = (where.file, where.line) if where else (__file__, 1)
+        warnings.warn_explicit(self.failure, RuntimeWarning, file, line)
+
+
+def _settings() -> tuple[Any, ...]:
+    """Those that a program depends on."""
+    return config.eager, config.target, config.fuse
 
 
 class SizedProgram(Program):
-    """A graph with open sizes: a program for each combination of them, made when it is first needed."""
+    """A graph with open sizes: a program for each combination of them, made when it is first needed.
 
-    __slots__ = ("_count", "_open", "_options", "_runs", "_sizes")
+    first   that of the sizes of the recorded call
+    """
 
-    def __init__(self, graph: Graph, sizes: Sizes, options: Options) -> None:
+    __slots__ = ("_count", "_make", "_open", "_runs", "_sizes", "first")
+
+    def __init__(self, graph: Graph, sizes: Sizes, make: Callable[[Graph], Program]) -> None:
         self._open = graph
         self._sizes = sizes
         self._count = len(sizes.made)  # recordings to come may make more of them
-        self._options = options
+        self._make = make
         self._runs: dict[tuple[int, ...], Runner] = {}
-        now = self._made(sizes.values)
-        self.graph, self.executable = now.graph, now.executable
-        self.seconds, self.is_compiled = now.seconds, now.is_compiled
+        self.first = self._made(sizes.values)
+        self.graph, self.run = self.first.graph, self.first.runner
 
     def run_at(
         self, values: tuple[int, ...], addresses: Sequence[int], scalars: Sequence[Any]
@@ -91,11 +181,13 @@ class SizedProgram(Program):
         if run is None:
             if len(self._runs) >= MOST_SIZES:
                 self._runs.pop(next(iter(self._runs), ()), None)
-            run = self._runs[values] = self._made(self._sizes.atoms(values, self._count)).run
+            run = self._runs[values] = self._made(self._sizes.atoms(values, self._count)).runner
+        elif isinstance(run, LateProgram):
+            run = self._runs[values] = run.runner
         return run(addresses, scalars)
 
     def _made(self, atoms: Sequence[int]) -> Program:
-        return program_of(resized(self._open, atoms), options=self._options)
+        return self._make(resized(self._open, atoms))
 
 
 MOST_SIZES = 512
@@ -149,12 +241,15 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 
 def program_of(graph: Graph, *, options: Options) -> Program:
-    """The graph compiled; graphs of one text, under the same settings, are compiled once."""
+    """The graph compiled, now or in the background; graphs of one text, under the same settings, are compiled once."""
+    # Whether a limit can be kept is said at the call.
+    late = options.background and options.memory_limit is None and config.eager != "numpy"
     key = (print_graph(graph, locations=False), options, config.epoch)
     with _lock:
         program = _known.get(key)
         if program is None:
-            program = _known[key] = Program(graph, options)
+            make = LateProgram if late else Program
+            program = _known[key] = make(graph, options)
         return program
 
 
@@ -191,10 +286,14 @@ class Programs:
         """How many values are recorded before they are computed."""
         return min(PIECE, config.node_budget) if self.is_in_pieces else config.node_budget
 
+    def program(self, graph: Graph) -> Program:
+        """The program of a graph without open sizes."""
+        return program_of(graph, options=self.options)
+
     def _program(self, graph: Graph) -> Program:
         sizes = sizes_of(graph)
         if sizes is None:
-            return program_of(graph, options=self.options)
+            return self.program(graph)
         atoms = tuple(
             f"{made[0].__name__} {name_of(made[1])} {name_of(made[2])}" if made else ""
             for made in sizes.made
@@ -202,7 +301,7 @@ class Programs:
         key = print_graph(graph, locations=False), atoms
         found = self._sized.get(key)
         if found is None:
-            found = self._sized[key] = SizedProgram(graph, sizes, self.options)
+            found = self._sized[key] = SizedProgram(graph, sizes, self.program)
         return found
 
     def grown(self) -> None:
@@ -228,6 +327,7 @@ class Programs:
             program = self._program(graph_of(last, ends))
             last.programs[ends] = program
             self.grown()
-            self.compiled.append(Compilation(part, program))
+            first = program.first if isinstance(program, SizedProgram) else program
+            self.compiled.append(Compilation(part, first))
             self._lengths.add(last.place)
         return program

@@ -221,7 +221,7 @@ class Witness(Tracer):
             return None
         first = self._first_difference()  # before the effects change the copies
         try:
-            program = self._programs.ending(self._last, (outputs, effects))
+            program = self._programs.ending(self._last, (outputs, effects)).ready()
         except MemoryLimitError:  # of the whole call as one program, which other calls may not be
             return None
         buffers = program.executable.run(self._addresses, self._scalars)

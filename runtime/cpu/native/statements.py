@@ -236,9 +236,13 @@ class Statements(Programs, Expressions):
 
     def _program_of(self, call: ast.Call) -> Program | None:
         """The program that a call runs."""
-        if not (isinstance(call.func, ast.Name) and call.func.id in self.names):
-            return None
-        method: Any = self.names[call.func.id]
+        match call.func:
+            case ast.Name(id=name) if name in self.names:
+                method: Any = self.names[name]
+            case ast.Attribute(value=ast.Name(id=name), attr="run") if name in self.names:
+                method = getattr(self.names[name], "run", None)  # which is replaced only once
+            case _:
+                return None
         if type(method) is not MethodType or method.__func__ is not Program.run:
             return None
         program: Any = method.__self__

@@ -25,10 +25,12 @@ from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.ways import Language, Lines, Way, Ways, way_of
 from tracejit.storage import Storage, is_row_major, row_major
 from tracejit.tensor import Tensor, make
+from tracejit.tracing.programs import LateProgram
 from tracejit.tracing.replay.guards.calls import ArgumentsAre
 from tracejit.tracing.replay.guards.values import typed
-from tracejit.tracing.replay.segments import element, tensor_over
+from tracejit.tracing.replay.segments import Run, element, tensor_over
 from tracejit.tracing.replay.templates import array_over, storage_over
+from tracejit.tracing.replay.tree import below
 from tracejit.tracing.stand_in import raises_nothing
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class NativeReplays:
     def _make(self, root: Node) -> None:
         """A recording whose machine code is passed over more often than not is better left to Python."""
         root.due = root.times + PATIENCE
+        if any(_is_late(node) for node in below(root)):
+            return  # a program is still in the making
         if not root.has_grown and self._used.get(root, 0) < PATIENCE:
             self._ways[root] = []
             return
@@ -164,6 +168,14 @@ def _stretches(node: Node) -> Lines | None:
 
 def _split(text: str) -> list[str]:
     return text.split("\n")
+
+
+def _is_late(node: Node) -> bool:
+    """Whether a program of the node runs op by op until it has been compiled."""
+    return any(
+        isinstance(each, Run) and isinstance(each.run, LateProgram) and each.run.is_late
+        for each in node.instructions
+    )
 
 
 class Broken:

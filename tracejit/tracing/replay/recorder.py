@@ -142,7 +142,7 @@ class ReplayRecorder(Recorder):
         )
         program = self.last_program
         sizes = tuple(recording.size_slots) if isinstance(program, SizedProgram) else ()
-        run = program.run_at if isinstance(program, SizedProgram) else program.run
+        run = program.run_at if isinstance(program, SizedProgram) else program.runner
         recording.segment.instructions.append(
             Run(run, tuple(inputs), scalars, outputs, outside, program.graph, sizes)
         )

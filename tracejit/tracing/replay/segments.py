@@ -12,6 +12,7 @@ from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor, make
+from tracejit.tracing.programs import LateProgram
 from tracejit.tracing.replay.code import Pool, expression
 from tracejit.tracing.replay.guards import Guard
 from tracejit.tracing.replay.memory import private
@@ -41,7 +42,10 @@ class Run:
         )
         scalars = "".join(f"{pool.literal(scalar)}, " for scalar in self.scalars)
         sizes = f"{slots_text(self.sizes)}, " if self.sizes else ""
-        call = f"{pool.name(self.run)}({sizes}({addresses}), ({scalars}))"
+        run = pool.name(self.run)
+        if isinstance(self.run, LateProgram):
+            run = f"{run}.run"  # which changes once it has been compiled
+        call = f"{run}({sizes}({addresses}), ({scalars}))"
         if not self.outputs:
             return call
         return f"{''.join(f'E[{slot}], ' for slot in self.outputs)} = {call}".replace(",  =", ", =")

@@ -7,7 +7,7 @@ are looked at, and only if all have gone the usual way do the results take the p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from tracejit._errors import MemoryLimitError
@@ -15,7 +15,7 @@ from tracejit.ir.graph import Apply, Graph, Input, Node, ScalarInput, params_key
 from tracejit.ops.registry import REGISTRY
 from tracejit.storage import row_major
 from tracejit.symbols import SYMBOLS
-from tracejit.tracing.programs import Options, program_of
+from tracejit.tracing.programs import Program
 from tracejit.tracing.replay.code import Pool, function_of
 from tracejit.tracing.replay.segments import Check, Compute, Element, Fresh, Instruction, Run
 
@@ -36,7 +36,13 @@ class Speculation:
     """One path as one program."""
 
     def __init__(
-        self, path: list[Place], run: Any, commit: Any, programs: int, lines: list[str]
+        self,
+        path: list[Place],
+        program: Program,
+        run: Any,
+        commit: Any,
+        programs: int,
+        lines: list[str],
     ) -> None:
         self.hits = 0
         self.misses = 0
@@ -45,12 +51,17 @@ class Speculation:
         self.path = path
         self.lines = lines
         """Of `run`, which end with the decisions."""
+        self._awaited: Program | None = program
         self._rest = path[1:]
         self._run = run
         self._commit = commit
 
     @property
     def pays(self) -> bool:
+        if self._awaited is not None:
+            if not self._awaited.is_compiled:
+                return False  # its programs may be
+            self._awaited = None
         return self.misses < MOST_MISSES or 4 * self.misses < self.hits
 
     def attempt(self, slots: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -72,8 +83,11 @@ class Speculation:
         return self._commit(slots, args, kwargs)
 
 
-def speculate(path: list[Place], pool: Pool, name: str, options: Options) -> Speculation | None:
-    """The path as one program; None where its programs cannot be joined, or there is only one, or too little memory for one."""
+def speculate(
+    path: list[Place], pool: Pool, name: str, make: Callable[[Graph], Program]
+) -> Speculation | None:
+    """The path as one program, which `make` makes; None where its programs cannot be joined, or there is only one, or too little
+    memory for one."""
     instructions = [each for place in path for each in place.instructions]
     runs = [each for each in instructions if isinstance(each, Run)]
     withheld = path[-1].withheld
@@ -90,14 +104,16 @@ def speculate(path: list[Place], pool: Pool, name: str, options: Options) -> Spe
             return None
     lines = [each.line(pool) for each in instructions if isinstance(each, Check | Fresh)]
     try:
-        lines.append(joined.line(pool, needed, options))
+        program, line = joined.program(pool, needed, make)
     except MemoryLimitError:
         return None
+    lines.append(line)
     lines += _decisions(path, pool)
     label = f"<speculation on {name}>"
     run, _ = function_of("run", "E", [*lines, "return True"], pool, label)
     commit, _ = function_of("commit", "E, args, kwargs", withheld, pool, label)
-    return Speculation(path, run, commit, len(runs), lines)
+    program.want()
+    return Speculation(path, program, run, commit, len(runs), lines)
 
 
 def _can_wait(instructions: Iterable[Instruction]) -> bool:
@@ -215,14 +231,16 @@ class _Joined:
             self._order.append(found)
         return found
 
-    def line(self, pool: Pool, needed: set[Slot], options: Options) -> str:
-        """The call of the one program, which gives what is needed of its values."""
+    def program(
+        self, pool: Pool, needed: set[Slot], make: Callable[[Graph], Program]
+    ) -> tuple[Program, str]:
+        """The one program, and its call, which gives what is needed of its values."""
         slots = [slot for slot in self._values if slot in needed or slot in self._written]
         graph = Graph(tuple(self._order), tuple(self._values[slot] for slot in slots))
-        program = program_of(graph, options=options)
+        program = make(graph)
         inputs = tuple((slot, offset) for slot, offset, _, _ in self._inputs)
-        call = Run(program.run, inputs, tuple(self._scalars), tuple(slots), (), graph)
-        return call.line(pool)
+        call = Run(program.runner, inputs, tuple(self._scalars), tuple(slots), (), graph)
+        return program, call.line(pool)
 
 
 def _seen(value: Node, read: Input, offset: int) -> Node | None:

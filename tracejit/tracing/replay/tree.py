@@ -11,7 +11,7 @@ from tracejit._config import config
 from tracejit._dump import open_dump
 from tracejit._errors import CompileError, at_user_line
 from tracejit.symbols import concrete
-from tracejit.tracing.programs import Options, Programs
+from tracejit.tracing.programs import Programs
 from tracejit.tracing.replay import MISS
 from tracejit.tracing.replay.code import Pool, Writer, constants_of, function_of
 from tracejit.tracing.replay.guards import Guard
@@ -111,9 +111,9 @@ _FUNCTIONS = ("enter", "run", "commit")
 class Tree:
     """What is known of one compiled function's calls. Calls of several threads may walk it at once."""
 
-    def __init__(self, name: str, options: Options, gradients: Programs) -> None:
+    def __init__(self, name: str, programs: Programs, gradients: Programs) -> None:
         self.name = name
-        self.options = options
+        self._make = programs.program
         self.gradients = gradients
         """The programs of backward passes through what calls give."""
         self.pool = Pool()
@@ -247,7 +247,7 @@ class Tree:
         root.leaf = leaf
         if root.streak == AFTER and root.speculation is None:
             with self.lock:
-                root.speculation = speculate(path, self.pool, self.name, self.options)
+                root.speculation = speculate(path, self.pool, self.name, self._make)
                 _has_grown(root)
 
     # Growing
