@@ -3,7 +3,7 @@
 An entry is an object: the Python function that runs its calls, itself, what runs a call (a vectorcall function), and the address
 of its ways, or 0 (`tracejit._native.entry` says where). Ways are:
 
-    0 object to hold while they are in use  8 number of ways, then for each way
+    0 object to hold while they are in use  8 number of ways  16 address of the count of all calls, then for each way
       code  constants  how many calls have gone this way
 
 A way is `code(args, nargs, names, constants)`. It gives a new reference, null with an exception, or `MISS`, having done nothing.
@@ -17,14 +17,18 @@ from tracejit._native.entry import ENTRY_FUNCTION, ENTRY_WAYS
 
 MISS = 1
 """No object has this address."""
-WAY_WORDS = 3
+HEAD_WORDS = WAY_WORDS = 3
 LARGE_ARRAY = 1 << 14
 """Bytes from which on an array's memory is the pool's: NumPy keeps small memory itself."""
+FEW_ARGUMENTS = 256
+"""So many are passed on over the stack."""
 
 _IR = r"""
 declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
 @_Py_NoneStruct = external global i8
 declare i64 @PyTuple_Size(ptr)
+declare ptr @PyMem_Malloc(i64)
+declare void @PyMem_Free(ptr)
 
 @tracejit_busy = global ptr null
 @tracejit_watch = global ptr null
@@ -50,7 +54,7 @@ prepare:
   call void @Py_IncRef(ptr %owner)
   %number.p = getelementptr i64, ptr %ways, i64 1
   %number = load i64, ptr %number.p
-  %first = getelementptr i64, ptr %ways, i64 2
+  %first = getelementptr i64, ptr %ways, i64 {HEAD_WORDS}
   %last = mul i64 %number, {WAY_BYTES}
   %end = getelementptr i8, ptr %first, i64 %last
   br label %look
@@ -74,6 +78,11 @@ hit:
   %hits = load i64, ptr %hits.p
   %hits.next = add i64 %hits, 1
   store i64 %hits.next, ptr %hits.p
+  %total.p.p = getelementptr i64, ptr %ways, i64 2
+  %total.p = load ptr, ptr %total.p.p
+  %total = load i64, ptr %total.p
+  %total.next = add i64 %total, 1
+  store i64 %total.next, ptr %total.p
   call void @Py_DecRef(ptr %owner)
   ret ptr %result
 miss:
@@ -97,7 +106,22 @@ copy:
   %more = phi i64 [ 0, %entry ], [ %keywords, %named ]
   %all = add i64 %positional, %more
   %room = add i64 %all, 1
-  %given = alloca ptr, i64 %room
+  %room.bytes = shl i64 %room, 3
+  %is.few = icmp ult i64 %all, {FEW_ARGUMENTS}
+  br i1 %is.few, label %few, label %many
+few:
+  %on.stack = alloca ptr, i64 %room
+  br label %call
+many:
+  ; So many may not fit on the stack.
+  %held = call ptr @PyMem_Malloc(i64 %room.bytes)
+  %failed = icmp eq ptr %held, null
+  br i1 %failed, label %refuse, label %call
+refuse:
+  %raised = call ptr @PyErr_NoMemory()
+  ret ptr null
+call:
+  %given = phi ptr [ %on.stack, %few ], [ %held, %many ]
   store ptr %self, ptr %given
   %rest = getelementptr ptr, ptr %given, i64 1
   %bytes = shl i64 %all, 3
@@ -106,6 +130,11 @@ copy:
   %function.p = getelementptr i8, ptr %self, i64 {ENTRY_FUNCTION}
   %function = load ptr, ptr %function.p
   %result = call ptr @PyObject_Vectorcall(ptr %function, ptr %given, i64 %count, ptr %names)
+  br i1 %is.few, label %end, label %free
+free:
+  call void @PyMem_Free(ptr %given)
+  br label %end
+end:
   ret ptr %result
 }
 
@@ -213,6 +242,9 @@ declare i32 @PyException_SetTraceback(ptr, ptr)
 declare ptr @PyObject_CallFunctionObjArgs(ptr, ...)
 
 @PyExc_Exception = external global ptr
+@PyExc_LookupError = external global ptr
+@tracejit_missing = private constant [38 x i8] c"what was there before is not any more\00"
+declare void @PyErr_SetString(ptr, ptr)
 @tracejit_new_array_function = global ptr null
 @tracejit_array_type = global ptr null
 @tracejit_handler = global ptr null
@@ -237,11 +269,20 @@ miss:
   ret ptr inttoptr (i64 {MISS} to ptr)
 }
 
-; Has `raiser(exception)` raise what the caller is to see.
+; Has `raiser(exception)` raise what the caller is to see; what is read and not there has raised nothing yet.
 define void @tracejit_break_off(ptr %raiser) {
+entry:
   %class = alloca ptr
   %value = alloca ptr
   %trace = alloca ptr
+  %raised = call ptr @PyErr_Occurred()
+  %none = icmp eq ptr %raised, null
+  br i1 %none, label %missing, label %pass
+missing:
+  %kind = load ptr, ptr @PyExc_LookupError
+  call void @PyErr_SetString(ptr %kind, ptr @tracejit_missing)
+  br label %pass
+pass:
   call void @PyErr_Fetch(ptr %class, ptr %value, ptr %trace)
   call void @PyErr_NormalizeException(ptr %class, ptr %value, ptr %trace)
   %error = load ptr, ptr %value
@@ -445,11 +486,13 @@ done:
 def entry_ir() -> str:
     values = {
         "ENTRY_WAYS": ENTRY_WAYS,
+        "HEAD_WORDS": HEAD_WORDS,
         "WAY_BYTES": 8 * WAY_WORDS,
         "ENTRY_FUNCTION": ENTRY_FUNCTION,
         "DICT_SIZE_AT": abi.DICT_SIZE_AT,
         "MISS": MISS,
         "LARGE": LARGE_ARRAY,
+        "FEW_ARGUMENTS": FEW_ARGUMENTS,
         "FRESH_ARRAY": abi.FRESH_ARRAY,
         "ARRAY_FLAGS_AT": abi.ARRAY_FLAGS_AT,
         "ARRAY_OWNS_DATA": abi.ARRAY_OWNS_DATA,

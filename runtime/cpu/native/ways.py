@@ -14,7 +14,7 @@ from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.cpu.native.entry_ir import WAY_WORDS
+from tracejit.runtime.cpu.native.entry_ir import HEAD_WORDS, WAY_WORDS
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.runtime.cpu.native.objects import Native
 from tracejit.runtime.cpu.native.programs import ArrayKind
@@ -136,11 +136,15 @@ def _loaded(statements: Statements, native: Native) -> Way:
 
 
 class Ways:
-    """The table of an entry's ways; `hits` counts the calls that each has taken."""
+    """The table of an entry's ways; `hits` counts the calls that each has taken.
 
-    def __init__(self, ways: Sequence[Way]) -> None:
+    All calls are added up in `total` as well, which other tables may share: a call may end after its table has been replaced.
+    """
+
+    def __init__(self, ways: Sequence[Way], total: np.ndarray | None = None) -> None:
         self.ways = tuple(ways)
-        words = [id(self), len(ways)]
+        self.total = np.zeros(1, np.int64) if total is None else total
+        words = [id(self), len(ways), self.total.ctypes.data]
         for way in ways:
             words += (way.address, way.constants.ctypes.data, 0)
         self._words = np.array(words, np.int64)
@@ -155,11 +159,7 @@ class Ways:
         assert native is not None, "there are ways only where there is native code"
         return native.addresses["tracejit_call"]
 
-    def reset(self) -> None:
-        """Counts from the beginning."""
-        self._words[4::WAY_WORDS] = 0
-
     @property
     def hits(self) -> list[int]:
-        found: list[int] = self._words[4::WAY_WORDS].tolist()
+        found: list[int] = self._words[HEAD_WORDS + 2 :: WAY_WORDS].tolist()
         return found

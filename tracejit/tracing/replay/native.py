@@ -55,16 +55,19 @@ class NativeReplays:
         self._ways: dict[Node, list[Way]] = {}
         self._in_table: list[Node] = []
         self._table: Ways | None = None
-        self._counted = 0
-        """The calls that tables of before have taken."""
+        self._seen: list[int] = []
+        """What its ways had taken when that was looked at last."""
+        self._total = np.zeros(1, np.int64)
         self._used: dict[Node, int] = {}
         """The calls that each recording's machine code has taken since it was made."""
         tree.refresh = self.follow
 
     @property
     def calls(self) -> int:
-        """How many calls have been replayed by machine code."""
-        return self._counted + (sum(self._table.hits) if self._table else 0)
+        """How many calls have been replayed by machine code; the recordings know which were theirs."""
+        with self._tree.lock:
+            self._mark()
+        return int(self._total[0])
 
     def take(self, roots: Iterable[Node]) -> None:
         """Makes machine code of recordings that Python has replayed often."""
@@ -99,13 +102,14 @@ class NativeReplays:
         """Counts what has been used since the last time."""
         if self._table is None:
             return
-        for root, hits in zip(self._in_table, self._table.hits, strict=True):
-            if hits:
-                self._used[root] = self._used.get(root, 0) + hits
+        found = self._table.hits
+        for root, hits, before in zip(self._in_table, found, self._seen, strict=True):
+            if hits > before:
+                self._used[root] = self._used.get(root, 0) + hits - before
+                root.hits += hits - before
                 root.used = next(self._tree.replays)
                 self._replays.barren = 0
-        self._counted += sum(self._table.hits)
-        self._table.reset()
+        self._seen = found
 
     def _arrange(self) -> None:
         roots = sorted(self._ways, key=lambda root: root.used)[-MOST:]
@@ -113,9 +117,11 @@ class NativeReplays:
         self._ways = {root: self._ways[root] for root in kept}
         self._used = {root: self._used.get(root, 0) for root in kept}
         ways = [(root, way) for root in kept for way in self._ways[root]]
+        table = Ways([way for _, way in ways], self._total) if ways else None
+        self._entry.take_ways(table)
+        self._mark()  # what the table before has taken meanwhile
         self._in_table = [root for root, _ in ways]
-        self._table = Ways([way for _, way in ways]) if ways else None
-        self._entry.take_ways(self._table)
+        self._table, self._seen = table, [0] * len(ways)
 
 
 def native_ways(root: Node, tree: Tree) -> list[Way]:
