@@ -143,6 +143,7 @@ class Ways:
 
     def __init__(self, ways: Sequence[Way], total: np.ndarray | None = None) -> None:
         self.ways = tuple(ways)
+        self.before: Any = None
         self.total = np.zeros(1, np.int64) if total is None else total
         words = [id(self), len(ways), self.total.ctypes.data]
         for way in ways:
