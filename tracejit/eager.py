@@ -94,7 +94,7 @@ class Eager:
         found.runs += 1
         if found.runs >= QUICK_AFTER:
             found.runs = 0  # machine code that a change of settings has made useless is made again
-            ripe.append(lambda *call: _quick().take(*call, op, args, found))
+            ripe.append(lambda *call: _quick().take(*call, op, args, params, found))
         aval = found.aval
         return make(Storage(aval.dtype, found.size, buffer), found.layout, aval)
 
