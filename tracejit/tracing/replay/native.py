@@ -53,6 +53,8 @@ class NativeReplays:
         self._replays = replays
         self._tree = tree = replays.tree
         self._ways: dict[Node, list[Way]] = {}
+        self._nodes: dict[Node, set[Node]] = {}
+        """What the machine code of each recording was made from."""
         self._in_table: list[Node] = []
         self._table: Ways | None = None
         self._seen: list[int] = []
@@ -82,10 +84,13 @@ class NativeReplays:
         root.due = root.times + PATIENCE
         if any(_is_late(node) for node in below(root)):
             return  # a program is still in the making
-        if not root.has_grown and self._used.get(root, 0) < PATIENCE:
-            self._ways[root] = []
+        if not root.has_grown and root in self._ways:
+            if root in self._in_table and self._used.get(root, 0) < PATIENCE:
+                self._ways[root] = []
+            self._used[root] = 0
             return
         root.has_grown = False
+        self._nodes[root] = {*below(root)}
         try:
             self._ways[root] = native_ways(root, self._tree)
         except (RecursionError, MemoryError, CompileError):  # the call has its result already
@@ -95,7 +100,10 @@ class NativeReplays:
     def follow(self) -> None:
         """Tells the tree which recordings are in use, and lets go of those that it has let go of: its lock is held."""
         self._mark()
-        if not self._ways.keys() <= {*self._tree.roots}:
+        for root in [root for root, nodes in self._nodes.items() if not nodes <= {*below(root)}]:
+            root.has_grown = True  # some of its ways to go on are no more
+            self._ways.pop(root, None)
+        if self._ways.keys() != self._nodes.keys() or not self._ways.keys() <= {*self._tree.roots}:
             self._arrange()
 
     def _mark(self) -> None:
@@ -112,11 +120,13 @@ class NativeReplays:
         self._seen = found
 
     def _arrange(self) -> None:
-        roots = sorted(self._ways, key=lambda root: root.used)[-MOST:]
-        kept = [root for root in self._tree.roots if root in roots]
+        """Those that were used last are in the table; the others keep their machine code for when they are again."""
+        kept = [root for root in self._tree.roots if root in self._ways]
         self._ways = {root: self._ways[root] for root in kept}
+        self._nodes = {root: self._nodes[root] for root in kept}
         self._used = {root: self._used.get(root, 0) for root in kept}
-        ways = [(root, way) for root in kept for way in self._ways[root]]
+        recent = sorted(filter(self._ways.get, kept), key=lambda root: root.used)[-MOST:]
+        ways = [(root, way) for root in kept if root in recent for way in self._ways[root]]
         table = Ways([way for _, way in ways], self._total) if ways else None
         self._entry.take_ways(table)
         self._mark()  # what the table before has taken meanwhile
