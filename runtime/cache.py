@@ -9,12 +9,11 @@ import stat
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from tracejit._config import config
+from tracejit._records import dataclass
 
 _CHECKSUM_BYTES = 16
 _UNFINISHED = ".new-"
@@ -39,9 +38,9 @@ def disk_cache() -> DiskCache | None:
     return _opened(config.cache_dir or default_directory(), config.cache_bytes)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of the cache; the one that was unused for longest comes first."""
+    """A file of the cache."""
 
     used: float
     """When it was last read or written, in seconds since the epoch."""
@@ -109,14 +108,14 @@ class DiskCache:
 
     def entries(self) -> list[Entry]:
         """All that is kept, the one unused for longest first."""
-        return sorted(file for file in self._files() if not file.is_unfinished)
+        return [file for file in self._files() if not file.is_unfinished]
 
     def trim(self, limit: int) -> int:
         """Removes the entries unused for longest until at most `limit` bytes are left, and says how many it removed.
 
         What the writers of unfinished files have left behind when they were killed goes, too.
         """
-        files = sorted(self._files())
+        files = self._files()
         excess = sum(file.nbytes for file in files) - limit
         abandoned = time.time() - _STALE
         removed = []
@@ -132,11 +131,13 @@ class DiskCache:
         for file in self._files():
             file.remove()
 
-    def _files(self) -> Iterator[Entry]:
+    def _files(self) -> list[Entry]:
+        files = []
         for path in self.directory.glob("??/*"):
             with contextlib.suppress(OSError):  # another process removed it
                 status = path.stat()
-                yield Entry(status.st_mtime, status.st_size, path)
+                files.append(Entry(status.st_mtime, status.st_size, path))
+        return sorted(files, key=lambda file: file.used)
 
     def _path(self, key: str) -> Path:
         return self.directory / key[:2] / key[2:]

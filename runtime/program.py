@@ -5,12 +5,12 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
 from tracejit._config import config
+from tracejit._records import dataclass
 from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.runtime.cache import DiskCache, disk_cache

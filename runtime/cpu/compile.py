@@ -13,7 +13,6 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import llvmlite.binding as llvm
 from llvmlite.binding import ffi
 
 from tracejit._errors import CompileError
+from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.target import host

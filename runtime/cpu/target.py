@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import llvmlite
 import llvmlite.binding as llvm
+
+from tracejit._records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ print(compiler.counts.compiled, compiler.counts.read)
     directory = str(tmp_path / "cache")
     assert run_python(script, TRACEJIT_CACHE_DIR=directory).split() == ["6", "0"]
     assert run_python(script, TRACEJIT_CACHE_DIR=directory).split() == ["0", "6"]
-    for path in DiskCache(tmp_path / "cache", 1 << 20).entries()[:2]:
-        path.write_bytes(path.read_bytes()[:-5])
+    for entry in DiskCache(tmp_path / "cache", 1 << 20).entries()[:2]:
+        entry.path.write_bytes(entry.path.read_bytes()[:-5])
     assert run_python(script, TRACEJIT_CACHE_DIR=directory).split() == ["2", "4"]
 
 

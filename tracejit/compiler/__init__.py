@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from tracejit._config import config
 from tracejit._dump import Dump, open_dump
+from tracejit._records import dataclass
 from tracejit.artifact import HostCall, KernelSource, LaunchSpec, Plan
 from tracejit.codegen.kernel.cost import is_costly
 from tracejit.codegen.kernel.ir import Kernel

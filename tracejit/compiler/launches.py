@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tracejit._records import dataclass
 from tracejit.ir.cluster import Owner
 from tracejit.ir.graph import Apply
 from tracejit.passes.plan_memory import Unit

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from weakref import WeakValueDictionary
@@ -16,6 +15,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from tracejit._config import config
+from tracejit._records import dataclass
 from tracejit.ir.dim import Sizes, name_of
 from tracejit.ir.graph import Graph, Input
 from tracejit.ir.interpret import interpret
