@@ -147,8 +147,9 @@ def test_programs_run_where_no_file_can_be_written(
     tmp_path: Path, run_python: Callable[..., str]
 ) -> None:
     run_python(f"""
-import resource
+import resource, sys
 import tracejit as tj
+sys.dont_write_bytecode = True  # a half of it would stay
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 tj.config.cache_dir = {str(tmp_path)!r}
 x = tj.arange(1000, dtype=tj.float32)
