@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib import import_module
 
 import numpy as np
 
@@ -31,7 +32,6 @@ from tracejit.passes.layouts import Layouts
 from tracejit.passes.pipeline import optimize
 from tracejit.passes.turn import turn_products
 from tracejit.runtime.buffer import Buffer
-from tracejit.runtime.cpu.compile import assembly
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.program import Program
 
@@ -117,6 +117,7 @@ class Emitter:
             self.dump.write(f"kernel-{name}", text)
             self.dump.write(f"kernel-{name}", source.text, "ll")
             if config.dump_asm:
+                assembly = import_module("tracejit.runtime.cpu.llvm").assembly
                 self.dump.write(f"kernel-{name}", assembly(source.text), "s")
         return source
 
