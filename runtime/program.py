@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 
 import numpy as np
 
 from tracejit._config import config
 from tracejit._records import dataclass
-from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan
+from tracejit.artifact import (
+    Argument,
+    BufferSpec,
+    HostCall,
+    KernelSource,
+    LaunchSpec,
+    Place,
+    Plan,
+)
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
@@ -41,16 +49,17 @@ class _Launches:
 class Program:
     """Runs a plan. One program may be run by several threads at once.
 
-    Raises CompileError when a kernel cannot be compiled.
+    Raises CompileError when a kernel cannot be compiled. Where the kernels are loaded already, `addresses` has what launches call
+    them by.
     """
 
-    def __init__(self, plan: Plan, host: Host) -> None:
+    def __init__(self, plan: Plan, host: Host, addresses: Mapping[str, int] | None = None) -> None:
         disk = disk_cache()
         self.plan = plan
         self._host = host
         self._run = run_function(disk)
         self._pool = thread_pool()
-        kernels = _load(plan, disk)
+        kernels = _load(plan, disk) if addresses is None else addresses
         self._constants = Buffer.allocate(len(plan.constants))
         self._constants.array(np.dtype(np.uint8), (len(plan.constants),))[:] = np.frombuffer(
             plan.constants, np.dtype(np.uint8)
@@ -121,7 +130,7 @@ class Program:
         scalars = struct_format(self.plan.scalars)
         self._pack: Callable[..., None] = struct.Struct(f"={words}q{scalars or ''}").pack_into
 
-    def _lay_out(self, launches: list[LaunchSpec], kernels: dict[str, int]) -> _Launches:
+    def _lay_out(self, launches: list[LaunchSpec], kernels: Mapping[str, int]) -> _Launches:
         words = [self._pool.address, len(launches), self._pointers_at, self._scratch_at]
         for launch in launches:
             words += _launch_words(launch, kernels[launch.kernel], self._slots)
@@ -173,15 +182,20 @@ def _array(address: int, spec: BufferSpec) -> np.ndarray:
     return array_at(address, numpy_dtype(spec.dtype), spec.shape, spec.strides)
 
 
-def _load(plan: Plan, disk: DiskCache | None) -> dict[str, int]:
-    """The addresses of the plan's kernels, and of the run time's own that it uses."""
+def kernels_of(plan: Plan) -> dict[str, KernelSource]:
+    """The plan's kernels, and the run time's own that it uses, by what its launches call them."""
     launched = {step.kernel for step in plan.steps if isinstance(step, LaunchSpec)}
-    level = target_level(config.target or None)
-    products = {
-        kernel: gemm_source(dtype, level) for dtype, kernel in KERNELS.items() if kernel in launched
-    }
-    addresses = load_kernels((*plan.kernels, *products.values()), disk)
-    return addresses | {kernel: addresses[source.name] for kernel, source in products.items()}
+    kernels = {source.name: source for source in plan.kernels}
+    for dtype, kernel in KERNELS.items():
+        if kernel in launched:
+            kernels[kernel] = gemm_source(dtype, target_level(config.target or None))
+    return kernels
+
+
+def _load(plan: Plan, disk: DiskCache | None) -> dict[str, int]:
+    sources = kernels_of(plan)
+    addresses = load_kernels(sources.values(), disk)
+    return {use: addresses[source.name] for use, source in sources.items()}
 
 
 def _runs(steps: Sequence[LaunchSpec | HostCall]) -> Iterator[list[LaunchSpec] | HostCall]:

@@ -28,6 +28,8 @@ LEVELS = {
     "tracejit.runtime": 3,
     "tracejit.transforms": 3,
     "tracejit.compiler": 4,
+    "tracejit.executable": 4,
+    "tracejit.kept_plan": 4,
     "tracejit.autograd": 5,
     "tracejit.creation": 5,
     "tracejit.eager": 5,

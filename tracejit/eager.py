@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from functools import cache
 from sys import getrefcount
 from typing import Any
 
@@ -14,6 +12,7 @@ from tracejit._config import config
 from tracejit._errors import at_user_line
 from tracejit.autograd.tape import tape
 from tracejit.dispatch import Scalar
+from tracejit.executable import executable_of
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Apply, Graph, Input, ScalarInput, params_key
 from tracejit.ops.op import Gather, Layout, Op, Params, ScatterAdd, View
@@ -102,18 +101,12 @@ def check_indices(op: Op, indices: Tensor, axis: int, extent: int) -> None:
         raise IndexError(at_user_line(message))
 
 
-@cache
-def _compiler() -> Any:
-    """Loaded at the first use: it brings LLVM, which takes longer to load than everything else."""
-    return importlib.import_module("tracejit.compiler")
-
-
 def _compile(op: Op, args: tuple[Any, ...], params: Params) -> tuple[Any, Aval, Layout, int]:
     """`(run, aval, layout, size)` of a one-op program and of its result."""
     inputs = tuple(_input(arg) for arg in args)
     aval = op.infer(*(arg.aval for arg in args), **params)
     graph = Graph(inputs, (Apply(op, inputs, params_key(params), aval),))
-    return _compiler().compile_graph(graph).run, aval, row_major(aval.shape), aval.size
+    return executable_of(graph).run, aval, row_major(aval.shape), aval.size
 
 
 def _input(arg: Any) -> Input | ScalarInput:

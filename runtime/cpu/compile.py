@@ -58,6 +58,19 @@ def load_kernels(
     return {name: _addresses[name] for name in wanted}
 
 
+def load_objects(keys: Mapping[str, str], disk: DiskCache) -> dict[str, int] | None:
+    """The address of each kernel by name, from the object that the cache has under its key; None where it lacks one."""
+    with _lock:
+        missing = [name for name in keys if name not in _addresses]
+        objects = {name: data for name in missing if (data := disk.get(keys[name]))}
+        if len(objects) < len(missing):
+            return None
+        if objects:
+            counts.read += len(objects)
+            _addresses.update(_link([], objects))
+    return {name: _addresses[name] for name in keys}
+
+
 def object_key(source: KernelSource) -> str:
     """Names an object in the disk cache: the text, and all else that the machine code depends on."""
     content = "\0".join((_SETTINGS, host().fingerprint, source.name, source.text))

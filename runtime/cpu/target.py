@@ -7,7 +7,6 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-import llvmlite
 import numpy as np
 
 from tracejit._records import dataclass
@@ -67,7 +66,7 @@ class Host:
     @property
     def fingerprint(self) -> str:
         """All that machine code depends on besides its source."""
-        return "\n".join((self.triple, self.cpu, self.features, self.llvm, llvmlite.__version__))
+        return "\n".join((self.triple, self.cpu, self.features, self.llvm, _llvmlite()))
 
 
 @cache
@@ -91,6 +90,12 @@ def _asked_of_llvm() -> Host:
     return found
 
 
+@cache
+def _llvmlite() -> str:
+    """The version that is installed: LLVM itself is not loaded for it."""
+    return str(import_module("llvmlite").__version__)
+
+
 def _key_of_machine() -> str | None:
     """The same as long as the machine runs, with the same processor and LLVM; None where that is not known."""
     try:
@@ -101,7 +106,7 @@ def _key_of_machine() -> str | None:
     numpy_found = getattr(np._core._multiarray_umath, "__cpu_features__", None)  # type: ignore[attr-defined]
     if not numpy_found:
         return None
-    content = "\0".join((started, repr(numpy_found), llvmlite.__version__, __name__))
+    content = "\0".join((started, repr(numpy_found), _llvmlite(), __name__))
     return hashlib.sha256(content.encode()).hexdigest()
 
 

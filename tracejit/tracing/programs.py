@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -16,6 +14,7 @@ import numpy as np
 
 from tracejit._config import config
 from tracejit._records import dataclass
+from tracejit.executable import executable_of
 from tracejit.ir.dim import Sizes, name_of
 from tracejit.ir.graph import Graph, Input
 from tracejit.ir.interpret import interpret
@@ -38,16 +37,14 @@ class Program:
     __slots__ = ("__weakref__", "executable", "graph", "is_compiled", "seconds")
 
     executable: Any
-    """It runs: `run(addresses, scalars) -> buffers`. One that `is_compiled` is a `tracejit.compiler.Executable`."""
+    """It runs: `run(addresses, scalars) -> buffers`. One that `is_compiled` is a `tracejit.executable.Executable`."""
 
     def __init__(self, graph: Graph, fastmath: bool) -> None:
         start = time.perf_counter()
         self.graph = graph
         self.is_compiled = config.eager != "numpy"
         self.executable = (
-            _compiler().compile_graph(graph, fastmath=fastmath)
-            if self.is_compiled
-            else Interpreted(graph)
+            executable_of(graph, fastmath=fastmath) if self.is_compiled else Interpreted(graph)
         )
         self.seconds = time.perf_counter() - start
 
@@ -117,12 +114,6 @@ def _buffer(array: np.ndarray) -> Buffer:
     buffer = Buffer.allocate(array.nbytes)
     buffer.array(array.dtype, array.shape)[...] = array
     return buffer
-
-
-@cache
-def _compiler() -> Any:
-    """Loaded at the first use: it brings LLVM, which takes longer to load than everything else."""
-    return importlib.import_module("tracejit.compiler")
 
 
 _known: WeakValueDictionary[tuple[str, bool, int], Program] = WeakValueDictionary()

@@ -1,0 +1,161 @@
+"""Graphs made ready to run: by the compiler, or from the plan that it made of the same graph in an earlier process.
+
+A plan is kept in the disk cache under all that it follows from: the graph's text, the settings, the host, and the sources of
+this package. Its kernels lie there too, each under a key of its own, since programs share them. So a process that finds both
+loads neither the compiler nor LLVM.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from tracejit._config import config
+from tracejit._errors import OWN_CODE
+from tracejit._records import dataclass
+from tracejit.artifact import HostCall, LaunchSpec, Plan
+from tracejit.ir.graph import Graph
+from tracejit.ir.printer import print_graph
+from tracejit.kept_plan import NotKept, packed, unpacked
+from tracejit.ops.registry import REGISTRY
+from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.cache import DiskCache, disk_cache
+from tracejit.runtime.cpu.compile import load_objects, object_key
+from tracejit.runtime.cpu.target import host
+from tracejit.runtime.program import Program, kernels_of
+
+_OWN_OPS = dict(REGISTRY)
+"""Ops whose rules are among the package's sources: no others had a chance to be registered yet."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Executable:
+    """A graph compiled for this machine."""
+
+    plan: Plan
+    program: Program
+    seconds: float
+    """What making it took."""
+
+    def run(
+        self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()
+    ) -> list[Buffer]:
+        """Row-major outputs, from the addresses of the graph's arrays and its Python numbers, both in order."""
+        return self.program.run(inputs, scalars)
+
+    @property
+    def launches(self) -> tuple[LaunchSpec | HostCall, ...]:
+        return self.plan.steps
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes that its launches read and write, each operand of each counted once."""
+        return sum(launch.nbytes for launch in self.plan.steps)
+
+
+def executable_of(graph: Graph, *, fastmath: bool = False) -> Executable:
+    """The program that computes the graph's outputs and makes its writes."""
+    disk = disk_cache() if _may_keep(graph) else None
+    if disk is None:
+        return _compiled(graph, fastmath)
+    key = _key(graph, fastmath)
+    found = _from_disk(graph, disk, key)
+    if found is None:
+        found = _compiled(graph, fastmath)
+        _keep(graph, found.plan, disk, key)
+    return found
+
+
+def call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None:
+    """An op with no kernel, by its NumPy `eval`."""
+    out[...] = REGISTRY[call.op].eval(*arrays, **dict(call.params))
+
+
+def _compiled(graph: Graph, fastmath: bool) -> Executable:
+    made: Executable = import_module("tracejit.compiler").compile_graph(graph, fastmath=fastmath)
+    return made
+
+
+def _may_keep(graph: Graph) -> bool:
+    """Not where somebody wants to see the stages, nor with ops of which it is not known when they change."""
+    if config.dump_dir or config.verify_ir:
+        return False
+    return all(_OWN_OPS.get(node.op.name) is node.op for node in graph.applies)
+
+
+def _key(graph: Graph, fastmath: bool) -> str:
+    text = print_graph(graph, locations=False)
+    settings = repr((fastmath, config.fuse, config.target))
+    python = sys.implementation.cache_tag  # marshal's format is its own
+    content = "\0".join((text, settings, host().fingerprint, _sources(), python))
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@cache
+def _sources() -> str:
+    """Another text once a source of this package has been written to; reading them all would take too long."""
+    return "\n".join(sorted(line for folder in OWN_CODE for line in _files(folder)))
+
+
+def _files(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                status = entry.stat()
+                # The time of the last change cannot be set, as that of the last write is by installers.
+                yield f"{entry.path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+            elif entry.is_dir(follow_symlinks=False) and not entry.name.startswith("__"):
+                yield from _files(entry.path)
+
+
+# On disk: the plan, and the name and key of the object of each kernel
+
+
+def _from_disk(graph: Graph, disk: DiskCache, key: str) -> Executable | None:
+    start = time.perf_counter()
+    kept = disk.get(key)
+    if kept is None:
+        return None
+    plan, kernels = unpacked(kept)
+    addresses = load_objects(dict(kernels.values()), disk)
+    if addresses is None:
+        return None
+    plan = _with_notes(plan, {f"#{n}": line for n, line in _lines(graph)})
+    program = Program(plan, call_host, {use: addresses[name] for use, (name, _) in kernels.items()})
+    return Executable(plan, program, time.perf_counter() - start)
+
+
+def _keep(graph: Graph, plan: Plan, disk: DiskCache, key: str) -> None:
+    kernels = {use: (source.name, object_key(source)) for use, source in kernels_of(plan).items()}
+    plan = _with_notes(plan, {line: f"#{n}" for n, line in reversed(list(_lines(graph)))})
+    try:
+        disk.put(key, packed(plan, kernels))
+    except NotKept:
+        return
+
+
+def _lines(graph: Graph) -> Iterator[tuple[int, str]]:
+    """The user's line of each node. A graph has the same text wherever it stands, and notes are to name the line it stands at."""
+    for number, node in enumerate(graph.nodes):
+        if node.loc is not None:
+            yield number, str(node.loc)
+
+
+def _with_notes(plan: Plan, lines: Mapping[str, str]) -> Plan:
+    """The plan with other names for the user's lines in the notes of its steps."""
+
+    def renamed(note: str) -> str:
+        ops, gap, names = note.partition("  ")
+        return f"{ops}{gap}{', '.join(lines.get(name, name) for name in names.split(', '))}"
+
+    steps: list[Any] = [replace(step, note=renamed(step.note)) for step in plan.steps]
+    return replace(plan, steps=tuple(steps))
