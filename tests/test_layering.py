@@ -16,6 +16,7 @@ LEVELS = {
     "tracejit._errors": 0,
     "tracejit._identity": 0,
     "tracejit._records": 0,
+    "tracejit._sources": 0,
     "tracejit._tree": 0,
     "tracejit.artifact": 0,
     "tracejit.dtypes": 0,

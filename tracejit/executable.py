@@ -8,20 +8,18 @@ loads neither the compiler nor LLVM.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from tracejit._config import config
-from tracejit._errors import OWN_CODE
 from tracejit._records import dataclass
+from tracejit._sources import sources
 from tracejit.artifact import HostCall, LaunchSpec, Plan
 from tracejit.ir.graph import Graph
 from tracejit.ir.printer import print_graph
@@ -96,25 +94,8 @@ def _key(graph: Graph, fastmath: bool) -> str:
     text = print_graph(graph, locations=False)
     settings = repr((fastmath, config.fuse, config.target))
     python = sys.implementation.cache_tag  # marshal's format is its own
-    content = "\0".join((text, settings, host().fingerprint, _sources(), python))
+    content = "\0".join((text, settings, host().fingerprint, sources(), python))
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-@cache
-def _sources() -> str:
-    """Another text once a source of this package has been written to; reading them all would take too long."""
-    return "\n".join(sorted(line for folder in OWN_CODE for line in _files(folder)))
-
-
-def _files(folder: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".py"):
-                status = entry.stat()
-                # The time of the last change cannot be set, as that of the last write is by installers.
-                yield f"{entry.path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-            elif entry.is_dir(follow_symlinks=False) and not entry.name.startswith("__"):
-                yield from _files(entry.path)
 
 
 # On disk: the plan, and the name and key of the object of each kernel
