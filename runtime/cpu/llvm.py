@@ -1,6 +1,7 @@
 """LLVM: text to objects, and objects to addresses. Loaded when there is something to compile: that takes 30 ms.
 
 The texts hold explicit vectors, so LLVM's optimiser is not run: code generation alone gives the same speed in half the time.
+Its first level gives that of the second, too, a sixth sooner.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def _initialize() -> None:
 def _target_machine(machine: Host) -> llvm.TargetMachine:
     _initialize()
     return llvm.Target.from_triple(machine.triple).create_target_machine(
-        cpu=machine.cpu, features=machine.features, opt=2, reloc="pic", codemodel="small"
+        cpu=machine.cpu, features=machine.features, opt=1, reloc="pic", codemodel="small"
     )
 
 
