@@ -1,7 +1,8 @@
 """Objects of x86-64 Linux put into memory, which needs no LLVM: loading that takes longer than running most programs.
 
-The objects are those of the code generator, which uses little of the format: code and constants, functions defined or called, and
-addresses relative to the place that needs them. Whatever else an object might hold is refused, and LLVM links it.
+The objects are those of the code generator, which uses little of the format: code, constants and zeroed variables, symbols that
+are defined or needed, and addresses relative to the place that needs them. Whatever else an object might hold is refused, and
+LLVM links it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import mmap
 import os
 import struct
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
 from tracejit._records import dataclass
@@ -24,11 +25,14 @@ _OFFSET = struct.Struct("<i")
 
 _MAGIC = b"\x7fELF\x02\x01\x01"
 _RELOCATABLE, _X86_64 = 1, 62
-_PROGBITS, _SYMTAB, _RELA = 1, 2, 4
+_PROGBITS, _SYMTAB, _RELA, _NOBITS = 1, 2, 4, 8
 _WRITE, _ALLOC, _EXECUTE, _TLS = 1, 2, 4, 1 << 10
 _UNWIND = 0x70000001
 _UNDEFINED, _RESERVED = 0, 0xFF00
-_PC32, _PLT32 = 2, 4
+_NEAR = {2, 4}
+"""Relocations to a symbol, or to a jump to it."""
+_BY_WORD = {9, 41, 42}
+"""Relocations to a word that holds the address of a symbol."""
 
 _JUMP = bytes.fromhex("ff2500000000")
 """jmp [rip]: to the address that follows it, however far away that is."""
@@ -46,13 +50,11 @@ def can_link() -> bool:
 def link(objects: Mapping[str, bytes], find: Callable[[str], int]) -> dict[str, int]:
     """The addresses of the functions that the objects are named for, in memory that is never freed.
 
-    `find` gives the addresses of the functions that they call, or 0. Raises Unsupported.
+    `find` gives the addresses of what they need from elsewhere, or 0. Raises Unsupported.
     """
-    image = _Image(find)
-    for data in objects.values():
-        image.add(_Object(data))
+    image = _Image([_Object(data) for data in objects.values()], find)
     base = image.loaded()
-    return {name: base + image.functions[name] for name in objects}
+    return {name: base + image.places[name] for name in objects}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,10 @@ class _Section:
     alignment: int
 
     @property
-    def is_needed(self) -> bool:
-        return bool(self.flags & _ALLOC) and self.kind != _UNWIND  # nothing is thrown through it
+    def access(self) -> int | None:
+        """What may be done with it besides reading; None where it need not be in memory."""
+        is_needed = self.flags & _ALLOC and self.kind != _UNWIND  # nothing is thrown through it
+        return self.flags & (_WRITE | _EXECUTE) if is_needed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class _Object:
     def relocations(self) -> Iterator[tuple[int, int, int, _Symbol, int]]:
         """(section, offset in it, kind, symbol, addend)"""
         for section in self.sections:
-            if section.kind == _RELA and self.sections[section.applies_to].is_needed:
+            if section.kind == _RELA and self.sections[section.applies_to].access is not None:
                 for offset, info, addend in _RELOCATION.iter_unpack(section.content):
                     symbol = self.symbols[info >> 32]
                     yield section.applies_to, offset, info & 0xFFFFFFFF, symbol, addend
@@ -106,9 +110,11 @@ class _Object:
 
 def _section(data: bytes, at: int) -> _Section:
     _, kind, flags, _, offset, size, link, info, alignment, _ = _SECTION.unpack_from(data, at)
-    if (flags & _ALLOC and kind not in (_PROGBITS, _UNWIND)) or (flags & (_WRITE | _TLS) and size):
+    known = {_PROGBITS, _UNWIND} if not flags & _WRITE or not size else {_NOBITS}
+    if (flags & _ALLOC and kind not in known) or flags & _TLS:
         raise Unsupported(f"a section of kind {kind} with flags {flags:#x}")
-    return _Section(kind, flags, data[offset : offset + size], link, info, max(alignment, 1))
+    content = bytes(size) if kind == _NOBITS else data[offset : offset + size]
+    return _Section(kind, flags, content, link, info, max(alignment, 1))
 
 
 def _text(names: bytes, at: int) -> str:
@@ -116,96 +122,123 @@ def _text(names: bytes, at: int) -> str:
 
 
 class _Image:
-    """What is going to be in memory: all code, jumps to functions that lie elsewhere, and, on pages of their own, constants.
+    """What is going to be in memory: code and jumps, constants and addresses, variables, each on pages of their own.
 
-    Offsets are from where the image will begin.
+    Places are counted from where the image begins.
     """
 
-    def __init__(self, find: Callable[[str], int]) -> None:
-        self.functions: dict[str, int] = {}
+    def __init__(self, objects: Sequence[_Object], find: Callable[[str], int]) -> None:
+        self.places: dict[str, int] = {}
+        """Of what the objects define for others."""
+        self._objects = objects
         self._find = find
-        self._objects: list[_Object] = []
+        self._sections: dict[tuple[_Object, int], int] = {}
         self._content = bytearray()
 
-    def add(self, object: _Object) -> None:
-        self._objects.append(object)
-
     def loaded(self) -> int:
-        """Where the image is, once it is in memory."""
-        places = self._laid_out(executable=True)
-        for object, sections in places.items():
-            for symbol in object.symbols:
-                if symbol.is_global and symbol.section in sections:
-                    self.functions[symbol.name] = sections[symbol.section] + symbol.value
-        jumps = self._jumps()
-        self._align(mmap.PAGESIZE)
-        code_bytes = len(self._content)
-        for object, sections in self._laid_out(executable=False).items():
-            places[object] |= sections
-        for object, sections in places.items():
-            self._resolve(object, sections, jumps)
-        return _in_memory(bytes(self._content), code_bytes)
+        """The address of the image, once it is in memory."""
+        self._put(_EXECUTE)
+        jumps = {name: self._jump(name) for name in self._needed(_NEAR) - self._defined()}
+        code_bytes = self._page()
+        self._put(0)
+        words = {name: self._word(0) for name in self._needed(_BY_WORD)}
+        fixed_bytes = self._page()
+        self._put(_WRITE)
+        for object, symbol in self._symbols():
+            if symbol.section != _UNDEFINED:
+                self.places[symbol.name] = self._sections[object, symbol.section] + symbol.value
+        self._resolve(jumps | self.places, words)
+        base = _reserved(len(self._content))
+        for name, word in words.items():
+            here = self.places.get(name)
+            address = self._elsewhere(name) if here is None else base + here
+            self._content[word : word + 8] = address.to_bytes(8, "little")
+        _fill(base, bytes(self._content), code_bytes, fixed_bytes)
+        return base
 
-    def _laid_out(self, *, executable: bool) -> dict[_Object, dict[int, int]]:
-        """Where the sections of each object have been put that hold code, or that do not."""
-        places: dict[_Object, dict[int, int]] = {}
+    def _put(self, access: int) -> None:
+        """Puts down the sections of this access."""
         for object in self._objects:
-            places[object] = {}
             for number, section in enumerate(object.sections):
-                if section.is_needed and bool(section.flags & _EXECUTE) == executable:
+                if section.access == access:
                     self._align(section.alignment)
-                    places[object][number] = len(self._content)
+                    self._sections[object, number] = len(self._content)
                     self._content += section.content
-        return places
+
+    def _page(self) -> int:
+        self._align(mmap.PAGESIZE)
+        return len(self._content)
 
     def _align(self, alignment: int) -> None:
         self._content += bytes(-len(self._content) % alignment)
 
-    def _jumps(self) -> dict[str, int]:
-        """Jumps to the functions that the objects call and do not define."""
-        called = {
+    def _jump(self, name: str) -> int:
+        self._align(16)
+        self._content += _JUMP
+        return self._word(self._elsewhere(name)) - len(_JUMP)
+
+    def _word(self, value: int) -> int:
+        place = len(self._content)
+        self._content += value.to_bytes(8, "little")
+        return place
+
+    def _elsewhere(self, name: str) -> int:
+        address = self._find(name)
+        if not address:
+            raise Unsupported(f"no symbol {name}")
+        return address
+
+    def _symbols(self) -> Iterator[tuple[_Object, _Symbol]]:
+        """Those that the objects define for others, or need."""
+        for object in self._objects:
+            for symbol in object.symbols:
+                if symbol.is_global:
+                    yield object, symbol
+
+    def _defined(self) -> set[str]:
+        return {symbol.name for _, symbol in self._symbols() if symbol.section != _UNDEFINED}
+
+    def _needed(self, kinds: set[int]) -> set[str]:
+        """The global symbols that relocations of these kinds lead to."""
+        return {
             symbol.name
             for object in self._objects
-            for symbol in object.symbols
-            if symbol.is_global and symbol.section == _UNDEFINED
+            for _, _, kind, symbol, _ in object.relocations()
+            if kind in kinds and symbol.is_global
         }
-        jumps = {}
-        for name in sorted(called - self.functions.keys()):
-            address = self._find(name)
-            if not address:
-                raise Unsupported(f"no symbol {name}")
-            self._align(16)
-            jumps[name] = len(self._content)
-            self._content += _JUMP + address.to_bytes(8, "little")
-        return jumps
 
-    def _resolve(self, object: _Object, sections: Mapping[int, int], jumps: dict[str, int]) -> None:
-        elsewhere = jumps | self.functions
-        for section, offset, kind, symbol, addend in object.relocations():
-            if kind not in (_PC32, _PLT32) or symbol.section >= _RESERVED:
-                raise Unsupported(f"a relocation of kind {kind} to {symbol.name}")
-            if symbol.section == _UNDEFINED:
-                target = elsewhere[symbol.name]
-            else:
-                target = sections[symbol.section] + symbol.value
-            place = sections[section] + offset
-            _OFFSET.pack_into(self._content, place, target + addend - place)
+    def _resolve(self, near: Mapping[str, int], words: Mapping[str, int]) -> None:
+        for object in self._objects:
+            for section, offset, kind, symbol, addend in object.relocations():
+                if kind in _BY_WORD and symbol.is_global:
+                    target = words[symbol.name]
+                elif kind not in _NEAR or symbol.section >= _RESERVED:
+                    raise Unsupported(f"a relocation of kind {kind} to {symbol.name}")
+                elif symbol.section == _UNDEFINED:
+                    target = near[symbol.name]
+                else:
+                    target = self._sections[object, symbol.section] + symbol.value
+                place = self._sections[object, section] + offset
+                _OFFSET.pack_into(self._content, place, target + addend - place)
 
 
-def _in_memory(content: bytes, code_bytes: int) -> int:
-    """Where the content now is; its first part can be run, and none can be written."""
-    system = _system()
-    base = system.mmap(None, len(content), mmap.PROT_READ | mmap.PROT_WRITE, _PRIVATE, -1, 0)
+def _reserved(nbytes: int) -> int:
+    base = _system().mmap(None, nbytes, mmap.PROT_READ | mmap.PROT_WRITE, _PRIVATE, -1, 0)
     if base == _FAILED:
-        raise MemoryError(f"no memory for {len(content)} bytes of code")
-    ctypes.memmove(base, content, len(content))
-    failed = system.mprotect(base, code_bytes, mmap.PROT_READ | mmap.PROT_EXEC)
-    if len(content) > code_bytes:
-        failed |= system.mprotect(base + code_bytes, len(content) - code_bytes, mmap.PROT_READ)
-    if failed:
-        system.munmap(base, len(content))
-        raise Unsupported("memory that was written may not be run")
+        raise MemoryError(f"no memory for {nbytes} bytes of code")
     return int(base)
+
+
+def _fill(base: int, content: bytes, code_bytes: int, fixed_bytes: int) -> None:
+    """Puts the content into memory: code, which can be run then, what can only be read, and what can be written."""
+    ctypes.memmove(base, content, len(content))
+    protect = _system().mprotect
+    failed = protect(base, code_bytes, mmap.PROT_READ | mmap.PROT_EXEC)
+    if fixed_bytes > code_bytes:
+        failed |= protect(base + code_bytes, fixed_bytes - code_bytes, mmap.PROT_READ)
+    if failed:
+        _system().munmap(base, len(content))
+        raise Unsupported("memory that was written may not be run")
 
 
 _PRIVATE: int = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)

@@ -37,20 +37,20 @@ define double @{name}(double %x) {{
   ret double %z
 }}
 """
-WRITABLE = """
-@count = internal global i64 40
+VARIABLE = """
+@{name}.count = global i64 {constant}
 define i64 @{name}() {{
-  %n = load i64, ptr @count
+  %n = load i64, ptr @{name}.count
   %next = add i64 %n, 1
-  store i64 %next, ptr @count
+  store i64 %next, ptr @{name}.count
   ret i64 %next
 }}
 """
 
 
-def objects(**texts: str) -> dict[str, bytes]:
+def objects(constant: float = 1.0, **texts: str) -> dict[str, bytes]:
     return {
-        name: llvm.compiled(KernelSource(name, text.format(name=name, constant="1.0")))
+        name: llvm.compiled(KernelSource(name, text.format(name=name, constant=constant)))
         for name, text in texts.items()
     }
 
@@ -82,19 +82,26 @@ def test_code_and_constants_cannot_be_written() -> None:
     assert [mode[:3] for place, mode in ends.items() if place[0] == code[1]] == ["r--"]
 
 
-def test_a_variable_is_left_to_llvm() -> None:
-    made = objects(elf_variable=WRITABLE)
+def test_variables_can_be_written_and_are_each_functions_own() -> None:
+    made = objects(constant=0, elf_v=VARIABLE, elf_w=VARIABLE)
+    linked = elf.link(made, compiler._address_of)
+    count, other = (ctypes.CFUNCTYPE(ctypes.c_int64)(linked[name]) for name in ("elf_v", "elf_w"))
+    assert [count(), count(), other()] == [1, 2, 1]
+
+
+def test_addresses_of_what_lies_elsewhere_are_found() -> None:
+    text = "declare double @erf(double)\ndefine ptr @{name}() {{ ret ptr @erf }}"
+    linked = elf.link(objects(elf_pointer=text), compiler._address_of)
+    found = ctypes.CFUNCTYPE(ctypes.c_void_p)(linked["elf_pointer"])()
+    assert found == compiler._address_of("erf")
+
+
+def test_variables_with_a_value_are_left_to_llvm() -> None:
     with pytest.raises(elf.Unsupported, match="a section"):
-        elf.link(made, compiler._address_of)
-    source = KernelSource("elf_variable", WRITABLE.format(name="elf_variable"))
+        elf.link(objects(constant=40, elf_value=VARIABLE), compiler._address_of)
+    source = KernelSource("elf_value", VARIABLE.format(name="elf_value", constant=40))
     function = ctypes.CFUNCTYPE(ctypes.c_int64)(compiler.load_kernels([source])[source.name])
     assert [function(), function()] == [41, 42]
-
-
-def test_the_address_of_a_function_elsewhere_is_left_to_llvm() -> None:
-    text = "declare double @erf(double)\ndefine ptr @{name}() {{ ret ptr @erf }}"
-    with pytest.raises(elf.Unsupported, match="a relocation of kind"):
-        elf.link(objects(elf_pointer=text), compiler._address_of)
 
 
 def test_what_is_no_object_is_refused() -> None:
