@@ -7,8 +7,11 @@ loads neither the compiler nor LLVM.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +31,8 @@ from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_objects, object_key
-from tracejit.runtime.cpu.target import host
+from tracejit.runtime.cpu.pool import run_function
+from tracejit.runtime.cpu.target import host, remembered_host
 from tracejit.runtime.program import Program, kernels_of
 
 _OWN_OPS = dict(REGISTRY)
@@ -71,6 +75,36 @@ def executable_of(graph: Graph, *, fastmath: bool = False) -> Executable:
         found = _compiled(graph, fastmath)
         _keep(graph, found.plan, disk, key)
     return found
+
+
+def get_ready() -> None:
+    """Where nothing was compiled yet, a thread loads the compiler and LLVM, and compiles what all programs need.
+
+    It is called when somebody makes a compiled function, which then seldom has to wait for that when it is called.
+    """
+    if not _loading and config.eager == "compiled" and remembered_host() is None:
+        _loading.append(threading.Thread(target=_load, name="tracejit-loading"))
+        _loading[0].start()
+
+
+_loading: list[threading.Thread] = []
+
+
+def _load() -> None:
+    with contextlib.suppress(Exception):  # whoever needs it will see why it fails
+        import_module("tracejit.compiler")
+        run_function(disk_cache())
+
+
+def _wait() -> None:
+    """Before a fork: a child could not import what a thread of its parent's was importing."""
+    for thread in _loading:
+        if thread is not threading.current_thread():
+            thread.join()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_wait)
 
 
 def call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None:

@@ -72,22 +72,22 @@ class Host:
 @cache
 def host() -> Host:
     """The host, found once; where the system tells one start of the machine from another, once in all processes."""
-    disk = disk_cache()
-    key = _key_of_machine() if disk else None
-    if disk is None or key is None:
-        return _asked_of_llvm()
-    kept = disk.get(key)
-    if kept is not None:
-        return Host(*kept.decode().split("\n"))
-    found = _asked_of_llvm()
-    fields = (found.triple, found.cpu, found.features, found.llvm)
-    disk.put(key, "\n".join(fields).encode())
-    return found
-
-
-def _asked_of_llvm() -> Host:
+    known = remembered_host()
+    if known is not None:
+        return known
     found: Host = import_module("tracejit.runtime.cpu.llvm").this_host()
+    disk, key = disk_cache(), _key_of_machine()
+    if disk and key:
+        fields = (found.triple, found.cpu, found.features, found.llvm)
+        disk.put(key, "\n".join(fields).encode())
     return found
+
+
+def remembered_host() -> Host | None:
+    """The host, where an earlier process has found it: if so, then that has also compiled something."""
+    disk, key = disk_cache(), _key_of_machine()
+    kept = disk.get(key) if disk and key else None
+    return Host(*kept.decode().split("\n")) if kept else None
 
 
 @cache
