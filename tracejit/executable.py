@@ -127,8 +127,9 @@ def _may_keep(graph: Graph) -> bool:
 def _key(graph: Graph, fastmath: bool) -> str:
     text = print_graph(graph, locations=False)
     settings = repr((fastmath, config.fuse, config.target))
-    python = sys.implementation.cache_tag  # marshal's format is its own
-    content = "\0".join((text, settings, host().fingerprint, sources(), python))
+    # marshal's format is Python's own, and NumPy computes what passes fold.
+    versions = f"{sys.version} {np.__version__}"
+    content = "\0".join((text, settings, host().fingerprint, sources(), versions))
     return hashlib.sha256(content.encode()).hexdigest()
 
 
