@@ -67,6 +67,7 @@ class DiskCache:
     def __init__(self, directory: Path, limit: int) -> None:
         self.directory = directory / "objects"
         self.limit = limit
+        self._folder = str(self.directory)
         self._is_usable = self._is_writable = _is_private(self.directory)
         # Looking how full the directory is takes a while. Processes that write little each look as often, all together, as
         # one that writes as much: each begins at another point of the way to its first look.
@@ -77,14 +78,15 @@ class DiskCache:
         """What `put` kept under `key`, or None; an entry that is damaged is removed."""
         if not self._is_usable:
             return None
-        path = self._path(key)
+        path = f"{self._folder}/{key[:2]}/{key[2:]}"  # a Path takes longer to make than the file to read
         try:
-            data = _checked(path.read_bytes())
+            with open(path, "rb") as file:  # noqa: PTH123
+                data = _checked(file.read())
         except OSError:
             return None
         with contextlib.suppress(OSError):  # the disk may be read-only
             if data is None:
-                path.unlink()
+                os.unlink(path)  # noqa: PTH108
             else:
                 os.utime(path)
         return data

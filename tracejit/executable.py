@@ -64,12 +64,12 @@ class Executable:
         return sum(launch.nbytes for launch in self.plan.steps)
 
 
-def executable_of(graph: Graph, *, fastmath: bool = False) -> Executable:
-    """The program that computes the graph's outputs and makes its writes."""
+def executable_of(graph: Graph, text: str | None = None, *, fastmath: bool = False) -> Executable:
+    """The program that computes the graph's outputs and makes its writes; `text` is the graph's, where it is at hand."""
     disk = disk_cache() if _may_keep(graph) else None
     if disk is None:
         return _compiled(graph, fastmath)
-    key = _key(graph, fastmath)
+    key = _key(text or print_graph(graph, locations=False), fastmath)
     found = _from_disk(graph, disk, key)
     if found is None:
         found = _compiled(graph, fastmath)
@@ -124,8 +124,7 @@ def _may_keep(graph: Graph) -> bool:
     return all(_OWN_OPS.get(node.op.name) is node.op for node in graph.applies)
 
 
-def _key(graph: Graph, fastmath: bool) -> str:
-    text = print_graph(graph, locations=False)
+def _key(text: str, fastmath: bool) -> str:
     settings = repr((fastmath, config.fuse, config.target))
     # marshal's format is Python's own, and NumPy computes what passes fold.
     versions = f"{sys.version} {np.__version__}"

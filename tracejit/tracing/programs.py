@@ -39,12 +39,14 @@ class Program:
     executable: Any
     """It runs: `run(addresses, scalars) -> buffers`. One that `is_compiled` is a `tracejit.executable.Executable`."""
 
-    def __init__(self, graph: Graph, fastmath: bool) -> None:
+    def __init__(self, graph: Graph, text: str, fastmath: bool) -> None:
         start = time.perf_counter()
         self.graph = graph
         self.is_compiled = config.eager != "numpy"
         self.executable = (
-            executable_of(graph, fastmath=fastmath) if self.is_compiled else Interpreted(graph)
+            executable_of(graph, text, fastmath=fastmath)
+            if self.is_compiled
+            else Interpreted(graph)
         )
         self.seconds = time.perf_counter() - start
 
@@ -135,7 +137,7 @@ def program_of(graph: Graph, *, fastmath: bool) -> Program:
     with _lock:
         program = _known.get(key)
         if program is None:
-            program = _known[key] = Program(graph, fastmath)
+            program = _known[key] = Program(graph, key[0], fastmath)
         return program
 
 
