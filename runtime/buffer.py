@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tracejit.runtime.pool import MEMORY, Block
-
-
-class _Window(np.ndarray):
-    """The base of every array over a buffer: it keeps the buffer alive."""
-
-    __slots__ = ("buffer",)
-    buffer: Buffer
 
 
 class Buffer:
@@ -30,38 +23,29 @@ class Buffer:
     [1.0, 1.0]
     """
 
-    __slots__ = ("__weakref__", "_array", "_block", "address", "nbytes")
+    __slots__ = ()
 
     address: int
     nbytes: int
-    _block: Block | None
-    _array: np.ndarray | None
-
-    @classmethod
-    def allocate(cls, nbytes: int) -> Buffer:
-        """Uninitialised memory; `nbytes` may be 0."""
-        block = MEMORY.take(nbytes)
-        buffer = cls.__new__(cls)
-        buffer._block = block
-        buffer._array = None
-        buffer.address = block.address
-        buffer.nbytes = nbytes
-        return buffer
-
-    @classmethod
-    def wrap(cls, array: np.ndarray) -> Buffer:
-        """The memory of `array`, whatever its layout; `address` is that of its first element."""
-        buffer = cls.__new__(cls)
-        buffer._block = None
-        buffer._array = array
-        buffer.address = array.__array_interface__["data"][0]
-        buffer.nbytes = array.nbytes
-        return buffer
+    foreign: ClassVar[bool] = False
+    """Whether others may write to the memory with no notice."""
 
     @property
-    def foreign(self) -> bool:
-        """Whether others may write to the memory with no notice."""
-        return self._array is not None
+    def memory(self) -> Any:
+        """What has the memory, with `skew` bytes before it, by the buffer protocol."""
+        return self
+
+    skew: int = 0
+
+    @staticmethod
+    def allocate(nbytes: int) -> Buffer:
+        """Uninitialised memory; `nbytes` may be 0. Native code, once it is there, takes the place of this function."""
+        return BlockBuffer(MEMORY.take(nbytes), nbytes)
+
+    @staticmethod
+    def wrap(array: np.ndarray) -> Buffer:
+        """The memory of `array`, whatever its layout; `address` is that of its first element."""
+        return ForeignBuffer(array)
 
     def array(
         self,
@@ -74,23 +58,65 @@ class Buffer:
 
         Raises TypeError or ValueError, as `np.ndarray` does, if the array would reach outside memory of tracejit's own.
         """
-        if self._block is None:
-            return array_at(self.address + offset, dtype, shape, strides, owner=self)
         steps = None if strides is None else [stride * dtype.itemsize for stride in strides]
-        window = np.ndarray.__new__(
-            _Window, (self.nbytes,), np.uint8, self._block.memory, self._block.skew
-        )
-        window.buffer = self
-        return np.ndarray(shape, dtype, window, offset, steps)
-
-    def __del__(self, give=MEMORY.give) -> None:  # type: ignore[no-untyped-def]  # bound early: at exit the globals are gone
-        block = getattr(self, "_block", None)  # none where a signal has ended `allocate` half way
-        if block is not None:
-            give(block)
+        return np.ndarray(shape, dtype, self.memory, self.skew + offset, steps)
 
     def __repr__(self) -> str:
         kind = "foreign " if self.foreign else ""
         return f"<{kind}Buffer of {self.nbytes} bytes at {self.address:#x}>"
+
+
+class _Window(np.ndarray):
+    """The base of every array over a block: it keeps the buffer alive."""
+
+    __slots__ = ("buffer",)
+    buffer: Buffer
+
+
+class BlockBuffer(Buffer):
+    """A buffer over a block of the pool that is written in Python."""
+
+    __slots__ = ("__weakref__", "_block", "address", "nbytes")
+
+    def __init__(self, block: Block, nbytes: int) -> None:
+        self._block = block
+        self.address = block.address
+        self.nbytes = nbytes
+
+    @property
+    def memory(self) -> Any:
+        window = np.ndarray.__new__(
+            _Window, (self.nbytes,), np.uint8, self._block.memory, self._block.skew
+        )
+        window.buffer = self
+        return window
+
+    def __del__(self, give=MEMORY.give) -> None:  # type: ignore[no-untyped-def]  # bound early: at exit the globals are gone
+        block = getattr(self, "_block", None)  # none where a signal has ended `__init__` half way
+        if block is not None:
+            give(block)
+
+
+class ForeignBuffer(Buffer):
+    """The memory of an array that someone else made."""
+
+    __slots__ = ("__weakref__", "address", "nbytes", "owner")
+
+    foreign = True
+
+    def __init__(self, owner: np.ndarray) -> None:
+        self.owner = owner
+        self.address = owner.__array_interface__["data"][0]
+        self.nbytes = owner.nbytes
+
+    def array(
+        self,
+        dtype: np.dtype[Any],
+        shape: Sequence[int],
+        strides: Sequence[int] | None = None,
+        offset: int = 0,
+    ) -> np.ndarray:
+        return array_at(self.address + offset, dtype, shape, strides, owner=self)
 
 
 class _Exporter:
@@ -109,9 +135,7 @@ def array_at(
     owner: object = None,
 ) -> np.ndarray:
     """An array over the elements at `address`; `owner` is kept alive. `strides` in elements."""
-    writeable = (
-        not isinstance(owner, Buffer) or owner._array is None or owner._array.flags.writeable
-    )
+    writeable = not isinstance(owner, ForeignBuffer) or owner.owner.flags.writeable
     interface = {
         "version": 3,
         "data": (address, not writeable),

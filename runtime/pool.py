@@ -6,6 +6,7 @@ import os
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -29,12 +30,30 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class MemoryStats:
-    """What the pool holds, in bytes, and how many blocks it has made and reused so far."""
+    """What the pool holds, in bytes, and how many blocks it has made and reused so far.
+
+    bytes_peak   the most bytes in use at once since the process began, or since `reset_peak_memory_stats()`
+    """
 
     bytes_in_use: int
     bytes_cached: int
     allocations: int
     reuses: int
+    bytes_peak: int
+
+
+class Pool(Protocol):
+    """Hands out memory, and keeps what it gets back for the next time."""
+
+    def empty(self) -> None:
+        """Frees all that it keeps."""
+        ...
+
+    def stats(self) -> MemoryStats: ...
+
+    def reset_peak(self) -> None:
+        """The most bytes in use are those of now."""
+        ...
 
 
 class MemoryPool:
@@ -48,7 +67,7 @@ class MemoryPool:
         self.limit = limit
         self._free: dict[int, list[Block]] = {}
         self._lock = threading.RLock()
-        self._in_use = self._cached = self._allocations = self._reuses = 0
+        self._in_use = self._cached = self._allocations = self._reuses = self._peak = 0
 
     def take(self, nbytes: int) -> Block:
         """A block of at least `nbytes`, uninitialised."""
@@ -61,6 +80,7 @@ class MemoryPool:
             self._cached -= size
             self._reuses += 1
         self._in_use += size
+        self._peak = max(self._peak, self._in_use)
         return block
 
     def give(self, block: Block) -> None:
@@ -83,8 +103,16 @@ class MemoryPool:
             for size in list(self._free):
                 self._give_up(size, self._cached)
 
+    def retire(self) -> None:
+        """Another pool has taken over: what is given back is freed."""
+        self.limit = 0
+        self.empty()
+
     def stats(self) -> MemoryStats:
-        return MemoryStats(self._in_use, self._cached, self._allocations, self._reuses)
+        return MemoryStats(self._in_use, self._cached, self._allocations, self._reuses, self._peak)
+
+    def reset_peak(self) -> None:
+        self._peak = self._in_use
 
     def _allocate(self, size: int) -> Block:
         self._allocations += 1
@@ -125,7 +153,7 @@ def _new_block(nbytes: int) -> Block:
     return Block(memory, skew, start + skew, nbytes)
 
 
-def _default_limit() -> int:
+def default_limit() -> int:
     """An eighth of the machine's memory, at most 1 GiB."""
     try:
         physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -134,7 +162,9 @@ def _default_limit() -> int:
     return min(1 << 30, physical // 8)
 
 
-MEMORY = MemoryPool(_default_limit())
+MEMORY = MemoryPool(default_limit())
+POOLS: list[Pool] = [MEMORY]
+"""The pools in use: this one until native code takes over, and what is still in use of it then."""
 
 if hasattr(os, "register_at_fork"):
     # Held over a fork, so that the child does not inherit a lock whose owner it lacks.
@@ -152,7 +182,8 @@ def empty_cache() -> None:
     >>> memory_stats().bytes_cached
     0
     """
-    MEMORY.empty()
+    for pool in POOLS:
+        pool.empty()
 
 
 def memory_stats() -> MemoryStats:
@@ -161,4 +192,22 @@ def memory_stats() -> MemoryStats:
     >>> memory_stats().allocations >= 0
     True
     """
-    return MEMORY.stats()
+    each = [pool.stats() for pool in POOLS]
+    return MemoryStats(
+        sum(stats.bytes_in_use for stats in each),
+        sum(stats.bytes_cached for stats in each),
+        sum(stats.allocations for stats in each),
+        sum(stats.reuses for stats in each),
+        sum(stats.bytes_peak for stats in each),
+    )
+
+
+def reset_peak_memory_stats() -> None:
+    """From now on `memory_stats().bytes_peak` is the most bytes in use since this call.
+
+    >>> reset_peak_memory_stats()
+    >>> memory_stats().bytes_peak == memory_stats().bytes_in_use
+    True
+    """
+    for pool in POOLS:
+        pool.reset_peak()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import prod
 
 import numpy as np
 
@@ -24,16 +24,25 @@ from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.gemm import gemm_source
-from tracejit.runtime.cpu.pool import run_function, thread_pool
+from tracejit.runtime.cpu.native.install import installed
+from tracejit.runtime.cpu.pool import RunFunction, address_of, run_function, thread_pool
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.gemm import KERNELS
-from tracejit.runtime.pool import MEMORY, Block
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
+from tracejit.runtime.workspace import (
+    aligned,
+    argument_count,
+    array_bytes,
+    peak_bytes,
+    word_count,
+    workspace_of,
+)
 
 Host = Callable[[HostCall, list[np.ndarray], np.ndarray], None]
 """Computes a host call from its input arrays into its output array."""
 
-_ALIGNMENT = 64
+LONG = 1 << 16
+"""A program that moves so many bytes lets other Python threads run meanwhile."""
 _SEGMENT_WORDS = 4
 _HEADER_WORDS = 7
 
@@ -57,20 +66,51 @@ class Program:
         disk = disk_cache()
         self.plan = plan
         self._host = host
-        self._run = run_function(disk)
+        native = installed()
+        self.is_long = sum(step.nbytes for step in plan.steps) >= LONG
+        self._run: RunFunction = (
+            run_function(disk)
+            if native is None
+            else native.run_long
+            if self.is_long
+            else native.run_short
+        )
         self._pool = thread_pool()
+        self.most_threads = plan.threads or sys.maxsize
         kernels = _load(plan, disk) if addresses is None else addresses
         self._constants = Buffer.allocate(len(plan.constants))
         self._constants.array(np.dtype(np.uint8), (len(plan.constants),))[:] = np.frombuffer(
             plan.constants, np.dtype(np.uint8)
         )
-        self._output_bytes = [array_bytes(spec) for spec in plan.outputs]
+        self.output_bytes = [array_bytes(spec) for spec in plan.outputs]
         self._slots = _Slots(plan)
-        self._lay_out_workspace()
+        self.layout = workspace_of(plan)
+        scalars = struct_format(plan.scalars)
+        words = self._slots.words
+        self._pack: Callable[..., None] = struct.Struct(f"={words}q{scalars or ''}").pack_into
         self._steps = [
             self._lay_out(step, kernels) if isinstance(step, list) else step
             for step in _runs(plan.steps)
         ]
+
+    # What native code needs to run it.
+
+    @property
+    def tables(self) -> list[int]:
+        """The addresses of its launches, if all of it is launches."""
+        return [step.address for step in self._steps if isinstance(step, _Launches)]
+
+    @property
+    def constants_address(self) -> int:
+        return self._constants.address
+
+    @property
+    def pool_address(self) -> int:
+        return self._pool.address
+
+    @property
+    def run_address(self) -> int:
+        return address_of(run_function(disk_cache()))
 
     def run(
         self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()
@@ -79,59 +119,49 @@ class Program:
 
         Raises ValueError for another number of inputs or scalars than the plan has.
         """
-        outputs = [Buffer.allocate(nbytes) for nbytes in self._output_bytes]
+        outputs = [Buffer.allocate(nbytes) for nbytes in self.output_bytes]
         threads = self._pool.threads
-        workspace = MEMORY.take(self._scratch_at + threads * self._scratch_bytes)
+        if threads > self.most_threads:
+            threads = self.most_threads
+        layout = self.layout
+        workspace = Buffer.allocate(layout.scratch_at + threads * layout.scratch_bytes)
+        base = workspace.address
+        addresses = (
+            threads,
+            *inputs,
+            *[output.address for output in outputs],
+            base + layout.scalars_at,
+            base + layout.arena_at,
+            self._constants.address,
+        )
         try:
-            base = workspace.address
-            addresses = (
-                threads,
-                *inputs,
-                *[output.address for output in outputs],
-                base + self._scalars_at,
-                base + self._arena_at,
-                self._constants.address,
-            )
-            try:
-                self._pack(workspace.memory, workspace.skew, *addresses, *scalars)
-            except (OverflowError, struct.error):
-                self._pack_slowly(workspace, addresses, scalars)
-            for step in self._steps:
-                if isinstance(step, _Launches):
-                    self._run(step.address, base)
-                else:
-                    self._call_host(step, base)
-        finally:
-            MEMORY.give(workspace)
+            self._pack(workspace.memory, workspace.skew, *addresses, *scalars)
+        except (OverflowError, struct.error):
+            self._pack_slowly(workspace, addresses, scalars)
+        for step in self._steps:
+            if isinstance(step, _Launches):
+                self._run(step.address, base)
+            else:
+                self._call_host(step, base)
         return outputs
 
+    @property
+    def peak_bytes(self) -> int:
+        """The bytes that a run takes from the pool of memory, with as many threads as the settings now say."""
+        return peak_bytes(self.plan, min(self._pool.threads, self.most_threads))
+
     def _pack_slowly(
-        self, workspace: Block, addresses: Sequence[int], scalars: Sequence[bool | int | float]
+        self, workspace: Buffer, addresses: Sequence[int], scalars: Sequence[bool | int | float]
     ) -> None:
         if (given := len(addresses) - self._slots.words) != 0:
             expected = len(self.plan.inputs)
             raise ValueError(f"the plan has {expected} inputs, not {expected + given}")
-        memory, skew = workspace.memory, workspace.skew
-        memory[skew : skew + self._scalars_at].view(np.int64)[:] = addresses
-        write_slots(memory, skew + self._scalars_at, self.plan.scalars, scalars)
-
-    def _lay_out_workspace(self) -> None:
-        """addresses | scalars | pointers of the launch being run | arena | scratch of each thread"""
-        launches = [step for step in self.plan.steps if isinstance(step, LaunchSpec)]
-        words = self._slots.words
-        pointers = max((_argument_count(launch) for launch in launches), default=0)
-        self._scalars_at = 8 * words
-        self._pointers_at = self._scalars_at + 8 * len(self.plan.scalars)
-        self._arena_at = _aligned(self._pointers_at + 8 * pointers)
-        self._scratch_at = self._arena_at + _aligned(self.plan.arena_bytes)
-        self._scratch_bytes = max(
-            (_aligned(launch.scratch_bytes) for launch in launches), default=0
-        )
-        scalars = struct_format(self.plan.scalars)
-        self._pack: Callable[..., None] = struct.Struct(f"={words}q{scalars or ''}").pack_into
+        memory = workspace.array(np.dtype(np.uint8), (workspace.nbytes,))
+        memory[: self.layout.scalars_at].view(np.int64)[:] = addresses
+        write_slots(memory, self.layout.scalars_at, self.plan.scalars, scalars)
 
     def _lay_out(self, launches: list[LaunchSpec], kernels: Mapping[str, int]) -> _Launches:
-        words = [self._pool.address, len(launches), self._pointers_at, self._scratch_at]
+        words = [self._pool.address, len(launches), self.layout.pointers_at, self.layout.scratch_at]
         for launch in launches:
             words += _launch_words(launch, kernels[launch.kernel], self._slots)
         table = np.array(words, np.int64)
@@ -163,7 +193,7 @@ class _Slots:
             Place.ARENA: scalar + 1,
             Place.CONSTANT: scalar + 2,
         }
-        self.words = scalar + 3
+        self.words = word_count(plan)
 
     def locate(self, argument: Argument) -> tuple[int, int]:
         """The word that holds an address, and the bytes to add to it."""
@@ -171,11 +201,6 @@ class _Slots:
         if argument.place is Place.SCALAR:
             return first, 8 * argument.index + argument.offset
         return first + argument.index, argument.offset
-
-
-def array_bytes(spec: BufferSpec) -> int:
-    """The bytes of a row-major array of this shape and dtype."""
-    return prod(spec.shape) * numpy_dtype(spec.dtype).itemsize
 
 
 def _array(address: int, spec: BufferSpec) -> np.ndarray:
@@ -218,7 +243,7 @@ def _launch_words(launch: LaunchSpec, kernel: int, slots: _Slots) -> list[int]:
     segments: list[int] = []
     arguments: list[int] = []
     dims: list[int] = []
-    count = _argument_count(launch)
+    count = argument_count(launch)
     dims_at = _HEADER_WORDS + _SEGMENT_WORDS * len(launch.segments) + 2 * count
     tasks = 0
     for segment in launch.segments:
@@ -228,14 +253,6 @@ def _launch_words(launch: LaunchSpec, kernel: int, slots: _Slots) -> list[int]:
         dims += segment.dims
         tasks += segment.tasks
     size = dims_at + len(dims)
-    grain, scratch = max(launch.grain, 1), _aligned(launch.scratch_bytes)
+    grain, scratch = max(launch.grain, 1), aligned(launch.scratch_bytes)
     header = [kernel, len(launch.segments), tasks, grain, scratch, count, size]
     return header + segments + arguments + dims
-
-
-def _argument_count(launch: LaunchSpec) -> int:
-    return sum(len(segment.arguments) for segment in launch.segments)
-
-
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT

@@ -15,6 +15,7 @@ LEVELS = {
     "tracejit._dump": 0,
     "tracejit._errors": 0,
     "tracejit._identity": 0,
+    "tracejit._native": 0,
     "tracejit._records": 0,
     "tracejit._sources": 0,
     "tracejit._tree": 0,

@@ -31,7 +31,7 @@ NAMESPACE = """
     grad value_and_grad vjp no_grad enable_grad is_grad_enabled
     compile explain set_num_threads get_num_threads empty_cache
     nn optim random
-    TracejitError ShapeError DTypeError AxisError AutogradError CompileError RecompileError DeviceUnavailable
+    TracejitError ShapeError DTypeError AxisError AutogradError CompileError RecompileError MemoryLimitError DeviceUnavailable
 """.split()
 
 TENSOR = """

@@ -23,6 +23,7 @@ from tracejit._errors import AxisError as AxisError
 from tracejit._errors import CompileError as CompileError
 from tracejit._errors import DeviceUnavailable as DeviceUnavailable
 from tracejit._errors import DTypeError as DTypeError
+from tracejit._errors import MemoryLimitError as MemoryLimitError
 from tracejit._errors import RecompileError as RecompileError
 from tracejit._errors import ShapeError as ShapeError
 from tracejit._errors import TracejitError as TracejitError

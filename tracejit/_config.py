@@ -122,6 +122,14 @@ class Config:
     fuse: bool = field(
         default=True, metadata=_about("TRACEJIT_FUSE", _switch, "make one kernel of several ops")
     )
+    native_calls: bool = field(
+        default=True,
+        metadata=_about(
+            "TRACEJIT_NATIVE_CALLS",
+            _switch,
+            "have machine code take calls, where it fits Python and NumPy",
+        ),
+    )
     epoch: int = field(init=False)
     """Changes with every change of a setting."""
 
@@ -138,6 +146,8 @@ class Config:
             write = object.__setattr__
             write(self, name, _checked(setting, value))
             write(self, "epoch", getattr(self, "epoch", 0) + 1)
+            for tell in after_change:
+                tell(name)
 
     def changed(self) -> None:
         """Notes that something has changed, other than a setting, which every recording depends on."""
@@ -178,5 +188,7 @@ def _checked(setting: Field[Any], value: Any) -> Any:
 
 
 _lock = threading.RLock()
+after_change: list[Callable[[str], None]] = []
+"""What is called with the name of a setting that has been set."""
 _BY_NAME = {setting.name: setting for setting in fields(Config) if setting.init}
 config = Config()

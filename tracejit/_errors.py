@@ -82,5 +82,9 @@ class RecompileError(RuntimeError, TracejitError):
     """A call of a function compiled with `on_miss="error"` that fits no recording; nothing has been done."""
 
 
+class MemoryLimitError(MemoryError, TracejitError):
+    """A program that cannot be run within the `memory_limit` that it was compiled with; nothing has been done."""
+
+
 class CompileError(RuntimeError, TracejitError):
     """The compiler failed on a graph: a defect of tracejit, with what is needed to report it."""

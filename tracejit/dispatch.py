@@ -7,10 +7,12 @@ number reaches `bind` as `Scalar`.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from tracejit._native.entry import busy
 from tracejit._records import dataclass
 from tracejit.ir.aval import Aval
 
@@ -46,6 +48,10 @@ class Interpreter(Protocol):
     def assign(self, target: Any, value: Any) -> None: ...
 
 
+ripe: list[Callable[[Op, tuple[Any, ...], Params], None]] = []
+"""What is to be called with an op that has just been applied, and with what it was given."""
+
+
 class _Stack(threading.local):
     def __init__(self) -> None:
         self.interpreters: list[Interpreter] = list(_base)
@@ -55,6 +61,16 @@ class _Stack(threading.local):
 
 _base: list[Interpreter] = []
 stack = _Stack()
+
+
+def _forget_threads() -> None:
+    """In a child process: the other threads with interpreters of their own are the parent's."""
+    busy.clear()
+    if len(stack.interpreters) > len(_base):
+        busy[threading.get_ident()] = None
+
+
+os.register_at_fork(after_in_child=_forget_threads)
 _lift: list[Callable[[Any], Any]] = []
 
 
@@ -106,6 +122,7 @@ class pushed:  # noqa: N801  # used as a function would be
         under = self._under
         place = len(interpreters) if under is None else interpreters.index(under)
         interpreters.insert(place, self._interpreter)
+        busy[threading.get_ident()] = None
         self._again, stack.again = stack.again, None
         if interpreters[-1] is under:  # what is above hands ops of known outcome straight on
             stack.again = getattr(self._interpreter, "again", None)
@@ -114,3 +131,5 @@ class pushed:  # noqa: N801  # used as a function would be
     def __exit__(self, *error: object) -> None:
         stack.interpreters.remove(self._interpreter)
         stack.again = self._again
+        if len(stack.interpreters) == len(_base):
+            busy.pop(threading.get_ident(), None)

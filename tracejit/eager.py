@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
+from functools import cache
 from sys import getrefcount
 from typing import Any
 
@@ -10,8 +13,9 @@ import numpy as np
 from tracejit import dispatch
 from tracejit._config import config
 from tracejit._errors import at_user_line
+from tracejit._records import dataclass
 from tracejit.autograd.tape import tape
-from tracejit.dispatch import Scalar
+from tracejit.dispatch import Scalar, ripe
 from tracejit.executable import executable_of
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Apply, Graph, Input, ScalarInput, params_key
@@ -24,11 +28,26 @@ MOST_EXECUTABLES = 1 << 14
 """Programs whose shapes keep changing must not fill the memory."""
 
 
+QUICK_AFTER = 100
+"""Runs of a one-op program before machine code is to take such calls: making that takes milliseconds."""
+
+
+@dataclass(slots=True, eq=False)
+class OneOp:
+    """The program of one op, and what its result is."""
+
+    run: Callable[..., list[Buffer]]
+    aval: Aval
+    layout: Layout
+    size: int
+    runs: int = 0
+
+
 class Eager:
     """Computes at once, each op by a program of its own that is kept for the next time."""
 
     def __init__(self) -> None:
-        self._executables: dict[tuple[object, ...], Any] = {}
+        self._executables: dict[tuple[object, ...], OneOp] = {}
 
     def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
         if type(op.recipe) is View and (view := view_of(args[0], op, params)) is not None:
@@ -71,9 +90,12 @@ class Eager:
             if len(self._executables) >= MOST_EXECUTABLES:
                 self._executables.clear()
             found = self._executables[tuple(key)] = _compile(op, args, params)
-        run, aval, layout, size = found
-        (buffer,) = run(addresses, scalars)
-        return make(Storage(aval.dtype, size, buffer), layout, aval)
+        (buffer,) = found.run(addresses, scalars)
+        found.runs += 1
+        if found.runs == QUICK_AFTER:
+            ripe.append(lambda *call: _quick().take(*call, op, args, found))
+        aval = found.aval
+        return make(Storage(aval.dtype, found.size, buffer), found.layout, aval)
 
 
 def _is_whole(tensor: Tensor) -> bool:
@@ -101,12 +123,18 @@ def check_indices(op: Op, indices: Tensor, axis: int, extent: int) -> None:
         raise IndexError(at_user_line(message))
 
 
-def _compile(op: Op, args: tuple[Any, ...], params: Params) -> tuple[Any, Aval, Layout, int]:
-    """`(run, aval, layout, size)` of a one-op program and of its result."""
+def _compile(op: Op, args: tuple[Any, ...], params: Params) -> OneOp:
     inputs = tuple(_input(arg) for arg in args)
     aval = op.infer(*(arg.aval for arg in args), **params)
     graph = Graph(inputs, (Apply(op, inputs, params_key(params), aval),))
-    return executable_of(graph).run, aval, row_major(aval.shape), aval.size
+    program = executable_of(graph).program
+    return OneOp(program.run, aval, row_major(aval.shape), aval.size)
+
+
+@cache
+def _quick() -> Any:
+    """Loaded at the first use, which most short programs never come to."""
+    return importlib.import_module("tracejit.tracing.quick")
 
 
 def _input(arg: Any) -> Input | ScalarInput:

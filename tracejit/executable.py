@@ -31,7 +31,7 @@ from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_objects, object_key
-from tracejit.runtime.cpu.pool import run_function
+from tracejit.runtime.cpu.native.install import load_common
 from tracejit.runtime.cpu.target import host, remembered_host
 from tracejit.runtime.program import Program, kernels_of
 
@@ -59,20 +59,34 @@ class Executable:
         return self.plan.steps
 
     @property
+    def peak_bytes(self) -> int:
+        """Bytes that a run allocates: its outputs, its arena, and scratch for each thread that may take part."""
+        return self.program.peak_bytes
+
+    @property
     def bytes_moved(self) -> int:
         """Bytes that its launches read and write, each operand of each counted once."""
         return sum(launch.nbytes for launch in self.plan.steps)
 
 
-def executable_of(graph: Graph, text: str | None = None, *, fastmath: bool = False) -> Executable:
-    """The program that computes the graph's outputs and makes its writes; `text` is the graph's, where it is at hand."""
+def executable_of(
+    graph: Graph,
+    text: str | None = None,
+    *,
+    fastmath: bool = False,
+    memory_limit: int | None = None,
+) -> Executable:
+    """The program that computes the graph's outputs and makes its writes; `text` is the graph's, where it is at hand.
+
+    Raises MemoryLimitError where it would allocate more than `memory_limit` bytes, whatever is computed anew.
+    """
     disk = disk_cache() if _may_keep(graph) else None
     if disk is None:
-        return _compiled(graph, fastmath)
-    key = _key(text or print_graph(graph, locations=False), fastmath)
+        return _compiled(graph, fastmath, memory_limit)
+    key = _key(text or print_graph(graph, locations=False), fastmath, memory_limit)
     found = _from_disk(graph, disk, key)
     if found is None:
-        found = _compiled(graph, fastmath)
+        found = _compiled(graph, fastmath, memory_limit)
         _keep(graph, found.plan, disk, key)
     return found
 
@@ -93,7 +107,7 @@ _loading: list[threading.Thread] = []
 def _load() -> None:
     with contextlib.suppress(Exception):  # whoever needs it will see why it fails
         import_module("tracejit.compiler")
-        run_function(disk_cache())
+        load_common()
 
 
 def _wait() -> None:
@@ -112,8 +126,9 @@ def call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None
     out[...] = REGISTRY[call.op].eval(*arrays, **dict(call.params))
 
 
-def _compiled(graph: Graph, fastmath: bool) -> Executable:
-    made: Executable = import_module("tracejit.compiler").compile_graph(graph, fastmath=fastmath)
+def _compiled(graph: Graph, fastmath: bool, memory_limit: int | None) -> Executable:
+    compiler = import_module("tracejit.compiler")
+    made: Executable = compiler.compile_graph(graph, fastmath=fastmath, memory_limit=memory_limit)
     return made
 
 
@@ -124,8 +139,8 @@ def _may_keep(graph: Graph) -> bool:
     return all(_OWN_OPS.get(node.op.name) is node.op for node in graph.applies)
 
 
-def _key(text: str, fastmath: bool) -> str:
-    settings = repr((fastmath, config.fuse, config.target))
+def _key(text: str, fastmath: bool, memory_limit: int | None) -> str:
+    settings = repr((fastmath, memory_limit, config.fuse, config.target))
     # marshal's format is Python's own, and NumPy computes what passes fold.
     versions = f"{sys.version} {np.__version__}"
     content = "\0".join((text, settings, host().fingerprint, sources(), versions))

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from tracejit._config import config
+from tracejit._config import after_change
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu import pool_ir, runner
@@ -29,17 +29,14 @@ class ThreadPool:
         )  # a worker finds the context from the address of its own flag in it
         self._bytes = memory[skew : skew + size]
         self.address: int = self._bytes.ctypes.data
-        self._epoch = -1
-        self._count = 1
+        self._resize(get_num_threads())
+        after_change.append(self._follow)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget_threads)
 
     @property
     def threads(self) -> int:
-        """Threads that a launch may use, the caller's own included; as the settings now say."""
-        if self._epoch != config.epoch:
-            self._epoch = config.epoch
-            self._resize(get_num_threads())
+        """Threads that a launch may use, the caller's own included."""
         return self._count
 
     @property
@@ -55,6 +52,10 @@ class ThreadPool:
     def work_alone(self, until: int) -> None:
         """Has callers do small launches alone until the processor's counter reaches `until`."""
         self._bytes[pool_ir.ALONE_UNTIL :][:8].view(np.int64)[0] = until
+
+    def _follow(self, setting: str) -> None:
+        if setting == "num_threads":
+            self._resize(get_num_threads())
 
     def _resize(self, threads: int) -> None:
         """Missing workers are made, and surplus ones end, when next there is work for several."""
@@ -85,6 +86,13 @@ def _runner_source() -> KernelSource:
 _RUN_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 RunFunction = Callable[[int, int], None]
 _run: list[RunFunction] = []
+
+
+def address_of(function: RunFunction) -> int:
+    """Where the machine code of `run_function` begins."""
+    address = ctypes.cast(function, ctypes.c_void_p).value  # type: ignore[arg-type]  # of a type made by ctypes
+    assert address is not None
+    return address
 
 
 def run_function(disk: DiskCache | None) -> RunFunction:

@@ -160,3 +160,48 @@ def run(graph: Graph, arrays: list[np.ndarray], **settings: Any) -> list[np.ndar
     buffers = executable.run([array.ctypes.data for array in mine])
     pairs = zip(buffers, graph.outputs)
     return [b.array(node.aval.dtype.numpy, node.aval.sizes).copy() for b, node in pairs] + mine
+
+
+def long_graph(rnd: Random, dtype: DType) -> Graph:
+    """Values of one shape, kept for long: forward through many ops, then back through them, with effects on the way's ends."""
+    kinds = ["pointwise", "norm", "turn", "join", "update"]
+    n = rnd.choice((16, 33, 64))
+    if rnd.random() < 0.3:  # the scratch of products hides values that are small
+        kinds, n = [*kinds, "product"], 160
+    x, w = Input(aval(dtype, (n, n))), Input(aval(dtype, (n, n)))
+    states = [Input(aval(dtype, (n, n))) for _ in range(rnd.choice((0, 1, 2)))]
+    kept: list[Node] = [x]
+    for _ in range(rnd.randint(3, 20)):
+        kept.append(_square_op(rnd, kinds, kept[-1], rnd.choice([w, *kept[-3:], *states])))
+    value = kept[-1]
+    for other in reversed(kept):
+        if rnd.random() < 0.8:
+            value = _square_op(rnd, kinds, value, other)
+    outputs = [value, *rnd.sample(kept, rnd.choice((0, 1)))]
+    effects = [
+        Effect(state, apply("subtract", state, _square_op(rnd, kinds, value, rnd.choice(kept))))
+        for state in states
+    ]
+    return Graph((x, w, *states), tuple(outputs), tuple(effects))
+
+
+def _square_op(rnd: Random, kinds: list[str], x: Node, y: Node) -> Node:
+    """Of two square matrices one, of numbers that stay small."""
+    match rnd.choice(kinds):
+        case "product":
+            return apply("tanh", apply("matmul", x, y))
+        case "pointwise":
+            return apply(rnd.choice(("minimum", "maximum")), apply("tanh", x), y)
+        case "norm":
+            rows = apply("reshape", apply("max", x, axes=(1,)), shape=(x.aval.sizes[0], 1))
+            return apply("maximum", apply("subtract", x, rows), apply("sin", y))
+        case "turn":
+            return apply("maximum", apply("permute", x, axes=(1, 0)), y)
+        case "join":
+            half = x.aval.sizes[0] // 2
+            top = apply("slice", x, start=(0, 0), stop=(half, x.aval.sizes[1]), step=(1, 1))
+            rest = apply("slice", y, start=(half, 0), stop=x.aval.sizes, step=(1, 1))
+            return apply("concat", top, rest, axis=0)
+        case _:
+            part = {"start": (0, 1), "stop": (2, 3), "step": (1, 1)}
+            return apply("update", x, apply("slice", y, **part), **part)

@@ -525,7 +525,6 @@ def test_a_program_that_fails_is_told_to_whoever_asks_for_its_values(monkeypatch
     [
         ({"device": "cuda"}, tj.DeviceUnavailable),
         ({"device": "tpu"}, tj.DeviceUnavailable),
-        ({"memory_limit": 1 << 20}, NotImplementedError),
         ({"background": True}, NotImplementedError),
         ({"on_miss": "wait"}, ValueError),
         ({"verify": -1}, ValueError),

@@ -62,7 +62,7 @@ def value_and_grad(
             result = f(*inputs, **kwargs)
             value = result[0] if has_aux else result
         variables = [leaf for place in places for leaf in _leaves(inputs[place])]
-        grads = iter(_gradients(value, variables, None))
+        grads = iter(_gradients(value, variables, None, keep=has_aux))
         forms = tuple(_map(lambda _: next(grads), inputs[place]) for place in places)
         value = _as_outside(value, variables)
         return (value, result[1]) if has_aux else value, forms[0] if isinstance(
@@ -86,7 +86,7 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Function]:
     variables = [leaf for arg in inputs for leaf in _leaves(arg)]
 
     def pull(ct: Any) -> tuple[Any, ...]:
-        grads = iter(_gradients(value, variables, ct))
+        grads = iter(_gradients(value, variables, ct, keep=True))
         return tuple(_map(lambda _: next(grads), arg) for arg in inputs)
 
     return _as_outside(value, variables), pull
@@ -129,8 +129,11 @@ def hessian(f: Function, argnums: int = 0) -> Function:
     return jacobian(grad(f, argnums), argnums)
 
 
-def _gradients(value: Any, variables: list[Any], ct: Any) -> list[Any]:
-    """Gradients of `value`; zeros for a variable that it does not depend on."""
+def _gradients(value: Any, variables: list[Any], ct: Any, *, keep: bool) -> list[Any]:
+    """Gradients of `value`; zeros for a variable that it does not depend on.
+
+    Unless they are to `keep` it, what the tape has saved is given up, for a compiled function has it in memory else.
+    """
     if not hasattr(value, "aval"):
         raise DTypeError(
             at_user_line(
@@ -144,7 +147,7 @@ def _gradients(value: Any, variables: list[Any], ct: Any) -> list[Any]:
         return [zeros_like(variable) for variable in variables]
     create = is_grad_enabled() and depends_on_more(value, variables)
     found = engine.grad(
-        value, variables, ct, create_graph=create, retain_graph=True, allow_unused=True
+        value, variables, ct, create_graph=create, retain_graph=keep or create, allow_unused=True
     )
     return [zeros_like(variable) if g is None else g for g, variable in zip(found, variables)]
 

@@ -131,6 +131,11 @@ class Node:
     def backward(self, ct: Any) -> tuple[Any, ...]:
         return self.rule(self, ct)
 
+    @property
+    def is_freed(self) -> bool:
+        """Whether a backward pass has dropped what the rule needs."""
+        return self.rule is _freed
+
     def free(self) -> None:
         """Drops what was saved for the rule; a rule that needs nothing can run again."""
         if self.saved:

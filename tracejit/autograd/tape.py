@@ -22,6 +22,18 @@ class _GradMode(threading.local):
 _mode = _GradMode()
 
 
+without_grad: dict[int, None] = {}
+"""Threads on which ops may not be noted: while there is none, nobody has to be asked."""
+
+
+def _set_mode(enabled: bool) -> None:
+    if enabled:
+        without_grad.pop(threading.get_ident(), None)
+    else:
+        without_grad[threading.get_ident()] = None
+    _mode.enabled = enabled
+
+
 class _GradSwitch(ContextDecorator):
     """Sets whether ops are noted on the tape, for a block or, as a decorator, for a function."""
 
@@ -32,10 +44,10 @@ class _GradSwitch(ContextDecorator):
 
     def __enter__(self) -> None:
         self._before.append(_mode.enabled)
-        _mode.enabled = self.enabled
+        _set_mode(self.enabled)
 
     def __exit__(self, *error: object) -> None:
-        _mode.enabled = self._before.pop()
+        _set_mode(self._before.pop())
 
     def _recreate_cm(self) -> _GradSwitch:  # a decorated function may run in several threads
         return type(self)()

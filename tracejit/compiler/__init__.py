@@ -42,15 +42,20 @@ class Compiled(Executable):
     steps: tuple[Step, ...]
 
 
-def compile_graph(graph: Graph, *, fastmath: bool = False) -> Compiled:
-    """The program that computes the graph's outputs and makes its writes."""
+def compile_graph(
+    graph: Graph, *, fastmath: bool = False, memory_limit: int | None = None
+) -> Compiled:
+    """The program that computes the graph's outputs and makes its writes.
+
+    Raises MemoryLimitError where it would allocate more than `memory_limit` bytes, whatever is computed anew.
+    """
     start = time.perf_counter()
     dump = open_dump(config.dump_dir)
     graph = optimize(graph, fastmath=fastmath, dump=_graph_dump(dump))
     graph = duplicate_free(turn_products(graph), is_costly)
     layouts = Layouts(graph)
     steps = fuse(graph, layouts, is_costly, join=config.fuse)
-    plan = Assembly(graph, layouts, Emitter(dump)).plan(steps)
+    plan = Assembly(graph, layouts, Emitter(dump)).plan(steps, memory_limit)
     if dump:
         dump.write("steps", print_steps(steps, graph))
         dump.write("plan", print_plan(plan))

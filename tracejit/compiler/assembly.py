@@ -21,13 +21,17 @@ from tracejit.codegen.kernel.lower import lower
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.scatter import lower_scatter
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike
+from tracejit.compiler.limit import Limit, within
 from tracejit.compiler.products import product_segments
+from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step, Temporary
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
 from tracejit.ops.op import Layout
 from tracejit.passes.expand import store
+from tracejit.passes.homes import Unit, nbytes
 from tracejit.passes.layouts import Layouts, relabel, row_major
-from tracejit.passes.plan_memory import Memory, Unit, nbytes, plan_memory
+from tracejit.passes.plan_memory import Memory, plan_memory
+from tracejit.runtime.cpu.pool import thread_pool
 from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES
 
 Emit = Callable[[Kernel], KernelSource]
@@ -44,15 +48,25 @@ class Assembly:
     kernels: dict[str, KernelSource] = field(default_factory=dict)
     fixed: dict[Owner, Argument] = field(default_factory=dict)
 
-    def plan(self, steps: list[Step]) -> Plan:
-        """The plan that runs the steps, returns the graph's outputs and makes its writes."""
+    def plan(self, steps: list[Step], memory_limit: int | None = None) -> Plan:
+        """The plan that runs the steps, returns the graph's outputs and makes its writes.
+
+        Raises MemoryLimitError where it cannot do so within `memory_limit` bytes of its own.
+        """
         self._fix_inputs()
         last = self._fix_outputs()
         for step in (*steps, *last, *self._effects()):
             self._add(step)
-        self.tasks = merge_alike(self.tasks)
-        memory = plan_memory([task.unit for task in self.tasks], self.fixed)
-        kept = [task for n, task in enumerate(self.tasks) if n not in memory.dropped]
+        if memory_limit is None:
+            return self._laid_out(merge_alike(self.tasks))
+        limit = Limit(memory_limit, thread_pool().threads)
+        return within(limit, self.tasks, self.fixed, self._laid_out)
+
+    def _laid_out(self, tasks: list[Task], memory: Memory | None = None) -> Plan:
+        """The plan that runs the tasks, with their memory as given or as planned here."""
+        if memory is None:
+            memory = plan_memory([task.unit for task in tasks], self.fixed)
+        kept = [task for n, task in enumerate(tasks) if n not in memory.dropped]
         needed = dict.fromkeys(task.kernel for task in kept if task.kernel)
         arrays = [node for node in self.graph.inputs if isinstance(node, Input)]
         scalars = [node for node in self.graph.inputs if isinstance(node, ScalarInput)]
@@ -118,14 +132,28 @@ class Assembly:
             case Fused():
                 whole = self._whole_copy(step)
                 for lowered in lower(step, self._place, relabel):
-                    self._launch(lowered, note_of(step.members or _targets(step)), whole)
+                    note = note_of(step.members or _targets(step))
+                    self._launch(step, lowered, note, whole)
             case Scatter(node=node):
-                self._launch(lower_scatter(node, self._place), note_of((node,)))
-            case Product(node=node):
-                self._product(node)
+                self._launch(step, lower_scatter(node, self._place), note_of((node,)))
+            case Product():
+                self._product(step)
             case Host(node=node):
-                reads = tuple(dict.fromkeys(map(self.layouts.root, node.inputs)))
-                self.tasks.append(Task(Call(node, note_of((node,))), Unit(reads, (node,))))
+                arguments = tuple(map(self._seen, (*node.inputs, node)))
+                reads = tuple(dict.fromkeys(owner for owner, _ in arguments[:-1]))
+                self._run(step, Call(node, arguments, note_of((node,))), reads, (node,))
+
+    def _run(
+        self,
+        step: Step,
+        work: Launch | Call,
+        reads: tuple[Owner, ...],
+        writes: tuple[Owner, ...],
+        aligned: frozenset[tuple[Owner, Owner]] = frozenset(),
+        copies: tuple[Owner, Owner] | None = None,
+    ) -> None:
+        cost = nanoseconds(step, sum(map(nbytes, (*reads, *writes))))
+        self.tasks.append(Task(work, Unit(reads, writes, aligned, copies, cost)))
 
     def _place(self, node: Node) -> tuple[Node, Layout]:
         return self.layouts.root(node), self.layouts.layout(node)
@@ -142,7 +170,11 @@ class Assembly:
         return (root, only.target) if same and root.aval is only.target.aval else None
 
     def _launch(
-        self, lowered: Lowered, note: str, copies: tuple[Owner, Owner] | None = None
+        self,
+        step: Step,
+        lowered: Lowered,
+        note: str,
+        copies: tuple[Owner, Owner] | None = None,
     ) -> None:
         source = self.emit(lowered.kernel)
         self.kernels.setdefault(source.name, source)
@@ -151,9 +183,10 @@ class Assembly:
         pairs = list(zip(lowered.kernel.buffers, lowered.arguments, strict=True))
         reads = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if not buffer.written))
         writes = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if buffer.written))
-        self.tasks.append(Task(launch, Unit(reads, writes, lowered.aligned, copies)))
+        self._run(step, launch, reads, writes, lowered.aligned, copies)
 
-    def _product(self, node: Apply) -> None:
+    def _product(self, step: Product) -> None:
+        node = step.node
         left, right = (self.layouts.layout(source) for source in node.inputs)
         roots = [self.layouts.root(source) for source in node.inputs]
         parts = list(product_segments(left, right, node.aval.sizes))
@@ -166,7 +199,7 @@ class Assembly:
         grain = parts[0][3]
         kernel = KERNELS[node.aval.dtype.name]
         launch = Launch(kernel, segments, grain, SCRATCH_BYTES, note_of((node,)))
-        self.tasks.append(Task(launch, Unit(tuple(dict.fromkeys(roots)), (node,))))
+        self._run(step, launch, tuple(dict.fromkeys(roots)), (node,))
 
     # the plan's own records
 
@@ -178,7 +211,7 @@ class Assembly:
             return HostCall(
                 node.op.name,
                 node.params,
-                tuple(self._argument(source, memory) for source in (*node.inputs, node)),
+                tuple(at(owner, offset, memory.places) for owner, offset in work.arguments),
                 tuple(self._spec(source) for source in node.inputs),
                 self._spec(node),
                 work.note,
@@ -192,8 +225,8 @@ class Assembly:
         )
         return LaunchSpec(work.kernel, segments, work.grain, work.scratch_bytes, work.note, moved)
 
-    def _argument(self, node: Node, memory: Memory) -> Argument:
-        return at(self.layouts.root(node), self.layouts.layout(node).offset, memory.places)
+    def _seen(self, node: Node) -> tuple[Owner, int]:
+        return self.layouts.root(node), self.layouts.layout(node).offset
 
     def _spec(self, node: Node) -> BufferSpec:
         layout = self.layouts.layout(node)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tracejit._records import dataclass
 from tracejit.ir.cluster import Owner
 from tracejit.ir.graph import Apply
-from tracejit.passes.plan_memory import Unit
+from tracejit.passes.homes import Unit
+
+Arguments = tuple[tuple[Owner, int], ...]
+"""Memory with offsets in elements."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Launch:
-    """A launch before its memory is known: each segment's arguments are owners with offsets in elements."""
+    """A launch before its memory is known: each segment's arguments, dims and tasks."""
 
     kernel: str
-    segments: tuple[tuple[tuple[tuple[Owner, int], ...], tuple[int, ...], int], ...]
+    segments: tuple[tuple[Arguments, tuple[int, ...], int], ...]
     grain: int
     scratch_bytes: int
     note: str
@@ -23,9 +27,10 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """A host call before its memory is known."""
+    """A host call before its memory is known: its arguments as a launch's, the result last."""
 
     node: Apply
+    arguments: Arguments
     note: str
 
 
@@ -39,6 +44,22 @@ class Task:
     @property
     def kernel(self) -> str | None:
         return self.work.kernel if isinstance(self.work, Launch) else None
+
+    def renamed(self, names: Mapping[Owner, Owner]) -> Task:
+        """The task on other memory."""
+        if not names:
+            return self
+        work = self.work
+        if isinstance(work, Call):
+            moved: Launch | Call = replace(work, arguments=_renamed(work.arguments, names))
+        else:
+            segments = ((_renamed(owners, names), dims, n) for owners, dims, n in work.segments)
+            moved = replace(work, segments=tuple(segments))
+        return Task(moved, self.unit.renamed(names))
+
+
+def _renamed(arguments: Arguments, names: Mapping[Owner, Owner]) -> Arguments:
+    return tuple((names.get(owner, owner), offset) for owner, offset in arguments)
 
 
 FARTHEST = 128
@@ -99,6 +120,7 @@ def _together(first: Task, second: Task) -> Task:
         tuple(dict.fromkeys(first.unit.reads + second.unit.reads)),
         tuple(dict.fromkeys(first.unit.writes + second.unit.writes)),
         _alone(first.unit, second.unit) | _alone(second.unit, first.unit),
+        work=first.unit.work + second.unit.work,
     )
     return Task(work, unit)
 

@@ -7,8 +7,9 @@ from dataclasses import field
 from inspect import Signature, signature
 from typing import Any
 
+from tracejit._native.entry import entry_class
 from tracejit._records import dataclass
-from tracejit.dispatch import bind, stack
+from tracejit.dispatch import bind, ripe, stack
 from tracejit.ir.aval import Aval
 
 Params = dict[str, Any]
@@ -116,7 +117,7 @@ class _Arguments:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Op:
+class Op(entry_class()):  # type: ignore[misc]  # one of two classes
     """All that tracejit knows of one op. Arrays are positional, static arguments keyword-only.
 
     infer   `(*avals, **params) -> Aval`; raises ShapeError, DTypeError or AxisError
@@ -135,15 +136,24 @@ class Op:
     vmap: Callable[..., Any] | None = None
     traits: frozenset[str] = field(default_factory=frozenset)
     doc: str = ""
+    _held_ways: Any = field(default=None, init=False, repr=False)
+    """What holds the machine code that takes calls."""
     __signature__ = _Arguments()
 
-    def __call__(self, *args: Any, **params: Any) -> Any:
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def called(self, /, *args: Any, **params: Any) -> Any:
+        """Runs a call."""
         if not params and stack.again is not None:
             result = stack.again(self, args)
             if result is not None:
                 return result
-        args, params = self.coerce(*args, **params)
-        return bind(self, args, params)
+        values, settled = self.coerce(*args, **params)
+        result = bind(self, values, settled)
+        if ripe:
+            ripe.pop()(self, args, params)
+        return result
 
     def __repr__(self) -> str:
         return self.name

@@ -6,27 +6,31 @@ import functools
 import importlib
 import inspect
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from types import MethodType, NoneType
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 from tracejit._errors import RecompileError, at_user_line, user_location
+from tracejit._native.entry import entry_class
 from tracejit.executable import get_ready
 from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.closed import Sealed, are_plain, is_closed, lie_apart
 from tracejit.tracing.gradients import remember
-from tracejit.tracing.programs import Programs
+from tracejit.tracing.programs import Options, Programs
 from tracejit.tracing.replay import MISS
 from tracejit.tracing.session import is_recording, recording, tracing
 from tracejit.tracing.watchers import is_watched
 
 if TYPE_CHECKING:
     from tracejit.tracing.replay.engine import Replays
+    from tracejit.tracing.replay.native import NativeReplays
+    from tracejit.tracing.replay.tree import Tree
     from tracejit.tracing.verify import Rehearsal, Witness
 
 Function = Callable[..., Any]
@@ -42,7 +46,7 @@ def _loaded(name: str) -> Any:
     return importlib.import_module(f"tracejit.tracing.{name}")
 
 
-class Compiled:
+class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
     """A function that is recorded when it is called, and whose ops run fused. `tj.explain` tells what became of it."""
 
     def __init__(
@@ -52,14 +56,14 @@ class Compiled:
         dynamic: bool | None = None,
         verify: int = 0,
         on_miss: OnMiss = "record",
-        fastmath: bool = False,
+        options: Options | None = None,
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         self.function = function
-        self.programs = Programs(fastmath=fastmath)
-        self.gradients = Programs(fastmath=fastmath)
+        self.programs = Programs(options or Options())
+        self.gradients = Programs(self.programs.options)
         self.made_at = user_location()
-        self.calls = {"replay": 0, "record": 0, "eager": 0}
+        self._calls = {"replay": 0, "record": 0, "eager": 0}
         self.divergences: list[str] = []
         self.copies_arrays = False
         self._dynamic = dynamic
@@ -68,8 +72,10 @@ class Compiled:
         self._turn = 0
         self._has_compared = False
         self._lock = threading.Lock()
+        self._native: NativeReplays | None = None
         self._is_made = True
         _all.add(self)
+        self.begin()
 
     @functools.cached_property
     def replays(self) -> Replays:
@@ -77,22 +83,30 @@ class Compiled:
         made: Replays = _loaded("replay.engine").Replays(
             self.function,
             self.programs,
+            self.gradients,
             withholds=self._verify > 0,
             dynamic=self._dynamic,
             made_at=self.made_at,
         )
         return made
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    @property
+    def calls(self) -> dict[str, int]:
+        """How many calls have been replayed, recorded, and run by Python."""
+        native = self._native.calls if self._native else 0
+        return {**self._calls, "replay": self._calls["replay"] + native}
+
+    def called(self, /, *args: Any, **kwargs: Any) -> Any:
         if self._verify and self._is_turn():
             return self._compared(args, kwargs)
         if not is_recording() and not is_watched():
             replays = self.replays
             result = replays.tree.replay(args, kwargs)
             if result is not MISS:
-                self.calls["replay"] += 1
+                self._calls["replay"] += 1
                 replays.barren = 0
-                remember(result, self.gradients)
+                if replays.tree.settled:
+                    self._settle(replays.tree)
                 return result
             if self._on_miss == "error" and self.calls["replay"]:
                 self._refuse(args, kwargs)
@@ -100,6 +114,19 @@ class Compiled:
                 return self._record(args, kwargs)
         self._count("record")
         return self._in_python(args, kwargs, None)
+
+    def _settle(self, tree: Tree) -> None:
+        """Has machine code take the calls of recordings that are replayed often."""
+        with tree.lock:
+            roots = dict.fromkeys(tree.settled)
+            tree.settled.clear()
+        if self._verify or not self.is_native:
+            for root in roots:
+                root.due = sys.maxsize
+            return
+        if self._native is None:
+            self._native = _loaded("replay.native").NativeReplays(self, self.replays)
+        self._native.take(roots)
 
     def _refuse(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raises what a call gets that fits no recording."""
@@ -210,7 +237,7 @@ class Compiled:
 
     def _count(self, kind: str) -> None:
         with self._lock:
-            self.calls[kind] += 1
+            self._calls[kind] += 1
 
     def _is_alone(self, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: Arrays) -> bool:
         """Whether nobody else can read or write the arrays while the function runs."""
@@ -220,10 +247,6 @@ class Compiled:
             and lie_apart(arrays.all)
             and is_closed(self.function)
         )
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """A compiled method is bound as a function is."""
-        return self if instance is None else MethodType(self, instance)
 
     def __getattr__(self, name: str) -> Any:
         """What else the function, or the object that is called, has."""
@@ -245,7 +268,7 @@ class Compiled:
             dynamic=self._dynamic,
             verify=self._verify,
             on_miss=self._on_miss,
-            fastmath=self.programs.fastmath,
+            options=self.programs.options,
         )
         return make, (self.function,)
 
@@ -285,6 +308,10 @@ def compile(
     on_miss       "record": a call that fits no recording is run by Python, and recorded; "error": from the first replay on it
                   raises RecompileError, and does nothing
     fastmath      allow rewrites that change results within rounding
+    memory_limit  bytes that each program may allocate for itself while it runs: its results, intermediate values and scratch,
+                  not its arguments nor what it writes to. Values are computed anew, by the same code, where keeping them would
+                  take more; MemoryLimitError, at the call, where that is not enough. A gradient that is asked for outside the
+                  function is a program of its own
 
     >>> import tracejit as tj
     >>> @tj.compile
@@ -294,21 +321,30 @@ def compile(
     tensor(5.)
     """
     check_device(device)
-    _refuse(memory_limit is not None, "memory_limit", "programs take the memory that they need")
     _refuse(background, "background=True", "a program is compiled where it is first needed")
     if on_miss not in ("record", "error"):
         raise ValueError(at_user_line(f"compile: on_miss is 'record' or 'error', got {on_miss!r}"))
     if type(verify) is not int or verify < 0:
         raise ValueError(at_user_line(f"compile: verify is a number of calls, got {verify!r}"))
+    if memory_limit is not None and (type(memory_limit) is not int or memory_limit <= 0):
+        raise ValueError(
+            at_user_line(f"compile: memory_limit is a number of bytes, got {memory_limit!r}")
+        )
     if f is None:
         return functools.partial(
-            compile, dynamic=dynamic, verify=verify, on_miss=on_miss, fastmath=fastmath
+            compile,
+            dynamic=dynamic,
+            verify=verify,
+            on_miss=on_miss,
+            fastmath=fastmath,
+            memory_limit=memory_limit,
         )
     if not callable(f):
         raise TypeError(at_user_line(f"compile: {f!r} cannot be called"))
     _loaded("replay.engine")  # now, so that the first call need not wait for it
     get_ready()
-    return Compiled(f, dynamic=dynamic, verify=verify, on_miss=on_miss, fastmath=fastmath)
+    options = Options(fastmath, memory_limit)
+    return Compiled(f, dynamic=dynamic, verify=verify, on_miss=on_miss, options=options)
 
 
 def _eager(

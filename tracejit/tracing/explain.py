@@ -32,10 +32,14 @@ class KernelUse:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """Of one run of each program: scratch memory, and bytes read and written, each operand of each launch counted once."""
+    """Of one run of each program: scratch memory, and bytes read and written, each operand of each launch counted once.
+
+    `peak_bytes` is the most that one of them allocates: its results, scratch memory, and scratch of each thread.
+    """
 
     arena_bytes: int
     bytes_moved: int
+    peak_bytes: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +90,7 @@ class Explanation:
             *(f"recompiled: {reason}" for reason in self.recompiles),
             *(f"diverged: {line}" for line in self.divergences),
             f"kernels: {len(self.kernels)}, which move {moved} and use {arena} of scratch memory",
+            f"memory: a run allocates {_size(self.memory.peak_bytes)} at most",
             *(f"  {kernel}" for kernel in self.kernels),
         ]
         for number, graph in enumerate(self.graphs):
@@ -138,6 +143,7 @@ def explain(f: Callable[..., Any]) -> Explanation:
         memory=MemoryUse(
             arena_bytes=sum(executable.plan.arena_bytes for executable in executables),
             bytes_moved=sum(executable.bytes_moved for executable in executables),
+            peak_bytes=max((executable.peak_bytes for executable in executables), default=0),
         ),
         recompiles=(
             *_recompiles(compiled.programs),

@@ -36,7 +36,12 @@ def remember(result: Any, programs: Programs) -> None:
 def _remember_tensor(tensor: Tensor, programs: Programs) -> None:
     handle = tensor.autograd
     if handle is not None and handle.node is not None:
-        _made_by[handle.node] = programs
+        remember_node(handle.node, programs)
+
+
+def remember_node(node: Node, programs: Programs) -> None:
+    """Lets backward passes from a node be recorded with these programs."""
+    _made_by[node] = programs
 
 
 def _parts(container: Any, kind: type) -> Iterable[Any]:

@@ -31,6 +31,14 @@ MOST_STEPS = 200_000
 """Steps kept for one function; a function whose every call is another begins anew after so many."""
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a program is compiled with besides the settings; `memory_limit` in bytes."""
+
+    fastmath: bool = False
+    memory_limit: int | None = None
+
+
 class Program:
     """A graph that can be run."""
 
@@ -39,12 +47,12 @@ class Program:
     executable: Any
     """It runs: `run(addresses, scalars) -> buffers`. One that `is_compiled` is a `tracejit.executable.Executable`."""
 
-    def __init__(self, graph: Graph, text: str, fastmath: bool) -> None:
+    def __init__(self, graph: Graph, text: str, options: Options) -> None:
         start = time.perf_counter()
         self.graph = graph
         self.is_compiled = config.eager != "numpy"
         self.executable = (
-            executable_of(graph, text, fastmath=fastmath)
+            executable_of(graph, text, fastmath=options.fastmath, memory_limit=options.memory_limit)
             if self.is_compiled
             else Interpreted(graph)
         )
@@ -60,13 +68,13 @@ class Program:
 class SizedProgram(Program):
     """A graph with open sizes: a program for each combination of them, made when it is first needed."""
 
-    __slots__ = ("_count", "_fastmath", "_open", "_runs", "_sizes")
+    __slots__ = ("_count", "_open", "_options", "_runs", "_sizes")
 
-    def __init__(self, graph: Graph, sizes: Sizes, fastmath: bool) -> None:
+    def __init__(self, graph: Graph, sizes: Sizes, options: Options) -> None:
         self._open = graph
         self._sizes = sizes
         self._count = len(sizes.made)  # recordings to come may make more of them
-        self._fastmath = fastmath
+        self._options = options
         self._runs: dict[tuple[int, ...], Runner] = {}
         now = self._made(sizes.values)
         self.graph, self.executable = now.graph, now.executable
@@ -84,7 +92,7 @@ class SizedProgram(Program):
         return run(addresses, scalars)
 
     def _made(self, atoms: Sequence[int]) -> Program:
-        return program_of(resized(self._open, atoms), fastmath=self._fastmath)
+        return program_of(resized(self._open, atoms), options=self._options)
 
 
 MOST_SIZES = 512
@@ -118,7 +126,7 @@ def _buffer(array: np.ndarray) -> Buffer:
     return buffer
 
 
-_known: WeakValueDictionary[tuple[str, bool, int], Program] = WeakValueDictionary()
+_known: WeakValueDictionary[tuple[str, Options, int], Program] = WeakValueDictionary()
 _lock = threading.Lock()
 
 
@@ -131,13 +139,13 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)
 
 
-def program_of(graph: Graph, *, fastmath: bool) -> Program:
+def program_of(graph: Graph, *, options: Options) -> Program:
     """The graph compiled; graphs of one text, under the same settings, are compiled once."""
-    key = (print_graph(graph, locations=False), fastmath, config.epoch)
+    key = (print_graph(graph, locations=False), options, config.epoch)
     with _lock:
         program = _known.get(key)
         if program is None:
-            program = _known[key] = Program(graph, key[0], fastmath)
+            program = _known[key] = Program(graph, key[0], options)
         return program
 
 
@@ -152,8 +160,8 @@ class Compilation:
 class Programs:
     """The traces of one function, and the programs made of them, in the order in which they were needed."""
 
-    def __init__(self, *, fastmath: bool = False) -> None:
-        self.fastmath = fastmath
+    def __init__(self, options: Options) -> None:
+        self.options = options
         self.compiled: list[Compilation] = []
         self.cuts: Counter[str] = Counter()
         """Where and why a call's ops had to run before its end."""
@@ -177,7 +185,7 @@ class Programs:
     def _program(self, graph: Graph) -> Program:
         sizes = sizes_of(graph)
         if sizes is None:
-            return program_of(graph, fastmath=self.fastmath)
+            return program_of(graph, options=self.options)
         atoms = tuple(
             f"{made[0].__name__} {name_of(made[1])} {name_of(made[2])}" if made else ""
             for made in sizes.made
@@ -185,7 +193,7 @@ class Programs:
         key = print_graph(graph, locations=False), atoms
         found = self._sized.get(key)
         if found is None:
-            found = self._sized[key] = SizedProgram(graph, sizes, self.fastmath)
+            found = self._sized[key] = SizedProgram(graph, sizes, self.options)
         return found
 
     def grown(self) -> None:

@@ -17,6 +17,7 @@ from tracejit.methods import Operators
 from tracejit.ops.arguments import copied
 from tracejit.ops.op import Layout
 from tracejit.ops.registry import REGISTRY
+from tracejit.runtime.buffer import ForeignBuffer
 from tracejit.storage import as_array
 from tracejit.tensor import Tensor, twin, view_of
 
@@ -251,8 +252,8 @@ def as_array_of(stand_in: StandIn) -> np.ndarray:
     """The array of the caller's that stands behind an argument."""
     buffer = stand_in.storage.buffer
     assert buffer is not None
-    assert buffer._array is not None
-    return buffer._array
+    assert isinstance(buffer, ForeignBuffer)
+    return buffer.owner
 
 
 def root_of(view: Any) -> Any:

@@ -6,13 +6,14 @@ What it did is run again as a program, on copies. A call that can be replayed is
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
 from tracejit import dispatch
+from tracejit._errors import MemoryLimitError
 from tracejit._records import dataclass
 from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval, aval
@@ -220,7 +221,10 @@ class Witness(Tracer):
         if not outputs and not effects:
             return None
         first = self._first_difference()  # before the effects change the copies
-        program = self._programs.ending(self._last, (outputs, effects))
+        try:
+            program = self._programs.ending(self._last, (outputs, effects))
+        except MemoryLimitError:  # of the whole call as one program, which other calls may not be
+            return None
         buffers = program.executable.run(self._addresses, self._scalars)
         pairs = [
             (self._places[storage], _row_major(storage.realize(), aval), _row_major(buffer, aval))
@@ -242,7 +246,8 @@ class Witness(Tracer):
     def _first_difference(self) -> Node | None:
         """The first op whose own result differs when each is an output."""
         places = tuple(place for place, _ in self._results)
-        program = program_of(graph_of(self._last, (places, ())), fastmath=self._programs.fastmath)
+        options = replace(self._programs.options, memory_limit=None)
+        program = program_of(graph_of(self._last, (places, ())), options=options)
         buffers = program.executable.run(self._addresses, self._scalars)
         for (place, eager), buffer in zip(self._results, buffers):
             if not alike(eager, buffer.array(eager.dtype, eager.shape)):

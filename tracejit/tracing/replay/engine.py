@@ -46,6 +46,7 @@ class Replays:
         self,
         function: Callable[..., Any],
         programs: Programs,
+        gradients: Programs,
         *,
         withholds: bool,
         dynamic: bool | None,
@@ -54,7 +55,7 @@ class Replays:
         self.function = function
         self.programs = programs
         name = getattr(function, "__qualname__", type(function).__qualname__)
-        self.tree = Tree(name, fastmath=programs.fastmath)
+        self.tree = Tree(name, programs.options, gradients)
         self.definition = definition_of(function, made_at)
         self.reason: str | None = None
         """Why calls are left to Python now."""

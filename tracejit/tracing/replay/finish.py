@@ -55,9 +55,9 @@ def _withheld_lines(recording: Recording, tree: Tree, result: Any) -> list[str] 
 
 def _commit_lines(recording: Recording, tree: Tree, result: Any, copied: set[int]) -> list[str]:
     writer = Writer(tree.pool)
-    template = Template(recording, writer)
+    template = Template(recording, writer, tree.gradients)
     effects = _lasting(recording)
-    targets = [writer.read(effect.source) for effect in effects]
+    targets = [writer.read(_place_of(recording, effect)) for effect in effects]
     contents = {key: writer.read(recording.outside[key]) for key in recording.taken}
     _memory_lines(recording, writer, copied)
     values = [_built(template, effect) for effect in effects]
@@ -115,6 +115,13 @@ def _memory_lines(recording: Recording, writer: Writer, copied: set[int]) -> Non
         if count:
             writer.add(f"{found}.version += {count}")
             writer.add(f"{found}.written = {pool.name(storage.written)}")
+
+
+def _place_of(recording: Recording, effect: EffectOf) -> Source:
+    """What is written: of a gradient the handle that holds it, where there was one before the call."""
+    if effect.kind == "gradient":
+        return recording.outside.get(id(effect.target.autograd), effect.source)
+    return effect.source
 
 
 def _copied_slots(recording: Recording) -> set[int]:

@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from tracejit._errors import MemoryLimitError
 from tracejit.ir.graph import Apply, Graph, Input, Node, ScalarInput, params_key, with_inputs
 from tracejit.ops.registry import REGISTRY
 from tracejit.storage import row_major
 from tracejit.symbols import SYMBOLS
-from tracejit.tracing.programs import program_of
+from tracejit.tracing.programs import Options, program_of
 from tracejit.tracing.replay.code import Pool, function_of
 from tracejit.tracing.replay.segments import Check, Compute, Element, Fresh, Instruction, Run
 
@@ -34,11 +35,16 @@ Read = tuple[Slot, int, Any, Any]
 class Speculation:
     """One path as one program."""
 
-    def __init__(self, path: list[Place], run: Any, commit: Any, programs: int) -> None:
+    def __init__(
+        self, path: list[Place], run: Any, commit: Any, programs: int, lines: list[str]
+    ) -> None:
         self.hits = 0
         self.misses = 0
         self.programs = programs
         """How many programs became one."""
+        self.path = path
+        self.lines = lines
+        """Of `run`, which end with the decisions."""
         self._rest = path[1:]
         self._run = run
         self._commit = commit
@@ -66,8 +72,8 @@ class Speculation:
         return self._commit(slots, args, kwargs)
 
 
-def speculate(path: list[Place], pool: Pool, name: str, *, fastmath: bool) -> Speculation | None:
-    """The path as one program; None where its programs cannot be joined, or there is only one."""
+def speculate(path: list[Place], pool: Pool, name: str, options: Options) -> Speculation | None:
+    """The path as one program; None where its programs cannot be joined, or there is only one, or too little memory for one."""
     instructions = [each for place in path for each in place.instructions]
     runs = [each for each in instructions if isinstance(each, Run)]
     withheld = path[-1].withheld
@@ -83,12 +89,15 @@ def speculate(path: list[Place], pool: Pool, name: str, *, fastmath: bool) -> Sp
         if not joined.add(run):
             return None
     lines = [each.line(pool) for each in instructions if isinstance(each, Check | Fresh)]
-    lines.append(joined.line(pool, needed, fastmath=fastmath))
+    try:
+        lines.append(joined.line(pool, needed, options))
+    except MemoryLimitError:
+        return None
     lines += _decisions(path, pool)
     label = f"<speculation on {name}>"
     run, _ = function_of("run", "E", [*lines, "return True"], pool, label)
     commit, _ = function_of("commit", "E, args, kwargs", withheld, pool, label)
-    return Speculation(path, run, commit, len(runs))
+    return Speculation(path, run, commit, len(runs), lines)
 
 
 def _can_wait(instructions: Iterable[Instruction]) -> bool:
@@ -206,11 +215,11 @@ class _Joined:
             self._order.append(found)
         return found
 
-    def line(self, pool: Pool, needed: set[Slot], *, fastmath: bool) -> str:
+    def line(self, pool: Pool, needed: set[Slot], options: Options) -> str:
         """The call of the one program, which gives what is needed of its values."""
         slots = [slot for slot in self._values if slot in needed or slot in self._written]
         graph = Graph(tuple(self._order), tuple(self._values[slot] for slot in slots))
-        program = program_of(graph, fastmath=fastmath)
+        program = program_of(graph, options=options)
         inputs = tuple((slot, offset) for slot, offset, _, _ in self._inputs)
         call = Run(program.run, inputs, tuple(self._scalars), tuple(slots), (), graph)
         return call.line(pool)

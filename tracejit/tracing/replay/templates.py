@@ -18,6 +18,8 @@ from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.symbols import SYMBOLS
 from tracejit.tensor import Tensor, make, view_of
+from tracejit.tracing.gradients import remember_node
+from tracejit.tracing.programs import Programs
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.functions import own_names, plain_code
 from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
@@ -36,8 +38,9 @@ class Irreproducible(Exception):
 class Template:
     """Builds values in the lines of a writer; a value that is met again is the same variable."""
 
-    def __init__(self, recording: Recording, writer: Writer) -> None:
+    def __init__(self, recording: Recording, writer: Writer, gradients: Programs) -> None:
         self._recording = recording
+        self._gradients = gradients
         self._writer = writer
         self._pool = writer.pool
         self._known: dict[int, str] = {}
@@ -289,11 +292,16 @@ class Template:
         if nodes and not any(n.saved or n.hooks for n in nodes) and self._are_alone(nodes):
             self._held.append(node)
             self._known[id(node)] = self._late_node(nodes)
-            return self._known[id(node)]
-        for each in nodes:
-            self._held.append(each)
-            self._known[id(each)] = self._built_node(each)
-        return self._edge(node)
+        else:
+            for each in nodes:
+                self._held.append(each)
+                self._known[id(each)] = self._built_node(each)
+        made = self._edge(node)
+        if nodes and not any(each.is_freed for each in nodes):
+            self._writer.add(
+                f"{self._pool.name(remember_node)}({made}, {self._pool.name(self._gradients)})"
+            )
+        return made
 
     def _are_alone(self, nodes: list[Node]) -> bool:
         """Whether they lead to leaves only, by rules that hold nothing."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from tracejit._records import dataclass
 from tracejit.autograd.node import Handle
-from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.buffer import Buffer, ForeignBuffer
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay.recording import Recording
@@ -208,8 +208,8 @@ def _nothing() -> None:
 
 def content_of(buffer: Buffer) -> np.ndarray:
     """All that the buffer holds: of memory of others the elements of their array, wherever they lie."""
-    if buffer._array is not None:
-        return buffer._array
+    if isinstance(buffer, ForeignBuffer):
+        return buffer.owner
     return buffer.array(np.dtype(np.uint8), (buffer.nbytes,))
 
 

@@ -11,6 +11,7 @@ from tracejit._config import config
 from tracejit._dump import open_dump
 from tracejit._errors import CompileError, at_user_line
 from tracejit.symbols import concrete
+from tracejit.tracing.programs import Options, Programs
 from tracejit.tracing.replay import MISS
 from tracejit.tracing.replay.code import Pool, Writer, constants_of, function_of
 from tracejit.tracing.replay.guards import Guard
@@ -27,6 +28,8 @@ FEW_ROOTS = 4
 MOST_NODES = 600
 MOST_CONSTANTS = 50_000
 """What generated code refers to is kept for all variants together; with so much of it the tree begins anew."""
+NATIVE_AFTER = 12
+"""Replays of a recording before it is to become machine code: making that takes milliseconds."""
 NEAR_FRONT = 3
 """A variant further back than this comes to the front when it is used."""
 
@@ -41,11 +44,32 @@ class Node:
     children  by the outcome of the branch, in the order in which they are tried
     where     the user's line that decides
     used      at a root: when it was used last, as the tree counts its replays
+    times     at a root: how often it was replayed by Python, `due` from how many times on machine code is to take over, and
+              `has_grown` whether there are ways to go on that the machine code does not know
     """
 
     __slots__ = (
-        "children", "commit", "end", "enter", "guards", "hits", "instructions", "leaf", "lines", "run",
-        "signature", "speculation", "streak", "text", "used", "where", "wheres", "withheld",
+        "children",
+        "commit",
+        "due",
+        "end",
+        "enter",
+        "guards",
+        "has_grown",
+        "hits",
+        "instructions",
+        "leaf",
+        "lines",
+        "run",
+        "signature",
+        "speculation",
+        "streak",
+        "text",
+        "times",
+        "used",
+        "where",
+        "wheres",
+        "withheld",
     )  # fmt: skip
 
     enter: Callable[[list[Any], tuple[Any, ...], dict[str, Any]], int]
@@ -60,7 +84,9 @@ class Node:
         self.children: dict[Any, list[Node]] = {}
         self.end: tuple[Any, ...] | None = None
         self.signature: Signature = ()
-        self.used = 0
+        self.used = self.times = 0
+        self.due = NATIVE_AFTER
+        self.has_grown = True
         self.where = ""
         self.hits = 0
         self.instructions: list[Instruction] = []
@@ -75,7 +101,8 @@ class Node:
     def constants(self) -> set[str]:
         """The names of the objects that the node refers to."""
         functions = [getattr(self, name) for name in _FUNCTIONS if hasattr(self, name)]
-        return constants_of(functions, self.withheld or ())
+        ahead = self.speculation.lines if self.speculation else ()
+        return constants_of(functions, [*(self.withheld or ()), *ahead])
 
 
 _FUNCTIONS = ("enter", "run", "commit")
@@ -84,9 +111,11 @@ _FUNCTIONS = ("enter", "run", "commit")
 class Tree:
     """What is known of one compiled function's calls. Calls of several threads may walk it at once."""
 
-    def __init__(self, name: str, *, fastmath: bool = False) -> None:
+    def __init__(self, name: str, options: Options, gradients: Programs) -> None:
         self.name = name
-        self.fastmath = fastmath
+        self.options = options
+        self.gradients = gradients
+        """The programs of backward passes through what calls give."""
         self.pool = Pool()
         self.roots: list[Node] = []
         self.alike: dict[Signature, list[Node]] = {}
@@ -100,6 +129,10 @@ class Tree:
         """Sources of numbers that have changed from call to call: they are inputs from then on."""
         self.unrolls = False
         """Whether loops are not to be closed any more."""
+        self.settled: list[Node] = []
+        """Roots that have been replayed often enough to be worth machine code."""
+        self.refresh: Callable[[], None] = _nothing
+        """Has who takes calls past `replay` say which roots they have used, and let go of those that are gone."""
         self.lock = threading.RLock()
 
     def replay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -114,6 +147,9 @@ class Tree:
             result = self._walk(root, slots, args, kwargs)
             if result is not MISS:
                 root.used = next(self.replays)
+                root.times += 1
+                if root.times >= root.due:
+                    self.settled.append(root)
                 if place > NEAR_FRONT:
                     self._bring_to_front(root)
                 return result
@@ -160,6 +196,7 @@ class Tree:
 
     def make_room(self, signature: Signature) -> None:
         """Lets the variants go that have not been used for longest, for one with this signature: the lock is held."""
+        self.refresh()
         gone = self.pool.gone()
         if gone:
             self._keep([root for root in self.roots if gone.isdisjoint(root.constants())])
@@ -193,6 +230,7 @@ class Tree:
         self.evicted += len(self.roots) - len(roots)
         self._arrange(roots)
         self.nodes = len({node for root in roots for node in below(root)})
+        self.refresh()
 
     def forget_constants(self) -> None:
         """Lets go of what only variants that are gone, and calls that could not be recorded, refer to: the lock is held."""
@@ -209,7 +247,8 @@ class Tree:
         root.leaf = leaf
         if root.streak == AFTER and root.speculation is None:
             with self.lock:
-                root.speculation = speculate(path, self.pool, self.name, fastmath=self.fastmath)
+                root.speculation = speculate(path, self.pool, self.name, self.options)
+                _has_grown(root)
 
     # Growing
 
@@ -240,6 +279,7 @@ class Tree:
                 path.append(node)
                 level = _after(node, segment)
             path[-1].withheld = withheld
+            _has_grown(path[0])
             return True
 
     def _node(
@@ -342,6 +382,16 @@ class Tree:
             return next(
                 (at for at, end in enumerate(root.lines, 1) if line <= end), len(root.lines)
             )
+
+
+def _has_grown(root: Node) -> None:
+    """There is another way to go on from a root."""
+    root.has_grown = True
+    root.due = root.times + NATIVE_AFTER
+
+
+def _nothing() -> None:
+    pass
 
 
 def _dump(enter: list[str], run: list[str], body: list[str] | None) -> None:

@@ -12,7 +12,7 @@ from tracejit._records import dataclass
 from tracejit.autograd.tape import edge_of
 from tracejit.ir.aval import Aval, Shape
 from tracejit.ops.op import Layout
-from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.buffer import Buffer, ForeignBuffer
 from tracejit.storage import row_major
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.guards.guard import Guard
@@ -187,7 +187,7 @@ class MemoryApart(Guard):
         ]
         listed = ", ".join(buffers)
         yield f"len({{{listed}}}) == {len(buffers)}"
-        own = " and ".join(f"{buffer}._block is not None" for buffer in buffers)
+        own = " and ".join(f"not {buffer}.foreign" for buffer in buffers)
         yield f"({own}) or {writer.pool.name(lie_apart)}(({listed}), {self.written})"
 
     def __str__(self) -> str:
@@ -208,7 +208,7 @@ def lie_apart(buffers: tuple[Buffer, ...], written: int) -> bool:
 
 def extent(buffer: Buffer) -> tuple[int, int]:
     """The stretch of memory that a buffer may reach."""
-    if buffer.foreign:
-        low, high = np.lib.array_utils.byte_bounds(buffer._array)  # type: ignore[arg-type]  # foreign
+    if isinstance(buffer, ForeignBuffer):
+        low, high = np.lib.array_utils.byte_bounds(buffer.owner)
         return int(low), int(high)
     return buffer.address, buffer.address + buffer.nbytes

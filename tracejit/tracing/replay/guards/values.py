@@ -98,7 +98,7 @@ class KeysAre(Guard):
     def _same_or_equal(self, writer: Writer, found: str) -> Iterator[str]:
         """Keys are as a rule the very objects that they were, which is quickly seen."""
         pool = writer.pool
-        equal = f"{pool.name(_typed)}({found}) == {pool.name(_typed(self.keys))}"
+        equal = f"{pool.name(typed)}({found}) == {pool.name(typed(self.keys))}"
         if not 0 < len(self.keys) <= FEW:
             yield equal
             return
@@ -122,13 +122,13 @@ FEW = 8
 
 def _is_key(writer: Writer, found: str, key: Any) -> Iterator[str]:
     if is_lasting(key):
-        typed, pool = _typed((key,)), writer.pool
-        yield f"{pool.name(_typed)}(({found},)) == {pool.name(typed)}"
+        typed, pool = typed((key,)), writer.pool
+        yield f"{pool.name(typed)}(({found},)) == {pool.name(typed)}"
     else:
         yield f"{found} is {writer.name(key)}"
 
 
-def _typed(keys: Any) -> tuple[tuple[type, Any], ...]:
+def typed(keys: Any) -> tuple[tuple[type, Any], ...]:
     return tuple((type(key), repr(key) if type(key) in (float, complex) else key) for key in keys)
 
 

@@ -1,0 +1,290 @@
+"""What replay code reads from objects: attributes, items, lengths, types. Known layouts are read at once, others through Python."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+from types import FunctionType, GetSetDescriptorType, MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from tracejit._native import abi
+from tracejit._native.abi import Abi, offset_of
+from tracejit.runtime.buffer import BlockBuffer
+from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
+from tracejit.runtime.cpu.native.values import Kind, Value
+from tracejit.runtime.cpu.native.writer import Writer
+
+_DICT_VIEWS = (type({}.keys()), MappingProxyType)
+
+
+Emit = Callable[[str], str]
+
+
+class Reader(Writer):
+    """Knows the classes of objects that guards have looked at, by operand.
+
+    hints   an attribute's name -> the class that has a slot of this name, of objects that no guard has looked at
+    """
+
+    def __init__(self, found: Abi, buffer: type, hints: Mapping[str, type]) -> None:
+        super().__init__()
+        self.abi = found
+        self.buffer_type = buffer
+        self.hints = hints
+        self.classes: dict[str, type] = {}
+
+    def class_of(self, value: Value) -> type | None:
+        """The class that the object has for certain."""
+        if value.is_constant:
+            return type(value.constant)
+        return self.classes.get(value.text)
+
+    # As an object
+
+    def as_object(self, value: Value) -> str:
+        match value.kind:
+            case Kind.OBJECT:
+                return value.text
+            case Kind.TRUTH:
+                yes, no = self.address_of(True), self.address_of(False)
+                return self.let(f"select i1 {value.text}, ptr {yes}, ptr {no}")
+            case Kind.INTEGER:
+                made = self.new("PyLong_FromLongLong", value.text)
+                self.classes[made] = int
+                return made
+            case Kind.MEMORY:
+                return self.called(self.address_of(self.wrap), [value.text])
+            case Kind.LATE:
+                function, *arguments = value.parts
+                return self.called(self.address_of(function), list(map(self.as_object, arguments)))
+
+    wrap: Callable[[np.ndarray], Any]
+    """Makes a buffer of an array's memory."""
+
+    def called(self, function: str, arguments: list[str], names: tuple[str, ...] = ()) -> str:
+        """The result of a call; of the arguments the last ones are by name."""
+        if not arguments:
+            return self.new("PyObject_CallNoArgs", function)
+        given = self.array_of(arguments)
+        positional = str(len(arguments) - len(names))
+        listed = self.address_of(names) if names else "null"
+        return self.new("PyObject_Vectorcall", function, given, positional, listed)
+
+    def type_of(self, value: Value) -> str:
+        return self.load(self.as_object(value), abi.TYPE_AT)
+
+    # Attributes
+
+    def attribute(self, value: Value, name: str) -> Value:
+        if value.kind is Kind.MEMORY and name == "foreign":
+            return Value(Kind.TRUTH, "true")
+        if value.kind is Kind.MEMORY and name == "address":
+            return Value(Kind.INTEGER, self.load(value.text, abi.ARRAY_DATA_AT, "i64"))
+        kind = self.class_of(value)
+        special = self._special(value, kind, name)
+        if special is not None:
+            return special
+        if kind is not None and (at := offset_of(kind, name)) is not None:
+            return self._slot(value.text, at)
+        hint = self.hints.get(name)
+        if hint is not None and kind is None and value.kind is Kind.OBJECT:
+            return self._hinted(value, name, hint)
+        return Value(Kind.OBJECT, self._general(self.as_object(value), name))
+
+    def _special(self, value: Value, kind: type | None, name: str) -> Value | None:
+        if kind is FunctionType and name in ("__code__", "__defaults__"):
+            at = self.abi.code_at if name == "__code__" else self.abi.defaults_at
+            found = self.load(value.text, at)
+            none = self.address_of(None)  # no defaults are no object
+            return Value(
+                Kind.OBJECT,
+                self.let(
+                    f"select i1 {self.let(f'icmp eq ptr {found}, null')}, ptr {none}, ptr {found}"
+                ),
+            )
+        if kind is np.ndarray and name == "dtype":
+            return Value(Kind.OBJECT, self.borrowed(self.load(value.text, abi.ARRAY_DTYPE_AT)))
+        if name == "address" and kind is self.buffer_type:
+            return Value(Kind.INTEGER, self.load(value.text, BUFFER_ADDRESS, "i64"))
+        if name == "address" and kind is None:
+            return self._address(value)
+        if name == "foreign" and kind is None:
+            return self._foreign(value)
+        if name == "__dict__" and kind is not None and _has_plain_dict(kind):
+            found = self.new("PyObject_GenericGetDict", value.text, "null")
+            self.classes[found] = dict
+            return Value(Kind.OBJECT, found)
+        return None
+
+    def _slot(self, text: str, at: int) -> Value:
+        return Value(Kind.OBJECT, self.borrowed(self.checked(self.load(text, at))))
+
+    def _general(self, text: str, name: str) -> str:
+        return self.new("PyObject_GetAttr", text, self.address_of(name))
+
+    def _hinted(self, value: Value, name: str, hint: type) -> Value:
+        at = offset_of(hint, name)
+        assert at is not None
+        same = self.let(f"icmp eq ptr {self.type_of(value)}, {self.address_of(hint)}")
+        quick, slow, end = (self.fresh("b") for _ in range(3))
+        self.branch(same, quick, slow)
+        self.enter(quick)
+        first = self.checked(self.load(value.text, at))
+        self.call("Py_IncRef", first)
+        at_quick = self.block
+        self.jump(end)
+        self.enter(slow)
+        second = self.checked(self.call("PyObject_GetAttr", value.text, self.address_of(name)))
+        at_slow = self.block
+        self.jump(end)
+        self.enter(end)
+        merged = self.let(f"phi ptr [ {first}, %{at_quick} ], [ {second}, %{at_slow} ]")
+        return Value(Kind.OBJECT, self.hold(merged))
+
+    def _by_class(self, value: Value, cases: Mapping[type, Emit], other: Emit, kind: str) -> str:
+        """One thing or another, by the class that the object has."""
+        text = self.as_object(value)
+        found = self.load(text, abi.TYPE_AT)
+        end = self.fresh("b")
+        outcomes = []
+        for each, emit in cases.items():
+            same = self.let(f"icmp eq ptr {found}, {self.address_of(each)}")
+            this, more = self.fresh("b"), self.fresh("b")
+            self.branch(same, this, more)
+            self.enter(this)
+            outcomes.append((emit(text), self.block))
+            self.jump(end)
+            self.enter(more)
+        outcomes.append((other(text), self.block))
+        self.jump(end)
+        self.enter(end)
+        return self.let(f"phi {kind} " + ", ".join(f"[ {one}, %{at} ]" for one, at in outcomes))
+
+    def _address(self, value: Value) -> Value:
+        slot = offset_of(BlockBuffer, "address")
+        assert slot is not None
+        cases = {
+            self.buffer_type: lambda text: self.load(text, BUFFER_ADDRESS, "i64"),
+            BlockBuffer: lambda text: self.as_integer(Value(Kind.OBJECT, self.load(text, slot))),
+        }
+        found = self._by_class(
+            value,
+            cases,
+            lambda text: self.as_integer(Value(Kind.OBJECT, self._general(text, "address"))),
+            "i64",
+        )
+        return Value(Kind.INTEGER, found)
+
+    def _foreign(self, value: Value) -> Value:
+        cases = {self.buffer_type: lambda _: "false", BlockBuffer: lambda _: "false"}
+        found = self._by_class(
+            value,
+            cases,
+            lambda text: self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign"))),
+            "i1",
+        )
+        return Value(Kind.TRUTH, found)
+
+    def context_variable(self, variable: Any) -> str:
+        """What a variable of the context holds; null where that is nothing."""
+        self.do("store i64 0, ptr %position")
+        self.succeeded(
+            self.call("PyContextVar_Get", self.address_of(variable), "null", "%position")
+        )
+        return self.hold(self.load("%position", 0))
+
+    # Numbers
+
+    def as_integer(self, value: Value) -> str:
+        """An integer that fits 64 bits; another one is a failure."""
+        if value.kind is Kind.INTEGER:
+            return value.text
+        if type(value.constant) is int and abs(value.constant) < 1 << 62:
+            return str(value.constant)
+        found = self.call("PyLong_AsLongLong", self.as_object(value))
+        self.unless_raised(self.let(f"icmp eq i64 {found}, -1"))
+        return found
+
+    def unless_raised(self, may_be: str) -> None:
+        """Where `may_be` holds, what was computed may be the sign of an exception."""
+        suspect, after = self.fresh("b"), self.fresh("b")
+        self.branch(may_be, suspect, after)
+        self.enter(suspect)
+        raised = self.let(f"icmp ne ptr {self.call('PyErr_Occurred')}, null")
+        self.branch(raised, self.failed, after)
+        self.enter(after)
+
+    def truth_of(self, value: Value) -> str:
+        """Whether a value counts as true."""
+        match value.kind:
+            case Kind.TRUTH:
+                return value.text
+            case Kind.INTEGER:
+                return self.let(f"icmp ne i64 {value.text}, 0")
+            case _:
+                found = self.call("PyObject_IsTrue", self.as_object(value))
+                self.succeeded(found)
+                return self.let(f"icmp ne i32 {found}, 0")
+
+    def length(self, value: Value) -> Value:
+        kind = self.class_of(value)
+        text = self.as_object(value)
+        if kind in (tuple, list):
+            return Value(Kind.INTEGER, self.load(text, abi.SIZE_AT, "i64"))
+        if kind is dict:
+            return Value(Kind.INTEGER, self.load(text, abi.DICT_SIZE_AT, "i64"))
+        found = self.call("PyObject_Size", text)
+        self.require(self.let(f"icmp sge i64 {found}, 0"))
+        return Value(Kind.INTEGER, found)
+
+    # Items
+
+    def item(self, container: Value, key: Value) -> Value:
+        text, kind = self.as_object(container), self.class_of(container)
+        names = dict_behind(container)
+        if names is not None:
+            text, kind = self.address_of(names), dict
+        if kind is dict:
+            found = self.call("PyDict_GetItemWithError", text, self.as_object(key))
+            return Value(Kind.OBJECT, self.borrowed(self.checked(found)))
+        if kind in (tuple, list) and type(key.constant) is int and key.constant >= 0:
+            return self._place(text, kind, key.constant)
+        return Value(Kind.OBJECT, self.new("PyObject_GetItem", text, self.as_object(key)))
+
+    def _place(self, text: str, kind: type | None, place: int) -> Value:
+        size = self.load(text, abi.SIZE_AT, "i64")
+        self.require(self.let(f"icmp sgt i64 {size}, {place}"))
+        items = self.load(text, abi.LIST_ITEMS_AT) if kind is list else text
+        first = 0 if kind is list else abi.TUPLE_ITEMS_AT
+        return Value(Kind.OBJECT, self.borrowed(self.load(items, first + 8 * place)))
+
+    def contains(self, container: Value, key: Value) -> str:
+        """Whether a key is in a dict, or a value in another container."""
+        text, kind = self.as_object(container), self.class_of(container)
+        names = dict_behind(container)
+        if names is not None:
+            text, kind = self.address_of(names), dict
+        function = "PyDict_Contains" if kind is dict else "PySequence_Contains"
+        found = self.call(function, text, self.as_object(key))
+        self.succeeded(found)
+        return self.let(f"icmp ne i32 {found}, 0")
+
+
+def dict_behind(value: Value) -> dict[Any, Any] | None:
+    """The dict of a class that a view constantly shows."""
+    if not (value.is_constant and type(value.constant) in _DICT_VIEWS):
+        return None
+    found = [
+        each for each in gc.get_referents(value.constant) if type(each) in (dict, MappingProxyType)
+    ]
+    if len(found) == 1 and type(found[0]) is MappingProxyType:
+        found = [each for each in gc.get_referents(found[0]) if type(each) is dict]
+    return found[0] if len(found) == 1 else None
+
+
+def _has_plain_dict(kind: type) -> bool:
+    """Whether objects of the class give their `__dict__` as Python does by itself."""
+    owner = next((each for each in kind.__mro__ if "__dict__" in each.__dict__), None)
+    return owner is not None and type(owner.__dict__["__dict__"]) is GetSetDescriptorType

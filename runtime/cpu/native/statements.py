@@ -1,0 +1,265 @@
+"""Statements of replay code: guards, runs of programs, effects, and the result."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MethodType
+from typing import Any
+
+import numpy as np
+
+from tracejit._native import abi
+from tracejit._native.abi import offset_of
+from tracejit.runtime.cpu.native.expressions import Expressions
+from tracejit.runtime.cpu.native.programs import ArrayKind, Programs
+from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
+from tracejit.runtime.program import Program
+
+
+class Statements(Programs, Expressions):
+    """Translates lines one after the other; those of guards, of runs and of the commit have variables of their own.
+
+    arrays   the slots of new memory that is to be that of an array
+    """
+
+    arrays: Mapping[int, ArrayKind]
+
+    def begin(self) -> None:
+        """Looks whether the call has as many arguments as this way is for, and by these names."""
+        self.slots = {}
+        self._arguments = {}
+        self.require(self.let(f"icmp eq i64 %nargs, {self.positional}"))
+        if not self.keywords:
+            self.require(self.let("icmp eq ptr %names, null"))
+            return
+        self.require(self.let("icmp ne ptr %names, null"))
+        size = self.load("%names", abi.SIZE_AT, "i64")
+        self.require(self.let(f"icmp eq i64 {size}, {len(self.keywords)}"))
+        for place, name in enumerate(self.keywords):
+            given = self.load("%names", abi.TUPLE_ITEMS_AT + 8 * place)
+            self.require(self.let(f"icmp eq ptr {given}, {self.address_of(sys.intern(name))}"))
+
+    @contextmanager
+    def where(self, slot: int, kind: type, value: Any) -> Iterator[None]:
+        """What is written inside is run where a slot holds this; what comes after, where it does not."""
+        known = self.slots.copy(), self.classes.copy(), self._arguments.copy(), self.failed
+        same, other = self.fresh("b"), self.fresh("b")
+        self.branch(self._is_outcome(self.slots[slot], kind, value), same, other)
+        self.enter(same)
+        yield
+        self.slots, self.classes, self._arguments, self.failed = known
+        self.enter(other)
+
+    def _is_outcome(self, found: Value, kind: type, value: Any) -> str:
+        if kind is bool and found.kind is Kind.TRUTH:
+            return found.text if value else self.let(f"xor i1 {found.text}, true")
+        wanted = float(value) if kind is float else value
+        if kind not in (bool, int, float) or wanted != wanted:
+            raise Unsupported("a decision by something else than a number")
+        if kind is bool:
+            return self.let(f"icmp eq ptr {self.as_object(found)}, {self.address_of(value)}")
+        text = self.as_object(found)
+        is_kind = self.let(f"icmp eq ptr {self.load(text, abi.TYPE_AT)}, {self.address_of(kind)}")
+        before, compare, end = self.block, self.fresh("b"), self.fresh("b")
+        self.branch(is_kind, compare, end)
+        self.enter(compare)
+        if kind is float:
+            bits = np.float64(wanted).view(np.int64)
+            same = self.let(f"icmp eq i64 {self.load(text, abi.FLOAT_AT, 'i64')}, {bits}")
+        else:
+            self.classes[text] = int
+            same = self._equal_objects(Value(Kind.OBJECT, text), self.constant(wanted))
+        after = self.block
+        self.jump(end)
+        self.enter(end)
+        return self.let(f"phi i1 [ false, %{before} ], [ {same}, %{after} ]")
+
+    def section(self, lines: Iterable[str]) -> None:
+        """Lines of one Python function."""
+        self.variables = {}
+        for node in ast.parse("\n".join(lines)).body if lines else ():
+            self._statement(node)
+
+    def _statement(self, node: ast.stmt) -> None:
+        match node:
+            case ast.If(
+                test=ast.UnaryOp(op=ast.Not(), operand=test), body=[ast.Return()], orelse=[]
+            ):
+                self.require(self.condition(test))
+                self.assume(test)
+            case ast.If(test=test, body=[ast.Raise() | ast.Return()], orelse=[]):
+                self.require(self.let(f"xor i1 {self.condition(test)}, true"))
+            case ast.Assign(targets=[target], value=value):
+                self._assign(target, value)
+            case ast.AugAssign(target=ast.Attribute(value=owner, attr=name), op=op, value=value):
+                found = self.value(owner)
+                changed = self._binary(op, self.attribute(found, name), self.value(value))
+                self._set_attribute(found, name, changed)
+            case ast.Expr(value=ast.Call() as call):
+                if self._program_of(call) is None:
+                    self.value(call)
+                else:
+                    self._run(call)
+            case ast.Return(value=value):
+                self._return(value)
+            case ast.Pass():
+                pass
+            case _:
+                raise Unsupported(f"{type(node).__name__}: {ast.unparse(node)}")
+
+    def _assign(self, target: ast.expr, value: ast.expr) -> None:
+        match target:
+            case ast.Name(id=name):
+                self.variables[name] = self.value(value)
+            case ast.Subscript(value=ast.Name(id="E"), slice=slot):
+                self._set_slot(ast.literal_eval(slot), value)
+            case ast.Subscript(value=owner, slice=key):
+                self._set_item(self.value(owner), self.value(key), self.value(value))
+            case ast.Attribute(value=owner, attr=name):
+                self._set_attribute(self.value(owner), name, self.value(value))
+            case ast.Tuple(elts=targets):
+                self._unpack(targets, value)
+            case _:
+                raise Unsupported(f"assignment to {ast.unparse(target)}")
+
+    def _set_slot(self, slot: int, value: ast.expr) -> None:
+        if slot == -1:
+            self.failed = "broken"  # from here on there is no way back
+            return
+        self.slots[slot] = self.value(value)
+
+    def _unpack(self, targets: list[ast.expr], value: ast.expr) -> None:
+        if isinstance(value, ast.Call) and self._program_of(value) is not None:
+            found = self._run(value, [self._array_kind(target) for target in targets])
+        elif isinstance(value, ast.Tuple) and len(value.elts) == len(targets):
+            found = [self.value(each) for each in value.elts]
+        else:
+            found = self._parts(self.value(value), len(targets))
+        for target, each in zip(targets, found, strict=True):
+            match target:
+                case ast.Name(id=name):
+                    self.variables[name] = each
+                case ast.Subscript(value=ast.Name(id="E"), slice=slot):
+                    self.slots[ast.literal_eval(slot)] = each
+                case _:
+                    raise Unsupported(f"unpacking to {ast.unparse(target)}")
+
+    def _parts(self, container: Value, count: int) -> list[Value]:
+        """What a container of so many gives when it is gone through."""
+        if self.class_of(container) is dict:
+            return self._keys(container.text, count)
+        if self.class_of(container) in (tuple, list):
+            listed = container
+        else:
+            listed = Value(Kind.OBJECT, self.new("PySequence_List", self.as_object(container)))
+            self.classes[listed.text] = list
+        size = self.length(listed)
+        self.require(self.let(f"icmp eq i64 {size.text}, {count}"))
+        return [self.item(listed, self.constant(place)) for place in range(count)]
+
+    def _keys(self, text: str, count: int) -> list[Value]:
+        size = self.load(text, abi.DICT_SIZE_AT, "i64")
+        self.require(self.let(f"icmp eq i64 {size}, {count}"))
+        self.do("store i64 0, ptr %position")
+        keys = []
+        pair = self.array_of(["null", "null"])
+        for _ in range(count):
+            found = self.call("PyDict_Next", text, "%position", pair, self.at(pair, 8))
+            self.require(self.let(f"icmp ne i32 {found}, 0"))
+            keys.append(Value(Kind.OBJECT, self.borrowed(self.load(pair, 0))))
+        return keys
+
+    def _set_item(self, container: Value, key: Value, value: Value) -> None:
+        function = "PyDict_SetItem" if self.class_of(container) is dict else "PyObject_SetItem"
+        texts = self.as_object(container), self.as_object(key), self.as_object(value)
+        self.succeeded(self.call(function, *texts))
+
+    def _set_attribute(self, owner: Value, name: str, value: Value) -> None:
+        text, new = self.as_object(owner), self.as_object(value)
+        kind = self.class_of(owner)
+        at = None if kind is None else offset_of(kind, name)
+        hint = self.hints.get(name) if kind is None else None
+        if at is not None:
+            self._set_slot_of(text, at, new)
+        elif hint is None:
+            self.succeeded(self.call("PyObject_SetAttr", text, self.address_of(name), new))
+        else:
+            self._set_hinted(text, name, new, hint)
+
+    def _set_hinted(self, text: str, name: str, new: str, hint: type) -> None:
+        at = offset_of(hint, name)
+        assert at is not None
+        kind = self.load(text, abi.TYPE_AT)
+        quick, slow, end = (self.fresh("b") for _ in range(3))
+        self.branch(self.let(f"icmp eq ptr {kind}, {self.address_of(hint)}"), quick, slow)
+        self.enter(quick)
+        self._set_slot_of(text, at, new)
+        self.jump(end)
+        self.enter(slow)
+        self.succeeded(self.call("PyObject_SetAttr", text, self.address_of(name), new))
+        self.jump(end)
+        self.enter(end)
+
+    def _set_slot_of(self, text: str, at: int, new: str) -> None:
+        """The old reference becomes the frame's: what it was held by may run code when it goes, which is to find all done."""
+        old = self.load(text, at)
+        self.call("Py_IncRef", new)
+        self.do(f"store ptr {new}, ptr {self.at(text, at)}")
+        self.hold(old)
+
+    def fill(self, made: str, kind: type, parts: dict[str, Value]) -> None:
+        """Puts references into the slots of a new object."""
+        for name, value in parts.items():
+            at = offset_of(kind, name)
+            if at is None:
+                raise Unsupported(f"{kind.__name__} without a slot {name}")
+            text = self.as_object(value)
+            self.call("Py_IncRef", text)
+            self.do(f"store ptr {text}, ptr {self.at(made, at)}")
+
+    def create(self, kind: type, parts: dict[str, Value]) -> Value:
+        """A new object of a class with slots, by what is in them: the class's own code is not run."""
+        made = self.new("PyType_GenericAlloc", self.address_of(kind), "0")
+        self.classes[made] = kind
+        self.fill(made, kind, parts)
+        return Value(Kind.OBJECT, made)
+
+    def _return(self, value: ast.expr | None) -> None:
+        result = self.constant(None) if value is None else self.value(value)
+        text = self.as_object(result)
+        self.call("Py_IncRef", text)
+        self.results.append((text, self.block))
+        self.jump("leave")
+
+    def _program_of(self, call: ast.Call) -> Program | None:
+        """The program that a call runs."""
+        if not (isinstance(call.func, ast.Name) and call.func.id in self.names):
+            return None
+        method: Any = self.names[call.func.id]
+        if type(method) is not MethodType or method.__func__ is not Program.run:
+            return None
+        program = method.__self__
+        return program if self.can_run(program) and _is_plain(call) else None
+
+    def _array_kind(self, target: ast.expr) -> ArrayKind | None:
+        match target:
+            case ast.Subscript(value=ast.Name(id="E"), slice=slot):
+                return self.arrays.get(ast.literal_eval(slot))
+        return None
+
+    def _run(self, call: ast.Call, arrays: Sequence[ArrayKind | None] = ()) -> list[Value]:
+        program = self._program_of(call)
+        assert program is not None
+        addresses, scalars = call.args
+        assert isinstance(addresses, ast.Tuple)
+        assert isinstance(scalars, ast.Tuple)
+        given = [self.as_integer(self.value(each)) for each in addresses.elts]
+        numbers = [self.value(each) for each in scalars.elts]
+        return self.run_program(program, given, numbers, arrays)
+
+
+def _is_plain(call: ast.Call) -> bool:
+    return len(call.args) == 2 and all(isinstance(each, ast.Tuple) for each in call.args)

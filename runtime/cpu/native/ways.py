@@ -1,0 +1,165 @@
+"""Ways: replay code as machine code, and the table by which an entry finds it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracejit._native import abi
+from tracejit._records import dataclass
+from tracejit.artifact import KernelSource
+from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.cache import disk_cache
+from tracejit.runtime.cpu.compile import load_kernels
+from tracejit.runtime.cpu.native.entry_ir import WAY_WORDS
+from tracejit.runtime.cpu.native.install import installed
+from tracejit.runtime.cpu.native.objects import Native
+from tracejit.runtime.cpu.native.programs import ArrayKind
+from tracejit.runtime.cpu.native.statements import Statements
+from tracejit.runtime.cpu.native.values import Unsupported
+from tracejit.runtime.cpu.native.writer import HELPERS, Raw
+
+MOST_WAYS = 4096
+"""Machine code is never freed: so many different ways are made in one process."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Language:
+    """What code refers to besides Python; `Expressions` and `Reader` say what these are for."""
+
+    intrinsics: Mapping[Any, Callable[..., Any]]
+    hints: Mapping[str, type]
+    equal: tuple[type, ...]
+    equalities: Mapping[Any, Callable[..., str]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """Machine code, and the constants that it is called with."""
+
+    address: int
+    constants: np.ndarray
+    held: tuple[Any, ...]
+    """The objects that the constants are the addresses of."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lines:
+    """A stretch of a replay's code in Python: guards, programs, and how it ends.
+
+    commit     effects and result, where it ends the call
+    decision   else the slot of what decides how it goes on
+    following  by the class and value of that, a float's by its text, how
+    """
+
+    enter: Sequence[str]
+    run: Sequence[str]
+    commit: Sequence[str] = ()
+    decision: int = -1
+    following: tuple[tuple[tuple[type, Any], Lines], ...] = ()
+
+
+def way_of(
+    lines: Lines,
+    names: Mapping[str, Any],
+    *,
+    positional: int,
+    keywords: tuple[str, ...],
+    arrays: Mapping[int, ArrayKind],
+    on_break: Callable[[BaseException], Any],
+    language: Language,
+) -> Way | None:
+    """The code as machine code; None where it has no translation.
+
+    names      what the code refers to
+    keywords   the names of the last arguments, in order
+    arrays     the slots of new memory that only becomes an array: its dtype and shape
+    on_break   called with an exception that came after there was no way back; it raises what the caller is to see
+    """
+    native, found = installed(), abi.abi()
+    if native is None or isinstance(found, str) or len(_texts) >= MOST_WAYS:
+        return None
+    statements = Statements(found, native.buffer, language.hints)
+    statements.names = dict(names)
+    statements.intrinsics = dict(language.intrinsics)
+    statements.equal = language.equal
+    statements.equalities = dict(language.equalities)
+    statements.wrap = Buffer.wrap
+    statements.arrays = dict(arrays)
+    statements.on_break = on_break
+    try:
+        _translate(statements, lines, positional, keywords)
+        return _loaded(statements, native)
+    except Unsupported as reason:
+        unsupported[str(reason)] = unsupported.get(str(reason), 0) + 1
+        return None
+
+
+unsupported: dict[str, int] = {}
+"""Why code has stayed in Python, and how often."""
+_texts: set[str] = set()
+
+
+def _translate(
+    statements: Statements, lines: Lines, positional: int, keywords: tuple[str, ...]
+) -> None:
+    statements.positional, statements.keywords = positional, keywords
+    statements.begin()
+    _stretch(statements, lines)
+
+
+def _stretch(statements: Statements, lines: Lines) -> None:
+    statements.section(lines.enter)
+    statements.section(lines.run)
+    if lines.following:
+        for key, following in lines.following:
+            with statements.where(lines.decision, *key):
+                _stretch(statements, following)
+        statements.jump(statements.failed)
+    else:
+        statements.failed = "broken"
+        statements.section(lines.commit)
+
+
+def _loaded(statements: Statements, native: Native) -> Way:
+    body = statements.text("NAME")
+    name = "way" + hashlib.sha256(body.encode()).hexdigest()[:20]
+    _texts.add(name)
+    source = KernelSource(name, body.replace("@NAME(", f"@{name}("))
+    address = load_kernels([source], disk_cache())[name]
+    helpers = [native.addresses[helper] for helper in HELPERS]
+    words = [each.number if isinstance(each, Raw) else id(each) for each in statements.constants]
+    return Way(address, np.array([*helpers, *words], np.int64), tuple(statements.constants))
+
+
+class Ways:
+    """The table of an entry's ways; `hits` counts the calls that each has taken."""
+
+    def __init__(self, ways: Sequence[Way]) -> None:
+        self.ways = tuple(ways)
+        words = [id(self), len(ways)]
+        for way in ways:
+            words += (way.address, way.constants.ctypes.data, 0)
+        self._words = np.array(words, np.int64)
+
+    @property
+    def address(self) -> int:
+        return int(self._words.ctypes.data)
+
+    @property
+    def call_address(self) -> int:
+        native = installed()
+        assert native is not None, "there are ways only where there is native code"
+        return native.addresses["tracejit_call"]
+
+    def reset(self) -> None:
+        """Counts from the beginning."""
+        self._words[4::WAY_WORDS] = 0
+
+    @property
+    def hits(self) -> list[int]:
+        found: list[int] = self._words[4::WAY_WORDS].tolist()
+        return found

@@ -1,0 +1,252 @@
+"""Writes a way as LLVM IR: blocks, calls of Python's C functions, references that the frame holds, constants in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tracejit._records import dataclass
+from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
+
+HELPERS = (
+    "tracejit_release", "tracejit_give_up", "tracejit_break_off", "tracejit_new_buffer", "tracejit_new_array",
+    "tracejit_distinct", "tracejit_in_range", "tracejit_has_keys",
+)  # fmt: skip
+"""Native functions whose addresses are the first words of a way's constants."""
+SIGNATURES = {
+    "PyContextVar_Get": "i32 ptr ptr ptr",
+    "PyDict_GetItemWithError": "ptr ptr ptr",
+    "PyDict_Contains": "i32 ptr ptr",
+    "PyDict_SetItem": "i32 ptr ptr ptr",
+    "PyDict_New": "ptr",
+    "PyDict_Next": "i32 ptr ptr ptr ptr",
+    "PyErr_Occurred": "ptr",
+    "PyFloat_AsDouble": "double ptr",
+    "PyFloat_FromDouble": "ptr double",
+    "PyLong_AsLongLong": "i64 ptr",
+    "PyList_Append": "i32 ptr ptr",
+    "PyList_New": "ptr i64",
+    "PyLong_FromLongLong": "ptr i64",
+    "PyNumber_Absolute": "ptr ptr",
+    "PyNumber_Negative": "ptr ptr",
+    "PyObject_CallNoArgs": "ptr ptr",
+    "PyObject_GenericGetDict": "ptr ptr ptr",
+    "PyObject_GetAttr": "ptr ptr ptr",
+    "PyObject_GetItem": "ptr ptr ptr",
+    "PyObject_IsTrue": "i32 ptr",
+    "PyObject_RichCompare": "ptr ptr ptr i32",
+    "PyObject_SetAttr": "i32 ptr ptr ptr",
+    "PyObject_SetItem": "i32 ptr ptr ptr",
+    "PyObject_Size": "i64 ptr",
+    "PyObject_Vectorcall": "ptr ptr ptr i64 ptr",
+    "PyObject_VectorcallMethod": "ptr ptr ptr i64 ptr",
+    "PySequence_Contains": "i32 ptr ptr",
+    "PySequence_List": "ptr ptr",
+    "PySet_Add": "i32 ptr ptr",
+    "PySet_New": "ptr ptr",
+    "PyFrozenSet_New": "ptr ptr",
+    "PySlice_New": "ptr ptr ptr ptr",
+    "PyTuple_New": "ptr i64",
+    "PyType_GenericAlloc": "ptr ptr i64",
+    "PyEval_SaveThread": "ptr",
+    "PyEval_RestoreThread": "void ptr",
+    "Py_DecRef": "void ptr",
+    "Py_IncRef": "void ptr",
+    "llvm.memset.p0.i64": "void ptr i8 i64 i1",
+} | {
+    f"PyNumber_{name}": "ptr ptr ptr"
+    for name in (
+        "Add", "Subtract", "Multiply", "TrueDivide", "FloorDivide", "Remainder", "And", "Or", "Xor", "Lshift",
+        "Rshift", "MatrixMultiply",
+    )
+} | {"PyNumber_Power": "ptr ptr ptr ptr"}  # fmt: skip
+"""The C functions that ways call: the types of the result and of the arguments."""
+
+
+class Writer:
+    """The text of one way, in one function `code(args, nargs, names, constants)`."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.constants: list[Any] = []
+        self._places: dict[int, int] = {}
+        self._used: set[str] = set()
+        self._count = 0
+        self._held = 0
+        self._most_listed = 1
+        self._room = 0
+        self.results: list[tuple[str, str]] = []
+        """What the way gives, and in which block."""
+        self.on_break: Any = None
+        """What raises an exception for one that came after there was no way back, and is called with it."""
+        self.block = "entry"
+        self.failed = "abandon"
+        """The block for what goes wrong: nothing has been done so far."""
+
+    # Text
+
+    def fresh(self, stem: str = "v") -> str:
+        self._count += 1
+        return f"{stem}{self._count}"
+
+    def let(self, expression: str) -> str:
+        name = f"%{self.fresh()}"
+        self.lines.append(f"  {name} = {expression}")
+        return name
+
+    def do(self, instruction: str) -> None:
+        self.lines.append(f"  {instruction}")
+
+    def enter(self, block: str) -> None:
+        self.lines.append(f"{block}:")
+        self.block = block
+
+    def branch(self, condition: str, then: str, otherwise: str) -> None:
+        self.do(f"br i1 {condition}, label %{then}, label %{otherwise}")
+
+    def jump(self, block: str) -> None:
+        self.do(f"br label %{block}")
+
+    def require(self, condition: str, otherwise: str | None = None) -> None:
+        """Goes on where the condition holds."""
+        after = self.fresh("b")
+        self.branch(condition, after, otherwise or self.failed)
+        self.enter(after)
+
+    def load(self, pointer: str, offset: int, kind: str = "ptr") -> str:
+        return self.let(f"load {kind}, ptr {self.at(pointer, offset)}")
+
+    def at(self, pointer: str, offset: int) -> str:
+        return self.let(f"getelementptr i8, ptr {pointer}, i64 {offset}") if offset else pointer
+
+    def call(self, function: str, *arguments: str) -> str:
+        """The result of a C function; nothing is checked."""
+        result, *kinds = SIGNATURES[function].split()
+        self._used.add(function)
+        given = ", ".join(f"{kind} {each}" for kind, each in zip(kinds, arguments, strict=True))
+        text = f"call {result} @{function}({given})"
+        if result == "void":
+            self.do(text)
+            return ""
+        return self.let(text)
+
+    def help(self, name: str, result: str, *arguments: str) -> str:
+        """The result of a native function; arguments with their types."""
+        pointer = self.load("%constants", 8 * HELPERS.index(name))
+        text = f"call {result} {pointer}({', '.join(arguments)})"
+        if result == "void":
+            self.do(text)
+            return ""
+        return self.let(text)
+
+    # References
+
+    def hold(self, text: str) -> str:
+        """The frame has this reference from here on; the way's end lets go of it."""
+        self.do(f"store ptr {text}, ptr {self.at('%frame', 8 * self._held)}")
+        self._held += 1
+        return text
+
+    def new(self, function: str, *arguments: str) -> str:
+        """A new reference that a C function gives; null is a failure."""
+        return self.hold(self.checked(self.call(function, *arguments)))
+
+    def borrowed(self, text: str) -> str:
+        """A reference of somebody else's, which the frame holds as well."""
+        self.call("Py_IncRef", text)
+        return self.hold(text)
+
+    def checked(self, text: str) -> str:
+        self.require(self.let(f"icmp ne ptr {text}, null"))
+        return text
+
+    def succeeded(self, status: str) -> None:
+        """A C function that gives a negative number where it fails has not."""
+        self.require(self.let(f"icmp sge i32 {status}, 0"))
+
+    # Constants
+
+    def constant(self, value: Any) -> Value:
+        return Value(Kind.OBJECT, self.address_of(value), value)
+
+    def address_of(self, value: Any) -> str:
+        """An object that the way's constants hold."""
+        place = self._places.get(id(value))
+        if place is None:
+            place = self._places[id(value)] = len(self.constants)
+            self.constants.append(value)
+        return self.load("%constants", 8 * (len(HELPERS) + place))
+
+    def raw(self, number: int) -> str:
+        """A number that only this process knows, such as an address."""
+        self.constants.append(Raw(number))
+        return self.load("%constants", 8 * (len(HELPERS) + len(self.constants) - 1), "i64")
+
+    def array_of(self, texts: Sequence[str], kind: str = "ptr") -> str:
+        """Operands side by side in memory."""
+        self._most_listed = max(self._most_listed, len(texts))
+        for place, text in enumerate(texts):
+            self.do(f"store {kind} {text}, ptr {self.at('%array', 8 * place)}")
+        return "%array"
+
+    def room(self, nbytes: int) -> str:
+        """Memory on the stack, until it is asked for again."""
+        self._room = max(self._room, nbytes)
+        return "%room"
+
+    # The whole
+
+    def text(self, name: str) -> str:
+        """The module that defines the way as `name`."""
+        if not self.results:
+            raise Unsupported("code without an end")
+        raiser = self.on_break_text()
+        functions = sorted(self._used | {"llvm.memset.p0.i64"})
+        results = "".join(f", [ {value}, %{block} ]" for value, block in self.results)
+        held = max(self._held, 1)
+        return f"""\
+{"".join(map(_declaration, functions))}
+define ptr @{name}(ptr %args, i64 %nargs, ptr %names, ptr %constants) {{
+entry:
+  %frame = alloca [{held} x ptr]
+  %array = alloca [{self._most_listed} x ptr]
+  %position = alloca i64
+  %room = alloca [{max(self._room, 1)} x i8], align 64
+  call void @llvm.memset.p0.i64(ptr %frame, i8 0, i64 {8 * held}, i1 false)
+{chr(10).join(self.lines)}
+abandon:
+  %give.up.p = getelementptr i8, ptr %constants, i64 {8 * HELPERS.index("tracejit_give_up")}
+  %give.up = load ptr, ptr %give.up.p
+  %given.up = call ptr %give.up()
+  br label %leave
+broken:
+{raiser}
+  br label %leave
+leave:
+  %result = phi ptr [ %given.up, %abandon ], [ null, %broken ]{results}
+  %release.p = getelementptr i8, ptr %constants, i64 {8 * HELPERS.index("tracejit_release")}
+  %release = load ptr, ptr %release.p
+  call void %release(ptr %frame, i64 {held})
+  ret ptr %result
+}}
+"""
+
+    def on_break_text(self) -> str:
+        start = len(self.lines)
+        raiser = self.address_of(self.on_break)
+        self.help("tracejit_break_off", "void", f"ptr {raiser}")
+        lines = self.lines[start:]
+        del self.lines[start:]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A constant that is no object."""
+
+    number: int
+
+
+def _declaration(function: str) -> str:
+    result, *kinds = SIGNATURES[function].split()
+    return f"declare {result} @{function}({', '.join(kinds)})\n"

@@ -1,0 +1,129 @@
+"""Eager ops as machine code: a call of an op that has been seen often is guarded, run and answered without Python."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from tracejit._config import config
+from tracejit.dispatch import Scalar
+from tracejit.dtypes import float32, float64
+from tracejit.ops.op import Contract, Op, Params, Pointwise, Reduction
+from tracejit.runtime.cpu.native.ways import Lines, Way, Ways, way_of
+from tracejit.tensor import Tensor, make
+from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.code import Pool, Writer
+from tracejit.tracing.replay.native import Broken, language
+from tracejit.tracing.replay.sources import Source, argument, keyword
+from tracejit.tracing.replay.templates import storage_over
+
+if TYPE_CHECKING:
+    from tracejit.eager import OneOp
+
+MOST = 16
+"""Ways of one op: the least used makes room."""
+_RECIPES = (Pointwise, Reduction, Contract)
+_NUMBERS = (bool, int, float)
+_ATOMS = (bool, int, str, type(None))
+_lock = threading.Lock()
+
+
+class _Unfit(Exception):
+    """A call that stays in Python."""
+
+
+def take(
+    called: Op,
+    given: tuple[Any, ...],
+    params: Params,
+    op: Op,
+    values: tuple[Any, ...],
+    found: OneOp,
+) -> None:
+    """Has machine code take calls like this one: of `called` with `given` and `params`, which became `op` of `values`."""
+    if called is not op or len(given) != len(values) or not isinstance(op.recipe, _RECIPES):
+        return
+    try:
+        lines, names = _lines(given, params, values, found)
+    except _Unfit:
+        return
+    way = way_of(
+        lines,
+        names,
+        positional=len(given),
+        keywords=tuple(params),
+        arrays={},
+        on_break=Broken(op.name),
+        language=language(),
+    )
+    if way is not None:
+        with _lock:
+            _add(op, way)
+
+
+def _add(op: Op, way: Way) -> None:
+    table: Ways | None = op._held_ways
+    ways = [] if table is None else list(table.ways)
+    if len(ways) >= MOST:
+        hits = table.hits  # type: ignore[union-attr]  # there are ways
+        del ways[hits.index(min(hits))]
+    op.take_ways(Ways([way, *ways]))
+
+
+def _lines(
+    given: tuple[Any, ...], params: Params, values: tuple[Any, ...], found: OneOp
+) -> tuple[Lines, dict[str, Any]]:
+    writer = Writer(Pool())
+    name = writer.pool.name
+    conditions = [f"{name(config)}.epoch == {name(config.epoch)}"]
+    guards: list[g.Guard] = []
+    addresses, scalars = [], []
+    for place, (arg, value) in enumerate(zip(given, values)):
+        source = argument(place, f"{place}")
+        if type(value) is Scalar:
+            guards.append(_number(source, arg, value, place))
+            scalars.append(
+                f"E[{place}], " if isinstance(guards[-1], g.NumberIs) else f"{value.value!r}, "
+            )
+        elif value is arg and _is_plain(arg):
+            guards.append(g.TensorIs(source, type(arg), arg.aval, arg.layout, "none", place))
+            offset = arg.layout.offset * arg.aval.dtype.itemsize
+            addresses.append(f"E[{place}].address + {offset}, ")
+        else:
+            raise _Unfit
+    for param, constant in params.items():
+        guards.append(_param(keyword(param), constant))
+    for condition in conditions:
+        writer.add(f"if not ({condition}): return 1")
+    for guard in guards:
+        for condition in guard.conditions(writer):
+            writer.add(f"if not ({condition}): return 1")
+    out = len(given)
+    run = f"E[{out}], = {name(found.run)}(({''.join(addresses)}), ({''.join(scalars)}))"
+    aval = found.aval
+    storage = f"{name(storage_over)}({name(aval.dtype)}, {found.size}, E[{out}], 0)"
+    result = f"return {name(make)}({storage}, {name(found.layout)}, {name(aval)}, None)"
+    return Lines(writer.lines, [run], [result]), writer.pool.names
+
+
+def _is_plain(arg: Any) -> bool:
+    """A tensor that is no view and has nothing to do with gradients; its sizes are numbers."""
+    if not isinstance(arg, Tensor) or arg.origin is not None or arg.aval.open is not None:
+        return False
+    handle = arg.autograd
+    return handle is None or (handle.node is None and not handle.requires_grad)
+
+
+def _number(source: Source, arg: Any, value: Scalar, slot: int) -> g.Guard:
+    """A float may be any; of an integer the op may ask more than its type."""
+    if type(arg) not in _NUMBERS:
+        raise _Unfit
+    if value.aval.dtype in (float32, float64):
+        return g.NumberIs(source, type(arg), slot)
+    return g.Equals(source, arg)
+
+
+def _param(source: Source, constant: Any) -> g.Guard:
+    if type(constant) not in _ATOMS:
+        raise _Unfit
+    return g.Equals(source, constant)
