@@ -190,3 +190,5 @@ class Kernel:
     sizes: tuple[Size, ...]
     scratch: tuple[Buffer, ...]
     body: tuple[For, ...]
+    streamed: frozenset[Buffer] = frozenset()
+    """Arguments that are written from a cache line's beginning on, in order, and not read soon: past the caches."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 
 from tracejit.codegen.kernel.access import Accesses, Axis, Place, Relabel
@@ -102,7 +103,8 @@ class StepNest(Nest):
         chunk = CHUNK if long else 0
         with self.tasks(outer, inner, chunk) as part, self.vector(inner, part):
             self.store(self.step.stores)
-        return self.finish(chunk or (inner.extent if inner is not None else 1))
+        lowered = self.finish(chunk or (inner.extent if inner is not None else 1))
+        return replace(lowered, is_flat=bool(chunk) and not outer)
 
     def rows(self) -> Lowered:
         """Folds along rows, stage after stage; a row is a task."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 
 from tracejit._records import dataclass
@@ -47,6 +48,20 @@ class Lowered:
     grain: int
     scratch_bytes: int = 0
     aligned: frozenset[tuple[Owner, Owner]] = frozenset()
+    is_flat: bool = False
+    """Whether it is a map over one dimension, in chunks of whole cache lines."""
+
+    def streaming(self, owners: Container[Owner]) -> Lowered:
+        """With these owners written past the caches, where that can be: they begin with a cache line."""
+        pairs = zip(self.kernel.buffers, self.arguments, strict=True)
+        streamed = frozenset(
+            buffer
+            for buffer, (owner, offset) in pairs
+            if buffer.written and not offset and owner in owners
+        )
+        if not self.is_flat or not streamed:
+            return self
+        return replace(self, kernel=replace(self.kernel, streamed=streamed))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

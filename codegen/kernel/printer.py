@@ -48,6 +48,7 @@ class _Printer:
             self.name(size, "n")
         for buffer in kernel.scratch:
             self.name(buffer, "t")
+        self.streamed = kernel.streamed
 
     def name(self, thing: Buffer | Size | Var, letter: str) -> str:
         number = self.counts.get(letter, 0)
@@ -65,7 +66,8 @@ class _Printer:
         yield from self.block(kernel.body, INDENT)
 
     def argument(self, buffer: Buffer) -> str:
-        return f"{self.names[buffer]}: {'out ' if buffer.written else ''}{buffer.dtype}*"
+        how = "stream " if buffer in self.streamed else "out " if buffer.written else ""
+        return f"{self.names[buffer]}: {how}{buffer.dtype}*"
 
     def block(self, body: tuple[Stmt, ...], indent: str) -> Iterator[str]:
         for stmt in body:

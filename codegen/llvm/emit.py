@@ -14,6 +14,7 @@ from tracejit.codegen.llvm.flow import I64, Values, loop
 from tracejit.codegen.llvm.folds import fold_chain, fold_lanes
 from tracejit.codegen.llvm.frame import Frame
 from tracejit.codegen.llvm.functions import apply
+from tracejit.codegen.llvm.memory import fence
 from tracejit.codegen.llvm.schedule import unrolled, width_of
 from tracejit.codegen.llvm.target import Target
 
@@ -27,6 +28,8 @@ def emit(kernel: Kernel, name: str, target: Target) -> str:
     writer = _Writer(Frame(hoisted, b))
     for tasks in hoisted.body:
         writer.serial_loop(tasks, b.value("%begin", I64), b.value("%end", I64))
+    if kernel.streamed:
+        fence(b)
     b.line("ret void")
     lines = "\n".join([*writer.frame.frame_lines, b.text()])
     b.module.define(

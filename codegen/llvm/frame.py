@@ -306,7 +306,9 @@ class Frame:
             memory.scatter(self.b, pointers, value, stmt.buffer.dtype, self.full(mask))
             return
         pointer = self.run_pointer(stmt, base, number)
-        if mask is None:
+        if mask is None and stmt.buffer in self.kernel.streamed:
+            memory.stream(self.b, pointer, value)
+        elif mask is None:
             memory.store(self.b, pointer, value, stmt.buffer.dtype)
         else:
             memory.store_masked(self.b, pointer, value, stmt.buffer.dtype, mask)

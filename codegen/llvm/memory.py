@@ -40,6 +40,22 @@ def store(b: Builder, pointer: Value, value: Value, dtype: DType) -> None:
     b.line(f"store {to_memory(b, value)}, {pointer}, align {dtype.itemsize}")
 
 
+def stream(b: Builder, pointer: Value, value: Value) -> None:
+    """Stores past the caches, at a multiple of the vector's size; `fence` comes before others may look."""
+    held = to_memory(b, value)
+    mark = b.module.metadata("!{i32 1}")
+    b.line(
+        f"store {held}, {pointer}, align {max(held.type.width, 1) * held.type.bits // 8}, !nontemporal {mark}"
+    )
+
+
+def fence(b: Builder) -> None:
+    """What has been streamed is there for other threads, as ordinary stores are by themselves."""
+    if b.target.is_x86:
+        b.module.declare("void @llvm.x86.sse.sfence()")
+        b.line("call void @llvm.x86.sse.sfence()")
+
+
 # The masked intrinsics are written as they were before LLVM 22, with the alignment as an operand: it upgrades them on reading.
 
 

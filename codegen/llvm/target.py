@@ -25,6 +25,10 @@ class Target:
         return self.vector_bytes // max(4, itemsize)
 
     @property
+    def is_x86(self) -> bool:
+        return self.name != "neon"
+
+    @property
     def attributes(self) -> str:
         """Attributes of each function: without them LLVM splits 512-bit vectors on some processors."""
         if self.vector_bytes < 64:

@@ -115,7 +115,7 @@ def _check_objects() -> None:
     _expect(word(id(names) + DICT_SIZE_AT) == 3, "dicts keep their size elsewhere")
     method = _Sample().sampled
     found = word(id(method) + 16), word(id(method) + 24)
-    wanted = id(_Sample.sampled), id(method.__self__)
+    wanted = id(_Sample.sampled), id(method.__self__)  # type: ignore[attr-defined]  # a method
     _expect(found == wanted and word(id(method) + 40) != 0, "methods are made otherwise")
     for kind in (int, _Fault, np.ndarray):
         flags = ctypes.c_ulong.from_address(id(kind) + FLAGS_AT).value
@@ -124,6 +124,9 @@ def _check_objects() -> None:
 
 class _Sample:
     __slots__ = ("first", "second")
+
+    first: object
+    second: object
 
     def sampled(self) -> None:
         """A method to look at."""
@@ -198,7 +201,7 @@ def _numpy_table() -> int:
         ("PyCapsule_GetPointer", ctypes.pythonapi)
     )
     try:
-        table: int = pointer(np._core._multiarray_umath._ARRAY_API, None)
+        table: int = pointer(np._core._multiarray_umath._ARRAY_API, None)  # type: ignore[attr-defined]  # private
     except AttributeError:
         raise _Fault("NumPy has its table of functions elsewhere") from None
     version = ctypes.CFUNCTYPE(ctypes.c_uint)(word(table))()

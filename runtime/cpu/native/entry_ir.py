@@ -1,7 +1,7 @@
 """The callable whose calls native code takes first, as LLVM IR.
 
-An entry is an object: the Python function that runs its calls, itself, what runs a call (`ENTRY_CALL`, a vectorcall function), and
-the address of its ways (`ENTRY_WAYS`), or 0:
+An entry is an object: the Python function that runs its calls, itself, what runs a call (a vectorcall function), and the address
+of its ways, or 0 (`tracejit._native.entry` says where). Ways are:
 
     0 object to hold while they are in use  8 number of ways, then for each way
       code  constants  how many calls have gone this way

@@ -402,8 +402,8 @@ class Expressions(Reader):
                 if self.class_of(array) is not np.ndarray:
                     return None
                 flags = self.load(array.text, abi.ARRAY_FLAGS_AT, "i32")
-                masked = self.let(f"and i32 {flags}, {mask}")
-                return self.let(f"icmp eq i32 {masked}, {wanted}")
+                masked = self.let(f"and i32 {flags}, {mask!r}")
+                return self.let(f"icmp eq i32 {masked}, {wanted!r}")
         return None
 
     def _are_sizes(self, array: str, name: str, sizes: list[int]) -> str:

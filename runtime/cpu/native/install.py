@@ -46,7 +46,7 @@ def _install() -> Native | str:
         words = found.words("tracejit_pool", memory_ir.WORDS)
         words[memory_ir.LIMIT] = default_limit()
         POOLS.append(_NativePool(found))
-        Buffer.allocate = found.allocate  # type: ignore[method-assign]  # as its docstring says
+        Buffer.allocate = found.allocate  # type: ignore[method-assign, assignment]  # as its docstring says
         MEMORY.retire()
     return found
 

@@ -27,8 +27,9 @@ _SYMBOLS = (
     "tracejit_export_buffer", "tracejit_handler_malloc", "tracejit_handler_calloc",
     "tracejit_handler_realloc", "tracejit_handler_free", "tracejit_busy", "tracejit_watch",
     "tracejit_call", "tracejit_release", "tracejit_give_up", "tracejit_break_off",
-    "tracejit_distinct", "tracejit_in_range", "tracejit_has_keys", "tracejit_new_array", "tracejit_new_array_function", "tracejit_array_type",
-    "tracejit_handler", "tracejit_run_function", "tracejit_run_short", "tracejit_run_long",
+    "tracejit_distinct", "tracejit_in_range", "tracejit_has_keys", "tracejit_new_array",
+    "tracejit_new_array_function", "tracejit_array_type", "tracejit_handler",
+    "tracejit_run_function", "tracejit_run_short", "tracejit_run_long",
 )  # fmt: skip
 _FASTCALL = 0x80
 WATCHERS = (0, 1, 3, 4)

@@ -1,4 +1,4 @@
-"""What replay code reads from objects: attributes, items, lengths, types. Known layouts are read at once, others through Python."""
+"""What replay code reads from objects: attributes, items, lengths, types. What is known to lie where is read there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.writer import Writer
 
-_DICT_VIEWS = (type({}.keys()), MappingProxyType)
+_DICT_VIEWS: tuple[type, ...] = (type({}.keys()), MappingProxyType)
 
 
 Emit = Callable[[str], str]

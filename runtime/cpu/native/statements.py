@@ -241,7 +241,7 @@ class Statements(Programs, Expressions):
         method: Any = self.names[call.func.id]
         if type(method) is not MethodType or method.__func__ is not Program.run:
             return None
-        program = method.__self__
+        program: Any = method.__self__
         return program if self.can_run(program) and _is_plain(call) else None
 
     def _array_kind(self, target: ast.expr) -> ArrayKind | None:

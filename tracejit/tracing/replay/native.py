@@ -373,7 +373,8 @@ def _is_grad_enabled(code: Any, given: list[Value]) -> Value | None:
 
 def _raises_nothing(code: Any, given: list[Value]) -> Value | None:
     """NumPy keeps its mode in a variable of the context: while that is what it was, the answer is."""
-    variable = getattr(np._core.umath, "_extobj_contextvar", None)
+    private: Any = np
+    variable = getattr(private._core.umath, "_extobj_contextvar", None)
     if variable is None or not raises_nothing():
         return None
     now = variable.get()

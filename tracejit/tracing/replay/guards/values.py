@@ -122,8 +122,8 @@ FEW = 8
 
 def _is_key(writer: Writer, found: str, key: Any) -> Iterator[str]:
     if is_lasting(key):
-        typed, pool = typed((key,)), writer.pool
-        yield f"{pool.name(typed)}(({found},)) == {pool.name(typed)}"
+        pool = writer.pool
+        yield f"{pool.name(typed)}(({found},)) == {pool.name(typed((key,)))}"
     else:
         yield f"{found} is {writer.name(key)}"
 
