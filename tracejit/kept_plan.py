@@ -54,13 +54,13 @@ def _packed(value: Any) -> Any:
 
 
 def _unpacked(value: Any) -> Any:
+    # Most of a plan is numbers: they are not worth a call each.
+    parts = [part if type(part) in _ATOMS else _unpacked(part) for part in value]
     if type(value) is tuple:
-        return tuple(map(_unpacked, value))
-    if type(value) is not list:
-        return value
-    number, *fields = value
+        return tuple(parts)
+    number, *fields = parts
     if number == _PLACE:
         return _PLACES[fields[0]]
     if number == _DTYPE:
         return dtypes.as_dtype(fields[0])
-    return _RECORDS[number](*map(_unpacked, fields))
+    return _RECORDS[number](*fields)
