@@ -29,6 +29,8 @@ def classes(make: Make, field: Make) -> list[type]:
     class Derived(Point):
         sum: int = field(init=False)
         names: list[str] = field(default_factory=list, compare=False)
+        held: Any = field(default=7, init=False, repr=False)
+        made: dict[str, int] = field(default_factory=dict, init=False)
 
         def __post_init__(self) -> None:
             object.__setattr__(self, "sum", self.x + self.y)
@@ -92,6 +94,7 @@ def about(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any
         made.__eq__(1),
         outcome(lambda: hash(made)) if has_own_hash else "identity",
         outcome(lambda: len(made)),
+        outcome(lambda: made.held),
         [
             isinstance(outcome(change), type) for change in changes
         ],  # of what class is another matter

@@ -84,26 +84,25 @@ def _init(kind: Any, *, frozen: bool) -> Callable[..., None]:
     parameters, lines = ["self"], []
     for name, about in kind.__dataclass_fields__.items():
         names[f"_set_{name}"] = getattr(kind, name).__set__
-        if not about.init:
-            continue
-        value = name
-        if about.default_factory is not MISSING:
-            names[f"_make_{name}"] = about.default_factory
-            value = f"_make_{name}() if {name} is _MISSING else {name}"
-            parameters.append(f"{name}=_MISSING")
-        elif about.default is not MISSING:
-            names[f"_default_{name}"] = about.default
-            parameters.append(f"{name}=_default_{name}")
+        names[f"_default_{name}"], names[f"_make_{name}"] = about.default, about.default_factory
+        made = f"_make_{name}()" if about.default_factory is not MISSING else None
+        default = f"_default_{name}" if about.default is not MISSING else None
+        if about.init:
+            parameters.append(
+                f"{name}={'_MISSING' if made else default}" if made or default else name
+            )
+            value = f"{made} if {name} is _MISSING else {name}" if made else name
         else:
-            parameters.append(name)
-        lines.append(f"_set_{name}(self, {value})" if frozen else f"self.{name} = {value}")
+            value = made or default or ""
+        if value:
+            lines.append(f"_set_{name}(self, {value})" if frozen else f"self.{name} = {value}")
     if hasattr(kind, "__post_init__"):
         lines.append("self.__post_init__()")
     body = "\n ".join(lines or ["pass"])
     exec(f"def __init__({', '.join(parameters)}):\n {body}", names)
-    made: Callable[..., None] = names["__init__"]
-    made.__qualname__ = f"{kind.__qualname__}.__init__"
-    return made
+    init: Callable[..., None] = names["__init__"]
+    init.__qualname__ = f"{kind.__qualname__}.__init__"
+    return init
 
 
 # What all records share
@@ -111,7 +110,8 @@ def _init(kind: Any, *, frozen: bool) -> Callable[..., None]:
 
 @recursive_repr()
 def _shown(self: Any) -> str:
-    values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__dataclass_fields__)
+    names = [name for name, about in self.__dataclass_fields__.items() if about.repr]
+    values = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
     return f"{type(self).__qualname__}({values})"
 
 
