@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import hypothesis
 import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # Before tracejit is imported, and inherited by the processes that tests start.
 _cache = tempfile.TemporaryDirectory(prefix="tracejit-tests-", ignore_cleanup_errors=True)
@@ -24,3 +30,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the listings that tests compare with as the code makes them now",
     )
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., str]:
+    """Runs a script in a process of its own, with the tests' modules at hand; gives what it printed."""
+
+    def run(script: str, **environment: str) -> str:
+        path = tmp_path / "script.py"
+        path.write_text(script)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", str(path)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

@@ -14,8 +14,9 @@ no other task uses meanwhile. Tasks are independent: they may run in any order, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from tracejit._records import dataclass
 
 
 class Place(Enum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from sys import getrefcount
 from typing import Any
@@ -14,8 +13,10 @@ import numpy as np
 from tracejit import dispatch
 from tracejit._config import config
 from tracejit._errors import at_user_line
+from tracejit._records import dataclass
 from tracejit.autograd.tape import tape
 from tracejit.dispatch import Scalar, ripe
+from tracejit.executable import executable_of
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Apply, Graph, Input, ScalarInput, params_key
 from tracejit.ops.op import Gather, Layout, Op, Params, ScatterAdd, View
@@ -124,17 +125,11 @@ def check_indices(op: Op, indices: Tensor, axis: int, extent: int) -> None:
         raise IndexError(at_user_line(message))
 
 
-@cache
-def _compiler() -> Any:
-    """Loaded at the first use: it brings LLVM, which takes longer to load than everything else."""
-    return importlib.import_module("tracejit.compiler")
-
-
 def _compile(op: Op, args: tuple[Any, ...], params: Params) -> OneOp:
     inputs = tuple(_input(arg) for arg in args)
     aval = op.infer(*(arg.aval for arg in args), **params)
     graph = Graph(inputs, (Apply(op, inputs, params_key(params), aval),))
-    program = _compiler().compile_graph(graph).program
+    program = executable_of(graph).program
     return OneOp(program.run, aval, row_major(aval.shape), aval.size)
 
 

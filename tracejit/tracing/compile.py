@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 from tracejit._errors import RecompileError, at_user_line, user_location
 from tracejit._native.entry import entry_class
+from tracejit.executable import get_ready
 from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.closed import Sealed, are_plain, is_closed, lie_apart
@@ -42,7 +43,7 @@ _NO_ARRAYS = frozenset({Tensor, bool, int, float, str, NoneType})
 
 @functools.cache
 def _loaded(name: str) -> Any:
-    """A module that is needed only when a compiled function is called: together they take as long to load as all else."""
+    """A module that is needed only where functions are compiled: together they take as long to load as half of all else."""
     return importlib.import_module(f"tracejit.tracing.{name}")
 
 
@@ -337,6 +338,8 @@ def compile(
         return functools.partial(compile, **how, **asdict(options))
     if not callable(f):
         raise TypeError(at_user_line(f"compile: {f!r} cannot be called"))
+    _loaded("replay.engine")  # now, so that the first call need not wait for it
+    get_ready()
     return Compiled(f, **how, options=options)
 
 

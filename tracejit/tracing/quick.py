@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tracejit._config import config
+from tracejit._records import dataclass
 from tracejit.dispatch import Scalar
 from tracejit.dtypes import float32, float64
 from tracejit.ops.op import Contract, Op, Params, Pointwise, Reduction

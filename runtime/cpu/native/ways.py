@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tracejit._native import abi
+from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from tracejit._records import dataclass
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
 
 HELPERS = (
