@@ -88,7 +88,9 @@ def executable_of(
     found = _from_disk(graph, disk, key)
     if found is None:
         found = _compiled(graph, fastmath, memory_limit)
-        if config.epoch == epoch:  # else it may have been made under other settings than the key says
+        if (
+            config.epoch == epoch
+        ):  # else it may have been made under other settings than the key says
             _keep(graph, found.plan, disk, key)
     return found
 

@@ -4,7 +4,7 @@ An entry is an object: the Python function that runs its calls, itself, what run
 of its ways, or 0 (`tracejit._native.entry` says where). Ways are:
 
     0 object to hold while they are in use  8 number of ways, then for each way
-      code  constants  how many calls have gone this way
+      code  constants  where the calls that have gone this way are counted
 
 A way is `code(args, nargs, names, constants)`. It gives a new reference, null with an exception, or `MISS`, having done nothing.
 What no way takes goes to `function(entry, ...)`, which is Python.
@@ -70,7 +70,8 @@ next:
   %way.next = getelementptr i8, ptr %way, i64 {WAY_BYTES}
   br label %look
 hit:
-  %hits.p = getelementptr i64, ptr %way, i64 2
+  %counter.p = getelementptr i64, ptr %way, i64 2
+  %hits.p = load ptr, ptr %counter.p
   %hits = load i64, ptr %hits.p
   %hits.next = add i64 %hits, 1
   store i64 %hits.next, ptr %hits.p

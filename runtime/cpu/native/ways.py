@@ -14,7 +14,6 @@ from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.cpu.native.entry_ir import WAY_WORDS
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.runtime.cpu.native.objects import Native
 from tracejit.runtime.cpu.native.programs import ArrayKind
@@ -36,14 +35,29 @@ class Language:
     equalities: Mapping[Any, Callable[..., str]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """Machine code, and the constants that it is called with."""
+    """Machine code, and the constants that it is called with.
 
-    address: int
-    constants: np.ndarray
-    held: tuple[Any, ...]
-    """The objects that the constants are the addresses of."""
+    held      the objects that the constants are the addresses of
+    counter   how many calls it has taken
+    """
+
+    __slots__ = ("address", "constants", "counter", "held")
+
+    def __init__(self, address: int, constants: np.ndarray, held: tuple[Any, ...]) -> None:
+        self.address = address
+        self.constants = constants
+        self.held = held
+        self.counter = np.zeros(1, np.int64)
+
+    @property
+    def calls(self) -> int:
+        return int(self.counter[0])
+
+    @property
+    def words(self) -> tuple[int, int, int]:
+        """What a table says of it."""
+        return self.address, self.constants.ctypes.data, self.counter.ctypes.data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,13 +150,13 @@ def _loaded(statements: Statements, native: Native) -> Way:
 
 
 class Ways:
-    """The table of an entry's ways; `hits` counts the calls that each has taken."""
+    """The table of an entry's ways."""
 
     def __init__(self, ways: Sequence[Way]) -> None:
         self.ways = tuple(ways)
         words = [id(self), len(ways)]
         for way in ways:
-            words += (way.address, way.constants.ctypes.data, 0)
+            words += way.words
         self._words = np.array(words, np.int64)
 
     @property
@@ -155,11 +169,7 @@ class Ways:
         assert native is not None, "there are ways only where there is native code"
         return native.addresses["tracejit_call"]
 
-    def reset(self) -> None:
-        """Counts from the beginning."""
-        self._words[4::WAY_WORDS] = 0
-
     @property
     def hits(self) -> list[int]:
-        found: list[int] = self._words[4::WAY_WORDS].tolist()
-        return found
+        """The calls that each has taken since it was made."""
+        return [way.calls for way in self.ways]

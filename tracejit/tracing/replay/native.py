@@ -53,18 +53,18 @@ class NativeReplays:
         self._replays = replays
         self._tree = tree = replays.tree
         self._ways: dict[Node, list[Way]] = {}
-        self._in_table: list[Node] = []
-        self._table: Ways | None = None
-        self._counted = 0
-        """The calls that tables of before have taken."""
-        self._used: dict[Node, int] = {}
-        """The calls that each recording's machine code has taken since it was made."""
+        self._seen: dict[Node, int] = {}
+        """The calls of each recording's machine code that the tree knows of."""
+        self._gone: list[np.ndarray] = []
+        """Counters of what has been let go of; a call of another thread may still be in it."""
         tree.refresh = self.follow
 
     @property
     def calls(self) -> int:
         """How many calls have been replayed by machine code."""
-        return self._counted + (sum(self._table.hits) if self._table else 0)
+        with self._tree.lock:
+            now = sum(way.calls for ways in self._ways.values() for way in ways)
+            return now + sum(int(counter[0]) for counter in self._gone)
 
     def take(self, roots: Iterable[Node]) -> None:
         """Makes machine code of recordings that Python has replayed often."""
@@ -79,15 +79,16 @@ class NativeReplays:
         root.due = root.times + PATIENCE
         if any(_is_late(node) for node in below(root)):
             return  # a program is still in the making
-        if not root.has_grown and self._used.get(root, 0) < PATIENCE:
-            self._ways[root] = []
-            return
-        root.has_grown = False
-        try:
-            self._ways[root] = native_ways(root, self._tree)
-        except (RecursionError, MemoryError, CompileError):  # the call has its result already
-            self._ways[root] = []
-        self._used[root] = 0
+        if root.has_grown:
+            root.has_grown = False
+            self._replace(root, _made(root, self._tree))
+        elif sum(way.calls for way in self._ways.get(root, ())) < PATIENCE:
+            self._replace(root, [])
+
+    def _replace(self, root: Node, ways: list[Way]) -> None:
+        self._gone += [way.counter for way in self._ways.get(root, ())]
+        self._ways[root] = ways
+        self._seen[root] = 0
 
     def follow(self) -> None:
         """Tells the tree which recordings are in use, and lets go of those that it has let go of: its lock is held."""
@@ -96,26 +97,30 @@ class NativeReplays:
             self._arrange()
 
     def _mark(self) -> None:
-        """Counts what has been used since the last time."""
-        if self._table is None:
-            return
-        for root, hits in zip(self._in_table, self._table.hits, strict=True):
-            if hits:
-                self._used[root] = self._used.get(root, 0) + hits
+        for root, ways in self._ways.items():
+            calls = sum(way.calls for way in ways)
+            if calls != self._seen[root]:
+                self._seen[root] = calls
                 root.used = next(self._tree.replays)
                 self._replays.barren = 0
-        self._counted += sum(self._table.hits)
-        self._table.reset()
 
     def _arrange(self) -> None:
         roots = sorted(self._ways, key=lambda root: root.used)[-MOST:]
         kept = [root for root in self._tree.roots if root in roots]
+        for root in self._ways.keys() - kept:
+            self._replace(root, [])
         self._ways = {root: self._ways[root] for root in kept}
-        self._used = {root: self._used.get(root, 0) for root in kept}
-        ways = [(root, way) for root in kept for way in self._ways[root]]
-        self._in_table = [root for root, _ in ways]
-        self._table = Ways([way for _, way in ways]) if ways else None
-        self._entry.take_ways(self._table)
+        self._seen = {root: self._seen[root] for root in kept}
+        ways = [way for root in kept for way in self._ways[root]]
+        self._entry.take_ways(Ways(ways) if ways else None)
+
+
+def _made(root: Node, tree: Tree) -> list[Way]:
+    """The machine code of a recording, if there is room to make it: the call that asks for it has its result already."""
+    try:
+        return native_ways(root, tree)
+    except (RecursionError, MemoryError, CompileError):
+        return []
 
 
 def native_ways(root: Node, tree: Tree) -> list[Way]:
