@@ -92,6 +92,8 @@ class KernelSource:
     name: str
     text: str
     """A complete module in the back end's language that defines a function `name`."""
+    is_long: bool = False
+    """Whether it is long and seldom loops: its code had better be made quickly than well."""
 
 
 @dataclass(frozen=True, slots=True)

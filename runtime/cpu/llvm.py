@@ -21,20 +21,21 @@ from tracejit._errors import CompileError
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cpu.target import Host, host
 
-_idle_machines: list[llvm.TargetMachine] = []
+_idle_machines: dict[bool, list[llvm.TargetMachine]] = {False: [], True: []}
 
 
 def compiled(source: KernelSource) -> bytes:
     """The kernel's object. Raises CompileError."""
     with _parsed(source.name, source.text) as module:
+        idle = _idle_machines[source.is_long]
         try:
-            machine = _idle_machines.pop()
+            machine = idle.pop()
         except IndexError:
-            machine = _target_machine(host())
+            machine = _target_machine(host(), level=0 if source.is_long else 1)
         try:
             return _emit(source.name, machine, module)
         finally:
-            _idle_machines.append(machine)
+            idle.append(machine)
 
 
 def assembly(text: str) -> str:
@@ -95,10 +96,10 @@ def _initialize() -> None:
     llvm.initialize_native_asmprinter()
 
 
-def _target_machine(machine: Host) -> llvm.TargetMachine:
+def _target_machine(machine: Host, level: int = 1) -> llvm.TargetMachine:
     _initialize()
     return llvm.Target.from_triple(machine.triple).create_target_machine(
-        cpu=machine.cpu, features=machine.features, opt=1, reloc="pic", codemodel="small"
+        cpu=machine.cpu, features=machine.features, opt=level, reloc="pic", codemodel="small"
     )
 
 

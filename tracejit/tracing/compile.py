@@ -21,6 +21,7 @@ from tracejit._native.entry import entry_class
 from tracejit.executable import get_ready
 from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
+from tracejit.tracing.background import BACKGROUND
 from tracejit.tracing.closed import Sealed, are_plain, is_closed, lie_apart
 from tracejit.tracing.gradients import remember
 from tracejit.tracing.programs import Options, Programs
@@ -127,7 +128,8 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
             return
         if self._native is None:
             self._native = _loaded("replay.native").NativeReplays(self, self.replays)
-        self._native.take(roots)
+        self._native.wanted.update(roots)
+        BACKGROUND.do(self._native)
 
     def _refuse(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raises what a call gets that fits no recording."""

@@ -15,9 +15,9 @@ from tracejit.runtime.cpu.native.ways import Lines, Way, Ways, way_of
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.code import Pool, Writer
-from tracejit.tracing.replay.native import Broken, language
 from tracejit.tracing.replay.sources import Source, argument, keyword
 from tracejit.tracing.replay.templates import storage_over
+from tracejit.tracing.replay.translation import Broken, language
 
 if TYPE_CHECKING:
     from tracejit.eager import OneOp

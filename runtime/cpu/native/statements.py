@@ -206,7 +206,7 @@ class Statements(Programs, Expressions):
     def _set_slot_of(self, text: str, at: int, new: str) -> None:
         """The old reference becomes the frame's: what it was held by may run code when it goes, which is to find all done."""
         old = self.load(text, at)
-        self.call("Py_IncRef", new)
+        self.retain(new)
         self.do(f"store ptr {new}, ptr {self.at(text, at)}")
         self.hold(old)
 
@@ -217,7 +217,7 @@ class Statements(Programs, Expressions):
             if at is None:
                 raise Unsupported(f"{kind.__name__} without a slot {name}")
             text = self.as_object(value)
-            self.call("Py_IncRef", text)
+            self.retain(text)
             self.do(f"store ptr {text}, ptr {self.at(made, at)}")
 
     def create(self, kind: type, parts: dict[str, Value]) -> Value:
@@ -230,7 +230,7 @@ class Statements(Programs, Expressions):
     def _return(self, value: ast.expr | None) -> None:
         result = self.constant(None) if value is None else self.value(value)
         text = self.as_object(result)
-        self.call("Py_IncRef", text)
+        self.retain(text)
         self.results.append((text, self.block))
         self.jump("leave")
 

@@ -21,6 +21,8 @@ from tracejit.runtime.cpu.native.statements import Statements
 from tracejit.runtime.cpu.native.values import Unsupported
 from tracejit.runtime.cpu.native.writer import HELPERS, Raw
 
+LONG = 400
+"""Lines of LLVM text: a short way is worth good code, of a long one the making would take longest."""
 MOST_WAYS = 4096
 """Machine code is never freed: so many different ways are made in one process."""
 
@@ -142,7 +144,8 @@ def _loaded(statements: Statements, native: Native) -> Way:
     body = statements.text("NAME")
     name = "way" + hashlib.sha256(body.encode()).hexdigest()[:20]
     _texts.add(name)
-    source = KernelSource(name, body.replace("@NAME(", f"@{name}("))
+    is_long = len(statements.lines) > LONG
+    source = KernelSource(name, body.replace("@NAME(", f"@{name}("), is_long)
     address = load_kernels([source], disk_cache())[name]
     helpers = [native.addresses[helper] for helper in HELPERS]
     words = [each.number if isinstance(each, Raw) else id(each) for each in statements.constants]
