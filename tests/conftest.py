@@ -24,6 +24,27 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("tracejit")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _machine_code_early() -> None:
+    """Few tests call anything as often as it usually takes to become machine code; here nearly all do."""
+    # Not above: the settings that tracejit reads at its import come first.
+    from tracejit import eager
+    from tracejit.tracing.background import BACKGROUND
+    from tracejit.tracing.replay import tree
+
+    tree.NATIVE_AFTER = 1
+    eager.QUICK_AFTER = 2
+    BACKGROUND.at_once = True
+
+
+@pytest.fixture
+def replayed_by_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No recording becomes machine code: for tests that look at how Python replays."""
+    from tracejit.tracing.replay import tree
+
+    monkeypatch.setattr(tree, "NATIVE_AFTER", sys.maxsize)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden",

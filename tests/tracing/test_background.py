@@ -203,7 +203,9 @@ def test_arrays_that_are_changed_in_place(watch: Watch):
     assert watch.by_op == 3
 
 
-def test_decisions_on_data_cut_a_call_into_programs_and_become_one(watch: Watch):
+def test_decisions_on_data_cut_a_call_into_programs_and_become_one(
+    watch: Watch, replayed_by_python: None
+):
     eager, late = Trainer(), Trainer()
     step = tj.compile(late.step, background=True)
     for n, (x, y) in enumerate(batches(24, bad=17)):

@@ -139,11 +139,12 @@ def explain(f: Callable[..., Any]) -> Explanation:
     executables = [
         program.executable for program in programs if hasattr(program.executable, "plan")
     ]
+    calls = dict(compiled.calls)  # the recordings know from here on what was theirs
     variants = tuple(map(_variants().variant_of, list(compiled.replays.tree.roots)))
     return Explanation(
         name=getattr(compiled.function, "__qualname__", type(compiled.function).__qualname__),
         tier=2 if compiled.replays.tree.roots else 1 if compiled.calls["record"] else 0,
-        calls=dict(compiled.calls),
+        calls=calls,
         reasons=tuple(_reasons(compiled)),
         cuts=tuple(f"{cut} ({count} times)" for cut, count in compiled.programs.cuts.items()),
         variants=variants,

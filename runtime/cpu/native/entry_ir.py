@@ -18,14 +18,18 @@ from tracejit.runtime.cpu.native.references import references_ir
 
 MISS = 1
 """No object has this address."""
-WAY_WORDS = 3
+HEAD_WORDS, WAY_WORDS = 2, 3
 LARGE_ARRAY = 1 << 14
 """Bytes from which on an array's memory is the pool's: NumPy keeps small memory itself."""
+FEW_ARGUMENTS = 256
+"""So many are passed on over the stack."""
 
 _IR = r"""
 declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
 @_Py_NoneStruct = external global i8
 declare i64 @PyTuple_Size(ptr)
+declare ptr @PyMem_Malloc(i64)
+declare void @PyMem_Free(ptr)
 
 @tracejit_busy = global ptr null
 @tracejit_watch = global ptr null
@@ -51,7 +55,7 @@ prepare:
   call void @retain(ptr %owner)
   %number.p = getelementptr i64, ptr %ways, i64 1
   %number = load i64, ptr %number.p
-  %first = getelementptr i64, ptr %ways, i64 2
+  %first = getelementptr i64, ptr %ways, i64 {HEAD_WORDS}
   %last = mul i64 %number, {WAY_BYTES}
   %end = getelementptr i8, ptr %first, i64 %last
   br label %look
@@ -99,7 +103,22 @@ copy:
   %more = phi i64 [ 0, %entry ], [ %keywords, %named ]
   %all = add i64 %positional, %more
   %room = add i64 %all, 1
-  %given = alloca ptr, i64 %room
+  %room.bytes = shl i64 %room, 3
+  %is.few = icmp ult i64 %all, {FEW_ARGUMENTS}
+  br i1 %is.few, label %few, label %many
+few:
+  %on.stack = alloca ptr, i64 %room
+  br label %call
+many:
+  ; So many may not fit on the stack.
+  %held = call ptr @PyMem_Malloc(i64 %room.bytes)
+  %failed = icmp eq ptr %held, null
+  br i1 %failed, label %refuse, label %call
+refuse:
+  %raised = call ptr @PyErr_NoMemory()
+  ret ptr null
+call:
+  %given = phi ptr [ %on.stack, %few ], [ %held, %many ]
   store ptr %self, ptr %given
   %rest = getelementptr ptr, ptr %given, i64 1
   %bytes = shl i64 %all, 3
@@ -108,6 +127,11 @@ copy:
   %function.p = getelementptr i8, ptr %self, i64 {ENTRY_FUNCTION}
   %function = load ptr, ptr %function.p
   %result = call ptr @PyObject_Vectorcall(ptr %function, ptr %given, i64 %count, ptr %names)
+  br i1 %is.few, label %end, label %free
+free:
+  call void @PyMem_Free(ptr %given)
+  br label %end
+end:
   ret ptr %result
 }
 
@@ -215,6 +239,9 @@ declare i32 @PyException_SetTraceback(ptr, ptr)
 declare ptr @PyObject_CallFunctionObjArgs(ptr, ...)
 
 @PyExc_Exception = external global ptr
+@PyExc_LookupError = external global ptr
+@tracejit_missing = private constant [38 x i8] c"what was there before is not any more\00"
+declare void @PyErr_SetString(ptr, ptr)
 @tracejit_new_array_function = global ptr null
 @tracejit_array_type = global ptr null
 @tracejit_handler = global ptr null
@@ -239,11 +266,20 @@ miss:
   ret ptr inttoptr (i64 {MISS} to ptr)
 }
 
-; Has `raiser(exception)` raise what the caller is to see.
+; Has `raiser(exception)` raise what the caller is to see; what is read and not there has raised nothing yet.
 define void @tracejit_break_off(ptr %raiser) {
+entry:
   %class = alloca ptr
   %value = alloca ptr
   %trace = alloca ptr
+  %raised = call ptr @PyErr_Occurred()
+  %none = icmp eq ptr %raised, null
+  br i1 %none, label %missing, label %pass
+missing:
+  %kind = load ptr, ptr @PyExc_LookupError
+  call void @PyErr_SetString(ptr %kind, ptr @tracejit_missing)
+  br label %pass
+pass:
   call void @PyErr_Fetch(ptr %class, ptr %value, ptr %trace)
   call void @PyErr_NormalizeException(ptr %class, ptr %value, ptr %trace)
   %error = load ptr, ptr %value
@@ -447,11 +483,13 @@ done:
 def entry_ir() -> str:
     values = {
         "ENTRY_WAYS": ENTRY_WAYS,
+        "HEAD_WORDS": HEAD_WORDS,
         "WAY_BYTES": 8 * WAY_WORDS,
         "ENTRY_FUNCTION": ENTRY_FUNCTION,
         "DICT_SIZE_AT": abi.DICT_SIZE_AT,
         "MISS": MISS,
         "LARGE": LARGE_ARRAY,
+        "FEW_ARGUMENTS": FEW_ARGUMENTS,
         "FRESH_ARRAY": abi.FRESH_ARRAY,
         "ARRAY_FLAGS_AT": abi.ARRAY_FLAGS_AT,
         "ARRAY_OWNS_DATA": abi.ARRAY_OWNS_DATA,

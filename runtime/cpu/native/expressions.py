@@ -67,13 +67,22 @@ class Expressions(Reader):
                 return self._binary(op, self.value(left), self.value(right))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return self._negative(operand)
-            case ast.UnaryOp(op=ast.Not()) | ast.BoolOp():
+            case ast.UnaryOp(op=ast.Not()):
                 return Value(Kind.TRUTH, self.condition(node))
+            case ast.BoolOp(op=ast.Or(), values=[first, ast.Tuple(elts=[])]):
+                return self._or_nothing(self.value(first))
             case ast.Compare(left=left, ops=[op], comparators=[right]):
                 return self._comparison(node, op, left, right)
             case ast.IfExp():
                 raise Unsupported("a choice between two expressions")
         raise Unsupported(f"{type(node).__name__} in {ast.unparse(node)}")
+
+    def _or_nothing(self, value: Value) -> Value:
+        """`value or ()`"""
+        text, nothing = self.as_object(value), self.address_of(())
+        return Value(
+            Kind.OBJECT, self.let(f"select i1 {self.truth_of(value)}, ptr {text}, ptr {nothing}")
+        )
 
     def _name(self, name: str) -> Value:
         if name in self.variables:

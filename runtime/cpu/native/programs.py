@@ -113,7 +113,7 @@ class Programs(Reader):
     ) -> tuple[list[Value], list[str]]:
         values, addresses = [], []
         for nbytes, wanted in zip(program.output_bytes, arrays, strict=True):
-            if wanted is None:
+            if wanted is None or _nbytes(*wanted) != nbytes:  # an array of a part of the memory
                 made = self._new_buffer(str(nbytes))
                 addresses.append(self._address_in(made))
             else:
@@ -129,7 +129,7 @@ class Programs(Reader):
         made = self.help(
             "tracejit_new_array", "ptr",
             f"ptr {self.address_of(dtype)}", f"i32 {len(shape)}", f"ptr {shape_at}",
-            f"i64 {prod(shape) * dtype.itemsize}",
+            f"i64 {_nbytes(dtype, shape)}",
         )  # fmt: skip
         self.hold(self.checked(made))
         self.classes[made] = np.ndarray
@@ -166,6 +166,10 @@ class Programs(Reader):
         found = self.call("PyFloat_AsDouble", self.as_object(value))
         self.unless_raised(self.let(f"fcmp oeq double {found}, -1.0"))
         return found
+
+
+def _nbytes(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    return prod(shape) * dtype.itemsize
 
 
 def _slot_bits(dtype: str, number: Any) -> int:

@@ -98,12 +98,9 @@ class Reader(Writer):
             at = self.abi.code_at if name == "__code__" else self.abi.defaults_at
             found = self.load(value.text, at)
             none = self.address_of(None)  # no defaults are no object
-            return Value(
-                Kind.OBJECT,
-                self.let(
-                    f"select i1 {self.let(f'icmp eq ptr {found}, null')}, ptr {none}, ptr {found}"
-                ),
-            )
+            is_null = self.let(f"icmp eq ptr {found}, null")
+            held = self.borrowed(self.let(f"select i1 {is_null}, ptr {none}, ptr {found}"))
+            return Value(Kind.OBJECT, held)
         if kind is np.ndarray and name == "dtype":
             return Value(Kind.OBJECT, self.borrowed(self.load(value.text, abi.ARRAY_DTYPE_AT)))
         if name == "address" and kind is self.buffer_type:

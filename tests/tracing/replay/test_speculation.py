@@ -12,6 +12,8 @@ from tracejit import nn, optim
 from tracejit.nn import functional as F
 from tracejit.tracing.replay.speculate import AFTER, MOST_MISSES, Speculation
 
+pytestmark = pytest.mark.usefixtures("replayed_by_python")
+
 
 def speculation(f: Any) -> Speculation | None:
     """That of the variant which was recorded last."""

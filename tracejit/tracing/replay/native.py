@@ -42,8 +42,9 @@ class NativeReplays:
 
     @property
     def calls(self) -> int:
-        """How many calls have been replayed by machine code."""
+        """How many calls have been replayed by machine code; from here on the recordings know which were theirs."""
         with self._tree.lock:
+            self._mark()
             now = sum(way.calls for ways in self._ways.values() for way in ways)
             return now + sum(int(counter[0]) for counter in self._gone)
 
@@ -67,6 +68,7 @@ class NativeReplays:
             self._replace(root, [])
 
     def _replace(self, root: Node, ways: list[Way]) -> None:
+        """The calls that were counted so far are marked."""
         self._gone += [way.counter for way in self._ways.get(root, ())]
         self._ways[root] = ways
         self._seen[root] = 0
@@ -81,6 +83,7 @@ class NativeReplays:
         for root, ways in self._ways.items():
             calls = sum(way.calls for way in ways)
             if calls != self._seen[root]:
+                root.hits += calls - self._seen[root]
                 self._seen[root] = calls
                 root.used = next(self._tree.replays)
                 self._replays.barren = 0

@@ -30,11 +30,10 @@ class Variant:
 def variant_of(root: Node) -> Variant:
     """What is known of the calls that begin with the guards of `root`."""
     nodes = _below(root)
-    leaves = [node for node in nodes if node.end is None]
     ahead = root.speculation
     return Variant(
-        hits=sum(node.hits for node in leaves) + (0 if ahead is None else ahead.hits),
-        ways=len(leaves),
+        hits=sum(node.hits for node in nodes) + (0 if ahead is None else ahead.hits),
+        ways=sum(node.end is None for node in nodes),
         guards=tuple(
             f"{where}: {guard}" for node in nodes for guard, where in zip(node.guards, node.wheres)
         ),
