@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable
-from functools import cache
 from sys import getrefcount
 from typing import Any
 
@@ -23,6 +23,7 @@ from tracejit.ops.op import Gather, Layout, Op, Params, ScatterAdd, View
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage, as_array, is_row_major, row_major
 from tracejit.tensor import Tensor, fresh, from_array, make, view_of
+from tracejit.tracing.background import BACKGROUND
 
 MOST_EXECUTABLES = 1 << 14
 """Programs whose shapes keep changing must not fill the memory."""
@@ -95,7 +96,7 @@ class Eager:
         found.runs += 1
         if found.runs >= QUICK_AFTER:
             found.runs = 0  # machine code that a change of settings has made useless is made again
-            ripe.append(lambda *call: _quick().take(*call, op, args, found))
+            ripe.append(_Ripe(op, args, found))
         aval = found.aval
         return make(Storage(aval.dtype, found.size, buffer), found.layout, aval)
 
@@ -133,10 +134,24 @@ def _compile(op: Op, args: tuple[Any, ...], params: Params) -> OneOp:
     return OneOp(program.run, aval, row_major(aval.shape), aval.size)
 
 
-@cache
-def _quick() -> Any:
-    """Loaded at the first use, which most short programs never come to."""
-    return importlib.import_module("tracejit.tracing.quick")
+class _Ripe:
+    """Calls of an op that have been run so often that machine code is to take them."""
+
+    def __init__(self, op: Op, values: tuple[Any, ...], found: OneOp) -> None:
+        self._applied = op, values, found
+        self._call: tuple[Any, ...] = ()
+
+    def __call__(self, called: Op, given: tuple[Any, ...], params: Params) -> None:
+        """Tells what was called, and with what."""
+        self._call = called, given, params
+        BACKGROUND.do(self)
+
+    def make(self) -> None:
+        """Makes it."""
+        # Loaded at the first use, which most short programs never come to, and by the thread that needs it.
+        quick = importlib.import_module("tracejit.tracing.quick")
+        with contextlib.suppress(RecursionError, MemoryError):
+            quick.take(*self._call, *self._applied)
 
 
 def _input(arg: Any) -> Input | ScalarInput:
