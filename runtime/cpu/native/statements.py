@@ -80,7 +80,7 @@ class Statements(Programs, Expressions):
     def section(self, lines: Iterable[str]) -> None:
         """Lines of one Python function."""
         self.variables = {}
-        for node in ast.parse("\n".join(lines)).body if lines else ():
+        for node in parsed(lines):
             self._statement(node)
 
     def _statement(self, node: ast.stmt) -> None:
@@ -263,6 +263,15 @@ class Statements(Programs, Expressions):
         given = [self.as_integer(self.value(each)) for each in addresses.elts]
         numbers = [self.value(each) for each in scalars.elts]
         return self.run_program(program, given, numbers, arrays)
+
+
+def parsed(lines: Iterable[str]) -> list[ast.stmt]:
+    """The statements of lines."""
+    text = "\n".join(lines)
+    try:
+        return ast.parse(text).body
+    except SystemError:  # Python's parser, up to 3.12, mistakes another thread's depth for its own
+        return ast.parse(text).body
 
 
 def _is_plain(call: ast.Call) -> bool:

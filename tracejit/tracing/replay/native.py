@@ -105,7 +105,7 @@ def _made(root: Node, tree: Tree) -> list[Way]:
     translation = importlib.import_module("tracejit.tracing.replay.translation")
     try:
         ways: list[Way] = translation.native_ways(root, tree)
-    except (RecursionError, MemoryError, CompileError):
+    except (RecursionError, MemoryError, SystemError, CompileError):
         return []
     return ways
 

@@ -20,6 +20,7 @@ from tracejit.indexing import check_labels
 from tracejit.ir.aval import Aval
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.cpu.native.statements import parsed
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.ways import Language, Lines, Way, way_of
 from tracejit.storage import Storage, is_row_major, row_major
@@ -133,7 +134,8 @@ def _nodes(lines: list[str]) -> Iterator[ast.AST]:
         node
         for line in lines
         if "E[" in line and not line.startswith(" ")
-        for node in ast.walk(ast.parse(line))
+        for statement in parsed([line])
+        for node in ast.walk(statement)
     )
 
 
