@@ -30,7 +30,12 @@ ENTRY_FUNCTION, ENTRY_SELF, ENTRY_CALL, ENTRY_WAYS, ENTRY_BYTES = 16, 24, 40, 48
 
 
 class Table(Protocol):
-    """Machine code for calls."""
+    """Machine code for calls.
+
+    before   the table whose place it is taking, which it holds until that is done
+    """
+
+    before: Any
 
     @property
     def address(self) -> int:
@@ -113,11 +118,17 @@ class _NativeEntry:
         _set(self, "_call_address", _call_of_methods())
 
     def take_ways(self, ways: Table | None) -> None:
-        before = getattr(self, "_held_ways", None)
-        _set(self, "_ways_address", 0 if ways is None else ways.address)
-        _set(self, "_call_address", _call_of_methods() if ways is None else ways.call_address)
+        # Whatever a call may find is held at any time: a signal may end this after any line.
+        if ways is None:
+            _set(self, "_call_address", _call_of_methods())
+            _set(self, "_ways_address", 0)
+            _set(self, "_held_ways", None)
+            return
+        ways.before = getattr(self, "_held_ways", None)
         _set(self, "_held_ways", ways)
-        del before  # let go of only now
+        _set(self, "_ways_address", ways.address)
+        _set(self, "_call_address", ways.call_address)
+        ways.before = None
 
 
 _set = object.__setattr__

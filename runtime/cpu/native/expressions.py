@@ -135,8 +135,8 @@ class Expressions(Reader):
         return Value(Kind.OBJECT, self.new(_BINARY[type(op)], *operands))
 
     def _negative(self, operand: ast.expr) -> Value:
-        if isinstance(operand, ast.Constant):
-            return self.constant(-operand.value)  # type: ignore[operator]  # a number
+        if isinstance(operand, ast.Constant) and isinstance(operand.value, _NUMBERS):
+            return self.constant(-operand.value)
         return Value(
             Kind.OBJECT, self.new("PyNumber_Negative", self.as_object(self.value(operand)))
         )

@@ -157,6 +157,7 @@ class Ways:
 
     def __init__(self, ways: Sequence[Way]) -> None:
         self.ways = tuple(ways)
+        self.before: Any = None
         words = [id(self), len(ways)]
         for way in ways:
             words += way.words

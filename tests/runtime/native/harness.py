@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import types
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -71,7 +72,9 @@ class Code:
         }
         text = "\n".join(f"def {head}:\n " + "\n ".join(body) for head, body in lines.items())
         made = dict(self.names)
-        exec(text, made)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # random code makes little sense
+            exec(text, made)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             slots: list[Any] = [None] * 32
@@ -213,7 +216,7 @@ _AS_THEMSELVES = (
 )  # fmt: skip
 
 
-def picture(value: Any, seen: dict[int, int] | None = None) -> Any:
+def picture(value: Any, seen: dict[int, tuple[int, Any]] | None = None) -> Any:
     """What makes up a value, as nested tuples that are equal only if types, bits and sharing are."""
     seen = {} if seen is None else seen
     kind = type(value)
@@ -223,9 +226,11 @@ def picture(value: Any, seen: dict[int, int] | None = None) -> Any:
         return kind, value
     if isinstance(value, int | float | complex | str):
         return kind, repr(value)
+    if kind is tuple:  # which equal tuples are one object is nobody's business
+        return kind, *(picture(part, seen) for part in value)
     if id(value) in seen:
-        return "again", seen[id(value)]
-    seen[id(value)] = len(seen)
+        return "again", seen[id(value)][0]
+    seen[id(value)] = len(seen), value  # held, so that nothing else has its id meanwhile
     if isinstance(value, np.ndarray | np.generic | Tensor):
         return _picture_of_array(value)
     if isinstance(value, set | frozenset):
