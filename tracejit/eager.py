@@ -96,7 +96,7 @@ class Eager:
         found.runs += 1
         if found.runs >= QUICK_AFTER:
             found.runs = 0  # machine code that a change of settings has made useless is made again
-            ripe.append(_Ripe(op, args, found))
+            ripe.append(_Ripe(op, args, params, found))
         aval = found.aval
         return make(Storage(aval.dtype, found.size, buffer), found.layout, aval)
 
@@ -137,8 +137,8 @@ def _compile(op: Op, args: tuple[Any, ...], params: Params) -> OneOp:
 class _Ripe:
     """Calls of an op that have been run so often that machine code is to take them."""
 
-    def __init__(self, op: Op, values: tuple[Any, ...], found: OneOp) -> None:
-        self._applied = op, values, found
+    def __init__(self, op: Op, values: tuple[Any, ...], params: Params, found: OneOp) -> None:
+        self._applied = op, values, params, found
         self._call: tuple[Any, ...] = ()
 
     def __call__(self, called: Op, given: tuple[Any, ...], params: Params) -> None:

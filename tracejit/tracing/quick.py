@@ -28,6 +28,7 @@ _RECIPES = (Pointwise, Reduction, Contract)
 _NUMBERS = (bool, int, float)
 _ATOMS = (bool, int, str, type(None))
 _lock = threading.Lock()
+_Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,11 +59,17 @@ def take(
     params: Params,
     op: Op,
     values: tuple[Any, ...],
+    settled: Params,
     found: OneOp,
 ) -> None:
     """Has machine code take calls like this one: of `called` with `given` and `params`, which became `op` of `values`."""
-    if called is not op or len(given) != len(values) or not isinstance(op.recipe, _RECIPES):
+    if called is not op or not isinstance(op.recipe, _RECIPES):
         return
+    if not _is_same(op, given, params, values, settled):
+        return
+    key = _key_of(given, params, values, found)
+    if op._held_ways is not None and key in op._held_ways.by_key:
+        return  # something else has kept it from being used
     try:
         lines, names = _lines(given, params, values, found)
     except _Unfit:
@@ -78,16 +85,54 @@ def take(
     )
     if way is not None:
         with _lock:
-            _add(op, way)
+            _add(op, key, way)
 
 
-def _add(op: Op, way: Way) -> None:
-    table: Ways | None = op._held_ways
-    ways = [] if table is None else list(table.ways)
-    if len(ways) >= MOST:
-        hits = table.hits  # type: ignore[union-attr]  # there are ways
-        del ways[hits.index(min(hits))]
-    op.take_ways(Ways([way, *ways]))
+class _Table(Ways):
+    """The ways of one op, each by what it is for."""
+
+    def __init__(self, by_key: dict[_Key, Way]) -> None:
+        super().__init__([*by_key.values()])
+        self.by_key = by_key
+
+
+def _is_same(
+    op: Op, given: tuple[Any, ...], params: Params, values: tuple[Any, ...], settled: Params
+) -> bool:
+    """Whether the call became this: another thread's, or one that an op made by itself, may have come between."""
+    if len(given) != len(values) or not all(map(_may_become, given, values)):
+        return False
+    again, known = op.coerce(*given, **params)
+    return known == settled and all(map(_is_value, again, values))
+
+
+def _may_become(arg: Any, value: Any) -> bool:
+    return type(arg) in _NUMBERS if type(value) is Scalar else arg is value
+
+
+def _is_value(found: Any, value: Any) -> bool:
+    if type(value) is not Scalar or type(found) is not Scalar:
+        return found is value
+    same_type = type(found.value) is type(value.value)
+    return found.aval is value.aval and same_type and repr(found.value) == repr(value.value)
+
+
+def _key_of(given: tuple[Any, ...], params: Params, values: tuple[Any, ...], found: OneOp) -> _Key:
+    """Calls with the same one are taken by the same machine code."""
+    parts = [
+        (type(arg), repr(value.value) if _is_fixed(value) else getattr(arg, "layout", None))
+        for arg, value in zip(given, values)
+    ]
+    return config.epoch, found, repr(params), *parts
+
+
+def _add(op: Op, key: _Key, way: Way) -> None:
+    table: _Table | None = op._held_ways
+    ways = {} if table is None else dict(table.by_key)
+    if table is not None and len(ways) >= MOST:
+        hits = dict(zip(ways, table.hits))
+        del ways[min(hits, key=lambda each: hits[each])]
+    op.take_ways(_Table({key: way, **ways}))
 
 
 def _lines(
@@ -138,9 +183,12 @@ def _number(source: Source, arg: Any, value: Scalar, slot: int) -> g.Guard:
     """A float may be any; of an integer the op may ask more than its type."""
     if type(arg) not in _NUMBERS:
         raise _Unfit
-    if value.aval.dtype in (float32, float64):
-        return g.NumberIs(source, type(arg), slot)
-    return g.Equals(source, arg)
+    return g.Equals(source, arg) if _is_fixed(value) else g.NumberIs(source, type(arg), slot)
+
+
+def _is_fixed(value: Any) -> bool:
+    """Whether machine code is for this number alone."""
+    return type(value) is Scalar and value.aval.dtype not in (float32, float64)
 
 
 def _param(source: Source, constant: Any) -> g.Guard:
