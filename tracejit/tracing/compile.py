@@ -122,9 +122,9 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
         with tree.lock:
             roots = dict.fromkeys(tree.settled)
             tree.settled.clear()
-        if self._verify or not self.is_native:
             for root in roots:
-                root.due = sys.maxsize
+                root.due = sys.maxsize  # until it has been looked at
+        if self._verify or not self.is_native:
             return
         if self._native is None:
             self._native = _loaded("replay.native").NativeReplays(self, self.replays)

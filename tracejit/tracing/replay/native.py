@@ -58,14 +58,14 @@ class NativeReplays:
 
     def _consider(self, root: Node) -> None:
         """A recording whose machine code is passed over more often than not is better left to Python."""
-        root.due = root.times + PATIENCE
         if any(_is_late(node) for node in below(root)):
-            return  # a program is still in the making
-        if root.has_grown:
+            pass  # a program is still in the making
+        elif root.has_grown:
             root.has_grown = False
             self._replace(root, _made(root, self._tree))
         elif sum(way.calls for way in self._ways.get(root, ())) < PATIENCE:
             self._replace(root, [])
+        root.due = root.times + PATIENCE
 
     def _replace(self, root: Node, ways: list[Way]) -> None:
         """The calls that were counted so far are marked."""
