@@ -6,6 +6,7 @@ Results are checked before anything is timed. A peer that is not installed is le
 from __future__ import annotations
 
 import statistics
+import time
 import timeit
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -18,11 +19,14 @@ from benchmarks.replay import network, train_step
 from benchmarks.systems.numpy_suite import sum_of_lines
 from tracejit import optim
 
-ROUNDS = 25
+ROUNDS = 15
 WARM = 150
 """Calls after which nothing is recorded or compiled any more."""
+SETTLE = 0.25
+"""Seconds between systems: the idle threads of some spin for that long, on a core that the next one needs."""
 
-Call = Callable[[], Any]
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+"""A function and its arguments."""
 Contest = tuple[str, int, dict[str, Call]]
 """What is done, how often in a round, and how each system does it."""
 
@@ -51,50 +55,59 @@ def _lines(arrays: list[np.ndarray], function: Callable[..., Any]) -> Iterator[t
         compiled["numba"] = numba.njit(fastmath=True)(function)
     for system, run in compiled.items():
         np.testing.assert_allclose(run(*arrays), expected, rtol=1e-5)
-        yield system, lambda run=run: run(*arrays)  # type: ignore[misc]  # bound now
+        yield system, (run, tuple(arrays))
 
 
 def _eager(data: np.ndarray, function: Callable[..., Any]) -> Iterator[tuple[str, Call]]:
     tensor = tj.tensor(data)
     np.testing.assert_allclose(function(tensor).numpy(), function(data), rtol=1e-6)
-    yield "tracejit", lambda: function(tensor)
+    yield "tracejit", (function, (tensor,))
     if find_spec("torch"):
         import torch
 
         torch.set_num_threads(tj.get_num_threads())
-        other = torch.tensor(data)
-        yield "torch", lambda: function(other)
+        yield "torch", (function, (torch.tensor(data),))
 
 
 def training_step() -> Call:
     model = network(4, 3, 4)
     optimizer = optim.Adam(model.parameters(), lr=1e-3)
-    step = tj.compile(train_step)
-    args = model, optimizer, tj.ones((1, 4)), tj.zeros(1, dtype=tj.int64)
-    return lambda: step(*args)
+    return tj.compile(train_step), (
+        model,
+        optimizer,
+        tj.ones((1, 4)),
+        tj.zeros(1, dtype=tj.int64),
+    )
 
 
 def deep_forward() -> Call:
     model = network(4, 50, 4)
-    forward = tj.compile(lambda x: model(x))
-    x = tj.ones((1, 4))
 
-    def run() -> Any:
+    def forward(x: Any) -> Any:
         with tj.no_grad():
-            return forward(x)
+            return model(x)
 
-    return run
+    return tj.compile(forward), (tj.ones((1, 4)),)
+
+
+def timer(call: Call) -> timeit.Timer:
+    """Times the call as it is written, with its arguments by name."""
+    function, arguments = call
+    names = {f"a{place}": argument for place, argument in enumerate(arguments)}
+    return timeit.Timer(f"f({', '.join(names)})", globals={"f": function, **names})
 
 
 def measured(calls: int, systems: dict[str, Call]) -> dict[str, float]:
     """Seconds of a call: the median of rounds that the systems take turns in."""
+    timers = {system: timer(call) for system, call in systems.items()}
     taken: dict[str, list[float]] = {system: [] for system in systems}
-    for call in systems.values():
-        for _ in range(WARM):
-            call()
+    for each in timers.values():
+        each.timeit(WARM)
+        tj.synchronize()
     for _ in range(ROUNDS):
-        for system, call in systems.items():
-            taken[system].append(timeit.timeit(call, number=calls) / calls)
+        for system, each in timers.items():
+            time.sleep(SETTLE if len(timers) > 1 else 0)
+            taken[system].append(each.timeit(calls) / calls)
     return {system: statistics.median(each) for system, each in taken.items()}
 
 

@@ -7,17 +7,19 @@ import hashlib
 import os
 import stat
 import sys
-import tempfile
 import time
 import warnings
 from functools import cache
 from pathlib import Path
 
 from tracejit._config import config
+from tracejit._records import dataclass
 
 _CHECKSUM_BYTES = 16
-_TOUCH_AFTER = 3600
-"""Seconds: an entry read again within this time is not marked as used again."""
+_UNFINISHED = ".new-"
+"""How the name of a file begins that is still being written."""
+_STALE = 600
+"""Seconds: a file that has been unfinished for so long is one whose writer was killed."""
 
 
 def default_directory() -> Path:
@@ -36,77 +38,111 @@ def disk_cache() -> DiskCache | None:
     return _opened(config.cache_dir or default_directory(), config.cache_bytes)
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of the cache."""
+
+    used: float
+    """When it was last read or written, in seconds since the epoch."""
+    nbytes: int
+    path: Path
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self.path.name.startswith(_UNFINISHED)
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):  # another process removed it, or the disk is read-only
+            self.path.unlink(missing_ok=True)
+
+
 class DiskCache:
     """Bytes by key, in a directory of their own under `directory`.
 
     Several processes may use one directory: entries appear whole or not at all. What goes wrong with the disk (it is full, or
-    read-only) only means that nothing is kept. A directory that another user could write to is not used, and a warning says so.
-    The entries unused for longest go first once there are more than `limit` bytes.
+    read-only) only means that nothing more is kept. A directory that another user could write to is not used, and a warning
+    says so. The entries unused for longest go first, so that there are at most `limit` bytes.
     """
 
     def __init__(self, directory: Path, limit: int) -> None:
         self.directory = directory / "objects"
         self.limit = limit
-        self._written = limit  # so that the first write looks how full the directory is
-        self._usable = _is_private(self.directory)
+        self._folder = str(self.directory)
+        self._is_usable = self._is_writable = _is_private(self.directory)
+        # Looking how full the directory is takes a while. Processes that write little each look as often, all together, as
+        # one that writes as much: each begins at another point of the way to its first look.
+        self._look_after = limit // 64 + 1
+        self._written = int.from_bytes(os.urandom(8), "big") % self._look_after
 
     def get(self, key: str) -> bytes | None:
         """What `put` kept under `key`, or None; an entry that is damaged is removed."""
-        if not self._usable:
+        if not self._is_usable:
             return None
-        path = self._path(key)
+        path = f"{self._folder}/{key[:2]}/{key[2:]}"  # a Path takes longer to make than the file to read
         try:
-            content = path.read_bytes()
-            data = _checked(content)
-            if data is None:
-                path.unlink(missing_ok=True)
-            elif time.time() - path.stat().st_mtime > _TOUCH_AFTER:
-                os.utime(path)
+            with open(path, "rb") as file:  # noqa: PTH123
+                data = _checked(file.read())
         except OSError:
             return None
+        with contextlib.suppress(OSError):  # the disk may be read-only
+            if data is None:
+                os.unlink(path)  # noqa: PTH108
+            else:
+                os.utime(path)
         return data
 
     def put(self, key: str, data: bytes) -> None:
         """Keeps `data` under `key`, if that can be done."""
-        if not self._usable:
+        if not self._is_writable or len(data) > self.limit // 2:
             return
         path = self._path(key)
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            _write_beside(path, _checksum(data) + data)
+            _write_whole(path, _checksum(data) + data)
         except OSError:
-            self._usable = False
+            self._is_writable = False
             return
         self._written += len(data)
-        if self._written > self.limit // 16:
+        if self._written > self._look_after:
             self._written = 0
-            self._evict()
+            # An eighth is left for what other processes write before they look.
+            self.trim(self.limit - self.limit // 8)
 
-    def entries(self) -> list[Path]:
-        """The files of all entries."""
-        return [path for path in self.directory.glob("??/*") if not path.name.startswith(".")]
+    def entries(self) -> list[Entry]:
+        """All that is kept, the one unused for longest first."""
+        return [file for file in self._files() if not file.is_unfinished]
+
+    def trim(self, limit: int) -> int:
+        """Removes the entries unused for longest until at most `limit` bytes are left, and says how many it removed.
+
+        What the writers of unfinished files have left behind when they were killed goes, too.
+        """
+        files = self._files()
+        excess = sum(file.nbytes for file in files) - limit
+        abandoned = time.time() - _STALE
+        removed = []
+        for file in files:
+            if file.used < abandoned if file.is_unfinished else excess > 0:
+                file.remove()
+                excess -= file.nbytes
+                removed.append(file)
+        return sum(not file.is_unfinished for file in removed)
 
     def clear(self) -> None:
-        """Removes all entries."""
-        for path in self.entries():
-            path.unlink(missing_ok=True)
+        """Removes all entries, and what was left unfinished."""
+        for file in self._files():
+            file.remove()
 
-    def _path(self, key: str) -> Path:
-        return self.directory / key[:2] / key[2:]
-
-    def _evict(self) -> None:
-        found = []
+    def _files(self) -> list[Entry]:
+        files = []
         for path in self.directory.glob("??/*"):
             with contextlib.suppress(OSError):  # another process removed it
                 status = path.stat()
-                found.append((status.st_mtime, status.st_size, path))
-        excess = sum(size for _, size, _ in found) - self.limit
-        for _, size, path in sorted(found):
-            if excess <= 0:
-                return
-            excess -= size
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+                files.append(Entry(status.st_mtime, status.st_size, path))
+        return sorted(files, key=lambda file: file.used)
+
+    def _path(self, key: str) -> Path:
+        return self.directory / key[:2] / key[2:]
 
 
 @cache
@@ -123,14 +159,16 @@ def _checked(content: bytes) -> bytes | None:
     return data if _checksum(data) == content[:_CHECKSUM_BYTES] else None
 
 
-def _write_beside(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+def _write_whole(path: Path, content: bytes) -> None:
+    """The file is there with all of its content, or nothing is."""
+    unfinished = path.with_name(_UNFINISHED + os.urandom(8).hex())
     try:
-        with os.fdopen(handle, "wb") as file:
+        with unfinished.open("xb") as file:
             file.write(content)
-        Path(name).replace(path)
+        unfinished.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
         raise
 
 

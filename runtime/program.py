@@ -5,13 +5,21 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from tracejit._config import config
-from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan
+from tracejit._records import dataclass
+from tracejit.artifact import (
+    Argument,
+    BufferSpec,
+    HostCall,
+    KernelSource,
+    LaunchSpec,
+    Place,
+    Plan,
+)
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
@@ -50,10 +58,11 @@ class _Launches:
 class Program:
     """Runs a plan. One program may be run by several threads at once.
 
-    Raises CompileError when a kernel cannot be compiled.
+    Raises CompileError when a kernel cannot be compiled. Where the kernels are loaded already, `addresses` has what launches call
+    them by.
     """
 
-    def __init__(self, plan: Plan, host: Host) -> None:
+    def __init__(self, plan: Plan, host: Host, addresses: Mapping[str, int] | None = None) -> None:
         disk = disk_cache()
         self.plan = plan
         self._host = host
@@ -68,7 +77,7 @@ class Program:
         )
         self._pool = thread_pool()
         self.most_threads = plan.threads or sys.maxsize
-        kernels = _load(plan, disk)
+        kernels = _load(plan, disk) if addresses is None else addresses
         self._constants = Buffer.allocate(len(plan.constants))
         self._constants.array(np.dtype(np.uint8), (len(plan.constants),))[:] = np.frombuffer(
             plan.constants, np.dtype(np.uint8)
@@ -151,7 +160,7 @@ class Program:
         memory[: self.layout.scalars_at].view(np.int64)[:] = addresses
         write_slots(memory, self.layout.scalars_at, self.plan.scalars, scalars)
 
-    def _lay_out(self, launches: list[LaunchSpec], kernels: dict[str, int]) -> _Launches:
+    def _lay_out(self, launches: list[LaunchSpec], kernels: Mapping[str, int]) -> _Launches:
         words = [self._pool.address, len(launches), self.layout.pointers_at, self.layout.scratch_at]
         for launch in launches:
             words += _launch_words(launch, kernels[launch.kernel], self._slots)
@@ -198,15 +207,20 @@ def _array(address: int, spec: BufferSpec) -> np.ndarray:
     return array_at(address, numpy_dtype(spec.dtype), spec.shape, spec.strides)
 
 
-def _load(plan: Plan, disk: DiskCache | None) -> dict[str, int]:
-    """The addresses of the plan's kernels, and of the run time's own that it uses."""
+def kernels_of(plan: Plan) -> dict[str, KernelSource]:
+    """The plan's kernels, and the run time's own that it uses, by what its launches call them."""
     launched = {step.kernel for step in plan.steps if isinstance(step, LaunchSpec)}
-    level = target_level(config.target or None)
-    products = {
-        kernel: gemm_source(dtype, level) for dtype, kernel in KERNELS.items() if kernel in launched
-    }
-    addresses = load_kernels((*plan.kernels, *products.values()), disk)
-    return addresses | {kernel: addresses[source.name] for kernel, source in products.items()}
+    kernels = {source.name: source for source in plan.kernels}
+    for dtype, kernel in KERNELS.items():
+        if kernel in launched:
+            kernels[kernel] = gemm_source(dtype, target_level(config.target or None))
+    return kernels
+
+
+def _load(plan: Plan, disk: DiskCache | None) -> dict[str, int]:
+    sources = kernels_of(plan)
+    addresses = load_kernels(sources.values(), disk)
+    return {use: addresses[source.name] for use, source in sources.items()}
 
 
 def _runs(steps: Sequence[LaunchSpec | HostCall]) -> Iterator[list[LaunchSpec] | HostCall]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
+from tracejit._records import dataclass
 from tracejit.artifact import BufferSpec, LaunchSpec, Plan
 from tracejit.runtime.pool import ALIGNMENT, size_class
 from tracejit.runtime.scalars import numpy_dtype

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import hypothesis
 import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # Before tracejit is imported, and inherited by the processes that tests start.
 _cache = tempfile.TemporaryDirectory(prefix="tracejit-tests-", ignore_cleanup_errors=True)
@@ -24,10 +29,12 @@ def _machine_code_early() -> None:
     """Few tests call anything as often as it usually takes to become machine code; here nearly all do."""
     # Not above: the settings that tracejit reads at its import come first.
     from tracejit import eager
+    from tracejit.tracing.background import BACKGROUND
     from tracejit.tracing.replay import tree
 
     tree.NATIVE_AFTER = 1
     eager.QUICK_AFTER = 2
+    BACKGROUND.at_once = True
 
 
 @pytest.fixture
@@ -44,3 +51,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the listings that tests compare with as the code makes them now",
     )
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., str]:
+    """Runs a script in a process of its own, with the tests' modules at hand; gives what it printed."""
+
+    def run(script: str, **environment: str) -> str:
+        path = tmp_path / "script.py"
+        path.write_text(script)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", str(path)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from tracejit import cli
 from tracejit._config import config
+from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.native import install
 
 
@@ -18,14 +21,68 @@ def folder(tmp_path: Path) -> Path:
         yield tmp_path
 
 
-def test_the_cache_is_shown_and_emptied(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    entry = folder / "objects" / "ab" / "cdef"
-    entry.parent.mkdir(parents=True)
-    (folder / "objects").chmod(0o700)
-    entry.write_bytes(b"x" * 1000)
+@pytest.fixture
+def disk(folder: Path) -> DiskCache:
+    """Three entries, used at the beginning of three years."""
+    disk = DiskCache(folder, 1 << 20)
+    for year in (2021, 2022, 2023):
+        key = f"{year}" + "0" * 60
+        disk.put(key, bytes(1000))
+        used = time.mktime((year, 1, 1, 12, 0, 0, 0, 0, -1))
+        os.utime(disk._path(key), (used, used))
+    return disk
+
+
+def years(disk: DiskCache) -> list[int]:
+    return [time.localtime(entry.used).tm_year for entry in disk.entries()]
+
+
+def test_the_cache_is_shown(disk: DiskCache, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["cache"]) == 0
+    shown = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert shown == {
+        "directory": str(disk.directory),
+        "entries": "3",
+        "size": "3.0 KiB (3048 bytes)",
+        "limit": "1.0 GiB",
+        "last": "used  from 2021-01-01 12:00 to 2023-01-01 12:00",
+    }
+
+
+def test_the_cache_is_emptied(disk: DiskCache, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["cache", "--clear"]) == 0
-    assert f"{folder / 'objects'}: 1 entries, 0.0 MiB" in capsys.readouterr().out
-    assert not entry.exists()
+    assert capsys.readouterr().out.startswith("removed 3 entries\n")
+    assert not disk.entries()
+
+
+@pytest.mark.parametrize(
+    ("size", "left"),
+    [("1G", [2021, 2022, 2023]), ("2K", [2022, 2023]), ("1500", [2023]), ("0", [])],
+)
+def test_trimming_leaves_the_entries_used_last(disk: DiskCache, size: str, left: list[int]) -> None:
+    assert cli.main(["cache", "--trim", size]) == 0
+    assert years(disk) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("100", 100), ("100M", 100 << 20), ("1.5 GiB", 3 << 29), ("2kb", 2048), ("7B", 7)],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert cli.nbytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "ten", "-5", "5 X"])
+def test_what_is_no_size_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["cache", f"--trim={text}"])
+    assert "is no size such as 500000, 100M or 1.5G" in capsys.readouterr().err
+
+
+def test_no_cache_is_shown_as_off(capsys: pytest.CaptureFixture[str]) -> None:
+    with config.scope(cache_bytes=0):
+        assert cli.main(["cache"]) == 0
+    assert "off: cache_bytes" in capsys.readouterr().out
 
 
 def test_doctor_says_why_calls_go_through_python(

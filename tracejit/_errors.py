@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os.path
 import sys
-from dataclasses import dataclass
 from types import FrameType
+
+from tracejit._records import dataclass
 
 # By os.path: pathlib would be a tenth of the time that importing tracejit takes.
 PACKAGE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120

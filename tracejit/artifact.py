@@ -14,8 +14,9 @@ no other task uses meanwhile. Tasks are independent: they may run in any order, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from tracejit._records import dataclass
 
 
 class Place(Enum):
@@ -91,6 +92,8 @@ class KernelSource:
     name: str
     text: str
     """A complete module in the back end's language that defines a function `name`."""
+    is_long: bool = False
+    """Whether it is long and seldom loops: its code had better be made quickly than well."""
 
 
 @dataclass(frozen=True, slots=True)

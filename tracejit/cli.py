@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,9 +46,12 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("bench", help=about, add_help=False)
     command.set_defaults(command=bench)
 
-    about = "show the cache of compiled code on disk, or empty it"
+    about = "show the cache of compiled code on disk, trim or empty it"
     command = commands.add_parser("cache", help=about, description=about)
-    command.add_argument("--clear", action="store_true", help="remove every entry")
+    size = "remove what was unused for longest until so many bytes are left: 500000, 100M, 2G"
+    less = command.add_mutually_exclusive_group()
+    less.add_argument("--trim", type=nbytes, metavar="SIZE", help=size)
+    less.add_argument("--clear", action="store_true", help="remove every entry")
     command.set_defaults(command=cache)
 
     about = "check that programs can be compiled and run here"
@@ -77,17 +82,46 @@ def cache(arguments: argparse.Namespace) -> int:
         print("off: cache_bytes (TRACEJIT_CACHE_BYTES) is 0")
         return 0
     entries = disk.entries()
-    size = sum(entry.stat().st_size for entry in entries)
-    print(f"{disk.directory}: {len(entries)} entries, {size / 2**20:.1f} MiB")
     if arguments.clear:
         disk.clear()
         print(f"removed {len(entries)} entries")
+    elif arguments.trim is not None:
+        print(f"removed {disk.trim(arguments.trim)} of {len(entries)} entries")
+    entries = disk.entries()
+    size = sum(entry.nbytes for entry in entries)
+    print(f"directory  {disk.directory}")
+    print(f"entries    {len(entries)}")
+    print(f"size       {in_units(size)} ({size} bytes)")
+    print(f"limit      {in_units(disk.limit)}")
+    if entries:
+        print(f"last used  from {moment(entries[0].used)} to {moment(entries[-1].used)}")
     return 0
 
 
 def doctor(_: argparse.Namespace) -> int:
     report: Callable[[], bool] = importlib.import_module("tracejit.doctor").report
     return 0 if report() else 1
+
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def nbytes(text: str) -> int:
+    """A size in bytes: `500000`, `100M`, `1.5 GiB`."""
+    found = re.fullmatch(r"(\d+\.?\d*)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 500000, 100M or 1.5G")
+    number, unit = found.groups()
+    return int(float(number) * UNITS[unit.upper()])
+
+
+def in_units(size: int) -> str:
+    unit = next(unit for unit in "GMK" if size >= UNITS[unit] or unit == "K")
+    return f"{size / UNITS[unit]:.1f} {unit}iB"
+
+
+def moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def refuse(why: str) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tracejit._native.entry import busy
+from tracejit._records import dataclass
 from tracejit.ir.aval import Aval
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Any, Final, Literal
 
@@ -10,6 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from tracejit._errors import DTypeError, at_user_line
+from tracejit._records import dataclass
 
 Kind = Literal["b", "i", "u", "f"]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
 from sys import getrefcount
 from typing import Any
 
@@ -14,14 +13,17 @@ import numpy as np
 from tracejit import dispatch
 from tracejit._config import config
 from tracejit._errors import at_user_line
+from tracejit._records import dataclass
 from tracejit.autograd.tape import tape
 from tracejit.dispatch import Scalar, ripe
+from tracejit.executable import executable_of
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Apply, Graph, Input, ScalarInput, params_key
 from tracejit.ops.op import Gather, Layout, Op, Params, ScatterAdd, View
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage, as_array, is_row_major, row_major
 from tracejit.tensor import Tensor, fresh, from_array, make, view_of
+from tracejit.tracing.background import BACKGROUND
 
 MOST_EXECUTABLES = 1 << 14
 """Programs whose shapes keep changing must not fill the memory."""
@@ -94,7 +96,7 @@ class Eager:
         found.runs += 1
         if found.runs >= QUICK_AFTER:
             found.runs = 0  # machine code that a change of settings has made useless is made again
-            ripe.append(lambda *call: _quick().take(*call, op, args, params, found))
+            ripe.append(_Ripe(op, args, params, found))
         aval = found.aval
         return make(Storage(aval.dtype, found.size, buffer), found.layout, aval)
 
@@ -124,24 +126,32 @@ def check_indices(op: Op, indices: Tensor, axis: int, extent: int) -> None:
         raise IndexError(at_user_line(message))
 
 
-@cache
-def _compiler() -> Any:
-    """Loaded at the first use: it brings LLVM, which takes longer to load than everything else."""
-    return importlib.import_module("tracejit.compiler")
-
-
 def _compile(op: Op, args: tuple[Any, ...], params: Params) -> OneOp:
     inputs = tuple(_input(arg) for arg in args)
     aval = op.infer(*(arg.aval for arg in args), **params)
     graph = Graph(inputs, (Apply(op, inputs, params_key(params), aval),))
-    program = _compiler().compile_graph(graph).program
+    program = executable_of(graph).program
     return OneOp(program.run, aval, row_major(aval.shape), aval.size)
 
 
-@cache
-def _quick() -> Any:
-    """Loaded at the first use, which most short programs never come to."""
-    return importlib.import_module("tracejit.tracing.quick")
+class _Ripe:
+    """Calls of an op that have been run so often that machine code is to take them."""
+
+    def __init__(self, op: Op, values: tuple[Any, ...], params: Params, found: OneOp) -> None:
+        self._applied = op, values, params, found
+        self._call: tuple[Any, ...] = ()
+
+    def __call__(self, called: Op, given: tuple[Any, ...], params: Params) -> None:
+        """Tells what was called, and with what."""
+        self._call = called, given, params
+        BACKGROUND.do(self)
+
+    def make(self) -> None:
+        """Makes it."""
+        # Loaded at the first use, which most short programs never come to, and by the thread that needs it.
+        quick = importlib.import_module("tracejit.tracing.quick")
+        with contextlib.suppress(RecursionError, MemoryError):
+            quick.take(*self._call, *self._applied)
 
 
 def _input(arg: Any) -> Input | ScalarInput:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from tracejit._records import dataclass
 from tracejit.codegen.kernel.cost import profile
 from tracejit.ir.cluster import Fused, Labels, Store
 from tracejit.ir.graph import Apply, Constant, Node

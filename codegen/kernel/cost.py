@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from tracejit._records import dataclass
 from tracejit.codegen.kernel.builder import Element, ScalarBuilder
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import Let, Var

@@ -6,9 +6,9 @@ time gives each call a range of it. Nothing in a kernel depends on the number of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
+from tracejit._records import dataclass
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.dtypes import DType, int64
 

@@ -103,7 +103,8 @@ class StepNest(Nest):
         chunk = CHUNK if long else 0
         with self.tasks(outer, inner, chunk) as part, self.vector(inner, part):
             self.store(self.step.stores)
-        lowered = self.finish(chunk or (inner.extent if inner is not None else 1))
+        extent = inner.extent if inner is not None else 1
+        lowered = self.finish(min(chunk, extent) if chunk else extent)
         return replace(lowered, is_flat=bool(chunk) and not outer)
 
     def rows(self) -> Lowered:
@@ -136,7 +137,7 @@ class StepNest(Nest):
                         result = self.join([values[node] for values in found], combine_of(node))
                         self.scopes[-1][node] = self.builder.cast(result, node.aval.dtype)
             self.store(self.kept_stores)
-        return self.finish((chunk or inner.extent) * self.folded_extent)
+        return self.finish(min(chunk or inner.extent, inner.extent) * self.folded_extent)
 
     def element_of_row(self, number: int, stage: int) -> dict[Apply, Element]:
         """What the folds of a stage join from one element of each row."""

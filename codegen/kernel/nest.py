@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
+from tracejit._records import dataclass
 from tracejit.codegen.kernel.access import Access, Accesses, Axis, result_labels
 from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
 from tracejit.codegen.kernel.cost import profile, widened

@@ -7,11 +7,12 @@ code says `fma`, which gives the same bits on every vector width.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 import numpy as np
 
+from tracejit._records import dataclass
 from tracejit.codegen.llvm.target import Target
 from tracejit.codegen.llvm.types import Type
 

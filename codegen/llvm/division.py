@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from tracejit._records import dataclass
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.flow import Values, when

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
+from tracejit._records import dataclass
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import (
     Address,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tracejit._records import dataclass
 from tracejit.codegen.kernel.folds import JOINS, NO_INDEX, SEARCHES, identity
 from tracejit.codegen.kernel.ir import Combine, Operand, Result
 from tracejit.codegen.llvm.builder import Builder, Value

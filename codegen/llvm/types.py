@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from tracejit import dtypes
+from tracejit._records import dataclass
 from tracejit.dtypes import DType
 
 ELEMENTS: Final[dict[DType, str]] = {

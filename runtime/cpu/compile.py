@@ -1,35 +1,31 @@
-"""Kernels from LLVM text to addresses: the process's table, then the disk cache, then LLVM's code generator.
-
-The texts hold explicit vectors, so LLVM's optimiser is not run: code generation alone gives the same speed in half the time.
-"""
+"""Kernels from LLVM text to addresses: the process's table, then the disk cache, then LLVM's code generator."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
-import itertools
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import llvmlite.binding as llvm
-from llvmlite.binding import ffi
-
 from tracejit._errors import CompileError
+from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
+from tracejit.runtime.cpu import elf
 from tracejit.runtime.cpu.target import host
-from tracejit.runtime.cpu.threads import available_cores
+from tracejit.runtime.cpu.threads import available_cores, in_threads
 from tracejit.runtime.gate import Gate
 
-_SETTINGS = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-"""Changes with this file, and so with the way that it makes code."""
+_SETTINGS = hashlib.sha256(Path(__file__).with_name("llvm.py").read_bytes()).hexdigest()
+"""Changes with the way that code is made."""
 
 
 @dataclass(slots=True)
@@ -99,16 +95,23 @@ class _Claims:
 _claims = _Claims()
 
 
+def load_objects(keys: Mapping[str, str], disk: DiskCache) -> dict[str, int] | None:
+    """The address of each kernel by name, from the object that the cache has under its key; None where it lacks one."""
+    missing = [name for name in keys if name not in _addresses]
+    with _gate:
+        objects = {name: data for name in missing if (data := disk.get(keys[name]))}
+    if len(objects) < len(missing):
+        return None
+    if objects:
+        counts.read += len(objects)
+        _addresses.update(_link([], objects))
+    return {name: _addresses[name] for name in keys}
+
+
 def object_key(source: KernelSource) -> str:
     """Names an object in the disk cache: the text, and all else that the machine code depends on."""
     content = "\0".join((_SETTINGS, host().fingerprint, source.name, source.text))
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def assembly(text: str) -> str:
-    """The host's assembly for a module of LLVM text, for people to read."""
-    with _gate:
-        return _target_machine().emit_assembly(_parse("assembly", text))
 
 
 def _objects(sources: list[KernelSource], disk: DiskCache | None) -> dict[str, bytes]:
@@ -127,90 +130,33 @@ def _objects(sources: list[KernelSource], disk: DiskCache | None) -> dict[str, b
 
 
 def _compile_all(sources: list[KernelSource]) -> dict[str, bytes]:
-    # A daemon compiles alone: when the interpreter exits it would wait for an executor's threads.
-    workers = 1 if threading.current_thread().daemon else min(len(sources), available_cores())
-    if workers <= 1:
-        return {source.name: _compile(source) for source in sources}
+    if not sources:
+        return {}
+    # A daemon compiles alone: when the interpreter exits it would wait for other threads.
+    threads = 1 if threading.current_thread().daemon else available_cores()
     longest_first = sorted(sources, key=lambda source: -len(source.text))
-    with ThreadPoolExecutor(workers) as executor:
-        objects = executor.map(_compile, longest_first)
-        return {source.name: data for source, data in zip(longest_first, objects)}
+    objects = in_threads(_compiled, longest_first, threads)
+    return {source.name: data for source, data in zip(longest_first, objects)}
 
 
-_idle_machines: list[llvm.TargetMachine] = []
-
-
-def _compile(source: KernelSource) -> bytes:
+def _compiled(source: KernelSource) -> bytes:
     with _gate:
-        module = _parse(source.name, source.text)
-        try:
-            machine = _idle_machines.pop()
-        except IndexError:
-            machine = _target_machine()
-        try:
-            return _emit(source.name, machine, module)
-        finally:
-            _idle_machines.append(machine)
+        data: bytes = _llvm().compiled(source)
+    return data
 
 
-def _parse(name: str, text: str) -> llvm.ModuleRef:
-    try:
-        module = llvm.parse_assembly(text, llvm.create_context())
-        module.verify()
-    except RuntimeError as error:
-        raise CompileError(f"kernel {name}: LLVM refused its text: {str(error).strip()}") from None
-    return module
-
-
-# llvmlite holds one lock in all its calls. Code generation in a context and target machine of its own needs none, and takes
-# nearly all the time, so it goes past the lock.
-_library: Any = getattr(ffi.lib, "_lib_handle", None) or ffi.lib
-
-
-def _emit(name: str, machine: llvm.TargetMachine, module: llvm.ModuleRef) -> bytes:
-    with ffi.OutputString() as error:
-        buffer = _library.LLVMPY_TargetMachineEmitToMemory(machine, module, 1, error)
-        if not buffer:
-            raise CompileError(f"kernel {name}: LLVM made no code: {error}")
-    try:
-        start, size = _library.LLVMPY_GetBufferStart(buffer), _library.LLVMPY_GetBufferSize(buffer)
-        return ctypes.string_at(start, size)
-    finally:
-        _library.LLVMPY_DisposeMemoryBuffer(buffer)
+def assembly(text: str) -> str:
+    """The host's assembly for a module of LLVM text, for people to read."""
+    with _gate:
+        found: str = _llvm().assembly(text)
+    return found
 
 
 @cache
-def _initialize() -> None:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
+def _llvm() -> Any:
+    return import_module("tracejit.runtime.cpu.llvm")
 
 
-def _target_machine() -> llvm.TargetMachine:
-    _initialize()
-    machine = host()
-    return llvm.Target.from_triple(machine.triple).create_target_machine(
-        cpu=machine.cpu, features=machine.features, opt=2, reloc="pic", codemodel="small"
-    )
-
-
-@cache
-def _linker() -> llvm.orcjit.LLJIT:
-    _initialize()
-    if host().is_linux:
-        # Python need not be linked to libm, whose functions kernels may call.
-        ctypes.CDLL("libm.so.6", mode=ctypes.RTLD_GLOBAL)
-    linker = llvm.create_lljit_compiler(use_jit_link=os.name != "nt", suppress_errors=True)
-    return _immortal(linker)
-
-
-def _immortal(reference: Any) -> Any:
-    """Idle workers still run this code while the interpreter shuts down, so llvmlite must not free it."""
-    reference._owned = True
-    return reference
-
-
-_libraries: list[llvm.orcjit.ResourceTracker] = []
-_library_numbers = itertools.count()
 _linking = threading.Lock()
 
 
@@ -220,19 +166,33 @@ def _link(sources: list[KernelSource], objects: Mapping[str, bytes]) -> dict[str
 
 
 def _linked(sources: list[KernelSource], objects: Mapping[str, bytes]) -> dict[str, int]:
-    library = llvm.JITLibraryBuilder().add_current_process()
-    for name, data in objects.items():
-        library.add_object_img(data)
-        library.export_symbol(name)
+    if elf.can_link():
+        with contextlib.suppress(elf.Unsupported):
+            return elf.link(objects, _address_of)
+    _functions()  # those of libm are found among the process's own once it is loaded
     try:
-        loaded = library.link(_linker(), f"kernels{next(_library_numbers)}")
+        addresses: dict[str, int] = _llvm().link(objects)
     except RuntimeError as error:
-        unknown = sorted(_declared(sources))
-        absent = [symbol for symbol in unknown if not llvm.address_of_symbol(symbol)]
+        absent = [symbol for symbol in sorted(_declared(sources)) if not _address_of(symbol)]
         reason = f"no symbol {', '.join(absent)}" if absent else str(error)
         raise CompileError(f"kernels {', '.join(objects)}: not linked: {reason}") from None
-    _libraries.append(_immortal(loaded))
-    return {name: loaded[name] for name in objects}
+    return addresses
+
+
+@cache
+def _functions() -> list[ctypes.CDLL]:
+    """Where the functions are that kernels may call. Python need not be linked to libm."""
+    libraries = [ctypes.CDLL(None)] if os.name != "nt" else []
+    if sys.platform == "linux":
+        libraries.append(ctypes.CDLL("libm.so.6", mode=ctypes.RTLD_GLOBAL))
+    return libraries
+
+
+def _address_of(symbol: str) -> int:
+    for library in _functions():
+        with contextlib.suppress(AttributeError):
+            return ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value or 0
+    return 0
 
 
 def _declared(sources: list[KernelSource]) -> set[str]:

@@ -7,9 +7,9 @@ Every accumulator is one chain of multiply-adds in ascending order of K, so no t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
+from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cpu.packing import (
     A_ROWS,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
 from functools import cache
+from importlib import import_module
+from pathlib import Path
 
-import llvmlite
-import llvmlite.binding as llvm
+import numpy as np
+
+from tracejit._records import dataclass
+from tracejit.runtime.cache import disk_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Host:
     triple: str
     cpu: str
     features: str
+    llvm: str = ""
+    """The version that describes it so, and that compiles for it."""
 
     def has(self, feature: str) -> bool:
         return f"+{feature}" in self.features.split(",")
@@ -60,15 +66,48 @@ class Host:
     @property
     def fingerprint(self) -> str:
         """All that machine code depends on besides its source."""
-        llvm_version = ".".join(map(str, llvm.llvm_version_info))
-        return "\n".join((self.triple, self.cpu, self.features, llvmlite.__version__, llvm_version))
+        return "\n".join((self.triple, self.cpu, self.features, self.llvm, _llvmlite()))
 
 
 @cache
 def host() -> Host:
-    """The host, found once."""
-    features = llvm.get_host_cpu_features().flatten()
-    return Host(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+    """The host, found once; where the system tells one start of the machine from another, once in all processes."""
+    known = remembered_host()
+    if known is not None:
+        return known
+    found: Host = import_module("tracejit.runtime.cpu.llvm").this_host()
+    disk, key = disk_cache(), _key_of_machine()
+    if disk and key:
+        fields = (found.triple, found.cpu, found.features, found.llvm)
+        disk.put(key, "\n".join(fields).encode())
+    return found
+
+
+def remembered_host() -> Host | None:
+    """The host, where an earlier process has found it: if so, then that has also compiled something."""
+    disk, key = disk_cache(), _key_of_machine()
+    kept = disk.get(key) if disk and key else None
+    return Host(*kept.decode().split("\n")) if kept else None
+
+
+@cache
+def _llvmlite() -> str:
+    """The version that is installed: LLVM itself is not loaded for it."""
+    return str(import_module("llvmlite").__version__)
+
+
+def _key_of_machine() -> str | None:
+    """The same as long as the machine runs, with the same processor and LLVM; None where that is not known."""
+    try:
+        started = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        return None
+    # A machine may go on from a snapshot, on another processor: NumPy has asked this one.
+    numpy_found = getattr(np._core._multiarray_umath, "__cpu_features__", None)  # type: ignore[attr-defined]
+    if not numpy_found:
+        return None
+    content = "\0".join((started, repr(numpy_found), _llvmlite(), __name__))
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def target_level(name: str | None = None) -> Level:

@@ -10,11 +10,15 @@ import llvmlite.binding as llvm
 import pytest
 
 from tests.runtime.plans import SCALE, kernel
+from tracejit._config import config
 from tracejit._errors import CompileError
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu import compile as compiler
-from tracejit.runtime.cpu.compile import assembly, load_kernels, object_key
+from tracejit.runtime.cpu import elf, target
+from tracejit.runtime.cpu import llvm as llvm_of_tracejit
+from tracejit.runtime.cpu.compile import load_kernels, object_key
+from tracejit.runtime.cpu.llvm import assembly
 from tracejit.runtime.cpu.runner import runner_ir
 from tracejit.runtime.cpu.target import LEVELS, Host, host, target_level
 
@@ -42,9 +46,39 @@ print(compiler.counts.compiled, compiler.counts.read)
     directory = str(tmp_path / "cache")
     assert run_python(script, TRACEJIT_CACHE_DIR=directory).split() == ["6", "0"]
     assert run_python(script, TRACEJIT_CACHE_DIR=directory).split() == ["0", "6"]
-    for path in DiskCache(tmp_path / "cache", 1 << 20).entries()[:2]:
-        path.write_bytes(path.read_bytes()[:-5])
+    for entry in DiskCache(tmp_path / "cache", 1 << 20).entries()[-2:]:
+        entry.path.write_bytes(entry.path.read_bytes()[:-5])
     assert run_python(script, TRACEJIT_CACHE_DIR=directory).split() == ["2", "4"]
+
+
+@pytest.mark.skipif(not elf.can_link(), reason="LLVM links here")
+def test_a_process_that_compiles_nothing_does_not_load_llvm(
+    tmp_path: Path, run_python: Callable[..., str]
+) -> None:
+    script = """
+import sys
+import tracejit as tj
+print(tj.compile(lambda x: x * 2 + 1)(tj.tensor([3.0])).item(), "llvmlite.binding" in sys.modules)
+"""
+    directory = str(tmp_path / "cache")
+    assert run_python(script, TRACEJIT_CACHE_DIR=directory).split() == ["7.0", "True"]
+    assert run_python(script, TRACEJIT_CACHE_DIR=directory).split() == ["7.0", "False"]
+
+
+def test_the_host_that_is_remembered_is_the_one_that_llvm_finds(tmp_path: Path) -> None:
+    found = llvm_of_tracejit.this_host()
+    with config.scope(cache_dir=tmp_path):
+        assert [host.__wrapped__(), host.__wrapped__()] == [found, found]
+    with config.scope(cache_bytes=0):
+        assert host.__wrapped__() == found
+
+
+def test_another_start_of_the_machine_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    if target._key_of_machine() is None:
+        pytest.skip("the system does not tell its starts apart")
+    before = target._key_of_machine()
+    monkeypatch.setattr(Path, "read_text", lambda path: "another")
+    assert target._key_of_machine() != before
 
 
 def test_a_text_that_llvm_refuses_is_an_error_that_names_the_kernel() -> None:

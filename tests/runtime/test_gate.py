@@ -134,15 +134,16 @@ inside.wait()
     assert run_python(script).split() == ["left", "last"]
 
 
-@pytest.mark.parametrize("name", ["_parse", "_linked"])
+@pytest.mark.parametrize("name", ["compiled", "_linked"])
 def test_whoever_is_in_llvm_is_inside(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    work = getattr(compiler, name)
+    module = compiler if name == "_linked" else compiler._llvm()
+    work = getattr(module, name)
 
     def watched(*args: Any) -> Any:
         seen.append(threading.get_ident() in compiler._gate._inside)
         return work(*args)
 
-    monkeypatch.setattr(compiler, name, watched)
+    monkeypatch.setattr(module, name, watched)
     load_kernels([kernel(SCALE, f"inside {name}")])
     assert seen == [True]

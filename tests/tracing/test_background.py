@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-import tracejit.compiler
 from tests.tracing import programs as random_programs
 from tests.tracing.fuzz.runner import MODES, Mode, run_sample
 from tests.tracing.replay.test_speculation import Trainer, batches
@@ -204,7 +203,9 @@ def test_arrays_that_are_changed_in_place(watch: Watch):
     assert watch.by_op == 3
 
 
-def test_decisions_on_data_cut_a_call_into_programs_and_become_one(watch: Watch):
+def test_decisions_on_data_cut_a_call_into_programs_and_become_one(
+    watch: Watch, replayed_by_python: None
+):
     eager, late = Trainer(), Trainer()
     step = tj.compile(late.step, background=True)
     for n, (x, y) in enumerate(batches(24, bad=17)):
@@ -295,14 +296,14 @@ def test_an_op_that_fails_raises_and_leaves_the_rest_as_it_was(watch: Watch):
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    compile_graph = tracejit.compiler.compile_graph
+    executable_of = programs.executable_of
 
-    def fail(graph: Any, **options: Any) -> Any:
+    def fail(*args: Any, **options: Any) -> Any:
         if threading.current_thread().daemon:
             raise tj.CompileError("no such kernel")
-        return compile_graph(graph, **options)
+        return executable_of(*args, **options)
 
-    monkeypatch.setattr(tracejit.compiler, "compile_graph", fail)
+    monkeypatch.setattr(programs, "executable_of", fail)
 
 
 def test_a_program_that_cannot_be_compiled_stays_op_by_op(watch: Watch, broken: None):
@@ -354,16 +355,16 @@ def test_what_nobody_holds_any_more_is_not_compiled(watch: Watch, monkeypatch: p
 def test_settings_that_change_while_it_compiles_are_not_mixed(
     watch: Watch, monkeypatch: pytest.MonkeyPatch
 ):
-    compile_graph = tracejit.compiler.compile_graph
+    executable_of = programs.executable_of
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(graph: Any, **options: Any) -> Any:
+    def slow(*args: Any, **options: Any) -> Any:
         if threading.current_thread().daemon:
             begun.set()
             assert go_on.wait(60)
-        return compile_graph(graph, **options)
+        return executable_of(*args, **options)
 
-    monkeypatch.setattr(tracejit.compiler, "compile_graph", slow)
+    monkeypatch.setattr(programs, "executable_of", slow)
     f = ran_once(tj.compile(lambda x: (x * 2).exp() + 1, background=True))
     watch._free.set()
     assert begun.wait(60)

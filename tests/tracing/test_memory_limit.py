@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import tracejit as tj
 import tracejit.nn.functional as F
 from tests.compiler.memory import memory_taken
 from tracejit._config import config
+from tracejit.runtime.cpu.native.programs import ON_STACK
+from tracejit.tracing.replay import tree
 
 WIDTH = 64
 
@@ -101,14 +104,20 @@ def test_a_replayed_training_step_keeps_within_the_limit(dropout: bool, optimize
     ],
     ids=["chain", "product", "results", "parts"],
 )
-def test_the_planned_peak_is_the_measured_one(function: Any):
+@pytest.mark.parametrize("is_native", [False, True], ids=["by Python", "by machine code"])
+def test_the_planned_peak_is_the_measured_one(
+    function: Any, is_native: bool, monkeypatch: pytest.MonkeyPatch
+):
+    if not is_native:
+        monkeypatch.setattr(tree, "NATIVE_AFTER", sys.maxsize)
     f = tj.compile(function)
     x = batch()
     kept = f(x), f(x), f(x)
     with memory_taken() as taken:
         kept = *kept, f(x)
     assert f.calls["replay"] >= 1
-    assert taken.peak == peak(f)
+    on_stack = ON_STACK if is_native else 0  # where machine code has small workspaces
+    assert peak(f) - on_stack <= taken.peak <= peak(f)
 
 
 def test_an_error_tells_the_least_and_the_lines_and_nothing_is_done():

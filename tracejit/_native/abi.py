@@ -10,12 +10,13 @@ import ctypes
 import struct
 import sys
 import sysconfig
-from dataclasses import dataclass
 from functools import cache
 from types import FunctionType, MemberDescriptorType
 from typing import Any
 
 import numpy as np
+
+from tracejit._records import dataclass
 
 TYPE_AT = 8
 SIZE_AT = 16

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from tracejit._errors import Location
+from tracejit._records import dataclass
 from tracejit.autograd.node import Edge, Handle, Node, Rule, next_sequence
 from tracejit.ir.aval import Aval
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from tracejit import dispatch
 from tracejit._errors import AutogradError
+from tracejit._records import dataclass
 from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Apply, Constant, Input, Node, params_key, topological

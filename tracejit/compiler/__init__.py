@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
-
-import numpy as np
+from importlib import import_module
 
 from tracejit._config import config
 from tracejit._dump import Dump, open_dump
-from tracejit.artifact import HostCall, KernelSource, LaunchSpec, Plan
+from tracejit._records import dataclass
+from tracejit.artifact import HostCall, KernelSource, Plan
 from tracejit.codegen.kernel.cost import is_costly
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.printer import print_kernel
@@ -20,59 +19,34 @@ from tracejit.codegen.kernel.verify import verify
 from tracejit.codegen.llvm.emit import emit
 from tracejit.codegen.llvm.target import TARGETS, Target
 from tracejit.compiler.assembly import Assembly
+from tracejit.executable import Executable, call_host
 from tracejit.ir.cluster import Step
 from tracejit.ir.graph import Graph
 from tracejit.ir.printer import print_graph
 from tracejit.ir.step_printer import print_steps
-from tracejit.ops.registry import REGISTRY
 from tracejit.passes.duplicate import duplicate_free
 from tracejit.passes.fuse import fuse
 from tracejit.passes.layouts import Layouts
 from tracejit.passes.pipeline import optimize
 from tracejit.passes.turn import turn_products
-from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
-from tracejit.runtime.cpu.compile import assembly, load_kernels
+from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.program import Program
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Executable:
-    """A graph compiled for this machine."""
+class Compiled(Executable):
+    """A graph that this process has compiled, with what it was on the way."""
 
     graph: Graph
     """As it was optimised."""
     steps: tuple[Step, ...]
-    plan: Plan
-    program: Program
-    seconds: float
-    """What compiling it took."""
-
-    def run(
-        self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()
-    ) -> list[Buffer]:
-        """Row-major outputs, from the addresses of the graph's arrays and its Python numbers, both in order."""
-        return self.program.run(inputs, scalars)
-
-    @property
-    def launches(self) -> tuple[LaunchSpec | HostCall, ...]:
-        return self.plan.steps
-
-    @property
-    def peak_bytes(self) -> int:
-        """Bytes that a run allocates: its outputs, its arena, and scratch for each thread that may take part."""
-        return self.program.peak_bytes
-
-    @property
-    def bytes_moved(self) -> int:
-        """Bytes that its launches read and write, each operand of each counted once."""
-        return sum(launch.nbytes for launch in self.plan.steps)
 
 
 def compile_graph(
     graph: Graph, *, fastmath: bool = False, memory_limit: int | None = None
-) -> Executable:
+) -> Compiled:
     """The program that computes the graph's outputs and makes its writes.
 
     Raises MemoryLimitError where it would allocate more than `memory_limit` bytes, whatever is computed anew.
@@ -80,7 +54,7 @@ def compile_graph(
     start = time.perf_counter()
     graph, steps, plan = plan_graph(graph, fastmath=fastmath, memory_limit=memory_limit)
     program = Program(plan, call_host)
-    return Executable(graph, tuple(steps), plan, program, time.perf_counter() - start)
+    return Compiled(plan, program, time.perf_counter() - start, graph, tuple(steps))
 
 
 def compile_together(graphs: Sequence[Graph]) -> list[Program]:
@@ -143,6 +117,7 @@ class Emitter:
             self.dump.write(f"kernel-{name}", text)
             self.dump.write(f"kernel-{name}", source.text, "ll")
             if config.dump_asm:
+                assembly = import_module("tracejit.runtime.cpu.llvm").assembly
                 self.dump.write(f"kernel-{name}", assembly(source.text), "s")
         return source
 
@@ -154,8 +129,3 @@ _emitted: dict[str, KernelSource] = {}
 def host_target(level: str | None) -> Target:
     """The instruction set level to emit for: the host's best, or the one asked for."""
     return TARGETS[target_level(level).name]
-
-
-def call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None:
-    """An op with no kernel, by its NumPy `eval`."""
-    out[...] = REGISTRY[call.op].eval(*arrays, **dict(call.params))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from tracejit._records import dataclass
 from tracejit.artifact import (
     Argument,
     BufferSpec,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tracejit._records import dataclass
 from tracejit.ir.cluster import Owner
 from tracejit.ir.graph import Apply
 from tracejit.passes.homes import Unit

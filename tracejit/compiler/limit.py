@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from tracejit._errors import MemoryLimitError, at_user_line
+from tracejit._records import dataclass
 from tracejit.artifact import Argument, Plan
 from tracejit.compiler.launches import Task, merge_alike
 from tracejit.ir.cluster import Owner, Temporary

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 
+from tracejit._records import dataclass
 from tracejit.dtypes import DType
 from tracejit.ir.dim import Dim, Sizes, name_of, plain
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tracejit._records import dataclass
 from tracejit.dtypes import DType
 from tracejit.ir.graph import Apply, Node
 

@@ -7,7 +7,6 @@ and the summing of cotangents over axes that an argument was broadcast along.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError, at_user_line
+from tracejit._records import dataclass
 from tracejit.dispatch import Scalar, bind
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, aval, same_shape

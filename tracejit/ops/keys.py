@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import at_user_line
+from tracejit._records import dataclass
 from tracejit.ir.aval import Aval
 from tracejit.ops.arguments import as_extent, cast, refuse, value
 from tracejit.ops.op import Params

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from tracejit._records import dataclass
 from tracejit.artifact import Argument, Place
 from tracejit.ir.cluster import Owner, Temporary
 from tracejit.ir.graph import Input

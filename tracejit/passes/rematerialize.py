@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from tracejit._records import dataclass
 from tracejit.ir.cluster import Owner
 from tracejit.passes.homes import nbytes
 from tracejit.passes.plan_memory import Memory, place

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
+from tracejit._records import dataclass
 from tracejit.artifact import Argument, Place
 from tracejit.ir.cluster import Owner
 from tracejit.passes.homes import Homes, Unit, nbytes

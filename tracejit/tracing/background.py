@@ -27,6 +27,10 @@ class Background:
     def __init__(self) -> None:
         self._jobs: dict[ref[Job], None] = {}
         """The first of them is being done."""
+        self._held: set[Job] = set()
+        """Jobs that nobody else holds."""
+        self.at_once = False
+        """Whether what nobody has asked for is made by the caller: tests want to know when it is there."""
         self._is_over = False
         self._renew()
         atexit.register(self._end)
@@ -51,6 +55,14 @@ class Background:
                 RuntimeError
             ):  # no thread can be had now: the next to ask tries again
                 self._start()
+
+    def do(self, job: Job) -> None:
+        """Has a job done some time, which is held until then; at once where `at_once` is set."""
+        if self.at_once:
+            job.make()
+            return
+        self._held.add(job)
+        self.want(job)
 
     def wait(self) -> None:
         """Returns when no job is left; RuntimeError if no thread can be had."""
@@ -77,7 +89,7 @@ class Background:
                 while not self._jobs:
                     self._changed.wait()
                 held = next(iter(self._jobs))
-            _do(held)
+            self._held.discard(_do(held))
             with self._changed:
                 self._jobs.pop(held, None)
                 self._changed.notify_all()
@@ -86,13 +98,14 @@ class Background:
         with self._changed:
             self._is_over = True
             self._jobs.clear()
+            self._held.clear()
             self._changed.notify_all()
 
 
-def _do(held: ref[Job]) -> None:
+def _do(held: ref[Job]) -> Job | None:
     job = held()
     if job is None:
-        return
+        return None
     try:
         job.make()
     except (
@@ -101,6 +114,7 @@ def _do(held: ref[Job]) -> None:
         threading.excepthook(
             threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
         )
+    return job
 
 
 BACKGROUND = Background()

@@ -18,8 +18,10 @@ from weakref import WeakSet
 
 from tracejit._errors import RecompileError, at_user_line, user_location
 from tracejit._native.entry import entry_class
+from tracejit.executable import get_ready
 from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
+from tracejit.tracing.background import BACKGROUND
 from tracejit.tracing.closed import Sealed, are_plain, is_closed, lie_apart
 from tracejit.tracing.gradients import remember
 from tracejit.tracing.programs import Options, Programs
@@ -42,7 +44,7 @@ _NO_ARRAYS = frozenset({Tensor, bool, int, float, str, NoneType})
 
 @functools.cache
 def _loaded(name: str) -> Any:
-    """A module that is needed only when a compiled function is called: together they take as long to load as all else."""
+    """A module that is needed only where functions are compiled: together they take as long to load as half of all else."""
     return importlib.import_module(f"tracejit.tracing.{name}")
 
 
@@ -120,13 +122,14 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
         with tree.lock:
             roots = dict.fromkeys(tree.settled)
             tree.settled.clear()
-        if self._verify or not self.is_native:
             for root in roots:
-                root.due = sys.maxsize
+                root.due = sys.maxsize  # until it has been looked at
+        if self._verify or not self.is_native:
             return
         if self._native is None:
             self._native = _loaded("replay.native").NativeReplays(self, self.replays)
-        self._native.take(roots)
+        self._native.wanted.update(roots)
+        BACKGROUND.do(self._native)
 
     def _refuse(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raises what a call gets that fits no recording."""
@@ -337,6 +340,8 @@ def compile(
         return functools.partial(compile, **how, **asdict(options))
     if not callable(f):
         raise TypeError(at_user_line(f"compile: {f!r} cannot be called"))
+    _loaded("replay.engine")  # now, so that the first call need not wait for it
+    get_ready()
     return Compiled(f, **how, options=options)
 
 

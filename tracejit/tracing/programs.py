@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from tracejit._config import config
+from tracejit._records import dataclass
+from tracejit.executable import executable_of
 from tracejit.ir.dim import Sizes, name_of
 from tracejit.ir.graph import Graph, Input
 from tracejit.ir.interpret import interpret
@@ -46,7 +45,7 @@ class Options:
 class Program:
     """A graph that can be run.
 
-    executable   it runs: `run(addresses, scalars) -> buffers`; one that `is_compiled` is a `tracejit.compiler.Executable`
+    executable   it runs: `run(addresses, scalars) -> buffers`; one that `is_compiled` is a `tracejit.executable.Executable`
     run          what runs it, which holds no more than that needs
     """
 
@@ -57,14 +56,12 @@ class Program:
     failure: str = ""
     """Why it could not be compiled in the background."""
 
-    def __init__(self, graph: Graph, options: Options) -> None:
+    def __init__(self, graph: Graph, text: str, options: Options) -> None:
         start = time.perf_counter()
         self.graph = graph
         self.is_compiled = config.eager != "numpy"
         self.executable = (
-            _compiler().compile_graph(
-                graph, fastmath=options.fastmath, memory_limit=options.memory_limit
-            )
+            executable_of(graph, text, fastmath=options.fastmath, memory_limit=options.memory_limit)
             if self.is_compiled
             else Interpreted(graph)
         )
@@ -92,10 +89,11 @@ class Program:
 class LateProgram(Program):
     """Runs op by op until it has been compiled in the background. Recordings hold it, and look at `run` each time."""
 
-    __slots__ = ("_options", "_settings", "failure")
+    __slots__ = ("_options", "_settings", "_text", "failure")
 
-    def __init__(self, graph: Graph, options: Options) -> None:
+    def __init__(self, graph: Graph, text: str, options: Options) -> None:
         self.graph = graph
+        self._text = text
         self.executable = Stepwise(graph)
         self.is_compiled = False
         self.run = self._run_late
@@ -134,7 +132,7 @@ class LateProgram(Program):
         if not self.is_late or _settings() != self._settings:
             return
         try:
-            made = Program(self.graph, self._options)
+            made = Program(self.graph, self._text, self._options)
         except Exception as error:
             if config.epoch == epoch:
                 self._fail(f"{type(error).__name__}: {error}")
@@ -221,12 +219,6 @@ def _buffer(array: np.ndarray) -> Buffer:
     return buffer
 
 
-@cache
-def _compiler() -> Any:
-    """Loaded at the first use: it brings LLVM, which takes longer to load than everything else."""
-    return importlib.import_module("tracejit.compiler")
-
-
 _known: WeakValueDictionary[tuple[str, Options, int], Program] = WeakValueDictionary()
 _lock = threading.Lock()
 
@@ -249,7 +241,7 @@ def program_of(graph: Graph, *, options: Options) -> Program:
         program = _known.get(key)
         if program is None:
             make = LateProgram if late else Program
-            program = _known[key] = make(graph, options)
+            program = _known[key] = make(graph, key[0], options)
         return program
 
 

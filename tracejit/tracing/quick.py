@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tracejit._config import config
+from tracejit._records import dataclass
 from tracejit.dispatch import Scalar
 from tracejit.dtypes import float32, float64
 from tracejit.ops.op import Contract, Op, Params, Pointwise, Reduction
@@ -15,9 +15,9 @@ from tracejit.runtime.cpu.native.ways import Lines, Way, Ways, way_of
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.code import Pool, Writer
-from tracejit.tracing.replay.native import Broken, language
 from tracejit.tracing.replay.sources import Source, argument, keyword
 from tracejit.tracing.replay.templates import storage_over
+from tracejit.tracing.replay.translation import Broken, language
 
 if TYPE_CHECKING:
     from tracejit.eager import OneOp

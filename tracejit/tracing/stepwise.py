@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from tracejit._config import config
+from tracejit._records import dataclass
 from tracejit.ir.graph import Apply, Graph, Input, Node, ScalarInput
 from tracejit.ir.interpret import number
 from tracejit.ir.printer import print_graph

@@ -3,8 +3,8 @@
 An entry is an object: the Python function that runs its calls, itself, what runs a call (a vectorcall function), and the address
 of its ways, or 0 (`tracejit._native.entry` says where). Ways are:
 
-    0 object to hold while they are in use  8 number of ways  16 address of the count of all calls, then for each way
-      code  constants  how many calls have gone this way
+    0 object to hold while they are in use  8 number of ways, then for each way
+      code  constants  where the calls that have gone this way are counted
 
 A way is `code(args, nargs, names, constants)`. It gives a new reference, null with an exception, or `MISS`, having done nothing.
 What no way takes goes to `function(entry, ...)`, which is Python.
@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from tracejit._native import abi
 from tracejit._native.entry import ENTRY_FUNCTION, ENTRY_WAYS
+from tracejit.runtime.cpu.native.references import references_ir
 
 MISS = 1
 """No object has this address."""
-HEAD_WORDS = WAY_WORDS = 3
+HEAD_WORDS, WAY_WORDS = 2, 3
 LARGE_ARRAY = 1 << 14
 """Bytes from which on an array's memory is the pool's: NumPy keeps small memory itself."""
 FEW_ARGUMENTS = 256
@@ -51,7 +52,7 @@ look.for.watchers:
 prepare:
   %count = and i64 %flags, 9223372036854775807
   %owner = load ptr, ptr %ways
-  call void @Py_IncRef(ptr %owner)
+  call void @retain(ptr %owner)
   %number.p = getelementptr i64, ptr %ways, i64 1
   %number = load i64, ptr %number.p
   %first = getelementptr i64, ptr %ways, i64 {HEAD_WORDS}
@@ -74,19 +75,15 @@ next:
   %way.next = getelementptr i8, ptr %way, i64 {WAY_BYTES}
   br label %look
 hit:
-  %hits.p = getelementptr i64, ptr %way, i64 2
+  %counter.p = getelementptr i64, ptr %way, i64 2
+  %hits.p = load ptr, ptr %counter.p
   %hits = load i64, ptr %hits.p
   %hits.next = add i64 %hits, 1
   store i64 %hits.next, ptr %hits.p
-  %total.p.p = getelementptr i64, ptr %ways, i64 2
-  %total.p = load ptr, ptr %total.p.p
-  %total = load i64, ptr %total.p
-  %total.next = add i64 %total, 1
-  store i64 %total.next, ptr %total.p
-  call void @Py_DecRef(ptr %owner)
+  call void @let_go(ptr %owner)
   ret ptr %result
 miss:
-  call void @Py_DecRef(ptr %owner)
+  call void @let_go(ptr %owner)
   br label %dispatch
 dispatch:
   %slow = call ptr @with_self(ptr %self, ptr %args, i64 %flags, ptr %names)
@@ -162,7 +159,7 @@ clear:
   call void @PyErr_Clear()
   ret i1 true
 compare:
-  call void @Py_DecRef(ptr %answer)
+  call void @let_go(ptr %answer)
   %is.none = icmp eq ptr %answer, @_Py_NoneStruct
   br i1 %is.none, label %no, label %yes
 no:
@@ -226,7 +223,7 @@ release:
   call void @PyEval_RestoreThread(ptr %state)
   br label %done
 done:
-  call void @Py_IncRef(ptr @_Py_NoneStruct)
+  call void @retain(ptr @_Py_NoneStruct)
   ret i1 true
 }
 
@@ -301,7 +298,7 @@ entry:
   %none = icmp eq ptr %object, null
   br i1 %none, label %end, label %free
 free:
-  call void @Py_DecRef(ptr %object)
+  call void @let_go(ptr %object)
   br label %end
 end:
   ret void
@@ -425,7 +422,7 @@ define ptr @tracejit_new_array(ptr %dtype, i32 %ndim, ptr %shape, i64 %nbytes) {
 entry:
   %type = load ptr, ptr @tracejit_array_type
   %make = load ptr, ptr @tracejit_new_array_function
-  call void @Py_IncRef(ptr %dtype)
+  call void @retain(ptr %dtype)
   %large = icmp uge i64 %nbytes, {LARGE}
   br i1 %large, label %pool, label %numpy
 numpy:
@@ -436,7 +433,7 @@ pool:
   %no.memory = icmp eq ptr %elements, null
   br i1 %no.memory, label %refuse, label %wrap
 refuse:
-  call void @Py_DecRef(ptr %dtype)
+  call void @let_go(ptr %dtype)
   %raised = call ptr @PyErr_NoMemory()
   ret ptr null
 wrap:
@@ -452,7 +449,7 @@ own:
   %owned = or i32 %flags, {ARRAY_OWNS_DATA}
   store i32 %owned, ptr %flags.p
   %handler = load ptr, ptr @tracejit_handler
-  call void @Py_IncRef(ptr %handler)
+  call void @retain(ptr %handler)
   %handler.p = getelementptr i8, ptr %made, i64 {ARRAY_HANDLER_AT}
   store ptr %handler, ptr %handler.p
   ret ptr %made
@@ -472,7 +469,7 @@ load:
   %none = icmp eq ptr %held, null
   br i1 %none, label %next, label %free
 free:
-  call void @Py_DecRef(ptr %held)
+  call void @let_go(ptr %held)
   br label %next
 next:
   %place.next = add i64 %place, 1
@@ -498,7 +495,7 @@ def entry_ir() -> str:
         "ARRAY_OWNS_DATA": abi.ARRAY_OWNS_DATA,
         "ARRAY_HANDLER_AT": abi.ARRAY_HANDLER_AT,
     }
-    text = _IR
+    text = references_ir() + _IR
     for name, value in values.items():
         text = text.replace("{" + name + "}", str(value))
     return text

@@ -172,7 +172,7 @@ class Expressions(Reader):
     def tuple_of(self, parts: list[str]) -> Value:
         made = self.new("PyTuple_New", str(len(parts)))
         for place, part in enumerate(parts):
-            self.call("Py_IncRef", part)
+            self.retain(part)
             self.do(f"store ptr {part}, ptr {self.at(made, abi.TUPLE_ITEMS_AT + 8 * place)}")
         return self._typed(made, tuple)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from tracejit._config import config
+from tracejit._native import abi
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
+from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.native import memory_ir
-from tracejit.runtime.cpu.native.objects import Native, native
+from tracejit.runtime.cpu.native.objects import Native, native, native_source
+from tracejit.runtime.cpu.pool import run_function
 from tracejit.runtime.pool import MEMORY, POOLS, MemoryStats, default_limit
 
 _state: list[Native | str] = []
@@ -18,6 +21,14 @@ def installed() -> Native | None:
         _state.append(_install())
     found = _state[0]
     return None if isinstance(found, str) else found
+
+
+def load_common() -> None:
+    """Has the machine code that all programs need compiled and loaded."""
+    disk = disk_cache()
+    run_function(disk)
+    if config.native_calls and not isinstance(abi.abi(), str):
+        load_kernels([native_source()], disk)
 
 
 def why_not() -> str | None:

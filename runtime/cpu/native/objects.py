@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from tracejit._native import abi, entry
 from tracejit._native.types import DEALLOC, GET_BUFFER, READ_ONLY, integer_member, keep, new_type
+from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache
@@ -102,16 +102,21 @@ def native(disk: DiskCache | None) -> Native | str:
     )
 
 
-def _load(disk: DiskCache | None) -> dict[str, int]:
+def native_source() -> KernelSource:
+    """All native code, as one module: its function writes the addresses of the symbols into a table."""
     stores = "".join(
         f"  %p{n} = getelementptr ptr, ptr %table, i64 {n}\n  store ptr @{name}, ptr %p{n}\n"
         for n, name in enumerate(_SYMBOLS)
     )
     text = memory_ir.memory_ir() + entry_ir.entry_ir()
     text += f"define void @{_TABLE}(ptr %table) {{\n{stores}  ret void\n}}\n"
+    return KernelSource(_TABLE, text)
+
+
+def _load(disk: DiskCache | None) -> dict[str, int]:
     table = (ctypes.c_void_p * len(_SYMBOLS))()
-    source = KernelSource(_TABLE, text)
-    fill = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(load_kernels([source], disk)[_TABLE])
+    address = load_kernels([native_source()], disk)[_TABLE]
+    fill = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
     fill(ctypes.addressof(table))
     return dict(zip(_SYMBOLS, table, strict=True))
 

@@ -116,7 +116,7 @@ class Reader(Writer):
         return None
 
     def _slot(self, text: str, at: int) -> Value:
-        return Value(Kind.OBJECT, self.borrowed(self.checked(self.load(text, at))))
+        return Value(Kind.OBJECT, self.got("slot", f"ptr {text}", f"i64 {at}"))
 
     def _general(self, text: str, name: str) -> str:
         return self.new("PyObject_GetAttr", text, self.address_of(name))
@@ -124,21 +124,13 @@ class Reader(Writer):
     def _hinted(self, value: Value, name: str, hint: type) -> Value:
         at = offset_of(hint, name)
         assert at is not None
-        same = self.let(f"icmp eq ptr {self.type_of(value)}, {self.address_of(hint)}")
-        quick, slow, end = (self.fresh("b") for _ in range(3))
-        self.branch(same, quick, slow)
-        self.enter(quick)
-        first = self.checked(self.load(value.text, at))
-        self.call("Py_IncRef", first)
-        at_quick = self.block
-        self.jump(end)
-        self.enter(slow)
-        second = self.checked(self.call("PyObject_GetAttr", value.text, self.address_of(name)))
-        at_slow = self.block
-        self.jump(end)
-        self.enter(end)
-        merged = self.let(f"phi ptr [ {first}, %{at_quick} ], [ {second}, %{at_slow} ]")
-        return Value(Kind.OBJECT, self.hold(merged))
+        words = self.address_of(hint), self.address_of(name)
+        return Value(
+            Kind.OBJECT,
+            self.got(
+                "hinted", f"ptr {value.text}", f"ptr {words[0]}", f"i64 {at}", f"ptr {words[1]}"
+            ),
+        )
 
     def _by_class(self, value: Value, cases: Mapping[type, Emit], other: Emit, kind: str) -> str:
         """One thing or another, by the class that the object has."""
@@ -160,18 +152,14 @@ class Reader(Writer):
         return self.let(f"phi {kind} " + ", ".join(f"[ {one}, %{at} ]" for one, at in outcomes))
 
     def _address(self, value: Value) -> Value:
-        slot = offset_of(BlockBuffer, "address")
-        assert slot is not None
-        cases = {
-            self.buffer_type: lambda text: self.load(text, BUFFER_ADDRESS, "i64"),
-            BlockBuffer: lambda text: self.as_integer(Value(Kind.OBJECT, self.load(text, slot))),
-        }
-        found = self._by_class(
-            value,
-            cases,
-            lambda text: self.as_integer(Value(Kind.OBJECT, self._general(text, "address"))),
-            "i64",
+        at = offset_of(BlockBuffer, "address")
+        assert at is not None
+        classes = self.address_of(self.buffer_type), self.address_of(BlockBuffer)
+        found = self.let(
+            f"call i64 @address_in(ptr {self.as_object(value)}, ptr {classes[0]}, ptr {classes[1]}, "
+            f"i64 {at}, ptr {self.address_of('address')})"
         )
+        self.require(self.let(f"icmp ne i64 {found}, 0"))
         return Value(Kind.INTEGER, found)
 
     def _foreign(self, value: Value) -> Value:
@@ -244,8 +232,9 @@ class Reader(Writer):
         if names is not None:
             text, kind = self.address_of(names), dict
         if kind is dict:
-            found = self.call("PyDict_GetItemWithError", text, self.as_object(key))
-            return Value(Kind.OBJECT, self.borrowed(self.checked(found)))
+            return Value(
+                Kind.OBJECT, self.got("entry_of", f"ptr {text}", f"ptr {self.as_object(key)}")
+            )
         if kind in (tuple, list) and type(key.constant) is int and key.constant >= 0:
             return self._place(text, kind, key.constant)
         return Value(Kind.OBJECT, self.new("PyObject_GetItem", text, self.as_object(key)))

@@ -80,7 +80,7 @@ class Statements(Programs, Expressions):
     def section(self, lines: Iterable[str]) -> None:
         """Lines of one Python function."""
         self.variables = {}
-        for node in ast.parse("\n".join(lines)).body if lines else ():
+        for node in parsed(lines):
             self._statement(node)
 
     def _statement(self, node: ast.stmt) -> None:
@@ -206,7 +206,7 @@ class Statements(Programs, Expressions):
     def _set_slot_of(self, text: str, at: int, new: str) -> None:
         """The old reference becomes the frame's: what it was held by may run code when it goes, which is to find all done."""
         old = self.load(text, at)
-        self.call("Py_IncRef", new)
+        self.retain(new)
         self.do(f"store ptr {new}, ptr {self.at(text, at)}")
         self.hold(old)
 
@@ -217,7 +217,7 @@ class Statements(Programs, Expressions):
             if at is None:
                 raise Unsupported(f"{kind.__name__} without a slot {name}")
             text = self.as_object(value)
-            self.call("Py_IncRef", text)
+            self.retain(text)
             self.do(f"store ptr {text}, ptr {self.at(made, at)}")
 
     def create(self, kind: type, parts: dict[str, Value]) -> Value:
@@ -230,7 +230,7 @@ class Statements(Programs, Expressions):
     def _return(self, value: ast.expr | None) -> None:
         result = self.constant(None) if value is None else self.value(value)
         text = self.as_object(result)
-        self.call("Py_IncRef", text)
+        self.retain(text)
         self.results.append((text, self.block))
         self.jump("leave")
 
@@ -263,6 +263,15 @@ class Statements(Programs, Expressions):
         given = [self.as_integer(self.value(each)) for each in addresses.elts]
         numbers = [self.value(each) for each in scalars.elts]
         return self.run_program(program, given, numbers, arrays)
+
+
+def parsed(lines: Iterable[str]) -> list[ast.stmt]:
+    """The statements of lines."""
+    text = "\n".join(lines)
+    try:
+        return ast.parse(text).body
+    except SystemError:  # Python's parser, up to 3.12, mistakes another thread's depth for its own
+        return ast.parse(text).body
 
 
 def _is_plain(call: ast.Call) -> bool:

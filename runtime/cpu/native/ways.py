@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tracejit._native import abi
+from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.cpu.native.entry_ir import HEAD_WORDS, WAY_WORDS
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.runtime.cpu.native.objects import Native
 from tracejit.runtime.cpu.native.programs import ArrayKind
@@ -22,6 +21,8 @@ from tracejit.runtime.cpu.native.statements import Statements
 from tracejit.runtime.cpu.native.values import Unsupported
 from tracejit.runtime.cpu.native.writer import HELPERS, Raw
 
+LONG = 400
+"""Lines of LLVM text: a short way is worth good code, of a long one the making would take longest."""
 MOST_WAYS = 4096
 """Machine code is never freed: so many different ways are made in one process."""
 
@@ -36,14 +37,29 @@ class Language:
     equalities: Mapping[Any, Callable[..., str]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """Machine code, and the constants that it is called with."""
+    """Machine code, and the constants that it is called with.
 
-    address: int
-    constants: np.ndarray
-    held: tuple[Any, ...]
-    """The objects that the constants are the addresses of."""
+    held      the objects that the constants are the addresses of
+    counter   how many calls it has taken
+    """
+
+    __slots__ = ("address", "constants", "counter", "held")
+
+    def __init__(self, address: int, constants: np.ndarray, held: tuple[Any, ...]) -> None:
+        self.address = address
+        self.constants = constants
+        self.held = held
+        self.counter = np.zeros(1, np.int64)
+
+    @property
+    def calls(self) -> int:
+        return int(self.counter[0])
+
+    @property
+    def words(self) -> tuple[int, int, int]:
+        """What a table says of it."""
+        return self.address, self.constants.ctypes.data, self.counter.ctypes.data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +144,8 @@ def _loaded(statements: Statements, native: Native) -> Way:
     body = statements.text("NAME")
     name = "way" + hashlib.sha256(body.encode()).hexdigest()[:20]
     _texts.add(name)
-    source = KernelSource(name, body.replace("@NAME(", f"@{name}("))
+    is_long = len(statements.lines) > LONG
+    source = KernelSource(name, body.replace("@NAME(", f"@{name}("), is_long)
     address = load_kernels([source], disk_cache())[name]
     helpers = [native.addresses[helper] for helper in HELPERS]
     words = [each.number if isinstance(each, Raw) else id(each) for each in statements.constants]
@@ -136,18 +153,14 @@ def _loaded(statements: Statements, native: Native) -> Way:
 
 
 class Ways:
-    """The table of an entry's ways; `hits` counts the calls that each has taken.
+    """The table of an entry's ways."""
 
-    All calls are added up in `total` as well, which other tables may share: a call may end after its table has been replaced.
-    """
-
-    def __init__(self, ways: Sequence[Way], total: np.ndarray | None = None) -> None:
+    def __init__(self, ways: Sequence[Way]) -> None:
         self.ways = tuple(ways)
         self.before: Any = None
-        self.total = np.zeros(1, np.int64) if total is None else total
-        words = [id(self), len(ways), self.total.ctypes.data]
+        words = [id(self), len(ways)]
         for way in ways:
-            words += (way.address, way.constants.ctypes.data, 0)
+            words += way.words
         self._words = np.array(words, np.int64)
 
     @property
@@ -162,5 +175,5 @@ class Ways:
 
     @property
     def hits(self) -> list[int]:
-        found: list[int] = self._words[HEAD_WORDS + 2 :: WAY_WORDS].tolist()
-        return found
+        """The calls that each has taken since it was made."""
+        return [way.calls for way in self.ways]

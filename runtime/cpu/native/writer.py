@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from tracejit._records import dataclass
+from tracejit.runtime.cpu.native.prelude import DECLARED, PRELUDE
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
 
 HELPERS = (
@@ -151,10 +152,19 @@ class Writer:
         """A new reference that a C function gives; null is a failure."""
         return self.hold(self.checked(self.call(function, *arguments)))
 
+    def got(self, function: str, *arguments: str) -> str:
+        """A reference that a function of the prelude gives; arguments with their types."""
+        place = self.at("%frame", 8 * self._held)
+        self._held += 1
+        return self.checked(self.let(f"call ptr @{function}({', '.join(arguments)}, ptr {place})"))
+
     def borrowed(self, text: str) -> str:
         """A reference of somebody else's, which the frame holds as well."""
-        self.call("Py_IncRef", text)
+        self.retain(text)
         return self.hold(text)
+
+    def retain(self, text: str) -> None:
+        self.do(f"call void @retain(ptr {text})")
 
     def checked(self, text: str) -> str:
         self.require(self.let(f"icmp ne ptr {text}, null"))
@@ -201,11 +211,11 @@ class Writer:
         if not self.results:
             raise Unsupported("code without an end")
         raiser = self.on_break_text()
-        functions = sorted(self._used | {"llvm.memset.p0.i64"})
+        functions = sorted((self._used | {"llvm.memset.p0.i64"}) - DECLARED)
         results = "".join(f", [ {value}, %{block} ]" for value, block in self.results)
         held = max(self._held, 1)
         return f"""\
-{"".join(map(_declaration, functions))}
+{PRELUDE}{"".join(map(_declaration, functions))}
 define ptr @{name}(ptr %args, i64 %nargs, ptr %names, ptr %constants) {{
 entry:
   %frame = alloca [{held} x ptr]

@@ -19,7 +19,7 @@ from tracejit.ops.op import Op
 from tracejit.runtime.cpu.native.ways import Language, Lines, Way, Ways, way_of
 from tracejit.tracing.replay.code import Pool, Writer
 from tracejit.tracing.replay.guards import Guard
-from tracejit.tracing.replay.native import Broken, language
+from tracejit.tracing.replay.translation import Broken, language
 
 MISSED = "missed"
 """What calls give that Python is to run."""

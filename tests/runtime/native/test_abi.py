@@ -197,9 +197,10 @@ import tracejit as tj
 from tracejit import eager
 from tracejit._native.entry import PlainEntry, entry_class
 from tracejit.runtime.cpu.native.install import why_not
+from tracejit.tracing.background import BACKGROUND
 from tracejit.tracing.replay import tree
 
-tree.NATIVE_AFTER, eager.QUICK_AFTER = 1, 2
+tree.NATIVE_AFTER, eager.QUICK_AFTER, BACKGROUND.at_once = 1, 2, True
 found = []
 
 

@@ -19,7 +19,7 @@ from tracejit import CompileError
 from tracejit.autograd.node import Handle
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.storage import Storage
-from tracejit.tracing.replay.native import Broken
+from tracejit.tracing.replay.translation import Broken
 
 pytestmark = pytest.mark.skipif(installed() is None, reason="native code is not used")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from tracejit._records import dataclass
 from tracejit.tracing.instrument.lookup import Source
 from tracejit.tracing.instrument.names import PLACEHOLDER, PREFIX
 from tracejit.tracing.instrument.refusal import refusal

@@ -9,6 +9,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from tracejit.tracing.instrument.codes import origin_of, rewritten, with_hooks
+from tracejit.tracing.instrument.kept import keep, kept
 from tracejit.tracing.instrument.lookup import source_of
 from tracejit.tracing.instrument.refusal import NotInstrumentable
 
@@ -87,9 +88,14 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _rewritten_or_reason(code: CodeType, module_globals: dict[str, Any]) -> CodeType | str:
+    known = kept(code)
+    if known is not None:
+        return known
     try:
         with _lock:
-            return rewritten(source_of(code, module_globals))
+            new = rewritten(source_of(code, module_globals))
+        keep(code, new)
+        return new
     except SystemError:  # not remembered: a thread of the user's has made a syntax tree, too
         raise NotInstrumentable(f"{code.co_qualname}: another thread compiles code") from None
     except NotInstrumentable as refusal:

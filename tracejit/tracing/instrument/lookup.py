@@ -13,10 +13,10 @@ import inspect
 import linecache
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from tracejit._records import dataclass
 from tracejit.tracing.instrument.refusal import refusal
 from tracejit.tracing.instrument.scopes import Function, parameters
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum, auto
 
+from tracejit._records import dataclass
 from tracejit.tracing.instrument.names import PREFIX
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda

@@ -240,7 +240,6 @@ def _mentioned(code: CodeType) -> Iterator[str]:
             yield from _mentioned(constant)
 
 
-def constants_of(functions: Iterable[FunctionType], lines: Iterable[str] = ()) -> set[str]:
-    """The names of objects that functions, and lines of one that is still to be made, refer to."""
-    names = {name for function in functions for name in function.__globals__}
-    return names.union(*(re.findall(r"\bK\d+\b", line) for line in lines))
+def constants_of(lines: Iterable[str]) -> set[str]:
+    """The names of objects that lines refer to."""
+    return {name for line in lines for name in re.findall(r"\bK\d+\b", line)}

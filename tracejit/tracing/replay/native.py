@@ -1,43 +1,22 @@
-"""Replays as machine code: which recordings can be, and what code refers to that is written out there."""
+"""Which recordings of a function are machine code, and who is told of it."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tracejit._errors import CompileError, at_user_line
-from tracejit._native import abi
-from tracejit._native.entry import PlainEntry
-from tracejit.autograd.late import LateNode
-from tracejit.autograd.node import Handle, next_sequence
-from tracejit.autograd.tape import is_grad_enabled, without_grad
-from tracejit.dtypes import int32, int64
-from tracejit.eager import check_indices
-from tracejit.indexing import check_labels
-from tracejit.ir.aval import Aval
-from tracejit.ops.op import Layout
-from tracejit.runtime.buffer import Buffer
-from tracejit.runtime.cpu.native.values import Kind, Value
-from tracejit.runtime.cpu.native.ways import Language, Lines, Way, Ways, way_of
-from tracejit.storage import Storage, is_row_major, row_major
-from tracejit.tensor import Tensor, make
+from tracejit._errors import CompileError
 from tracejit.tracing.programs import LateProgram
-from tracejit.tracing.replay.guards.calls import ArgumentsAre
-from tracejit.tracing.replay.guards.values import typed
-from tracejit.tracing.replay.segments import Run, element, tensor_over
-from tracejit.tracing.replay.templates import array_over, storage_over
+from tracejit.tracing.replay.segments import Run
 from tracejit.tracing.replay.tree import below
-from tracejit.tracing.stand_in import raises_nothing
 
 if TYPE_CHECKING:
+    from tracejit._native.entry import PlainEntry
+    from tracejit.runtime.cpu.native.ways import Way, Ways
     from tracejit.tracing.replay.engine import Replays
-    from tracejit.tracing.replay.speculate import Speculation
     from tracejit.tracing.replay.tree import Node, Tree
-
 
 MOST = 8
 """Recordings of one function that are machine code: each that a call does not fit costs it some guards."""
@@ -56,134 +35,90 @@ class NativeReplays:
         self._nodes: dict[Node, set[Node]] = {}
         """What the machine code of each recording was made from."""
         self._in_table: list[Node] = []
-        self._table: Ways | None = None
-        self._seen: list[int] = []
-        """What its ways had taken when that was looked at last."""
-        self._total = np.zeros(1, np.int64)
-        self._used: dict[Node, int] = {}
-        """The calls that each recording's machine code has taken since it was made."""
+        self._seen: dict[Node, int] = {}
+        """The calls of each recording's machine code that the tree knows of."""
+        self._gone: list[np.ndarray] = []
+        """Counters of what has been let go of; a call of another thread may still be in it."""
+        self.wanted: dict[Node, None] = {}
+        """Recordings that Python has replayed often, since they were last looked at."""
         tree.refresh = self.follow
 
     @property
     def calls(self) -> int:
-        """How many calls have been replayed by machine code; the recordings know which were theirs."""
+        """How many calls have been replayed by machine code; from here on the recordings know which were theirs."""
         with self._tree.lock:
             self._mark()
-        return int(self._total[0])
+            now = sum(way.calls for ways in self._ways.values() for way in ways)
+            return now + sum(int(counter[0]) for counter in self._gone)
 
-    def take(self, roots: Iterable[Node]) -> None:
-        """Makes machine code of recordings that Python has replayed often."""
+    def make(self) -> None:
+        """Makes machine code of the recordings that are wanted."""
         with self._tree.lock:
             self._mark()
-            for root in roots:
-                self._make(root)
+            while self.wanted:
+                self._consider(self.wanted.popitem()[0])
             self._arrange()
 
-    def _make(self, root: Node) -> None:
+    def _consider(self, root: Node) -> None:
         """A recording whose machine code is passed over more often than not is better left to Python."""
-        root.due = root.times + PATIENCE
         if any(_is_late(node) for node in below(root)):
-            return  # a program is still in the making
-        if not root.has_grown and root in self._ways:
-            if root in self._in_table and self._used.get(root, 0) < PATIENCE:
-                self._ways[root] = []
-            self._used[root] = 0
-            return
-        root.has_grown = False
+            pass  # a program is still in the making
+        elif root.has_grown:
+            root.has_grown = False
+            self._replace(root, _made(root, self._tree))
+        elif root in self._in_table and sum(way.calls for way in self._ways[root]) < PATIENCE:
+            self._replace(root, [])
+        root.due = root.times + PATIENCE
+
+    def _replace(self, root: Node, ways: list[Way]) -> None:
+        """The calls that were counted so far are marked."""
+        self._gone += [way.counter for way in self._ways.get(root, ())]
+        self._ways[root] = ways
         self._nodes[root] = {*below(root)}
-        try:
-            self._ways[root] = native_ways(root, self._tree)
-        except (RecursionError, MemoryError, CompileError):  # the call has its result already
-            self._ways[root] = []
-        self._used[root] = 0
+        self._seen[root] = 0
 
     def follow(self) -> None:
         """Tells the tree which recordings are in use, and lets go of those that it has let go of: its lock is held."""
         self._mark()
-        for root in [root for root, nodes in self._nodes.items() if not nodes <= {*below(root)}]:
-            root.has_grown = True  # some of its ways to go on are no more
-            self._ways.pop(root, None)
-        if self._ways.keys() != self._nodes.keys() or not self._ways.keys() <= {*self._tree.roots}:
+        pruned = [root for root, nodes in self._nodes.items() if not nodes <= {*below(root)}]
+        for root in pruned:
+            self._replace(root, [])
+            root.has_grown = True  # what is left of its ways to go on is to be machine code again
+        if pruned or not self._ways.keys() <= {*self._tree.roots}:
             self._arrange()
 
     def _mark(self) -> None:
-        """Counts what has been used since the last time."""
-        if self._table is None:
-            return
-        found = self._table.hits
-        for root, hits, before in zip(self._in_table, found, self._seen, strict=True):
-            if hits > before:
-                self._used[root] = self._used.get(root, 0) + hits - before
-                root.hits += hits - before
+        for root, ways in self._ways.items():
+            calls = sum(way.calls for way in ways)
+            if calls != self._seen[root]:
+                root.hits += calls - self._seen[root]
+                self._seen[root] = calls
                 root.used = next(self._tree.replays)
                 self._replays.barren = 0
-        self._seen = found
 
     def _arrange(self) -> None:
         """Those that were used last are in the table; the others keep their machine code for when they are again."""
         kept = [root for root in self._tree.roots if root in self._ways]
+        for root in self._ways.keys() - kept:
+            self._replace(root, [])
         self._ways = {root: self._ways[root] for root in kept}
         self._nodes = {root: self._nodes[root] for root in kept}
-        self._used = {root: self._used.get(root, 0) for root in kept}
+        self._seen = {root: self._seen[root] for root in kept}
         recent = sorted(filter(self._ways.get, kept), key=lambda root: root.used)[-MOST:]
-        ways = [(root, way) for root in kept if root in recent for way in self._ways[root]]
-        table = Ways([way for _, way in ways], self._total) if ways else None
-        self._entry.take_ways(table)
-        self._mark()  # what the table before has taken meanwhile
-        self._in_table = [root for root, _ in ways]
-        self._table, self._seen = table, [0] * len(ways)
+        self._in_table = [root for root in kept if root in recent]
+        ways = [way for root in self._in_table for way in self._ways[root]]
+        self._entry.take_ways(_table(ways))
 
 
-def native_ways(root: Node, tree: Tree) -> list[Way]:
-    """The calls that begin with a recording's guards as machine code; what has no translation stays in Python.
-
-    The path that calls keep taking, as one program, comes before all recorded paths with their decisions.
-    """
-    ahead = root.speculation
-    made = [_way(root, tree, _ahead(ahead))] if ahead is not None and ahead.pays else []
-    made.append(_way(root, tree, _stretches(root)))
-    return [way for way in made if way is not None]
-
-
-def _way(root: Node, tree: Tree, lines: Lines | None) -> Way | None:
-    given = root.guards[0]
-    if lines is None or not isinstance(given, ArgumentsAre):
-        return None
-    return way_of(
-        lines,
-        tree.pool.names,
-        positional=given.count,
-        keywords=given.keywords,
-        arrays=_arrays(lines, tree.pool.names),
-        on_break=Broken(tree.name),
-        language=language(),
-    )
-
-
-def _ahead(ahead: Speculation) -> Lines:
-    """A path with its decisions at the end, where all its guards have held."""
-    enter = [line for node in ahead.path for line in _split(node.text[0])]
-    return Lines(enter, ahead.lines, ahead.path[-1].withheld or [])
-
-
-def _stretches(node: Node) -> Lines | None:
-    """A part of the tree; None for loops, and where the same outcome has several ways to go on."""
-    enter, run, _, commit = node.text
-    if node.end is None:
-        return Lines(_split(enter), _split(run), _split(commit))
-    if node.end[0] != "branch" or any(len(ways) != 1 for ways in node.children.values()):
-        return None
-    following = []
-    for key, (child,) in node.children.items():
-        lines = _stretches(child)
-        if lines is None:
-            return None
-        following.append((key, lines))
-    return Lines(_split(enter), _split(run), (), node.end[1], tuple(following))
-
-
-def _split(text: str) -> list[str]:
-    return text.split("\n")
+def _made(root: Node, tree: Tree) -> list[Way]:
+    """The machine code of a recording, if there is room to make it: the call that asks for it has its result already."""
+    # Loaded in the thread that needs it: it takes long.
+    translation = importlib.import_module("tracejit.tracing.replay.translation")
+    try:
+        ways: list[Way] = translation.native_ways(root, tree)
+    except (RecursionError, MemoryError, SystemError, CompileError):
+        return []
+    return ways
 
 
 def _is_late(node: Node) -> bool:
@@ -194,256 +129,9 @@ def _is_late(node: Node) -> bool:
     )
 
 
-class Broken:
-    """Raises what a call gets that failed after it had begun to write."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, error: BaseException) -> None:
-        if not isinstance(error, Exception):
-            raise error
-        message = f"{self.name}: a replay failed after it had begun to write"
-        raise CompileError(at_user_line(message)) from error
-
-
-def _arrays(
-    lines: Lines, names: Mapping[str, Any]
-) -> dict[int, tuple[np.dtype[Any], tuple[int, ...]]]:
-    """The slots of new memory that only becomes an array, all of it in order: its dtype and shape."""
-    uses: dict[int, int] = {}
-    found = {}
-    if lines.following:  # what becomes an array in one way may become something else in another
-        return {}
-    for node in _nodes([*lines.run, *lines.commit]):
-        match node:
-            case ast.Subscript(value=ast.Name(id="E"), slice=slot, ctx=ast.Load()):
-                place = ast.literal_eval(slot)
-                uses[place] = uses.get(place, 0) + 1
-            case ast.Call(
-                func=ast.Name(id=function),
-                args=[
-                    ast.Subscript(value=ast.Name(id="E"), slice=slot),
-                    ast.Name(id=dtype),
-                    ast.Name(id=layout),
-                    ast.Constant(value=0),
-                ],
-            ) if names.get(function) is array_over and layout in names:
-                placed = names[layout]
-                if placed == row_major(placed.shape):
-                    found[ast.literal_eval(slot)] = names[dtype], placed.shape
-    return {slot: each for slot, each in found.items() if uses[slot] == 1}
-
-
-def _nodes(lines: list[str]) -> Iterator[ast.AST]:
-    return (
-        node
-        for line in lines
-        if "E[" in line and not line.startswith(" ")
-        for node in ast.walk(ast.parse(line))
-    )
-
-
-# What is written out. Values in, value out; None where a call is to be an ordinary one.
-
-
-def _storage_over(code: Any, given: list[Value]) -> Value | None:
-    dtype, size, buffer, version = given
-    nothing = code.constant(None)
-    parts = {
-        "dtype": dtype,
-        "size": size,
-        "buffer": buffer,
-        "pending": nothing,
-        "version": version,
-        "written": nothing,
-        "escaped": code.constant(False),
-    }
-    made: Value = code.create(Storage, parts)
-    return made
-
-
-def _make(code: Any, given: list[Value]) -> Value | None:
-    storage, layout, aval, origin = given if len(given) == 4 else (*given, code.constant(None))
-    if not isinstance(aval.constant, Aval) or aval.constant.open is not None:
+def _table(ways: list[Way]) -> Ways | None:
+    if not ways:
         return None
-    if origin.constant is not None:
-        return None
-    parts = {"storage": storage, "layout": layout, "aval": aval, "origin": origin}
-    made: Value = code.create(Tensor, {**parts, "autograd": origin})
-    return made
-
-
-def _array_over(code: Any, given: list[Value]) -> Value | None:
-    """The memory is that of an array already."""
-    array = given[0]
-    is_new = array.kind is Kind.OBJECT and code.class_of(array) is np.ndarray
-    return array if is_new else None
-
-
-def _wrap(code: Any, given: list[Value]) -> Value | None:
-    (array,) = given
-    return Value(Kind.MEMORY, array.text) if code.class_of(array) is np.ndarray else None
-
-
-def _typed_keys(code: Any, given: list[Value]) -> Value | None:
-    return Value(Kind.LATE, "", parts=(typed, *given))
-
-
-def _has_keys(code: Any, found: Value, wanted: Value) -> str:
-    """Keys are as a rule the very objects that they were."""
-    container = found.parts[1]
-    if code.class_of(container) is not dict:
-        return "false"
-    keys = [key for _, key in wanted.constant]
-    listed = np.array([*map(id, keys), 0], np.int64)
-    code.address_of(tuple(keys))
-    code.address_of(listed)
-    at = code.let(f"inttoptr i64 {code.raw(listed.ctypes.data)} to ptr")
-    words = f"ptr {code.as_object(container)}", f"ptr {at}", f"i64 {len(keys)}"
-    result: str = code.help("tracejit_has_keys", "i1", *words)
-    return result
-
-
-def _element(code: Any, given: list[Value]) -> Value | None:
-    buffer, dtype, offset = given
-    kind = _ELEMENTS.get(dtype.constant) if isinstance(dtype.constant, np.dtype) else None
-    if kind is None:
-        return None
-    address = code.attribute(buffer, "address").text
-    at = code.let(f"add i64 {address}, {code.as_integer(offset)}")
-    read = code.let(f"load {kind}, ptr {code.let(f'inttoptr i64 {at} to ptr')}")
-    if kind == "i8":
-        return Value(Kind.TRUTH, code.let(f"icmp ne i8 {read}, 0"))
-    if kind == "float":
-        read = code.let(f"fpext float {read} to double")
-    made = code.new(
-        *(("PyLong_FromLongLong", read) if kind == "i64" else ("PyFloat_FromDouble", read))
-    )
-    code.classes[made] = int if kind == "i64" else float
-    return Value(Kind.OBJECT, made)
-
-
-_ELEMENTS = {
-    np.dtype(np.bool_): "i8",
-    np.dtype(np.int64): "i64",
-    np.dtype(np.float32): "float",
-    np.dtype(np.float64): "double",
-}
-
-
-def _tensor_over(code: Any, given: list[Value]) -> Value | None:
-    return Value(Kind.LATE, "", parts=(tensor_over, *given))
-
-
-def _check_labels(code: Any, given: list[Value]) -> Value | None:
-    _, labels, count = given
-    return _in_range(code, labels, 0, count.constant)
-
-
-def _check_indices(code: Any, given: list[Value]) -> Value | None:
-    _, indices, _, extent = given
-    count = extent.constant
-    return _in_range(code, indices, count, 2 * count) if type(count) is int else None
-
-
-def _in_range(code: Any, tensor: Value, base: Any, limit: Any) -> Value | None:
-    """Goes on where all elements are in [-base, limit - base); None for a tensor that is to be looked at in another way."""
-    if tensor.kind is not Kind.LATE or type(limit) is not int:
-        return None
-    _, buffer, aval, layout = tensor.parts
-    dtype, placed = getattr(aval.constant, "dtype", None), layout.constant
-    if dtype not in (int32, int64) or aval.constant.open is not None or not is_row_major(placed):
-        return None
-    address = code.attribute(buffer, "address").text
-    first = code.let(f"add i64 {address}, {placed.offset * dtype.itemsize}")
-    pointer = code.let(f"inttoptr i64 {first} to ptr")
-    size = f"i64 {aval.constant.size}"
-    short = "true" if dtype is int32 else "false"
-    words = f"ptr {pointer}", size, f"i64 {base}", f"i64 {limit}", f"i1 {short}"
-    code.require(code.help("tracejit_in_range", "i1", *words))
-    return Value(Kind.OBJECT, code.address_of(None), None)
-
-
-def _late_node(code: Any, given: list[Value]) -> Value | None:
-    steps, leaves = given
-    if not isinstance(steps.constant, tuple):
-        return None
-    last = steps.constant[-1]
-    sequence = code.called(code.address_of(next_sequence), [])
-    parts = {
-        "name": code.constant(last.name),
-        "aval": code.constant(last.aval),
-        "loc": code.constant(last.loc),
-        "hooks": code.list_of([]),
-        "sequence": Value(Kind.OBJECT, sequence),
-        "_steps": steps,
-        "_leaves": leaves,
-        "_real": code.constant(None),
-    }
-    made: Value = code.create(LateNode, parts)
-    return made
-
-
-def _handle(code: Any, given: list[Value]) -> Value | None:
-    node, version, requires_grad = given
-    parts = {"node": node, "version": version, "requires_grad": requires_grad}
-    made: Value = code.create(
-        Handle, {**parts, "grad": code.constant(None), "hooks": code.list_of([])}
-    )
-    return made
-
-
-def _is_grad_enabled(code: Any, given: list[Value]) -> Value | None:
-    size = code.load(code.address_of(without_grad), abi.DICT_SIZE_AT, "i64")
-    return _unless(code, code.let(f"icmp eq i64 {size}, 0"), is_grad_enabled)
-
-
-def _raises_nothing(code: Any, given: list[Value]) -> Value | None:
-    """NumPy keeps its mode in a variable of the context: while that is what it was, the answer is."""
-    private: Any = np
-    variable = getattr(private._core.umath, "_extobj_contextvar", None)
-    if variable is None or not raises_nothing():
-        return None
-    now = variable.get()
-    found = code.context_variable(variable)
-    return _unless(code, code.let(f"icmp eq ptr {found}, {code.address_of(now)}"), raises_nothing)
-
-
-def _unless(code: Any, is_known: str, function: Callable[[], bool]) -> Value:
-    """True where that is known, else what the function says."""
-    before, ask, end = code.block, code.fresh("b"), code.fresh("b")
-    code.branch(is_known, end, ask)
-    code.enter(ask)
-    answer = code.truth_of(Value(Kind.OBJECT, code.called(code.address_of(function), [])))
-    after = code.block
-    code.jump(end)
-    code.enter(end)
-    return Value(Kind.TRUTH, code.let(f"phi i1 [ true, %{before} ], [ {answer}, %{after} ]"))
-
-
-@cache
-def language() -> Language:
-    return Language(
-        intrinsics={
-            storage_over: _storage_over,
-            make: _make,
-            array_over: _array_over,
-            Buffer.wrap: _wrap,
-            element: _element,
-            tensor_over: _tensor_over,
-            typed: _typed_keys,
-            check_labels: _check_labels,
-            check_indices: _check_indices,
-            LateNode: _late_node,
-            Handle: _handle,
-            is_grad_enabled: _is_grad_enabled,
-            raises_nothing: _raises_nothing,
-        },
-        hints={
-            "buffer": Storage, "pending": Storage, "version": Storage, "written": Storage,
-            "node": Handle, "requires_grad": Handle, "hooks": Handle, "grad": Handle,
-        },
-        equal=(Layout, Aval),
-        equalities={typed: _has_keys},
-    )  # fmt: skip
+    module = importlib.import_module("tracejit.runtime.cpu.native.ways")
+    table: Ways = module.Ways(ways)
+    return table

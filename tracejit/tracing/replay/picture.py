@@ -6,12 +6,12 @@ import functools
 import inspect
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from tracejit._records import dataclass
 from tracejit.storage import as_array
 from tracejit.tensor import Tensor
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from tracejit._records import dataclass
 from tracejit.autograd.late import Step
 from tracejit.autograd.tape import _Apply, _Replace
 from tracejit.ir.aval import Aval, aval

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from tracejit._records import dataclass
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Graph, ScalarInput
 from tracejit.ops.op import Layout

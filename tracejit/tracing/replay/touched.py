@@ -7,12 +7,12 @@ import io
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import CellType, MemberDescriptorType
 from typing import Any
 
 import numpy as np
 
+from tracejit._records import dataclass
 from tracejit.autograd.node import Handle
 from tracejit.runtime.buffer import Buffer, ForeignBuffer
 from tracejit.storage import Storage

@@ -100,12 +100,20 @@ class Node:
 
     def constants(self) -> set[str]:
         """The names of the objects that the node refers to."""
-        functions = [getattr(self, name) for name in _FUNCTIONS if hasattr(self, name)]
+        enter, run, _, commit = self.text
         ahead = self.speculation.lines if self.speculation else ()
-        return constants_of(functions, [*(self.withheld or ()), *ahead])
+        return constants_of([enter, run, commit or "", *(self.withheld or ()), *ahead])
 
+    def learn(self, functions: dict[str, tuple[str, list[str]]], pool: Pool, label: str) -> None:
+        """Its functions, parameters and lines by name; they are made when the guards are first asked: many never are."""
 
-_FUNCTIONS = ("enter", "run", "commit")
+        def enter(slots: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+            for name, (parameters, lines) in functions.items():
+                made, _ = function_of(name, parameters, lines, pool, label)
+                setattr(self, name, made)
+            return self.enter(slots, args, kwargs)
+
+        self.enter = enter
 
 
 class Tree:
@@ -308,13 +316,13 @@ class Tree:
         node.lines = ends
         node.instructions = segment.instructions
         label = f"<replay of {self.name}>"
-        node.enter, _ = function_of(
-            "enter", "E, args, kwargs", [*enter, "return 0"], self.pool, label
-        )
-        node.run, _ = function_of("run", "E", run, self.pool, label)
-        if body is not None:
-            node.commit, _ = function_of("commit", "E, args, kwargs", body, self.pool, label)
-        elif segment.end is not None:
+        functions = {
+            "run": ("E", run),
+            "commit": ("E, args, kwargs", body or []),
+            "enter": ("E, args, kwargs", [*enter, "return 0"]),
+        }
+        node.learn(functions, self.pool, label)
+        if body is None and segment.end is not None:
             target = path[segment.end.target] if segment.end.kind == "goto" else segment.end.slot
             node.end = (segment.end.kind, target)
             node.where = segment.end.where

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from tracejit._records import dataclass
 from tracejit.tracing.replay.tree import Node
 
 MOST_GUARDS = 40

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from tracejit._records import dataclass
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.replay.sources import Source
 from tracejit.tracing.replay.symbolic import Numbers

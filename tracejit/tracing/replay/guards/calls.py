@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from tracejit._config import config
+from tracejit._records import dataclass
 from tracejit.tensor import patches
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.guards.guard import Guard

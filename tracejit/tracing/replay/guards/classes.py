@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
+from tracejit._records import dataclass
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.guards.guard import Guard, Was
 from tracejit.tracing.replay.lasting import MISSING, is_lasting

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from tracejit._records import dataclass
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay.code import Writer
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from tracejit._records import dataclass
 from tracejit.autograd.tape import edge_of
 from tracejit.ir.aval import Aval, Shape
 from tracejit.ops.op import Layout

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tracejit._records import dataclass
 from tracejit.tracing.replay.code import Writer, expression
 from tracejit.tracing.replay.guards.guard import Guard, shown
 from tracejit.tracing.replay.lasting import found, hold, is_lasting

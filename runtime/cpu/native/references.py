@@ -1,0 +1,83 @@
+"""Counting references, as LLVM IR: `@retain(object)` and `@let_go(object)`."""
+
+from __future__ import annotations
+
+import sys
+
+_COUNTED = r"""
+declare void @_Py_Dealloc(ptr)
+
+define internal void @retain(ptr %object) {
+  %count = load i64, ptr %object
+  %more = add i64 %count, 1
+  store i64 %more, ptr %object
+  ret void
+}
+
+define internal void @let_go(ptr %object) {
+entry:
+  %count = load i64, ptr %object
+  %less = sub i64 %count, 1
+  store i64 %less, ptr %object
+  %gone = icmp eq i64 %less, 0
+  br i1 %gone, label %free, label %end
+free:
+  call void @_Py_Dealloc(ptr %object)
+  br label %end
+end:
+  ret void
+}
+"""
+_IMMORTAL = r"""
+declare void @_Py_Dealloc(ptr)
+
+; From Python 3.12 on some objects are never freed: the lower half of their count is negative.
+define internal void @retain(ptr %object) {
+entry:
+  %low = load i32, ptr %object
+  %immortal = icmp slt i32 %low, 0
+  br i1 %immortal, label %end, label %count
+count:
+  %more = add i32 %low, 1
+  store i32 %more, ptr %object
+  br label %end
+end:
+  ret void
+}
+
+define internal void @let_go(ptr %object) {
+entry:
+  %low = load i32, ptr %object
+  %immortal = icmp slt i32 %low, 0
+  br i1 %immortal, label %end, label %count
+count:
+  %held = load i64, ptr %object
+  %less = sub i64 %held, 1
+  store i64 %less, ptr %object
+  %gone = icmp eq i64 %less, 0
+  br i1 %gone, label %free, label %end
+free:
+  call void @_Py_Dealloc(ptr %object)
+  br label %end
+end:
+  ret void
+}
+"""
+_CALLED = r"""
+define internal void @retain(ptr %object) {
+  call void @Py_IncRef(ptr %object)
+  ret void
+}
+
+define internal void @let_go(ptr %object) {
+  call void @Py_DecRef(ptr %object)
+  ret void
+}
+"""
+
+
+def references_ir() -> str:
+    """How this Python counts; one that is not known yet is asked to."""
+    if sys.version_info >= (3, 14):
+        return _CALLED
+    return _IMMORTAL if sys.version_info >= (3, 12) else _COUNTED

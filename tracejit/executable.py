@@ -1,0 +1,195 @@
+"""Graphs made ready to run: by the compiler, or from the plan that it made of the same graph in an earlier process.
+
+A plan is kept in the disk cache under all that it follows from: the graph's text, the settings, the host, and the sources of
+this package. Its kernels lie there too, each under a key of its own, since programs share them. So a process that finds both
+loads neither the compiler nor LLVM.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from tracejit._config import config
+from tracejit._records import dataclass
+from tracejit._sources import sources
+from tracejit.artifact import HostCall, LaunchSpec, Plan
+from tracejit.ir.graph import Graph
+from tracejit.ir.printer import print_graph
+from tracejit.kept_plan import NotKept, packed, unpacked
+from tracejit.ops.registry import REGISTRY
+from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.cache import DiskCache, disk_cache
+from tracejit.runtime.cpu.compile import load_objects, object_key
+from tracejit.runtime.cpu.native.install import load_common
+from tracejit.runtime.cpu.target import host, remembered_host
+from tracejit.runtime.program import Program, kernels_of
+
+_OWN_OPS = dict(REGISTRY)
+"""Ops whose rules are among the package's sources: no others had a chance to be registered yet."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Executable:
+    """A graph compiled for this machine."""
+
+    plan: Plan
+    program: Program
+    seconds: float
+    """What making it took."""
+
+    def run(
+        self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()
+    ) -> list[Buffer]:
+        """Row-major outputs, from the addresses of the graph's arrays and its Python numbers, both in order."""
+        return self.program.run(inputs, scalars)
+
+    @property
+    def launches(self) -> tuple[LaunchSpec | HostCall, ...]:
+        return self.plan.steps
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes that a run allocates: its outputs, its arena, and scratch for each thread that may take part."""
+        return self.program.peak_bytes
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes that its launches read and write, each operand of each counted once."""
+        return sum(launch.nbytes for launch in self.plan.steps)
+
+
+def executable_of(
+    graph: Graph,
+    text: str | None = None,
+    *,
+    fastmath: bool = False,
+    memory_limit: int | None = None,
+) -> Executable:
+    """The program that computes the graph's outputs and makes its writes; `text` is the graph's, where it is at hand.
+
+    Raises MemoryLimitError where it would allocate more than `memory_limit` bytes, whatever is computed anew.
+    """
+    disk = disk_cache() if _may_keep(graph) else None
+    if disk is None:
+        return _compiled(graph, fastmath, memory_limit)
+    epoch = config.epoch
+    key = _key(text or print_graph(graph, locations=False), fastmath, memory_limit)
+    found = _from_disk(graph, disk, key)
+    if found is None:
+        found = _compiled(graph, fastmath, memory_limit)
+        if (
+            config.epoch == epoch
+        ):  # else it may have been made under other settings than the key says
+            _keep(graph, found.plan, disk, key)
+    return found
+
+
+def get_ready() -> None:
+    """Where nothing was compiled yet, a thread loads the compiler and LLVM, and compiles what all programs need.
+
+    It is called when somebody makes a compiled function, which then seldom has to wait for that when it is called.
+    """
+    if not _loading and config.eager == "compiled" and remembered_host() is None:
+        _loading.append(threading.Thread(target=_load, name="tracejit-loading"))
+        _loading[0].start()
+
+
+_loading: list[threading.Thread] = []
+
+
+def _load() -> None:
+    with contextlib.suppress(Exception):  # whoever needs it will see why it fails
+        import_module("tracejit.compiler")
+        load_common()
+
+
+def _wait() -> None:
+    """Before a fork: a child could not import what a thread of its parent's was importing."""
+    for thread in _loading:
+        if thread is not threading.current_thread():
+            thread.join()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_wait)
+
+
+def call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None:
+    """An op with no kernel, by its NumPy `eval`."""
+    out[...] = REGISTRY[call.op].eval(*arrays, **dict(call.params))
+
+
+def _compiled(graph: Graph, fastmath: bool, memory_limit: int | None) -> Executable:
+    compiler = import_module("tracejit.compiler")
+    made: Executable = compiler.compile_graph(graph, fastmath=fastmath, memory_limit=memory_limit)
+    return made
+
+
+def _may_keep(graph: Graph) -> bool:
+    """Not where somebody wants to see the stages, nor with ops of which it is not known when they change."""
+    if config.dump_dir or config.verify_ir:
+        return False
+    return all(_OWN_OPS.get(node.op.name) is node.op for node in graph.applies)
+
+
+def _key(text: str, fastmath: bool, memory_limit: int | None) -> str:
+    settings = repr((fastmath, memory_limit, config.fuse, config.target))
+    # marshal's format is Python's own, and NumPy computes what passes fold.
+    versions = f"{sys.version} {np.__version__}"
+    content = "\0".join((text, settings, host().fingerprint, sources(), versions))
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+# On disk: the plan, and the name and key of the object of each kernel
+
+
+def _from_disk(graph: Graph, disk: DiskCache, key: str) -> Executable | None:
+    start = time.perf_counter()
+    kept = disk.get(key)
+    if kept is None:
+        return None
+    plan, kernels = unpacked(kept)
+    addresses = load_objects(dict(kernels.values()), disk)
+    if addresses is None:
+        return None
+    plan = _with_notes(plan, {f"#{n}": line for n, line in _lines(graph)})
+    program = Program(plan, call_host, {use: addresses[name] for use, (name, _) in kernels.items()})
+    return Executable(plan, program, time.perf_counter() - start)
+
+
+def _keep(graph: Graph, plan: Plan, disk: DiskCache, key: str) -> None:
+    kernels = {use: (source.name, object_key(source)) for use, source in kernels_of(plan).items()}
+    plan = _with_notes(plan, {line: f"#{n}" for n, line in reversed(list(_lines(graph)))})
+    try:
+        disk.put(key, packed(plan, kernels))
+    except NotKept:
+        return
+
+
+def _lines(graph: Graph) -> Iterator[tuple[int, str]]:
+    """The user's line of each node. A graph has the same text wherever it stands, and notes are to name the line it stands at."""
+    for number, node in enumerate(graph.nodes):
+        if node.loc is not None:
+            yield number, str(node.loc)
+
+
+def _with_notes(plan: Plan, lines: Mapping[str, str]) -> Plan:
+    """The plan with other names for the user's lines in the notes of its steps."""
+
+    def renamed(note: str) -> str:
+        ops, gap, names = note.partition("  ")
+        return f"{ops}{gap}{', '.join(lines.get(name, name) for name in names.split(', '))}"
+
+    steps: list[Any] = [replace(step, note=renamed(step.note)) for step in plan.steps]
+    return replace(plan, steps=tuple(steps))
