@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST = 8
 """Recordings of one function that are machine code: each that a call does not fit costs it some guards."""
+MOST_GONE = 256
+"""Counters that are kept for calls that may still be under way."""
 PATIENCE = 64
 """Calls that Python has replayed since machine code was to take them, before that is looked at again."""
 
@@ -37,6 +39,8 @@ class NativeReplays:
         self._in_table: list[Node] = []
         self._seen: dict[Node, int] = {}
         """The calls of each recording's machine code that the tree knows of."""
+        self._before = 0
+        """The calls of machine code that has been let go of long ago."""
         self._gone: list[np.ndarray] = []
         """Counters of what has been let go of; a call of another thread may still be in it."""
         self.wanted: dict[Node, None] = {}
@@ -49,7 +53,7 @@ class NativeReplays:
         with self._tree.lock:
             self._mark()
             now = sum(way.calls for ways in self._ways.values() for way in ways)
-            return now + sum(int(counter[0]) for counter in self._gone)
+            return self._before + now + sum(int(counter[0]) for counter in self._gone)
 
     def make(self) -> None:
         """Makes machine code of the recordings that are wanted."""
@@ -73,6 +77,8 @@ class NativeReplays:
     def _replace(self, root: Node, ways: list[Way]) -> None:
         """The calls that were counted so far are marked."""
         self._gone += [way.counter for way in self._ways.get(root, ())]
+        while len(self._gone) > MOST_GONE:
+            self._before += int(self._gone.pop(0)[0])
         self._ways[root] = ways
         self._nodes[root] = {*below(root)}
         self._seen[root] = 0
