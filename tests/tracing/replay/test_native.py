@@ -6,6 +6,7 @@ import gc
 import linecache
 import math
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 
 import tracejit as tj
 from tracejit.runtime.cpu.native.install import installed
+from tracejit.tracing.background import BACKGROUND
 from tracejit.tracing.replay import native, tree
 from tracejit.tracing.replay.speculate import AFTER
 
@@ -455,6 +457,39 @@ def test_recordings_that_only_machine_code_uses_are_not_the_first_to_go(
         assert taken(compiled, vector(), "used")
         compiled(tj.ones(k + 4), "n" * k)
     assert taken(compiled, vector(), "used")
+
+
+# In the background
+
+
+def test_machine_code_that_another_thread_makes_while_calls_go_on(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(BACKGROUND, "at_once", False)
+    monkeypatch.setattr(native, "PATIENCE", 4)
+
+    def f(x: Any, name: str) -> Any:
+        return x * len(name) if x.sum() > 0 else [x - len(name)]
+
+    compiled = tj.compile(f)
+    calls = [(vector((-1.0) ** k), "n" * (1 + k % 12)) for k in range(48)]
+    expected = [bits(f(*args)) for args in calls]
+    failures: list[int] = []
+
+    def work() -> None:
+        for _ in range(12):
+            found = [bits(compiled(*args)) for args in calls]
+            failures.extend(k for k, each in enumerate(found) if each != expected[k])
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    tj.synchronize()
+    assert not failures
+    work()
+    assert not failures
+    assert native_calls(compiled)
+    assert sum(tj.explain(compiled).calls.values()) == 5 * 12 * len(calls)
 
 
 # Memory
