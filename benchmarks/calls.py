@@ -36,7 +36,7 @@ def line(x: Any) -> Any:
 
 
 def contests() -> Iterator[Contest]:
-    yield "x*2+1, NumPy array of 4", 5000, dict(_lines([np.arange(4.0, dtype=np.float32)], line))
+    yield "x*2+1, NumPy array of 4", 50_000, dict(_lines([np.arange(4.0, dtype=np.float32)], line))
     arrays = [np.full((4, 16), k, np.float32) for k in range(50)]
     yield "50 NumPy arrays of 4x16", 500, dict(_lines(arrays, sum_of_lines))
     for size, calls in ((4, 2000), (1_000_000, 20)):

@@ -206,14 +206,24 @@ class Expressions(Reader):
         if isinstance(node.func, ast.Attribute):
             return self._method(node.func, given, names)  # type: ignore[arg-type]  # no None
         function = self.value(node.func)
-        values = [self.value(each) for each in given]
         intrinsic = self._intrinsic(function)
         if intrinsic is not None and not names:
+            values = list(map(self._for_ourselves, given))
             written = intrinsic(self, values)
             if written is not None:
                 return written
+        else:
+            values = list(map(self.value, given))
         arguments = [self.as_object(each) for each in values]
         return Value(Kind.OBJECT, self.called(function.text, arguments, names))  # type: ignore[arg-type]
+
+    def _for_ourselves(self, node: ast.expr) -> Value:
+        """What is written out does not care whether a tuple of constants is always the same one."""
+        if isinstance(node, ast.Tuple):
+            names = [each.id for each in node.elts if isinstance(each, ast.Name)]
+            if names and len(names) == len(node.elts) and self.names.keys() >= {*names}:
+                return self.constant(tuple(self.names[name] for name in names))
+        return self.value(node)
 
     def _intrinsic(self, function: Value) -> Emit | None:
         if not function.is_constant:

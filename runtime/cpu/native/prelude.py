@@ -15,6 +15,11 @@ declare ptr @PyObject_GetAttr(ptr, ptr)
 declare ptr @PyDict_GetItemWithError(ptr, ptr)
 declare i64 @PyLong_AsLongLong(ptr)
 declare void @Py_DecRef(ptr)
+declare ptr @PyObject_GetItem(ptr, ptr)
+declare i32 @PyObject_IsTrue(ptr)
+@PyDict_Type = external global i8
+@_Py_TrueStruct = external global i8
+@_Py_FalseStruct = external global i8
 
 define internal ptr @keep(ptr %found, ptr %place) {
 entry:
@@ -36,12 +41,14 @@ define internal ptr @slot(ptr %object, i64 %at, ptr %place) {
   ret ptr %kept
 }
 
-; An attribute that objects of one class have in a slot.
-define internal ptr @hinted(ptr %object, ptr %class, i64 %at, ptr %name, ptr %place) {
+; An attribute that objects of one of two classes have in a slot.
+define internal ptr @hinted(ptr %object, ptr %class, ptr %other, i64 %at, ptr %name, ptr %place) {
 entry:
   %type.p = getelementptr i8, ptr %object, i64 {TYPE_AT}
   %type = load ptr, ptr %type.p
-  %same = icmp eq ptr %type, %class
+  %is.first = icmp eq ptr %type, %class
+  %is.second = icmp eq ptr %type, %other
+  %same = or i1 %is.first, %is.second
   br i1 %same, label %quick, label %slow
 quick:
   %kept = call ptr @slot(ptr %object, i64 %at, ptr %place)
@@ -56,6 +63,39 @@ define internal ptr @entry_of(ptr %dict, ptr %key, ptr %place) {
   %found = call ptr @PyDict_GetItemWithError(ptr %dict, ptr %key)
   %kept = call ptr @keep(ptr %found, ptr %place)
   ret ptr %kept
+}
+
+; What a container, mostly a dict, has under a key.
+define internal ptr @item_of(ptr %container, ptr %key, ptr %place) {
+entry:
+  %type.p = getelementptr i8, ptr %container, i64 {TYPE_AT}
+  %type = load ptr, ptr %type.p
+  %is.dict = icmp eq ptr %type, @PyDict_Type
+  br i1 %is.dict, label %quick, label %ask
+quick:
+  %entry.found = call ptr @entry_of(ptr %container, ptr %key, ptr %place)
+  ret ptr %entry.found
+ask:
+  %found = call ptr @PyObject_GetItem(ptr %container, ptr %key)
+  store ptr %found, ptr %place
+  ret ptr %found
+}
+
+; 1 or 0 for what counts as true or not, less where that fails.
+define internal i32 @truth(ptr %object) {
+entry:
+  %is.true = icmp eq ptr %object, @_Py_TrueStruct
+  br i1 %is.true, label %yes, label %look
+look:
+  %is.false = icmp eq ptr %object, @_Py_FalseStruct
+  br i1 %is.false, label %no, label %ask
+ask:
+  %answer = call i32 @PyObject_IsTrue(ptr %object)
+  ret i32 %answer
+yes:
+  ret i32 1
+no:
+  ret i32 0
 }
 
 ; The address of a buffer's memory, 0 where it fails: of a native one, of one over a block, of any other.
@@ -97,6 +137,14 @@ PRELUDE = references_ir() + _IR.replace("{TYPE_AT}", str(abi.TYPE_AT)).replace(
     "{BUFFER_ADDRESS}", str(BUFFER_ADDRESS)
 )
 DECLARED = frozenset(
-    ("Py_IncRef", "PyObject_GetAttr", "PyDict_GetItemWithError", "PyLong_AsLongLong", "Py_DecRef")
+    (
+        "Py_IncRef",
+        "Py_DecRef",
+        "PyObject_GetAttr",
+        "PyDict_GetItemWithError",
+        "PyLong_AsLongLong",
+        "PyObject_GetItem",
+        "PyObject_IsTrue",
+    )
 )
 """What it declares already."""

@@ -25,10 +25,10 @@ Emit = Callable[[str], str]
 class Reader(Writer):
     """Knows the classes of objects that guards have looked at, by operand.
 
-    hints   an attribute's name -> the class that has a slot of this name, of objects that no guard has looked at
+    hints   an attribute's name -> two classes that have a slot of this name at one place, of objects that no guard has looked at
     """
 
-    def __init__(self, found: Abi, buffer: type, hints: Mapping[str, type]) -> None:
+    def __init__(self, found: Abi, buffer: type, hints: Mapping[str, tuple[type, type]]) -> None:
         super().__init__()
         self.abi = found
         self.buffer_type = buffer
@@ -121,16 +121,13 @@ class Reader(Writer):
     def _general(self, text: str, name: str) -> str:
         return self.new("PyObject_GetAttr", text, self.address_of(name))
 
-    def _hinted(self, value: Value, name: str, hint: type) -> Value:
-        at = offset_of(hint, name)
+    def _hinted(self, value: Value, name: str, hint: tuple[type, type]) -> Value:
+        at = offset_of(hint[0], name)
         assert at is not None
-        words = self.address_of(hint), self.address_of(name)
-        return Value(
-            Kind.OBJECT,
-            self.got(
-                "hinted", f"ptr {value.text}", f"ptr {words[0]}", f"i64 {at}", f"ptr {words[1]}"
-            ),
-        )
+        assert at == offset_of(hint[1], name)
+        classes = [f"ptr {self.address_of(each)}" for each in hint]
+        words = f"ptr {value.text}", *classes, f"i64 {at}", f"ptr {self.address_of(name)}"
+        return Value(Kind.OBJECT, self.got("hinted", *words))
 
     def _by_class(self, value: Value, cases: Mapping[type, Emit], other: Emit, kind: str) -> str:
         """One thing or another, by the class that the object has."""
@@ -209,7 +206,7 @@ class Reader(Writer):
             case Kind.INTEGER:
                 return self.let(f"icmp ne i64 {value.text}, 0")
             case _:
-                found = self.call("PyObject_IsTrue", self.as_object(value))
+                found = self.let(f"call i32 @truth(ptr {self.as_object(value)})")
                 self.succeeded(found)
                 return self.let(f"icmp ne i32 {found}, 0")
 
@@ -237,7 +234,7 @@ class Reader(Writer):
             )
         if kind in (tuple, list) and type(key.constant) is int and key.constant >= 0:
             return self._place(text, kind, key.constant)
-        return Value(Kind.OBJECT, self.new("PyObject_GetItem", text, self.as_object(key)))
+        return Value(Kind.OBJECT, self.got("item_of", f"ptr {text}", f"ptr {self.as_object(key)}"))
 
     def _place(self, text: str, kind: type | None, place: int) -> Value:
         size = self.load(text, abi.SIZE_AT, "i64")

@@ -187,7 +187,7 @@ class Statements(Programs, Expressions):
         elif hint is None:
             self.succeeded(self.call("PyObject_SetAttr", text, self.address_of(name), new))
         else:
-            self._set_hinted(text, name, new, hint)
+            self._set_hinted(text, name, new, hint[0])
 
     def _set_hinted(self, text: str, name: str, new: str, hint: type) -> None:
         at = offset_of(hint, name)

@@ -32,7 +32,7 @@ class Language:
     """What code refers to besides Python; `Expressions` and `Reader` say what these are for."""
 
     intrinsics: Mapping[Any, Callable[..., Any]]
-    hints: Mapping[str, type]
+    hints: Mapping[str, tuple[type, type]]
     equal: tuple[type, ...]
     equalities: Mapping[Any, Callable[..., str]]
 

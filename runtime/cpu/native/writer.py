@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -180,7 +181,9 @@ class Writer:
         return Value(Kind.OBJECT, self.address_of(value), value)
 
     def address_of(self, value: Any) -> str:
-        """An object that the way's constants hold."""
+        """An object that the way's constants hold; of names the one object that dicts have as a rule."""
+        if type(value) is str:
+            value = sys.intern(value)
         place = self._places.get(id(value))
         if place is None:
             place = self._places[id(value)] = len(self.constants)

@@ -317,6 +317,12 @@ def _unless(code: Any, is_known: str, function: Callable[[], bool]) -> Value:
     return Value(Kind.TRUTH, code.let(f"phi i1 [ true, %{before} ], [ {answer}, %{after} ]"))
 
 
+def _parameters() -> type:
+    """The library's other class of tensors, where it is loaded."""
+    own = [each for each in Tensor.__subclasses__() if each.__module__ == "tracejit.nn.parameter"]
+    return own[0] if own else Tensor
+
+
 @cache
 def language() -> Language:
     return Language(
@@ -335,10 +341,9 @@ def language() -> Language:
             is_grad_enabled: _is_grad_enabled,
             raises_nothing: _raises_nothing,
         },
-        hints={
-            "buffer": Storage, "pending": Storage, "version": Storage, "written": Storage,
-            "node": Handle, "requires_grad": Handle, "hooks": Handle, "grad": Handle,
-        },
+        hints=dict.fromkeys(("buffer", "pending", "version", "written"), (Storage, Storage))
+        | dict.fromkeys(("node", "requires_grad", "hooks", "grad"), (Handle, Handle))
+        | dict.fromkeys(("storage", "autograd"), (Tensor, _parameters())),
         equal=(Layout, Aval),
         equalities={typed: _has_keys},
     )  # fmt: skip
