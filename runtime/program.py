@@ -24,8 +24,7 @@ from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.gemm import gemm_source
-from tracejit.runtime.cpu.native.install import installed
-from tracejit.runtime.cpu.pool import RunFunction, address_of, run_function, thread_pool
+from tracejit.runtime.cpu.pool import address_of, run_function, runners, thread_pool
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.gemm import KERNELS
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
@@ -66,15 +65,8 @@ class Program:
         disk = disk_cache()
         self.plan = plan
         self._host = host
-        native = installed()
+        run_function(disk)  # loaded before anything is laid out for it
         self.is_long = sum(step.nbytes for step in plan.steps) >= LONG
-        self._run: RunFunction = (
-            run_function(disk)
-            if native is None
-            else native.run_long
-            if self.is_long
-            else native.run_short
-        )
         self._pool = thread_pool()
         self.most_threads = plan.threads or sys.maxsize
         kernels = _load(plan, disk) if addresses is None else addresses
@@ -138,9 +130,10 @@ class Program:
             self._pack(workspace.memory, workspace.skew, *addresses, *scalars)
         except (OverflowError, struct.error):
             self._pack_slowly(workspace, addresses, scalars)
+        run = runners[self.is_long]
         for step in self._steps:
             if isinstance(step, _Launches):
-                self._run(step.address, base)
+                run(step.address, base)
             else:
                 self._call_host(step, base)
         return outputs

@@ -31,7 +31,7 @@ from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_objects, object_key
-from tracejit.runtime.cpu.native.install import load_common
+from tracejit.runtime.cpu.pool import run_function
 from tracejit.runtime.cpu.target import host, remembered_host
 from tracejit.runtime.program import Program, kernels_of
 
@@ -111,7 +111,7 @@ _loading: list[threading.Thread] = []
 def _load() -> None:
     with contextlib.suppress(Exception):  # whoever needs it will see why it fails
         import_module("tracejit.compiler")
-        load_common()
+        run_function(disk_cache())
 
 
 def _wait() -> None:

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 from tracejit._config import config
-from tracejit._native import abi
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
-from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.native import memory_ir
-from tracejit.runtime.cpu.native.objects import Native, native, native_source
-from tracejit.runtime.cpu.pool import run_function
+from tracejit.runtime.cpu.native.objects import Native, native
+from tracejit.runtime.cpu.pool import runners
 from tracejit.runtime.pool import MEMORY, POOLS, MemoryStats, default_limit
 
 _state: list[Native | str] = []
+_lock = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """In a child process: whoever held the lock is a thread of the parent's."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def installed() -> Native | None:
     """Native code, in use from the first time that this is asked; None where it is not used, and `why_not` says why."""
-    if not _state:
-        _state.append(_install())
+    with _lock:
+        if not _state:
+            _state.append(_install())
     found = _state[0]
     return None if isinstance(found, str) else found
-
-
-def load_common() -> None:
-    """Has the machine code that all programs need compiled and loaded."""
-    disk = disk_cache()
-    run_function(disk)
-    if config.native_calls and not isinstance(abi.abi(), str):
-        load_kernels([native_source()], disk)
 
 
 def why_not() -> str | None:
@@ -46,6 +51,7 @@ def _install() -> Native | str:
         words = found.words("tracejit_pool", memory_ir.WORDS)
         words[memory_ir.LIMIT] = default_limit()
         POOLS.append(_NativePool(found))
+        runners[:] = [found.run_short, found.run_long]
         Buffer.allocate = found.allocate  # type: ignore[method-assign, assignment]  # as its docstring says
         MEMORY.retire()
     return found

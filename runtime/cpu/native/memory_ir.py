@@ -25,6 +25,7 @@ _IR = r"""
 declare ptr @aligned_alloc(i64, i64)
 declare void @free(ptr)
 declare i64 @llvm.ctlz.i64(i64, i1)
+declare i64 @llvm.smax.i64(i64, i64)
 declare i64 @llvm.umax.i64(i64, i64)
 declare i64 @llvm.umin.i64(i64, i64)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
@@ -32,7 +33,7 @@ declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 
 define internal i64 @bits(i64 %n) {
   %below = sub i64 %n, 1
-  %some = call i64 @llvm.umax.i64(i64 %below, i64 1)
+  %some = call i64 @llvm.smax.i64(i64 %below, i64 1)
   %zeros = call i64 @llvm.ctlz.i64(i64 %some, i1 true)
   %bits = sub i64 64, %zeros
   ret i64 %bits
