@@ -139,9 +139,11 @@ class _Sample:
     def method(self) -> None: ...
 
 
+@cache
 def _call_of_methods() -> int:
     """Python's code for calls of bound methods."""
-    return abi.word(id(_Sample().method) + ENTRY_CALL)
+    method = _Sample().method  # held while it is looked at
+    return abi.word(id(method) + ENTRY_CALL)
 
 
 def _binding() -> int:
