@@ -140,7 +140,6 @@ def _lines(
 ) -> tuple[Lines, dict[str, Any]]:
     writer = Writer(Pool())
     name = writer.pool.name
-    conditions = [f"{name(config)}.epoch == {name(config.epoch)}"]
     guards: list[g.Guard] = []
     addresses, scalars = [], []
     for place, (arg, value) in enumerate(zip(given, values)):
@@ -158,8 +157,7 @@ def _lines(
             raise _Unfit
     for param, constant in params.items():
         guards.append(_param(keyword(param), constant))
-    for condition in conditions:
-        writer.add(f"if not ({condition}): return 1")
+    writer.add(f"if not ({name(config)}.epoch == {name(config.epoch)}): return 1")
     for guard in guards:
         for condition in guard.conditions(writer):
             writer.add(f"if not ({condition}): return 1")

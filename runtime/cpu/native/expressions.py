@@ -390,14 +390,9 @@ class Expressions(Reader):
 
     def _or_else(self, first: Value, second: Value, are_equal: str) -> str:
         """Whether two are equal, which Python is asked where it is not clear."""
-        before, slow, end = self.block, self.fresh("b"), self.fresh("b")
-        self.branch(are_equal, end, slow)
-        self.enter(slow)
-        found = self.truth_of(self._ordered(ast.Eq(), first, second))
-        after = self.block
-        self.jump(end)
-        self.enter(end)
-        return self.let(f"phi i1 [ true, %{before} ], [ {found}, %{after} ]")
+        return self.true_or(
+            are_equal, lambda: self.truth_of(self._ordered(ast.Eq(), first, second))
+        )
 
     def _equal_sizes(self, left: ast.expr, right: ast.expr) -> str | None:
         """Shape, strides and flags of an array, compared where they lie."""
@@ -430,19 +425,16 @@ class Expressions(Reader):
         at = abi.ARRAY_SHAPE_AT if name == "shape" else abi.ARRAY_STRIDES_AT
         ndim = self.load(array, abi.ARRAY_NDIM_AT, "i32")
         result = self.let(f"icmp eq i32 {ndim}, {len(sizes)}")
-        if not sizes:
-            return result
-        start, more, end = self.block, self.fresh("b"), self.fresh("b")
-        self.branch(result, more, end)
-        self.enter(more)
-        first = self.load(array, at)
-        equal = "true"
-        for axis, size in enumerate(sizes):
-            here = self.let(f"icmp eq i64 {self.load(first, 8 * axis, 'i64')}, {size}")
-            equal = here if equal == "true" else self.let(f"and i1 {equal}, {here}")
-        self.jump(end)
-        self.enter(end)
-        return self.let(f"phi i1 [ false, %{start} ], [ {equal}, %{more} ]")
+
+        def are_equal() -> str:
+            first = self.load(array, at)
+            equal = "true"
+            for axis, size in enumerate(sizes):
+                here = self.let(f"icmp eq i64 {self.load(first, 8 * axis, 'i64')}, {size}")
+                equal = here if equal == "true" else self.let(f"and i1 {equal}, {here}")
+            return equal
+
+        return self.both(result, are_equal) if sizes else result
 
 
 def _double(value: float) -> str:

@@ -63,19 +63,14 @@ class Statements(Programs, Expressions):
             return self.let(f"icmp eq ptr {self.as_object(found)}, {self.address_of(value)}")
         text = self.as_object(found)
         is_kind = self.let(f"icmp eq ptr {self.load(text, abi.TYPE_AT)}, {self.address_of(kind)}")
-        before, compare, end = self.block, self.fresh("b"), self.fresh("b")
-        self.branch(is_kind, compare, end)
-        self.enter(compare)
-        if kind is float:
+
+        def is_value() -> str:
+            if kind is int:
+                return self._equal_objects(Value(Kind.OBJECT, text), self.constant(wanted))
             bits = np.float64(wanted).view(np.int64)
-            same = self.let(f"icmp eq i64 {self.load(text, abi.FLOAT_AT, 'i64')}, {bits}")
-        else:
-            self.classes[text] = int
-            same = self._equal_objects(Value(Kind.OBJECT, text), self.constant(wanted))
-        after = self.block
-        self.jump(end)
-        self.enter(end)
-        return self.let(f"phi i1 [ false, %{before} ], [ {same}, %{after} ]")
+            return self.let(f"icmp eq i64 {self.load(text, abi.FLOAT_AT, 'i64')}, {bits}")
+
+        return self.both(is_kind, is_value)
 
     def section(self, lines: Iterable[str]) -> None:
         """Lines of one Python function."""

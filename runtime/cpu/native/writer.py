@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tracejit._records import dataclass
@@ -114,6 +114,24 @@ class Writer:
         after = self.fresh("b")
         self.branch(condition, after, otherwise or self.failed)
         self.enter(after)
+
+    def true_or(self, condition: str, otherwise: Callable[[], str]) -> str:
+        """True where the condition holds, else what is written then says."""
+        return self._decided("true", condition, otherwise)
+
+    def both(self, condition: str, then: Callable[[], str]) -> str:
+        """Whether the condition holds, and what is looked at only then does, too."""
+        return self._decided("false", condition, then)
+
+    def _decided(self, known: str, condition: str, more: Callable[[], str]) -> str:
+        before, ask, end = self.block, self.fresh("b"), self.fresh("b")
+        self.branch(condition, *((end, ask) if known == "true" else (ask, end)))
+        self.enter(ask)
+        found = more()
+        after = self.block
+        self.jump(end)
+        self.enter(end)
+        return self.let(f"phi i1 [ {known}, %{before} ], [ {found}, %{after} ]")
 
     def load(self, pointer: str, offset: int, kind: str = "ptr") -> str:
         return self.let(f"load {kind}, ptr {self.at(pointer, offset)}")

@@ -307,14 +307,12 @@ def _raises_nothing(code: Any, given: list[Value]) -> Value | None:
 
 def _unless(code: Any, is_known: str, function: Callable[[], bool]) -> Value:
     """True where that is known, else what the function says."""
-    before, ask, end = code.block, code.fresh("b"), code.fresh("b")
-    code.branch(is_known, end, ask)
-    code.enter(ask)
-    answer = code.truth_of(Value(Kind.OBJECT, code.called(code.address_of(function), [])))
-    after = code.block
-    code.jump(end)
-    code.enter(end)
-    return Value(Kind.TRUTH, code.let(f"phi i1 [ true, %{before} ], [ {answer}, %{after} ]"))
+
+    def ask() -> str:
+        answer: str = code.truth_of(Value(Kind.OBJECT, code.called(code.address_of(function), [])))
+        return answer
+
+    return Value(Kind.TRUTH, code.true_or(is_known, ask))
 
 
 def _parameters() -> type:
