@@ -19,9 +19,6 @@ from tracejit.runtime.cpu.native.writer import Writer
 _DICT_VIEWS: tuple[type, ...] = (type({}.keys()), MappingProxyType)
 
 
-Emit = Callable[[str], str]
-
-
 class Reader(Writer):
     """Knows the classes of objects that guards have looked at, by operand.
 
@@ -129,25 +126,6 @@ class Reader(Writer):
         words = f"ptr {value.text}", *classes, f"i64 {at}", f"ptr {self.address_of(name)}"
         return Value(Kind.OBJECT, self.got("hinted", *words))
 
-    def _by_class(self, value: Value, cases: Mapping[type, Emit], other: Emit, kind: str) -> str:
-        """One thing or another, by the class that the object has."""
-        text = self.as_object(value)
-        found = self.load(text, abi.TYPE_AT)
-        end = self.fresh("b")
-        outcomes = []
-        for each, emit in cases.items():
-            same = self.let(f"icmp eq ptr {found}, {self.address_of(each)}")
-            this, more = self.fresh("b"), self.fresh("b")
-            self.branch(same, this, more)
-            self.enter(this)
-            outcomes.append((emit(text), self.block))
-            self.jump(end)
-            self.enter(more)
-        outcomes.append((other(text), self.block))
-        self.jump(end)
-        self.enter(end)
-        return self.let(f"phi {kind} " + ", ".join(f"[ {one}, %{at} ]" for one, at in outcomes))
-
     def _address(self, value: Value) -> Value:
         at = offset_of(BlockBuffer, "address")
         assert at is not None
@@ -160,12 +138,16 @@ class Reader(Writer):
         return Value(Kind.INTEGER, found)
 
     def _foreign(self, value: Value) -> Value:
-        cases = {self.buffer_type: lambda _: "false", BlockBuffer: lambda _: "false"}
-        found = self._by_class(
-            value,
-            cases,
-            lambda text: self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign"))),
-            "i1",
+        """Buffers of the pools are not; others are asked."""
+        text = self.as_object(value)
+        kind = self.load(text, abi.TYPE_AT)
+        is_other = [
+            self.let(f"icmp ne ptr {kind}, {self.address_of(each)}")
+            for each in (self.buffer_type, BlockBuffer)
+        ]
+        found = self.both(
+            self.let(f"and i1 {is_other[0]}, {is_other[1]}"),
+            lambda: self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign"))),
         )
         return Value(Kind.TRUTH, found)
 
