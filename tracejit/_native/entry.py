@@ -73,7 +73,10 @@ class PlainEntry:
         """Makes ready for calls."""
 
     def take_ways(self, ways: Table | None) -> None:
-        """From now on calls try these first. A subclass has room for what is held, as `_held_ways`."""
+        """From now on calls try these first. A subclass has room for what is held, as `_held_ways`.
+
+        Two threads must not do this at a time.
+        """
 
 
 @cache

@@ -371,7 +371,8 @@ def test_ways_are_replaced_while_a_thread_is_on_them():
     for thread in threads:
         thread.start()
     for turn in range(300):
-        f.take_ways(None if turn % 3 == 0 else Ways(ways))
+        with f.replays.tree.lock:  # calls that come to Python in between want ways as well
+            f.take_ways(None if turn % 3 == 0 else Ways(ways))
         gc.collect(0)
     done.set()
     for thread in threads:
