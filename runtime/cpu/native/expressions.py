@@ -263,7 +263,13 @@ class Expressions(Reader):
                 return self._compared(op, left, right)
             case ast.Name(id="kwargs"):
                 return "true" if self.keywords else "false"
-        return self.truth_of(self.value(node))
+        return self.truth_of(self._glance(node))
+
+    def _glance(self, node: ast.expr) -> Value:
+        """What is only looked at, before anything else can happen."""
+        if isinstance(node, ast.Attribute):
+            return self.attribute(self.value(node.value), node.attr, is_held=False)
+        return self.value(node)
 
     def count_distinct(self, values: list[Value]) -> Value:
         """How many different objects there are; some smaller number where two are the same."""
@@ -339,7 +345,8 @@ class Expressions(Reader):
         match left:
             case ast.Call(func=ast.Name(id="type"), args=[of]):
                 return self._is_class(self.value(of), self.value(right))
-        first, second = self.value(left), self.value(right)
+        second = self.value(right)
+        first = self._glance(left) if second.is_constant else self.value(left)
         if first.kind is Kind.TRUTH and type(second.constant) is bool:
             return first.text if second.constant else self.let(f"xor i1 {first.text}, true")
         return self.let(f"icmp eq ptr {self.as_object(first)}, {self.as_object(second)}")

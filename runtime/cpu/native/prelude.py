@@ -33,14 +33,6 @@ end:
   ret ptr %found
 }
 
-; What an object has in a slot.
-define internal ptr @slot(ptr %object, i64 %at, ptr %place) {
-  %slot.p = getelementptr i8, ptr %object, i64 %at
-  %found = load ptr, ptr %slot.p
-  %kept = call ptr @keep(ptr %found, ptr %place)
-  ret ptr %kept
-}
-
 ; An attribute that objects of one of two classes have in a slot.
 define internal ptr @hinted(ptr %object, ptr %class, ptr %other, i64 %at, ptr %name, ptr %place) {
 entry:
@@ -51,7 +43,9 @@ entry:
   %same = or i1 %is.first, %is.second
   br i1 %same, label %quick, label %slow
 quick:
-  %kept = call ptr @slot(ptr %object, i64 %at, ptr %place)
+  %slot.p = getelementptr i8, ptr %object, i64 %at
+  %held = load ptr, ptr %slot.p
+  %kept = call ptr @keep(ptr %held, ptr %place)
   ret ptr %kept
 slow:
   %found = call ptr @PyObject_GetAttr(ptr %object, ptr %name)
@@ -90,7 +84,9 @@ look:
   %is.false = icmp eq ptr %object, @_Py_FalseStruct
   br i1 %is.false, label %no, label %ask
 ask:
+  call void @retain(ptr %object)
   %answer = call i32 @PyObject_IsTrue(ptr %object)
+  call void @let_go(ptr %object)
   ret i32 %answer
 yes:
   ret i32 1

@@ -22,7 +22,8 @@ _DICT_VIEWS: tuple[type, ...] = (type({}.keys()), MappingProxyType)
 class Reader(Writer):
     """Knows the classes of objects that guards have looked at, by operand.
 
-    hints   an attribute's name -> two classes that have a slot of this name at one place, of objects that no guard has looked at
+    hints   an attribute's name -> two classes that have a slot of this name at one place, of objects that no guard has looked at;
+            where both are one, such objects are of no other, or Python takes the call while there is a way back
     """
 
     def __init__(self, found: Abi, buffer: type, hints: Mapping[str, tuple[type, type]]) -> None:
@@ -74,7 +75,8 @@ class Reader(Writer):
 
     # Attributes
 
-    def attribute(self, value: Value, name: str) -> Value:
+    def attribute(self, value: Value, name: str, *, is_held: bool = True) -> Value:
+        """What the frame holds from here on, unless it is only looked at."""
         if value.kind is Kind.MEMORY and name == "foreign":
             return Value(Kind.TRUTH, "true")
         if value.kind is Kind.MEMORY and name == "address":
@@ -84,10 +86,14 @@ class Reader(Writer):
         if special is not None:
             return special
         if kind is not None and (at := offset_of(kind, name)) is not None:
-            return self._slot(value.text, at)
+            return self._slot(value.text, at, is_held)
         hint = self.hints.get(name)
         if hint is not None and kind is None and value.kind is Kind.OBJECT:
-            return self._hinted(value, name, hint)
+            if hint[0] is not hint[1] or self.failed != "abandon":
+                return self._hinted(value, name, hint)
+            self.require(self.let(f"icmp eq ptr {self.type_of(value)}, {self.address_of(hint[0])}"))
+            self.classes[value.text] = hint[0]
+            return self.attribute(value, name, is_held=is_held)
         return Value(Kind.OBJECT, self._general(self.as_object(value), name))
 
     def _special(self, value: Value, kind: type | None, name: str) -> Value | None:
@@ -112,8 +118,9 @@ class Reader(Writer):
             return Value(Kind.OBJECT, found)
         return None
 
-    def _slot(self, text: str, at: int) -> Value:
-        return Value(Kind.OBJECT, self.got("slot", f"ptr {text}", f"i64 {at}"))
+    def _slot(self, text: str, at: int, is_held: bool) -> Value:
+        found = self.checked(self.load(text, at))
+        return Value(Kind.OBJECT, self.borrowed(found) if is_held else found)
 
     def _general(self, text: str, name: str) -> str:
         return self.new("PyObject_GetAttr", text, self.address_of(name))
