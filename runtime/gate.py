@@ -1,10 +1,13 @@
-"""A passage that can be shut: over a fork, and for good when the interpreter exits."""
+"""A passage that can be shut, over a fork and for good when the interpreter exits; and what is imported late, which passes it."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import threading
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 
 class Gate:
@@ -12,7 +15,7 @@ class Gate:
 
     Over a fork it is shut, so that a child never inherits what a thread of its parent's has half done. When the interpreter
     exits it stays shut for all threads but the main one: those left are daemons, which must not run native code that is being
-    unloaded.
+    unloaded. Of several gates those made last are shut first, so whoever is inside one may pass those that were made before it.
     """
 
     def __init__(self) -> None:
@@ -61,3 +64,16 @@ class Gate:
         with self._changed:
             self._keeper = None
             self._changed.notify_all()
+
+
+_importing = Gate()
+
+
+@cache
+def late(name: str) -> Any:
+    """A module that is imported at its first use: by any thread, while others may fork or leave.
+
+    A child cannot import what a thread of its parent's was importing.
+    """
+    with _importing:
+        return import_module(name)

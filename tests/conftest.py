@@ -28,6 +28,7 @@ hypothesis.settings.load_profile("tracejit")
 def _machine_code_early() -> None:
     """Few tests call anything as often as it usually takes to become machine code; here nearly all do."""
     # Not above: the settings that tracejit reads at its import come first.
+    import tracejit as tj
     from tracejit import eager
     from tracejit.tracing.background import BACKGROUND
     from tracejit.tracing.replay import tree
@@ -35,6 +36,7 @@ def _machine_code_early() -> None:
     tree.NATIVE_AFTER = 1
     eager.QUICK_AFTER = 2
     BACKGROUND.at_once = True
+    tj.exp(tj.ones(1))  # loads the compiler: until then NumPy would run programs
 
 
 @pytest.fixture

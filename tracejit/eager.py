@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Callable
 from sys import getrefcount
 from typing import Any
@@ -16,14 +15,15 @@ from tracejit._errors import at_user_line
 from tracejit._records import dataclass
 from tracejit.autograd.tape import tape
 from tracejit.dispatch import Scalar, ripe
-from tracejit.executable import executable_of
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Apply, Graph, Input, ScalarInput, params_key
 from tracejit.ops.op import Gather, Layout, Op, Params, ScatterAdd, View
 from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.gate import late
 from tracejit.storage import Storage, as_array, is_row_major, row_major
 from tracejit.tensor import Tensor, fresh, from_array, make, view_of
 from tracejit.tracing.background import BACKGROUND
+from tracejit.tracing.programs import Options, Program, program_of
 
 MOST_EXECUTABLES = 1 << 14
 """Programs whose shapes keep changing must not fill the memory."""
@@ -37,6 +37,7 @@ QUICK_AFTER = 100
 class OneOp:
     """The program of one op, and what its result is."""
 
+    program: Program
     run: Callable[..., list[Buffer]]
     aval: Aval
     layout: Layout
@@ -96,6 +97,7 @@ class Eager:
         found.runs += 1
         if found.runs >= QUICK_AFTER:
             found.runs = 0  # machine code that a change of settings has made useless is made again
+            found.run = found.program.runner
             ripe.append(_Ripe(op, args, params, found))
         aval = found.aval
         return make(Storage(aval.dtype, found.size, buffer), found.layout, aval)
@@ -130,8 +132,8 @@ def _compile(op: Op, args: tuple[Any, ...], params: Params) -> OneOp:
     inputs = tuple(_input(arg) for arg in args)
     aval = op.infer(*(arg.aval for arg in args), **params)
     graph = Graph(inputs, (Apply(op, inputs, params_key(params), aval),))
-    program = executable_of(graph).program
-    return OneOp(program.run, aval, row_major(aval.shape), aval.size)
+    program = program_of(graph, options=Options())
+    return OneOp(program, program.runner, aval, row_major(aval.shape), aval.size)
 
 
 class _Ripe:
@@ -149,7 +151,7 @@ class _Ripe:
     def make(self) -> None:
         """Makes it."""
         # Loaded at the first use, which most short programs never come to, and by the thread that needs it.
-        quick = importlib.import_module("tracejit.tracing.quick")
+        quick = late("tracejit.tracing.quick")
         with contextlib.suppress(RecursionError, MemoryError):
             quick.take(*self._call, *self._applied)
 

@@ -7,15 +7,11 @@ loads neither the compiler nor LLVM.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -31,8 +27,8 @@ from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_objects, object_key
-from tracejit.runtime.cpu.pool import run_function
-from tracejit.runtime.cpu.target import host, remembered_host
+from tracejit.runtime.cpu.target import host
+from tracejit.runtime.gate import late
 from tracejit.runtime.program import Program, kernels_of
 
 _OWN_OPS = dict(REGISTRY)
@@ -80,7 +76,7 @@ def executable_of(
 
     Raises MemoryLimitError where it would allocate more than `memory_limit` bytes, whatever is computed anew.
     """
-    disk = disk_cache() if _may_keep(graph) else None
+    disk = disk_cache() if may_keep(graph) else None
     if disk is None:
         return _compiled(graph, fastmath, memory_limit)
     epoch = config.epoch
@@ -95,34 +91,13 @@ def executable_of(
     return found
 
 
-def get_ready() -> None:
-    """Where nothing was compiled yet, a thread loads the compiler and LLVM, and compiles what all programs need.
-
-    It is called when somebody makes a compiled function, which then seldom has to wait for that when it is called.
-    """
-    if not _loading and config.eager == "compiled" and remembered_host() is None:
-        _loading.append(threading.Thread(target=_load, name="tracejit-loading"))
-        _loading[0].start()
+def is_loaded() -> bool:
+    """Whether this process has compiled something: the first time takes far longer, as the compiler and LLVM are loaded."""
+    return bool(_loaded)
 
 
-_loading: list[threading.Thread] = []
-
-
-def _load() -> None:
-    with contextlib.suppress(Exception):  # whoever needs it will see why it fails
-        import_module("tracejit.compiler")
-        run_function(disk_cache())
-
-
-def _wait() -> None:
-    """Before a fork: a child could not import what a thread of its parent's was importing."""
-    for thread in _loading:
-        if thread is not threading.current_thread():
-            thread.join()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_wait)
+_loaded: list[Any] = []
+"""The compiler, once it has made something."""
 
 
 def call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None:
@@ -131,12 +106,13 @@ def call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None
 
 
 def _compiled(graph: Graph, fastmath: bool, memory_limit: int | None) -> Executable:
-    compiler = import_module("tracejit.compiler")
+    compiler = late("tracejit.compiler")
     made: Executable = compiler.compile_graph(graph, fastmath=fastmath, memory_limit=memory_limit)
+    _loaded[:] = [compiler]
     return made
 
 
-def _may_keep(graph: Graph) -> bool:
+def may_keep(graph: Graph) -> bool:
     """Not where somebody wants to see the stages, nor with ops of which it is not known when they change."""
     if config.dump_dir or config.verify_ir:
         return False

@@ -11,9 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from tracejit._errors import CompileError
 from tracejit._records import dataclass
@@ -22,8 +20,10 @@ from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu import elf
 from tracejit.runtime.cpu.target import host
 from tracejit.runtime.cpu.threads import available_cores, in_threads
-from tracejit.runtime.gate import Gate
+from tracejit.runtime.gate import Gate, late
 
+_LLVM = "tracejit.runtime.cpu.llvm"
+"""Loaded when there is something to compile."""
 _SETTINGS = hashlib.sha256(Path(__file__).with_name("llvm.py").read_bytes()).hexdigest()
 """Changes with the way that code is made."""
 
@@ -141,20 +141,15 @@ def _compile_all(sources: list[KernelSource]) -> dict[str, bytes]:
 
 def _compiled(source: KernelSource) -> bytes:
     with _gate:
-        data: bytes = _llvm().compiled(source)
+        data: bytes = late(_LLVM).compiled(source)
     return data
 
 
 def assembly(text: str) -> str:
     """The host's assembly for a module of LLVM text, for people to read."""
     with _gate:
-        found: str = _llvm().assembly(text)
+        found: str = late(_LLVM).assembly(text)
     return found
-
-
-@cache
-def _llvm() -> Any:
-    return import_module("tracejit.runtime.cpu.llvm")
 
 
 _linking = threading.Lock()
@@ -171,7 +166,7 @@ def _linked(sources: list[KernelSource], objects: Mapping[str, bytes]) -> dict[s
             return elf.link(objects, _address_of)
     _functions()  # those of libm are found among the process's own once it is loaded
     try:
-        addresses: dict[str, int] = _llvm().link(objects)
+        addresses: dict[str, int] = late(_LLVM).link(objects)
     except RuntimeError as error:
         absent = [symbol for symbol in sorted(_declared(sources)) if not _address_of(symbol)]
         reason = f"no symbol {', '.join(absent)}" if absent else str(error)

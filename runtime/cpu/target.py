@@ -11,6 +11,7 @@ import numpy as np
 
 from tracejit._records import dataclass
 from tracejit.runtime.cache import disk_cache
+from tracejit.runtime.gate import Gate, late
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,18 @@ class Host:
         return "\n".join((self.triple, self.cpu, self.features, self.llvm, _llvmlite()))
 
 
+_gate = Gate()
+"""Whoever asks LLVM is inside."""
+
+
 @cache
 def host() -> Host:
     """The host, found once; where the system tells one start of the machine from another, once in all processes."""
     known = remembered_host()
     if known is not None:
         return known
-    found: Host = import_module("tracejit.runtime.cpu.llvm").this_host()
+    with _gate:
+        found: Host = late("tracejit.runtime.cpu.llvm").this_host()
     disk, key = disk_cache(), _key_of_machine()
     if disk and key:
         fields = (found.triple, found.cpu, found.features, found.llvm)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from tracejit.ops import contract, sort  # noqa: F401  # they register their ops
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu import compile as kernels
-from tracejit.runtime.cpu.target import remembered_host
 
 
 @pytest.fixture(autouse=True)
@@ -194,49 +192,3 @@ def test_what_is_no_number_and_no_text_is_not_kept(value: object) -> None:
     call = HostCall("f", (("value", value),), (), (), plan.outputs[0])
     with pytest.raises(NotKept):
         packed(replace(plan, steps=(call,)), {})
-
-
-LOADED_AHEAD = """
-import sys, threading
-import tracejit as tj
-from tracejit import executable
-from tracejit.runtime.cpu import compile as kernels
-
-f = tj.compile(lambda x: x * 2 + 1)
-threads = list(executable._loading)
-for thread in threads:
-    thread.join()
-print(len(threads), kernels.counts.compiled, "llvmlite.binding" in sys.modules)
-assert f(tj.tensor([3.0])).item() == 7
-print(kernels.counts.compiled)
-"""
-
-
-def test_what_the_first_program_of_a_machine_needs_is_loaded_before_it_is_called(
-    tmp_path: Path, run_python: Callable[..., str]
-) -> None:
-    directory = str(tmp_path / "cache")
-    first = run_python(LOADED_AHEAD, TRACEJIT_CACHE_DIR=directory).split()
-    assert first == ["1", *first[1:3], str(int(first[1]) + 1)]
-    assert int(first[1]) >= 1
-    assert first[2] == "True"
-    if remembered_host() is not None:
-        again = run_python(LOADED_AHEAD, TRACEJIT_CACHE_DIR=directory).split()
-        assert again == ["0", "0", "False", "0"]
-
-
-def test_a_fork_waits_for_what_is_being_loaded(
-    tmp_path: Path, run_python: Callable[..., str]
-) -> None:
-    script = """
-import os
-import tracejit as tj
-f = tj.compile(lambda x: x * 2 + 1)
-child = os.fork()
-assert f(tj.tensor([3.0])).item() == 7
-if child:
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-    if not hasattr(os, "fork"):
-        pytest.skip("there is no fork")
-    assert run_python(script, TRACEJIT_CACHE_DIR=str(tmp_path / "cache")).split() == ["0"]

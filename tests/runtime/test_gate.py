@@ -12,7 +12,7 @@ import pytest
 from tests.runtime.plans import SCALE, kernel
 from tracejit.runtime.cpu import compile as compiler
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.gate import Gate
+from tracejit.runtime.gate import Gate, late
 
 
 def test_several_threads_are_inside_at_a_time() -> None:
@@ -110,7 +110,7 @@ def test_exit_waits_for_those_inside_and_lets_none_but_the_main_thread_in_again(
 ) -> None:
     script = """
 import os, threading, time
-from tracejit.runtime.gate import Gate
+from tracejit.runtime.gate import Gate, late
 import atexit
 
 def last():
@@ -137,7 +137,7 @@ inside.wait()
 @pytest.mark.parametrize("name", ["compiled", "_linked"])
 def test_whoever_is_in_llvm_is_inside(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    module = compiler if name == "_linked" else compiler._llvm()
+    module = compiler if name == "_linked" else late("tracejit.runtime.cpu.llvm")
     work = getattr(module, name)
 
     def watched(*args: Any) -> Any:

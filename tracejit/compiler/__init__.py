@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib import import_module
 
 from tracejit._config import config
 from tracejit._dump import Dump, open_dump
@@ -32,6 +31,7 @@ from tracejit.passes.turn import turn_products
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.target import target_level
+from tracejit.runtime.gate import late
 from tracejit.runtime.program import Program
 
 
@@ -117,7 +117,7 @@ class Emitter:
             self.dump.write(f"kernel-{name}", text)
             self.dump.write(f"kernel-{name}", source.text, "ll")
             if config.dump_asm:
-                assembly = import_module("tracejit.runtime.cpu.llvm").assembly
+                assembly = late("tracejit.runtime.cpu.llvm").assembly
                 self.dump.write(f"kernel-{name}", assembly(source.text), "s")
         return source
 

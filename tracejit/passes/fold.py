@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from tracejit.ir.graph import Apply, Constant, Graph, Node
 from tracejit.ir.interpret import evaluate, number
-from tracejit.ops import elementwise as e
-
-# Exactly rounded, so NumPy and the kernels give the same bits.
-EXACT = frozenset({
-    e.add, e.subtract, e.multiply, e.divide, e.negative, e.positive, e.abs, e.square, e.sqrt, e.sign,
-    e.floor, e.ceil, e.trunc, e.round, e.maximum, e.minimum, e.where, e.copysign,
-    e.equal, e.not_equal, e.less, e.less_equal, e.greater, e.greater_equal,
-    e.logical_and, e.logical_or, e.logical_xor, e.logical_not,
-    e.bitwise_and, e.bitwise_or, e.bitwise_xor, e.bitwise_invert,
-})  # fmt: skip
+from tracejit.passes.exact import EXACT
 
 _PYTHON = {"b": bool, "i": int, "u": int, "f": float}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import os
 import sys
@@ -18,7 +17,7 @@ from weakref import WeakSet
 
 from tracejit._errors import RecompileError, at_user_line, user_location
 from tracejit._native.entry import entry_class
-from tracejit.executable import get_ready
+from tracejit.runtime.gate import late
 from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.background import BACKGROUND
@@ -45,7 +44,7 @@ _NO_ARRAYS = frozenset({Tensor, bool, int, float, str, NoneType})
 @functools.cache
 def _loaded(name: str) -> Any:
     """A module that is needed only where functions are compiled: together they take as long to load as half of all else."""
-    return importlib.import_module(f"tracejit.tracing.{name}")
+    return late(f"tracejit.tracing.{name}")
 
 
 class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
@@ -341,7 +340,6 @@ def compile(
     if not callable(f):
         raise TypeError(at_user_line(f"compile: {f!r} cannot be called"))
     _loaded("replay.engine")  # now, so that the first call need not wait for it
-    get_ready()
     return Compiled(f, **how, options=options)
 
 

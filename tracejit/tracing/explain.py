@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tracejit._errors import at_user_line
 from tracejit.ir.graph import Apply, Graph, Node
 from tracejit.ir.printer import print_graph
+from tracejit.runtime.gate import late
 from tracejit.tracing.compile import Compiled, is_deferred
 from tracejit.tracing.programs import PIECE, Compilation, Program, Programs
 
@@ -117,7 +117,7 @@ class Explanation:
 @functools.cache
 def _variants() -> Any:
     """Loaded when something is explained, as replaying is when something is called."""
-    return importlib.import_module("tracejit.tracing.replay.variants")
+    return late("tracejit.tracing.replay.variants")
 
 
 def explain(f: Callable[..., Any]) -> Explanation:
@@ -136,6 +136,8 @@ def explain(f: Callable[..., Any]) -> Explanation:
     compiled = _compiled(f)
     made = [*compiled.programs.compiled, *compiled.gradients.compiled]
     programs = [compilation.program for compilation in made]
+    if not compiled.programs.options.background:
+        programs = [program.ready() for program in programs]  # NumPy may run the first of a process
     executables = [
         program.executable for program in programs if hasattr(program.executable, "plan")
     ]

@@ -15,12 +15,13 @@ import numpy as np
 
 from tracejit._config import config
 from tracejit._records import dataclass
-from tracejit.executable import executable_of
+from tracejit.executable import executable_of, is_loaded, may_keep
 from tracejit.ir.dim import Sizes, name_of
 from tracejit.ir.graph import Graph, Input
 from tracejit.ir.interpret import interpret
 from tracejit.ir.printer import print_graph
 from tracejit.ir.resize import resized, sizes_of
+from tracejit.passes.exact import is_exact
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.tracing.background import BACKGROUND
 from tracejit.tracing.stepwise import Runner, Stepwise
@@ -29,6 +30,9 @@ from tracejit.tracing.trace import Ends, Step, graph_of
 MANY_LENGTHS = 24
 PIECE = 100
 """A function that has made programs of so many lengths runs in pieces of so many values, most of which are alike."""
+_PAUSE = 1e-5
+"""Seconds in which a thread that is importing, which lets go of the interpreter for each file, gets it again; else it would wait
+for 5 ms each time."""
 MOST_STEPS = 200_000
 """Steps kept for one function; a function whose every call is another begins anew after so many."""
 
@@ -87,14 +91,19 @@ class Program:
 
 
 class LateProgram(Program):
-    """Runs op by op until it has been compiled in the background. Recordings hold it, and look at `run` each time."""
+    """Runs op by op until it has been compiled in the background. Recordings hold it, and look at `run` each time.
+
+    executable   what runs it until then, with the same bits
+    """
 
     __slots__ = ("_options", "_settings", "_text", "failure")
 
-    def __init__(self, graph: Graph, text: str, options: Options) -> None:
+    def __init__(
+        self, graph: Graph, text: str, options: Options, executable: Stepwise | Interpreted
+    ) -> None:
         self.graph = graph
         self._text = text
-        self.executable = Stepwise(graph)
+        self.executable = executable
         self.is_compiled = False
         self.run = self._run_late
         self.seconds = 0.0
@@ -108,6 +117,8 @@ class LateProgram(Program):
     def _run_late(self, addresses: Sequence[int], scalars: Sequence[Any] = ()) -> list[Buffer]:
         buffers: list[Buffer] = self.executable.run(addresses, scalars)
         self.want()  # after the first run, which has to do with the compiler as well
+        if not is_loaded():
+            time.sleep(_PAUSE)
         return buffers
 
     def want(self) -> None:
@@ -193,7 +204,7 @@ MOST_SIZES = 512
 
 
 class Interpreted:
-    """A graph run by the ops' NumPy `eval`, for `config.eager = "numpy"`."""
+    """A graph run by the ops' NumPy `eval`."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -234,15 +245,27 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 def program_of(graph: Graph, *, options: Options) -> Program:
     """The graph compiled, now or in the background; graphs of one text, under the same settings, are compiled once."""
-    # Whether a limit can be kept is said at the call.
-    late = options.background and options.memory_limit is None and config.eager != "numpy"
     key = (print_graph(graph, locations=False), options, config.epoch)
     with _lock:
         program = _known.get(key)
         if program is None:
-            make = LateProgram if late else Program
-            program = _known[key] = make(graph, key[0], options)
+            meanwhile = _meanwhile(graph, options)
+            program = _known[key] = (
+                Program(graph, key[0], options)
+                if meanwhile is None
+                else LateProgram(graph, key[0], options, meanwhile)
+            )
         return program
+
+
+def _meanwhile(graph: Graph, options: Options) -> Stepwise | Interpreted | None:
+    """What runs the graph until it has been compiled; None where the call waits for that."""
+    # Whether a limit can be kept is said at the call.
+    if config.eager == "numpy" or options.memory_limit is not None:
+        return None
+    if not is_loaded() and may_keep(graph) and is_exact(graph):
+        return Interpreted(graph)  # NumPy is there, and the compiler takes long to load
+    return Stepwise(graph) if options.background else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from tracejit.ir.interpret import number
 from tracejit.ir.printer import print_graph
 from tracejit.passes.layouts import Layouts
 from tracejit.runtime.buffer import Buffer, array_at
+from tracejit.runtime.gate import late
 from tracejit.storage import is_row_major
 
 Runner = Callable[[Sequence[int], Sequence[Any]], list[Buffer]]
@@ -186,16 +185,10 @@ def _programs(graphs: list[Graph]) -> list[Runner]:
     found = {key: run for key in keys if (run := _known.get(key)) is not None}
     missing = {key: graph for key, graph in zip(keys, graphs) if key not in found}
     if missing:
-        programs = _compiler().compile_together(list(missing.values()))
+        programs = late("tracejit.compiler").compile_together(list(missing.values()))
         made = {key: program.run for key, program in zip(missing, programs)}
         if len(_known) + len(made) > MOST_PROGRAMS:
             _known.clear()
         _known.update(made)
         found |= made
     return [found[key] for key in keys]
-
-
-@cache
-def _compiler() -> Any:
-    """Loaded at the first use: it brings LLVM, which takes longer to load than everything else."""
-    return importlib.import_module("tracejit.compiler")

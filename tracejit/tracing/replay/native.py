@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tracejit._errors import CompileError
+from tracejit.runtime.gate import late
 from tracejit.tracing.programs import LateProgram
 from tracejit.tracing.replay.segments import Run
 from tracejit.tracing.replay.tree import below
@@ -119,7 +119,7 @@ class NativeReplays:
 def _made(root: Node, tree: Tree) -> list[Way]:
     """The machine code of a recording, if there is room to make it: the call that asks for it has its result already."""
     # Loaded in the thread that needs it: it takes long.
-    translation = importlib.import_module("tracejit.tracing.replay.translation")
+    translation = late("tracejit.tracing.replay.translation")
     try:
         ways: list[Way] = translation.native_ways(root, tree)
     except (RecursionError, MemoryError, SystemError, CompileError):
@@ -138,6 +138,6 @@ def _is_late(node: Node) -> bool:
 def _table(ways: list[Way]) -> Ways | None:
     if not ways:
         return None
-    module = importlib.import_module("tracejit.runtime.cpu.native.ways")
+    module = late("tracejit.runtime.cpu.native.ways")
     table: Ways = module.Ways(ways)
     return table
