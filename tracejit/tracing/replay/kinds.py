@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import inspect
 from types import (
     BuiltinFunctionType,
     GetSetDescriptorType,
@@ -45,8 +44,17 @@ def is_own_module(name: str | None) -> bool:
 
 
 def found_on(owner: type, name: str) -> Any:
-    """What the class has under the name, without asking descriptors."""
-    return inspect.getattr_static(owner, name, g.MISSING)
+    """What the class has under the name, without asking descriptors, or its own class."""
+    for each in _bases(owner):
+        names = _names(each)
+        if name in names:
+            return names[name]
+    return g.MISSING
+
+
+_bases = type.__dict__["__mro__"].__get__
+_names = type.__dict__["__dict__"].__get__
+"""Whatever a metaclass says of them."""
 
 
 def is_numpy_number(value: Any) -> bool:

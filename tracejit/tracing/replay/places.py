@@ -6,7 +6,6 @@ import functools
 import inspect
 import sys
 import sysconfig
-from pathlib import PurePath
 from types import CodeType, FrameType, FunctionType, MethodType, TracebackType
 from typing import Any
 
@@ -58,7 +57,7 @@ def line_of_error(error: BaseException, outermost: CodeType, otherwise: str) -> 
 
 
 def _shown(code: CodeType, line: int) -> str:
-    return f"{PurePath(code.co_filename).name}:{line}"
+    return str(Location(code.co_filename, line))
 
 
 def definition_of(function: Any, made_at: Location | None) -> str:
