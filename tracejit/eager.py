@@ -20,7 +20,7 @@ from tracejit.ir.graph import Apply, Graph, Input, ScalarInput, params_key
 from tracejit.ops.op import Gather, Layout, Op, Params, ScatterAdd, View
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.gate import late
-from tracejit.storage import Storage, as_array, is_row_major, row_major
+from tracejit.storage import Storage, as_array, is_row_major, open_sizes, row_major
 from tracejit.tensor import Tensor, fresh, from_array, make, view_of
 from tracejit.tracing.background import BACKGROUND
 from tracejit.tracing.programs import Options, Program, program_of
@@ -46,20 +46,52 @@ class OneOp:
     """By Python, since machine code was to take over."""
 
 
+@dataclass(slots=True, eq=False)
+class OneView:
+    """What a view of some tensor is."""
+
+    aval: Aval
+    layout: Layout
+    runs: int = 0
+    """By Python, since machine code was to take over."""
+
+
 class Eager:
     """Computes at once, each op by a program of its own that is kept for the next time."""
 
     def __init__(self) -> None:
         self._executables: dict[tuple[object, ...], OneOp] = {}
+        self._views: dict[tuple[object, ...], OneView] = {}
 
     def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
-        if type(op.recipe) is View and (view := view_of(args[0], op, params)) is not None:
+        if type(op.recipe) is View and (view := self._view(op, args, params)) is not None:
             return view
         if type(op.recipe) in (Gather, ScatterAdd):
             check_indices(op, args[1], params["axis"], args[0].aval.sizes[params["axis"]])
         if config.eager == "numpy":
             return _evaluate(op, args, params)
         return self._execute(op, args, params)
+
+    def _view(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor | None:
+        """The result as a view of the argument; None where its elements do not lie in strides."""
+        (parent,) = args
+        aval, layout = parent.aval, parent.layout
+        if open_sizes(aval, layout) is not None:
+            return view_of(parent, op, params)
+        key = (op, aval, layout.strides, layout.offset, *map(_distinct, params.items()))
+        found = self._views.get(key)
+        if found is None:
+            view = view_of(parent, op, params)
+            if view is not None:
+                if len(self._views) >= MOST_EXECUTABLES:
+                    self._views.clear()
+                self._views[key] = OneView(view.aval, view.layout)
+            return view
+        found.runs += 1
+        if found.runs >= QUICK_AFTER:
+            found.runs = 0
+            ripe.append(_Ripe(op, args, params, found))
+        return make(parent.storage, found.layout, found.aval, (parent, op, params))
 
     def assign(self, target: Tensor, value: Tensor) -> None:
         storage = target.storage
@@ -139,7 +171,9 @@ def _compile(op: Op, args: tuple[Any, ...], params: Params) -> OneOp:
 class _Ripe:
     """Calls of an op that have been run so often that machine code is to take them."""
 
-    def __init__(self, op: Op, values: tuple[Any, ...], params: Params, found: OneOp) -> None:
+    def __init__(
+        self, op: Op, values: tuple[Any, ...], params: Params, found: OneOp | OneView
+    ) -> None:
         self._applied = op, values, params, found
         self._call: tuple[Any, ...] = ()
 

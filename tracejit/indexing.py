@@ -16,7 +16,7 @@ from tracejit._errors import at_user_line
 from tracejit.inplace import check_writable, write
 from tracejit.ops.arguments import cast
 from tracejit.ops.elementwise import where
-from tracejit.ops.index import getitem, select, set_item
+from tracejit.ops.index import getitem, select, set_item, view_ops
 from tracejit.ops.registry import REGISTRY
 from tracejit.ops.shape import expand_dims, reshape
 from tracejit.storage import as_array
@@ -29,10 +29,47 @@ NUMBERS = (bool, int, float, np.generic)
 
 def get(x: Tensor, key: Any) -> Tensor:
     """`x[key]`"""
+    plain = _plain_key(key) if x.aval.open is None else None
+    if plain is not None:
+        return _view(x, key, plain)
     source, items = _without_masks(x, key)
     part = getitem(source, items)
     # `x[:]` is a view of x, not x.
     return part if part is not x else dispatch.bind(REGISTRY["reshape"], (x,), {"shape": x.shape})
+
+
+def _plain_key(key: Any) -> tuple[Any, ...] | None:
+    """What a key of integers, slices, None and `...` says, as something that can be looked up; None for any other key."""
+    parts: list[Any] = []
+    for item in key if type(key) is tuple else (key,):
+        kind = type(item)
+        if kind is slice:
+            bounds = (item.start, item.stop, item.step)
+            if not _PLAIN.issuperset(map(type, bounds)):
+                return None
+            parts.append(bounds)
+        elif kind in _PLAIN or item is Ellipsis:
+            parts.append(item)
+        else:
+            return None
+    return tuple(parts)
+
+
+_PLAIN = frozenset({int, type(None)})
+_views: dict[tuple[Any, ...], tuple[tuple[Any, dict[str, Any]], ...]] = {}
+"""By what is indexed and the key: the ops that give the part, and their arguments."""
+MOST_KEYS = 1 << 12
+
+
+def _view(x: Tensor, key: Any, plain: tuple[Any, ...]) -> Tensor:
+    ops = _views.get((x.aval, plain))
+    if ops is None:
+        if len(_views) >= MOST_KEYS:
+            _views.clear()
+        ops = _views[x.aval, plain] = view_ops(x.aval.sizes, key)
+    for op, params in ops:
+        x = op(x, **params)
+    return x
 
 
 def put(x: Tensor, key: Any, value: Any) -> None:

@@ -20,6 +20,7 @@ from tracejit.dispatch import Scalar
 from tracejit.ops.op import Op
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.cpu.native.install import installed
+from tracejit.storage import as_array
 from tracejit.tracing import quick
 
 pytestmark = pytest.mark.skipif(installed() is None, reason="native code is not used")
@@ -38,6 +39,7 @@ def _anew() -> None:
     for interpreter in dispatch.stack.interpreters:
         if isinstance(interpreter, eager.Eager):
             interpreter._executables.clear()
+            interpreter._views.clear()
 
 
 def hits(op: Op) -> int:
@@ -52,13 +54,13 @@ def picture(value: Any) -> Any:
         type(value),
         str(value.aval),
         value.layout,
-        value.origin,
+        value.origin and (value.origin[0].requires_grad, *value.origin[1:]),
         value.requires_grad,
         None if handle is None else str(handle.node),
         value.storage.size,
         value.storage.version,
         value.storage.escaped,
-        value.detach().numpy().tobytes(),
+        as_array(value).tobytes(),
     )
 
 
@@ -176,6 +178,78 @@ VIEWS: list[Callable[[], tj.Tensor]] = [
     lambda: tj.ones(3, dtype=tj.int32),
     lambda: tj.tensor(1.0),
 ]
+
+
+SLICE, RESHAPE, PERMUTE, ASTYPE = (
+    REGISTRY[name] for name in ("slice", "reshape", "permute", "astype")
+)
+BOUNDS = {"start": (1,), "stop": (3,), "step": (1,)}
+OF_ARGUMENTS: dict[str, tuple[Op, Callable[[], tj.Tensor], dict[str, Any]]] = {
+    "slice": (SLICE, vector, BOUNDS),
+    "slice of a slice": (SLICE, lambda: tj.ones(8)[2:][::2], BOUNDS),
+    "slice of an array": (SLICE, lambda: tj.asarray(np.ones(3, "f4")), BOUNDS),
+    "reshape": (RESHAPE, lambda: tj.ones((2, 3)), {"shape": (3, 2)}),
+    "permute": (PERMUTE, lambda: tj.ones((2, 3)), {"axes": (1, 0)}),
+    "permute of a permutation": (PERMUTE, lambda: tj.ones((2, 3)).T, {"axes": (1, 0)}),
+    "to another dtype": (ASTYPE, vector, {"dtype": tj.float64}),
+    "to another dtype, of a part": (ASTYPE, lambda: tj.ones(8)[2:], {"dtype": tj.int32}),
+}
+
+
+@pytest.mark.parametrize("name", OF_ARGUMENTS)
+def test_an_op_with_arguments_becomes_machine_code(name: str):
+    op, make, params = OF_ARGUMENTS[name]
+    assert same(op, make(), **params)
+
+
+@pytest.mark.parametrize("make", VIEWS)
+def test_views_of_all_kinds_are_what_they_are_in_python(make: Callable[[], tj.Tensor]):
+    for given in (make(), *(other() for other in VIEWS), make()):
+        for params in ({"shape": (3,)}, {"shape": (1, given.size)}):
+            same(RESHAPE, given, **params)
+            with tj.no_grad():
+                same(RESHAPE, given, **params)
+
+
+def test_a_view_by_machine_code_is_a_view():
+    x = tj.arange(6)
+    parts = [x[1:] for _ in range(TIMES)]
+    assert hits(SLICE)
+    parts[-1][0] = 9
+    assert x.tolist() == [0, 9, 2, 3, 4, 5]
+    assert all(part.origin[0] is x and part.storage is x.storage for part in parts)
+
+
+def test_what_is_seen_under_no_grad_stays_a_constant():
+    w = tj.ones(4)
+    for _ in range(TIMES):
+        w[1:]
+    w.requires_grad_()
+    with tj.no_grad():
+        part = w[1:]
+    assert not (part * 2).requires_grad
+    assert (w[1:] * 2).requires_grad
+    inner = part[1:]
+    assert not inner.requires_grad
+
+
+def test_keys_that_are_equal_and_not_the_same():
+    x = tj.arange(6).reshape((2, 3))
+    for _ in range(TIMES):
+        assert x[1].tolist() == [3, 4, 5]
+        assert x[True].tolist() == [[[0, 1, 2], [3, 4, 5]]]
+        assert x[np.int64(1)].tolist() == [3, 4, 5]
+        assert x[1:].tolist() == [[3, 4, 5]]
+        assert x[1, ...].tolist() == [3, 4, 5]
+        assert x[None, 1].tolist() == [[3, 4, 5]]
+        assert x[:].tolist() == x.tolist()
+        assert x[:] is not x
+        assert x[()] is not x
+        assert x[-1, ::-1].tolist() == [5, 4, 3]
+        with pytest.raises(IndexError, match="index 2 is out of bounds"):
+            x[2]
+        with pytest.raises(IndexError, match="too many indices"):
+            x[0, 0, 0]
 
 
 def test_tensors_that_lie_otherwise_in_turn():

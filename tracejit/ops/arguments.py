@@ -73,12 +73,12 @@ def cast(arg: Any, dtype: DType) -> Any:
         return arg
     if isinstance(arg, Scalar):
         return Scalar(number_as(arg.value, dtype), SCALARS[dtype])
-    return bind(REGISTRY["astype"], (arg,), {"dtype": dtype})
+    return REGISTRY["astype"](arg, dtype=dtype)
 
 
 def copied(x: Any) -> Any:
     """`x` in memory of its own, where a function promises a new array and has nothing to compute."""
-    return bind(REGISTRY["astype"], (x,), {"dtype": x.aval.dtype})
+    return REGISTRY["astype"](x, dtype=x.aval.dtype)
 
 
 def number_as(number: bool | int | float, dtype: DType) -> bool | int | float:

@@ -15,7 +15,7 @@ import numpy as np
 from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit._records import dataclass
-from tracejit.dispatch import Scalar, bind
+from tracejit.dispatch import Scalar
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, aval, same_shape
 from tracejit.ops.arguments import (
@@ -107,9 +107,7 @@ def reduction_groups(shape: Shape, axes: Sequence[int]) -> list[tuple[int, ...]]
 
 def reshape_to(x: Any, shape: Shape) -> Any:
     """`x` in another shape of the same size."""
-    return (
-        x if same_shape(x.aval.shape, shape) else bind(REGISTRY["reshape"], (x,), {"shape": shape})
-    )
+    return x if same_shape(x.aval.shape, shape) else REGISTRY["reshape"](x, shape=shape)
 
 
 def _vjp(rules: Sequence[Rule | None] | None) -> Vjp | None:

@@ -27,8 +27,9 @@ from tracejit.ops.elementwise import add, constant, less, multiply, where
 from tracejit.ops.families import extern, record, reshape_to
 from tracejit.ops.keys import Basic, Selection, index_value, integers_only, select
 from tracejit.ops.op import Gather, Op, Params, Pointwise, ScatterAdd
+from tracejit.ops.registry import REGISTRY
 from tracejit.ops.shape import broadcast_to, expand_dims, permute_dims, ravel, reshape
-from tracejit.ops.slicing import slice_, update_slice
+from tracejit.ops.slicing import length_of, slice_, update_slice
 
 # the records
 
@@ -247,11 +248,26 @@ def getitem(x: Any, key: Any) -> Any:
 
 
 def _sliced(x: Any, basic: Basic) -> Any:
-    whole = all(
-        bounds == (0, n, 1)
-        for bounds, n in zip(zip(basic.start, basic.stop, basic.step), x.aval.shape)
+    return reshape_to(
+        x if _is_whole(basic, x.aval.shape) else slice_(x, **basic.bounds), basic.shape
     )
-    return reshape_to(x if whole else slice_(x, **basic.bounds), basic.shape)
+
+
+def _is_whole(basic: Basic, shape: Sequence[int]) -> bool:
+    return all(
+        bounds == (0, n, 1) for bounds, n in zip(zip(basic.start, basic.stop, basic.step), shape)
+    )
+
+
+def view_ops(shape: tuple[int, ...], key: Any) -> tuple[tuple[Op, Params], ...]:
+    """The ops that give `x[key]` as a view of x of this shape, for integers, slices, None and `...`, and their arguments."""
+    basic = select(shape, key).basic
+    reshaped = REGISTRY["reshape"], {"shape": basic.shape}
+    if _is_whole(basic, shape):
+        return (reshaped,)  # `x[:]` is a view of x, not x
+    kept = tuple(map(length_of, basic.start, basic.stop, basic.step))
+    sliced = slice_, basic.bounds
+    return (sliced,) if kept == basic.shape else (sliced, reshaped)
 
 
 def _indexed(x: Any, selection: Selection) -> Any:

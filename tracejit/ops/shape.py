@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
+from operator import index as as_index
 from typing import Any
 
 import numpy as np
@@ -124,15 +126,25 @@ def permute_dims(x: Any, axes: Sequence[int]) -> Any:
     (4, 2, 3)
     """
     x = value(x)
-    order = tuple(normal_axis(axis, x.aval.ndim, "permute_dims") for axis in axes)
-    if sorted(order) != list(range(x.aval.ndim)):
+    order = _order(x.aval.ndim, tuple(map(as_index, axes)))
+    if order is None:
         refuse(
             ShapeError,
             "permute_dims",
             (x.aval,),
             f"axes must name each axis once, got {_shown(axes)}",
         )
-    return x if list(order) == sorted(order) else _permute(x, axes=order)
+    return _permute(x, axes=order) if order else x
+
+
+@lru_cache(maxsize=4096)
+def _order(ndim: int, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The axes counted from the front, () where that is their order; None unless each is named once."""
+    order = tuple(normal_axis(axis, ndim, "permute_dims") for axis in axes)
+    own = tuple(range(ndim))
+    if tuple(sorted(order)) != own:
+        return None
+    return () if order == own else order
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tracejit._config import config
 from tracejit._records import dataclass
+from tracejit.autograd.tape import base_of
 from tracejit.dispatch import Scalar
-from tracejit.dtypes import float32, float64
-from tracejit.ops.op import Contract, Op, Params, Pointwise, Reduction
+from tracejit.dtypes import DType, float32, float64
+from tracejit.eager import OneOp, OneView
+from tracejit.ops.op import Contract, Op, Params, Pointwise, Reduction, View
 from tracejit.runtime.cpu.native.ways import Lines, Way, Ways, way_of
+from tracejit.storage import open_sizes
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.code import Pool, Writer
@@ -19,27 +22,27 @@ from tracejit.tracing.replay.sources import Source, argument, keyword
 from tracejit.tracing.replay.templates import storage_over
 from tracejit.tracing.replay.translation import Broken, language
 
-if TYPE_CHECKING:
-    from tracejit.eager import OneOp
-
 MOST = 16
 """Ways of one op: the least used makes room."""
-_RECIPES = (Pointwise, Reduction, Contract)
+_RECIPES = (Pointwise, Reduction, Contract, View)
 _NUMBERS = (bool, int, float)
-_ATOMS = (bool, int, str, type(None))
+_ATOMS = (bool, int, str, type(None), DType)
 _lock = threading.Lock()
 _Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Constant(g.Guard):
-    """A number, a text, or a tuple of them."""
+    """A number, a text, a dtype, or a tuple of them."""
 
     source: Source
     value: Any
 
     def conditions(self, writer: Writer) -> Iterator[str]:
         found = writer.read(self.source)
+        if isinstance(self.value, DType):
+            yield f"{found} is {writer.pool.name(self.value)}"
+            return
         if type(self.value) is not tuple:
             yield from g.Equals(self.source, self.value).conditions(writer)
             return
@@ -60,7 +63,7 @@ def take(
     op: Op,
     values: tuple[Any, ...],
     settled: Params,
-    found: OneOp,
+    found: OneOp | OneView,
 ) -> None:
     """Has machine code take calls like this one: of `called` with `given` and `params`, which became `op` of `values`."""
     if called is not op or not isinstance(op.recipe, _RECIPES):
@@ -71,7 +74,7 @@ def take(
     if op._held_ways is not None and key in op._held_ways.by_key:
         return  # something else has kept it from being used
     try:
-        lines, names = _lines(given, params, values, found)
+        lines, names = _lines(given, params, op, values, settled, found)
     except _Unfit:
         return
     way = way_of(
@@ -117,7 +120,9 @@ def _is_value(found: Any, value: Any) -> bool:
     return found.aval is value.aval and same_type and repr(found.value) == repr(value.value)
 
 
-def _key_of(given: tuple[Any, ...], params: Params, values: tuple[Any, ...], found: OneOp) -> _Key:
+def _key_of(
+    given: tuple[Any, ...], params: Params, values: tuple[Any, ...], found: OneOp | OneView
+) -> _Key:
     """Calls with the same one are taken by the same machine code."""
     parts = [
         (type(arg), repr(value.value) if _is_fixed(value) else getattr(arg, "layout", None))
@@ -136,7 +141,12 @@ def _add(op: Op, key: _Key, way: Way) -> None:
 
 
 def _lines(
-    given: tuple[Any, ...], params: Params, values: tuple[Any, ...], found: OneOp
+    given: tuple[Any, ...],
+    params: Params,
+    op: Op,
+    values: tuple[Any, ...],
+    settled: Params,
+    found: OneOp | OneView,
 ) -> tuple[Lines, dict[str, Any]]:
     writer = Writer(Pool())
     name = writer.pool.name
@@ -150,7 +160,8 @@ def _lines(
                 f"E[{place}], " if isinstance(guards[-1], g.NumberIs) else f"{value.value!r}, "
             )
         elif value is arg and _is_plain(arg):
-            guards.append(g.TensorIs(source, type(arg), arg.aval, arg.layout, "none", place))
+            grad = "none" if arg.origin is None else "part"
+            guards.append(g.TensorIs(source, type(arg), arg.aval, arg.layout, grad, place))
             offset = arg.layout.offset * arg.aval.dtype.itemsize
             addresses.append(f"E[{place}].address + {offset}, ")
         else:
@@ -161,18 +172,24 @@ def _lines(
     for guard in guards:
         for condition in guard.conditions(writer):
             writer.add(f"if not ({condition}): return 1")
-    out = len(given)
-    run = f"E[{out}], = {name(found.run)}(({''.join(addresses)}), ({''.join(scalars)}))"
-    aval = found.aval
-    storage = f"{name(storage_over)}({name(aval.dtype)}, {found.size}, E[{out}], 0)"
-    result = f"return {name(make)}({storage}, {name(found.layout)}, {name(aval)}, None)"
-    return Lines(writer.lines, [run], [result]), writer.pool.names
+    runs: list[str] = []
+    storage, origin = "args[0].storage", f"(args[0], {name(op)}, {name(settled)})"
+    if not isinstance(found, OneView):
+        out = len(given)
+        run = f"{name(found.run)}(({''.join(addresses)}), ({''.join(scalars)}))"
+        runs.append(f"E[{out}], = {run}")
+        dtype = name(found.aval.dtype)
+        storage, origin = f"{name(storage_over)}({dtype}, {found.size}, E[{out}], 0)", "None"
+    result = f"return {name(make)}({storage}, {name(found.layout)}, {name(found.aval)}, {origin})"
+    return Lines(writer.lines, runs, [result]), writer.pool.names
 
 
 def _is_plain(arg: Any) -> bool:
-    """A tensor that is no view and has nothing to do with gradients; its sizes are numbers."""
-    if not isinstance(arg, Tensor) or arg.origin is not None or arg.aval.open is not None:
+    """A tensor that has nothing to do with gradients; its sizes are numbers."""
+    if not isinstance(arg, Tensor) or open_sizes(arg.aval, arg.layout) is not None:
         return False
+    if arg.origin is not None:
+        return base_of(arg).autograd is None
     handle = arg.autograd
     return handle is None or (handle.node is None and not handle.requires_grad)
 

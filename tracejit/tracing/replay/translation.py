@@ -17,7 +17,7 @@ from tracejit.autograd.tape import is_grad_enabled, without_grad
 from tracejit.dtypes import int32, int64
 from tracejit.eager import check_indices
 from tracejit.indexing import check_labels
-from tracejit.ir.aval import Aval
+from tracejit.ir.aval import Aval, sizes_in
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.native.statements import parsed
@@ -162,11 +162,16 @@ def _make(code: Any, given: list[Value]) -> Value | None:
     storage, layout, aval, origin = given if len(given) == 4 else (*given, code.constant(None))
     if not isinstance(aval.constant, Aval) or aval.constant.open is not None:
         return None
-    if origin.constant is not None:
+    if origin.constant is not None and not _is_closed(layout.constant):
         return None
     parts = {"storage": storage, "layout": layout, "aval": aval, "origin": origin}
-    made: Value = code.create(Tensor, {**parts, "autograd": origin})
+    made: Value = code.create(Tensor, {**parts, "autograd": code.constant(None)})
     return made
+
+
+def _is_closed(layout: Any) -> bool:
+    """Whether it is a layout that is known, with no open sizes: what is no view has none but in its shape."""
+    return isinstance(layout, Layout) and sizes_in((*layout.strides, layout.offset)) is None
 
 
 def _array_over(code: Any, given: list[Value]) -> Value | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tracejit._records import dataclass
-from tracejit.autograd.tape import edge_of
+from tracejit.autograd.tape import base_of, edge_of
 from tracejit.ir.aval import Aval, Shape
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer, ForeignBuffer
@@ -24,6 +24,8 @@ from tracejit.tracing.replay.sources import Source
 class TensorIs(Guard):
     """A tensor of this dtype, shape, layout and standing on the tape; its memory becomes slot `slot`.
 
+    grad       "none", "leaf", "made": what is no view, by its own gradient; "view": a view that has none; "part": a view of what
+               never had one
     window     of a view, the slot of its memory from its first element on: it may begin anywhere in its base
     openings   axes of any size: the axis, the slot of the size, and whether that is where the slot gets its value
     """
@@ -69,6 +71,10 @@ class TensorIs(Guard):
             yield f"{found}.origin is not None"
             yield f"{writer.pool.name(edge_of)}({found}) is None"
             return
+        if self.grad == "part":
+            yield f"{found}.origin is not None"
+            yield f"{writer.pool.name(base_of)}({found}).autograd is None"
+            return
         yield f"{found}.origin is None"
         handle = writer.read(self.source.attribute("autograd"))
         match self.grad:
@@ -81,7 +87,13 @@ class TensorIs(Guard):
                 yield f"{handle} is not None and {handle}.node is not None"
 
     def __str__(self) -> str:
-        how = {"none": "", "leaf": ", a leaf", "made": ", on the tape", "view": ", a view"}
+        how = {
+            "none": "",
+            "leaf": ", a leaf",
+            "made": ", on the tape",
+            "view": ", a view",
+            "part": ", a view",
+        }
         return f"{self.source} is {self.aval.name}{how[self.grad]}"
 
 
