@@ -11,6 +11,7 @@ from functools import cache
 
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
+from tracejit.runtime.cpu.gemm_row import ROW, write_row
 from tracejit.runtime.cpu.packing import (
     A_ROWS,
     PACK_A,
@@ -72,6 +73,7 @@ def gemm_source(dtype: str, level: Level) -> KernelSource:
             _write_tile(w, shape.vectors, rows, ragged=shape is narrow)
         write_pack_b(w, shape.vectors, ragged=shape is narrow)
         _write_down(w, shape)
+        write_row(w, shape.vectors)
         _write_panel(w, shape)
     _write_block(w, wide, narrow)
     _write_kernel(w, name)
@@ -133,6 +135,10 @@ def _write_panel(w: VectorWriter, shape: Shape) -> None:
     down = f"down_{shape.vectors}"
     with w.function(f"panel_{shape.vectors}", _PANEL):
         full = w.let(f"icmp eq i64 %columns, {shape.vectors * w.lanes}")
+        single = w.let(f"and i1 {full}, {w.let('icmp eq i64 %rows, 1')}")
+        unit_row = w.let(f"icmp eq i64 %b.row, {w.size}")
+        with w.finish_when(w.let(f"and i1 {single}, {unit_row}")):
+            w.call(f"row_{shape.vectors}", ROW, {})
         unit_column = w.let(f"icmp eq i64 %b.column, {w.size}")
         few = w.let(f"icmp sle i64 %rows, {_DIRECT_ROWS}")
         readable = w.let(f"and i1 {full}, {unit_column}")

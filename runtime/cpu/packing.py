@@ -76,27 +76,49 @@ def _squares(w: VectorWriter, vectors: int, depth: str) -> None:
         )
 
 
+_PIECE_BYTES = 16
+"""Shuffles within pieces of 16 bytes are the cheapest there are, and pieces are put side by side as they are loaded."""
+
+
+def piece_of(w: VectorWriter) -> int:
+    """The elements of a piece."""
+    return _PIECE_BYTES // w.size
+
+
 def write_transpose(w: VectorWriter) -> None:
     """Function `transpose`: a square of lanes x lanes; %from and %to are bytes from one vector to the next."""
     with w.function("transpose", TRANSPOSE):
-        square = [w.load(w.moved("%source", (str(i), "%from"))) for i in range(w.lanes)]
-        for i, row in enumerate(_transposed(w, square)):
-            w.put(w.moved("%target", (str(i), "%to")), row)
+        for first in range(0, w.lanes, piece_of(w)):
+            source = w.at("%source", str(first * w.size))
+            for i, column in enumerate(turned(w, source, "%from"), first):
+                w.put(w.moved("%target", (str(i), "%to")), column)
+
+
+def turned(w: VectorWriter, source: str, stride: str) -> list[str]:
+    """The columns, each a vector, of as many rows as there are lanes, `stride` bytes apart: those of one piece."""
+    piece = piece_of(w)
+    rows = [w.moved(source, (str(i), stride)) for i in range(w.lanes)]
+    return _transposed(w, [w.load_pieces(rows[i::piece]) for i in range(piece)])
 
 
 def _transposed(w: VectorWriter, rows: list[str]) -> list[str]:
-    """A square of vectors, transposed by exchanging halves, quarters, ... of pairs of rows."""
-    lanes, width = w.lanes, w.lanes // 2
-    while width:
-        low = [(i & ~width) + (lanes if i & width else 0) for i in range(lanes)]
-        high = [(i | width) + (lanes if i & width else 0) for i in range(lanes)]
-        new = list(rows)
-        for i in range(lanes):
-            if not i & width:
-                new[i] = w.shuffle(rows[i], rows[i | width], low)
-                new[i | width] = w.shuffle(rows[i], rows[i | width], high)
-        rows, width = new, width // 2
-        w.next_block()  # LLVM would search all four stages for shuffles to join, and take ten times as long
+    """Vectors of pieces with as many elements as there are vectors, each such square transposed by interleaving halves of pieces."""
+    piece = len(rows)
+    half = piece // 2
+
+    def interleaved(start: int) -> list[int]:
+        return [
+            base + start + i // 2 + (w.lanes if i % 2 else 0)
+            for base in range(0, w.lanes, piece)
+            for i in range(piece)
+        ]
+
+    for _ in range(half.bit_length()):
+        rows = [
+            w.shuffle(rows[i], rows[i + half], interleaved(start))
+            for i in range(half)
+            for start in (0, half)
+        ]
     return rows
 
 

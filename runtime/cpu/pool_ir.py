@@ -6,7 +6,7 @@ one that looked at an old job cannot claim a chunk of a new one, and a caller wa
 works too. Idle workers spin for a while and then sleep on the generation (a futex).
 
 On a machine that is busy with something else a worker may lose its core in the middle of a chunk, for milliseconds. A caller that
-waited far longer than it worked therefore does small jobs alone for some time.
+waited far longer than it worked therefore does small jobs alone for some time: the longer, the oftener that has happened lately.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 from tracejit.runtime.cpu.target import Host
 
 CONTEXT_BYTES = 4096
-SLEEPERS, BUSY, THREADS, STARTED, ALONE_UNTIL, JOBS, ALIVE = 64, 128, 192, 196, 200, 256, 1024
+SLEEPERS, BUSY, THREADS, STARTED, JOBS, ALIVE = 64, 128, 192, 196, 256, 1024
+ALONE_UNTIL, CAUTION = 200, 208
 """Offsets in the context: the words that are written often have cache lines of their own."""
 MAX_THREADS = (CONTEXT_BYTES - ALIVE) // 4
 SPINS = 2000
@@ -29,8 +30,9 @@ CHUNKS_PER_THREAD = 8
 """Chunks that a thread gets where there is work for more: with few, all wait for the slowest."""
 LONG_WAIT = 4
 """A wait of so many times the caller's own work means that a worker lost its core..."""
-ALONE_FOR = 32
-"""... and so many times this wait the caller then does small jobs alone."""
+LEAST_CAUTION, MOST_CAUTION = 64, 1024
+"""... and a sixteenth of the caution times this wait the caller then does small jobs alone. Each such wait doubles the caution, and
+each job without one takes one from it."""
 
 _PAUSE_X86 = "call void @llvm.x86.sse2.pause()"
 _PAUSE_ARM = "call void @llvm.aarch64.hint(i32 1)"
@@ -278,11 +280,22 @@ end:
   %wait.ticks = sub i64 %ended, %worked
   %patience = mul i64 %work.ticks, {LONG_WAIT}
   %too.long = icmp ugt i64 %wait.ticks, %patience
-  br i1 %too.long, label %give.up, label %leave
+  %caution.p = getelementptr i8, ptr %context, i64 {CAUTION}
+  %caution.held = load i64, ptr %caution.p
+  %caution = call i64 @llvm.umax.i64(i64 %caution.held, i64 {LEAST_CAUTION})
+  br i1 %too.long, label %give.up, label %trust
 give.up:
-  %pause.ticks = mul i64 %wait.ticks, {ALONE_FOR}
+  %pause.16 = mul i64 %wait.ticks, %caution
+  %pause.ticks = lshr i64 %pause.16, 4
   %until = add i64 %ended, %pause.ticks
   store atomic i64 %until, ptr %alone.p monotonic, align 8
+  %doubled = shl i64 %caution, 1
+  %more.caution = call i64 @llvm.umin.i64(i64 %doubled, i64 {MOST_CAUTION})
+  store i64 %more.caution, ptr %caution.p
+  br label %leave
+trust:
+  %less.caution = sub i64 %caution, 1
+  store i64 %less.caution, ptr %caution.p
   br label %leave
 leave:
   store atomic i32 0, ptr %busy.p release, align 4
@@ -325,7 +338,9 @@ def pool_ir(host: Host) -> str:
         "ALONE_UNTIL": ALONE_UNTIL,
         "CHUNKS_PER_THREAD": CHUNKS_PER_THREAD,
         "LONG_WAIT": LONG_WAIT,
-        "ALONE_FOR": ALONE_FOR,
+        "CAUTION": CAUTION,
+        "LEAST_CAUTION": LEAST_CAUTION,
+        "MOST_CAUTION": MOST_CAUTION,
         "TICKS": ticks,
         "PAUSE": pause,
         "FUTEX": futex,

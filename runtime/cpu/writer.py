@@ -166,6 +166,23 @@ declare void @llvm.masked.store.{s}.p0({v}, ptr, <{n} x i1>)
     def load(self, pointer: str) -> str:
         return self.let(f"load {self.vector}, ptr {pointer}, align {self.size}")
 
+    def load_pieces(self, pointers: Sequence[str]) -> str:
+        """A vector whose parts, all of one size, lie at the pointers."""
+        count = self.lanes // len(pointers)
+        parts = [
+            self.let(f"load <{count} x {self.element}>, ptr {pointer}, align {self.size}")
+            for pointer in pointers
+        ]
+        while len(parts) > 1:
+            kind = f"<{count} x {self.element}>"
+            count *= 2
+            lanes = ", ".join(f"i32 {lane}" for lane in range(count))
+            parts = [
+                self.let(f"shufflevector {kind} {x}, {kind} {y}, <{count} x i32> <{lanes}>")
+                for x, y in zip(parts[::2], parts[1::2])
+            ]
+        return parts[0]
+
     def load_where(self, mask: str, pointer: str) -> str:
         """Zero, and no access to memory, in the lanes where `mask` is not set."""
         v, n = self.vector, self.lanes

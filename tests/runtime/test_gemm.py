@@ -80,6 +80,8 @@ def test_products_agree_with_numpy_on_every_level(dtype: str, level: str) -> Non
             (40, 64, 16),
             (6, 130, 600),
             (300, 9, 17),
+            (150, 1, 301),
+            (1, 150, 301),
         ]:
             a, b = matrices(dtype, (2, m, k), (2, k, n))
             assert_is_product(product(a, b), a, b)
