@@ -102,7 +102,7 @@ def turned(w: VectorWriter, source: str, stride: str) -> list[str]:
 
 
 def _transposed(w: VectorWriter, rows: list[str]) -> list[str]:
-    """Vectors of pieces with as many elements as there are vectors, each such square transposed by interleaving halves of pieces."""
+    """Vectors of pieces with as many elements as there are vectors, each square transposed by interleaving halves of pieces."""
     piece = len(rows)
     half = piece // 2
 

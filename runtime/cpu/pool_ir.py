@@ -31,7 +31,7 @@ CHUNKS_PER_THREAD = 8
 LONG_WAIT = 4
 """A wait of so many times the caller's own work means that a worker lost its core..."""
 LEAST_CAUTION, MOST_CAUTION = 64, 1024
-"""... and a sixteenth of the caution times this wait the caller then does small jobs alone. Each such wait doubles the caution, and
+"""... and a sixteenth of the caution times this wait the caller then does small jobs alone. Each such wait doubles the caution,
 each job without one takes one from it."""
 
 _PAUSE_X86 = "call void @llvm.x86.sse2.pause()"
