@@ -307,15 +307,6 @@ def update_by_itself(node: Apply) -> Node | None:
     return x if part_of(value) is not None and part_of(value) == part_of(node) else None
 
 
-@rewrites(Update)
-def update_twice(node: Apply) -> Node | None:
-    """update(update(x, a), b) -> update(x, b), where they have the same part"""
-    x, value = node.inputs
-    if not is_update(x) or part_of(x) is None or part_of(x) != part_of(node):
-        return None
-    return Apply(node.op, (x.inputs[0], value), node.params, node.aval, node.loc)
-
-
 def is_update(node: Node) -> TypeGuard[Apply]:
     return isinstance(node, Apply) and isinstance(node.op.recipe, Update)
 

@@ -15,7 +15,7 @@ def expand(node: Apply) -> list[Step]:
         case View():
             return [store(sources[0], node, row_major(sources[0].aval.sizes))]
         case Update():
-            return [store(sources[0], node, row_major(shape)), store(sources[1], node, _part(node))]
+            return [taken_over(node), store(sources[1], node, replaced_part(node))]
         case ScatterAdd():
             return [store(sources[0], node, row_major(shape)), Scatter(node)]
         case Pad():
@@ -29,12 +29,17 @@ def expand(node: Apply) -> list[Step]:
             raise AssertionError(recipe)
 
 
+def taken_over(update: Apply) -> Fused:
+    """What is updated, copied: nothing is left to do where the update lives in its memory."""
+    return store(update.inputs[0], update, row_major(update.aval.sizes))
+
+
 def store(value: Node, target: Node, layout: Layout) -> Fused:
     """The value, which broadcasts, written to a part of the target's memory."""
     return Fused(layout.shape, (), (), {}, (Store(value, target, layout),))
 
 
-def _part(node: Apply) -> Layout:
+def replaced_part(node: Apply) -> Layout:
     """The part of an update's memory that is replaced."""
     recipe = node.op.recipe
     assert isinstance(recipe, Update)

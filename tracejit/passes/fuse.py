@@ -7,7 +7,7 @@ is stored only if something outside its group reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
@@ -25,7 +25,8 @@ from tracejit.ops.op import (
     Update,
     View,
 )
-from tracejit.passes.expand import expand
+from tracejit.passes.direct import Direct
+from tracejit.passes.expand import expand, replaced_part, taken_over
 from tracejit.passes.group import Group, is_split
 from tracejit.passes.layouts import Layouts, relabel, row_major
 
@@ -56,7 +57,12 @@ class Fusion:
         for node in self.graph.applies:
             if not self.layouts.is_alias(node):
                 self._place(node)
-        return self._steps()
+        if not self.join:
+            return self._steps({})
+        direct = Direct(self)
+        steps = self._steps(direct.update_of)
+        direct.move()
+        return steps
 
     # which values need memory
 
@@ -105,9 +111,9 @@ class Fusion:
         group.members.append(node)
         group.labels[node] = labels
         self.group_of[node] = group
-        self._require(group, self._producers(node))
+        self.require(group, self._producers(node))
 
-    def _require(self, group: Group, others: Iterable[Group]) -> None:
+    def require(self, group: Group, others: Iterable[Group]) -> None:
         """`others`, and what they need, run before `group` and before all that needs it."""
         new = {need for other in others if other is not group for need in (other, *other.needs)}
         if new <= group.needs:
@@ -119,7 +125,11 @@ class Fusion:
 
     def _producers(self, node: Apply) -> list[Group]:
         """The groups that compute its inputs."""
-        roots = (self.layouts.root(source) for source in node.inputs)
+        return self.producers_of(*node.inputs)
+
+    def producers_of(self, *values: Node) -> list[Group]:
+        """The groups that compute the values."""
+        roots = map(self.layouts.root, values)
         return list(dict.fromkeys(self.group_of[r] for r in roots if isinstance(r, Apply)))
 
     def _place_pointwise(self, node: Apply) -> None:
@@ -368,7 +378,7 @@ class Fusion:
 
     # steps
 
-    def _steps(self) -> list[Step]:
+    def _steps(self, direct: Mapping[Apply, Apply]) -> list[Step]:
         """Groups after what they need; among those that could run next, the one recorded first."""
         last = {group: max(map(self._position, group.members)) for group in self.groups}
         waiting = {group: len(group.needs) for group in self.groups}
@@ -377,7 +387,7 @@ class Fusion:
         steps: list[Step] = []
         while ready:
             _, _, group = heappop(ready)
-            steps += self._steps_of(group)
+            steps += self._steps_of(group, direct)
             for later in self.groups:
                 if group in later.needs:
                     waiting[later] -= 1
@@ -385,11 +395,14 @@ class Fusion:
                         heappush(ready, (last[later], later.order, later))
         return steps
 
-    def _steps_of(self, group: Group) -> list[Step]:
+    def _steps_of(self, group: Group, direct: Mapping[Apply, Apply]) -> list[Step]:
         if not group.single:
-            return [self._fused(group)]
+            updates = [direct[member] for member in group.members if member in direct]
+            return [*map(taken_over, updates), self._fused(group, direct)]
         node = group.members[0]
         match node.op.recipe:
+            case Update() if node in direct.values():
+                return []
             case Contract():
                 return [Product(node)]
             case Extern():
@@ -397,11 +410,13 @@ class Fusion:
             case _:
                 return expand(node)
 
-    def _fused(self, group: Group) -> Fused:
+    def _fused(self, group: Group, direct: Mapping[Apply, Apply]) -> Fused:
         members = tuple(sorted(group.members, key=self._position))
         inside = set(members)
         stores = tuple(
             Store(member, member, row_major(member.aval.sizes))
+            if member not in direct
+            else Store(member, direct[member], replaced_part(direct[member]))
             for member in members
             if member in self.pinned or any(u not in inside for u in self._compute_users(member))
         )

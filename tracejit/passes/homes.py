@@ -42,6 +42,10 @@ class Unit:
         )
 
 
+FARTHEST = 16
+"""How many units after a copy what was copied may still be read."""
+
+
 class Homes:
     """A home is memory; its tenants are the owners that live in it, one after another.
 
@@ -170,10 +174,24 @@ class Homes:
         living = [each for each in self._living[home] if self._last.get(each, -1) >= number]
         self._living[home] = living
         return all(
-            self._last[tenant] == number
-            and ((tenant, owner) in unit.aligned or unit.copies == (tenant, owner))
+            self._ends_with_copy(tenant, owner, number)
+            if unit.copies == (tenant, owner)
+            else self._last[tenant] == number and (tenant, owner) in unit.aligned
             for tenant in living
         )
+
+    def _ends_with_copy(self, tenant: Owner, owner: Owner, number: int) -> bool:
+        """What is copied to `owner` is read no more, or in step by the next that writes `owner`, and by nobody after it."""
+        last = self._last[tenant]
+        if last > number + FARTHEST:
+            return False
+        for unit in self.units[number + 1 : last + 1]:
+            reads, writes = tenant in unit.reads, owner in unit.writes
+            if reads and writes and (tenant, owner) not in unit.aligned:
+                return False
+            if writes and unit is not self.units[last]:
+                return False
+        return True
 
 
 def nbytes(owner: Owner) -> int:

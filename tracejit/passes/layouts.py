@@ -34,6 +34,10 @@ class Layouts:
         """A view that costs nothing: another layout of its input's memory."""
         return self._root[node] is not node
 
+    def move(self, node: Node, root: Node, layout: Layout) -> None:
+        """The node, of which there are no views, is a part of another's memory."""
+        self._root[node], self._layout[node] = root, layout
+
     def add(self, node: Node) -> None:
         """Takes in a node whose inputs are known."""
         self._root[node] = node

@@ -11,6 +11,7 @@ from tracejit.passes.algebra import simplify
 from tracejit.passes.cse import share_equal
 from tracejit.passes.dce import drop_dead
 from tracejit.passes.fold import fold_constants
+from tracejit.passes.overwritten import drop_overwritten
 
 Hook = Callable[[str, Graph], None]
 
@@ -22,7 +23,7 @@ def optimize(graph: Graph, *, fastmath: bool = False, dump: Hook | None = None) 
     graph = _checked("fold_constants", fold_constants(graph), dump)
     graph = _checked("simplify", simplify(graph, fastmath=fastmath), dump)
     graph = _checked("share_equal", share_equal(graph), dump)  # what has become equal by the rules
-    return _checked("drop_dead", drop_dead(graph), dump)
+    return _checked("drop_dead", drop_dead(drop_overwritten(graph)), dump)
 
 
 def _checked(stage: str, graph: Graph, dump: Hook | None) -> Graph:

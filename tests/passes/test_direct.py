@@ -1,0 +1,129 @@
+"""Values that replace a part of something, written there at once: how many steps and how much memory, and the bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tracejit as tj
+
+
+def launches(f: Callable[..., Any]) -> list[str]:
+    return [use.computes.partition("  ")[0] for use in tj.explain(f).kernels]
+
+
+def memory(f: Callable[..., Any]) -> int:
+    return tj.explain(f).memory.arena_bytes
+
+
+def agree(function: Callable[..., Any], *arrays: np.ndarray) -> Callable[..., Any]:
+    """The function compiled, after calls that left what plain ones leave."""
+    compiled = tj.compile(function)
+    ours, theirs = [a.copy() for a in arrays], [a.copy() for a in arrays]
+    for _ in range(3):
+        found, expected = compiled(*ours), function(*theirs)
+        for x, y in zip([found, *ours], [expected, *theirs]):
+            assert np.array_equal(x, y, equal_nan=True) if y is not None else x is None
+    return compiled
+
+
+def numbers(*shape: int) -> np.ndarray:
+    """Whole numbers: their sums do not depend on the order."""
+    return np.random.default_rng(len(shape)).integers(-9, 10, shape).astype(float)
+
+
+def test_sweeps_of_a_stencil_need_no_memory() -> None:
+    def sweep(a: Any, b: Any) -> None:
+        b[1:-1, 1:-1] = 0.2 * (
+            a[1:-1, 1:-1] + a[1:-1, :-2] + a[1:-1, 2:] + a[2:, 1:-1] + a[:-2, 1:-1]
+        )
+
+    def sweeps(a: Any, b: Any) -> None:
+        sweep(a, b)
+        sweep(b, a)
+        sweep(a, b)
+
+    f = agree(sweeps, numbers(9, 12), numbers(9, 12))
+    assert launches(f) == ["add, multiply"] * 3
+    assert memory(f) == 0
+
+
+def test_what_reads_the_places_that_it_writes_is_written_in_place() -> None:
+    def f(a: Any) -> Any:
+        b = np.maximum(a, 0)
+        b[1:] = b[1:] * 2 + 1
+        return b
+
+    compiled = agree(f, numbers(40))
+    assert launches(compiled) == ["maximum", "multiply, add"]
+    assert memory(compiled) == 0
+
+
+def test_what_reads_other_places_is_kept_until_all_are_read() -> None:
+    def f(a: Any) -> None:
+        a[1:] = a[:-1] * 2 + a[1:]
+
+    compiled = agree(f, numbers(40))
+    assert launches(compiled) == ["multiply, add", "update"]
+
+
+def test_a_value_that_others_read_is_read_where_it_was_written() -> None:
+    def f(a: Any, b: Any) -> Any:
+        y = a[1:] * 2
+        b[1:] = y
+        return (y[None, :] - y[:, None]).max(axis=0)
+
+    agree(f, numbers(40), numbers(40))
+
+
+def test_a_result_has_memory_of_its_own() -> None:
+    def f(a: Any, b: Any) -> Any:
+        y = a[1:] * 2
+        b[1:] = y
+        return y
+
+    agree(f, numbers(40), numbers(40))
+
+
+def test_what_was_there_before_may_be_read_afterwards() -> None:
+    def f(a: Any, b: Any) -> Any:
+        old = b[2:5]
+        total = b.sum()
+        b[1:] = a[1:] * total
+        c = b[::2] * 1
+        b[3:] = c[:1] + a[3:]
+        return old.sum() + c.sum()
+
+    agree(f, numbers(40), numbers(40))
+
+
+SIZE = 7
+Statement = tuple[int, int, int, int, int, int, int]
+
+
+def run(program: list[Statement], arrays: list[Any]) -> Any:
+    """Parts of arrays replaced by what is computed from other parts, which may overlap; some are looked at afterwards."""
+    kept: list[Any] = []
+    for kind, to, one, other, first, second, third in program:
+        x, y = arrays[one][first : first + 4], arrays[other][second : second + 4]
+        value = (x + y, x * y - 1, x * 2, x - y * y)[kind % 4]
+        arrays[to][third : third + 4] = value
+        if kind >= 4:
+            kept.append(value if kind >= 6 else arrays[other][1:5] * 3)
+    return sum(kept) if kept else None
+
+
+PLACE, ARRAY = st.integers(0, SIZE - 4), st.integers(0, 2)
+STATEMENT = st.tuples(st.integers(0, 7), ARRAY, ARRAY, ARRAY, PLACE, PLACE, PLACE)
+
+
+@settings(max_examples=60)
+@given(st.lists(STATEMENT, min_size=1, max_size=7), st.booleans())
+def test_random_writes_leave_what_they_leave_in_numpy(program: list[Statement], wide: bool) -> None:
+    shape = (SIZE, 5) if wide else (SIZE,)
+    arrays = [np.random.default_rng(n).integers(-3, 4, shape).astype(float) for n in range(3)]
+    agree(lambda *arrays: run(program, list(arrays)), *arrays)
