@@ -48,6 +48,8 @@ class Fusion:
         self.users = graph.users()
         self.group_of: dict[Apply, Group] = {}
         self.groups: list[Group] = []
+        self.direct: Mapping[Apply, Apply] = {}
+        """Values that are written where they replace a part, by value: the update."""
         self.pinned: set[Node] = {self.layouts.root(node) for node in graph.roots}
         """Values that need memory whatever their group."""
         for node in graph.applies:
@@ -58,9 +60,10 @@ class Fusion:
             if not self.layouts.is_alias(node):
                 self._place(node)
         if not self.join:
-            return self._steps({})
+            return self._steps()
         direct = Direct(self)
-        steps = self._steps(direct.update_of)
+        self.direct = direct.update_of
+        steps = self._steps()
         direct.move()
         return steps
 
@@ -378,7 +381,7 @@ class Fusion:
 
     # steps
 
-    def _steps(self, direct: Mapping[Apply, Apply]) -> list[Step]:
+    def _steps(self) -> list[Step]:
         """Groups after what they need; among those that could run next, the one recorded first."""
         last = {group: max(map(self._position, group.members)) for group in self.groups}
         waiting = {group: len(group.needs) for group in self.groups}
@@ -387,7 +390,7 @@ class Fusion:
         steps: list[Step] = []
         while ready:
             _, _, group = heappop(ready)
-            steps += self._steps_of(group, direct)
+            steps += self._steps_of(group)
             for later in self.groups:
                 if group in later.needs:
                     waiting[later] -= 1
@@ -395,13 +398,13 @@ class Fusion:
                         heappush(ready, (last[later], later.order, later))
         return steps
 
-    def _steps_of(self, group: Group, direct: Mapping[Apply, Apply]) -> list[Step]:
+    def _steps_of(self, group: Group) -> list[Step]:
         if not group.single:
-            updates = [direct[member] for member in group.members if member in direct]
-            return [*map(taken_over, updates), self._fused(group, direct)]
+            updates = [self.direct[member] for member in group.members if member in self.direct]
+            return [*map(taken_over, updates), self._fused(group)]
         node = group.members[0]
         match node.op.recipe:
-            case Update() if node in direct.values():
+            case Update() if self._is_written_by_its_value(node):
                 return []
             case Contract():
                 return [Product(node)]
@@ -410,13 +413,17 @@ class Fusion:
             case _:
                 return expand(node)
 
-    def _fused(self, group: Group, direct: Mapping[Apply, Apply]) -> Fused:
+    def _is_written_by_its_value(self, update: Apply) -> bool:
+        value = update.inputs[1]
+        return isinstance(value, Apply) and self.direct.get(value) is update
+
+    def _fused(self, group: Group) -> Fused:
         members = tuple(sorted(group.members, key=self._position))
         inside = set(members)
         stores = tuple(
             Store(member, member, row_major(member.aval.sizes))
-            if member not in direct
-            else Store(member, direct[member], replaced_part(direct[member]))
+            if member not in self.direct
+            else Store(member, self.direct[member], replaced_part(self.direct[member]))
             for member in members
             if member in self.pinned or any(u not in inside for u in self._compute_users(member))
         )
