@@ -101,6 +101,44 @@ def test_what_was_there_before_may_be_read_afterwards() -> None:
     agree(f, numbers(40), numbers(40))
 
 
+def test_parts_of_a_concatenation_are_written_side_by_side() -> None:
+    def f(a: Any, b: Any) -> Any:
+        return np.concatenate([a * 2, b + 1, a * b], axis=1)
+
+    compiled = agree(f, numbers(3, 4), numbers(3, 4))
+    assert launches(compiled) == ["multiply", "add", "multiply"]
+    assert memory(compiled) == 0
+
+
+def test_a_part_that_comes_twice_or_is_read_besides() -> None:
+    def f(a: Any, b: Any) -> Any:
+        y = a * 2
+        z = np.concatenate([y, b, y])
+        return z[::2] + z[1::2] + (y[None, :] * y[:, None]).max() + b.max()
+
+    agree(f, numbers(8), numbers(8))
+
+
+def test_what_is_padded_is_written_into_the_middle() -> None:
+    def f(x: tj.Tensor) -> tj.Tensor:
+        return tj.pad(x * 2 + 1, ((1, 2), (0, 3)))
+
+    compiled = tj.compile(f)
+    x = tj.arange(6.0).reshape((2, 3))
+    assert compiled(x).tolist() == f(x).tolist()
+    assert launches(compiled) == ["pad", "multiply, add"]
+    assert memory(compiled) == 0
+
+
+def test_a_filling_that_depends_on_what_is_padded_comes_first() -> None:
+    def f(x: tj.Tensor) -> tj.Tensor:
+        y = x * 2
+        return tj.pad(y, ((1, 2),), y.max()) + tj.pad(y - 1, ((1, 2),), y[3])
+
+    x = tj.arange(6.0)
+    assert tj.compile(f)(x).tolist() == f(x).tolist()
+
+
 SIZE = 7
 Statement = tuple[int, int, int, int, int, int, int]
 

@@ -1,20 +1,30 @@
-"""Values that replace a part of something are written there by the step that computes them, and read there by others."""
+"""Values that become a part of something are written there by the step that computes them, and read there by others."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tracejit._records import dataclass
+from tracejit.ir.cluster import Step, Store
 from tracejit.ir.graph import Apply, Input, Node
-from tracejit.ops.op import Layout, Pointwise, Update
-from tracejit.passes.expand import replaced_part
+from tracejit.ops.op import Concat, Layout, Pad, Pointwise, Update
+from tracejit.passes.expand import ground, parts, store
 from tracejit.passes.group import Group
 
 if TYPE_CHECKING:
     from tracejit.passes.fuse import Fusion
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A part of the memory of an update, padding or concatenation."""
+
+    node: Apply
+    part: Layout
+
+
 class Direct:
-    """The updates whose value needs no memory of its own.
+    """The values that need no memory of their own, by value: where they are written.
 
     What an update is of may lie in memory that it takes over (`homes`). So all that still reads this memory runs before the
     value's step, or reads in it the very places that it writes.
@@ -23,11 +33,45 @@ class Direct:
     def __init__(self, fusion: Fusion) -> None:
         self._fusion = fusion
         self._readers = self._find_readers()
-        self.update_of: dict[Apply, Apply] = {}
-        """By value: the update that it is written for."""
+        self.targets: dict[Apply, Target] = {}
         for node in fusion.graph.applies:
-            if isinstance(node.op.recipe, Update):
-                self._consider(node)
+            if isinstance(node.op.recipe, Update | Pad | Concat):
+                for value, part in parts(node):
+                    self._consider(value, Target(node, part))
+
+    def store(self, value: Apply, own: Layout) -> Store:
+        """The store of a value that needs memory."""
+        target = self.targets.get(value)
+        return (
+            Store(value, value, own) if target is None else Store(value, target.node, target.part)
+        )
+
+    def grounds(self, values: list[Apply]) -> list[Step]:
+        """What has to be in the memory that the values are written to before they are."""
+        return [
+            step
+            for value in values
+            if value in self.targets
+            for step in ground(self.targets[value].node)
+        ]
+
+    def rest(self, node: Apply) -> list[Step]:
+        """The steps of an update, padding or concatenation but for those of values that are there already."""
+        written = [
+            (value, part) for value, part in parts(node) if self._is_written(value, node, part)
+        ]
+        others = [each for each in parts(node) if each not in written]
+        first = [] if written else ground(node)
+        return [*first, *(store(value, node, part) for value, part in others)]
+
+    def move(self) -> None:
+        """Lets others find the values where they are written: to be called once all is grouped."""
+        for value, target in self.targets.items():
+            self._fusion.layouts.move(value, target.node, target.part)
+
+    def _is_written(self, value: Node, node: Apply, part: Layout) -> bool:
+        target = self.targets.get(value) if isinstance(value, Apply) else None
+        return target is not None and target.node is node and target.part == part
 
     def _find_readers(self) -> dict[object, list[tuple[Apply, Node]]]:
         """By memory: who reads it, and as what."""
@@ -43,46 +87,41 @@ class Direct:
         root = self._fusion.layouts.root(node)
         return root if not isinstance(root, Input) or root.memory is None else root.memory
 
-    def _consider(self, update: Apply) -> None:
-        fusion = self._fusion
-        base, value = update.inputs
-        part = replaced_part(update)
-        home = fusion.group_of.get(value) if isinstance(value, Apply) else None
-        if home is None or home.single or value.aval.sizes != part.shape:
+    def _consider(self, value: Node, target: Target) -> None:
+        fusion, node = self._fusion, target.node
+        if not isinstance(value, Apply) or value in self.targets or value in fusion.graph.roots:
             return
-        assert isinstance(value, Apply)
-        if not isinstance(value.op.recipe, Pointwise) or value in self.update_of:
+        home = fusion.group_of.get(value)
+        if home is None or home.single or not isinstance(value.op.recipe, Pointwise):
             return
-        if any(fusion.layouts.is_alias(user) for user in fusion.users[value]):
+        if value.aval.sizes != target.part.shape or any(
+            map(fusion.layouts.is_alias, fusion.users[value])
+        ):
             return
+        before = self._before(target, home)
+        if before is None or any(group is home or home in group.needs for group in before):
+            return
+        fusion.require(home, before)
+        self.targets[value] = target
+        others = [each for each in self._readers[value] if each[0] is not node]
+        self._readers.setdefault(node, []).extend(others)
+
+    def _before(self, target: Target, home: Group) -> list[Group] | None:
+        """Who has to run before the value's step; None where it cannot be written there."""
+        fusion, node = self._fusion, target.node
+        if isinstance(node.op.recipe, Concat):
+            return []
+        if isinstance(node.op.recipe, Pad):
+            return fusion.producers_of(node.inputs[1])
+        base = node.inputs[0]
         memory = self._memory(base)
-        roots = (root for root in fusion.graph.roots if root is not base)
-        if value in fusion.graph.roots or any(self._memory(root) == memory for root in roots):
-            return
-        before = self._before(update, home, part)
-        if before is not None:
-            fusion.require(home, before)
-            self.update_of[value] = update
-            others = [each for each in self._readers[value] if each[0] is not update]
-            self._readers.setdefault(update, []).extend(others)
-
-    def move(self) -> None:
-        """Lets others find the values where they are written: to be called once all is grouped."""
-        for value, update in self.update_of.items():
-            self._fusion.layouts.move(value, update, replaced_part(update))
-
-    def _before(self, update: Apply, home: Group, part: Layout) -> list[Group] | None:
-        """Who has to run before the value's step; None where that is impossible, or where it reads other places itself."""
-        fusion = self._fusion
-        base = update.inputs[0]
-        producers = fusion.producers_of(base)
-        before = set(producers)
-        for reader, source in self._readers[self._memory(base)]:
-            group = fusion.group_of[reader]
-            if group is home and fusion.layouts.layout(source) != part:
-                return None
-            if group is not home and reader is not update:
-                before.add(group)
-        if any(group is home or home in group.needs for group in before):
+        if any(self._memory(root) == memory for root in fusion.graph.roots if root is not base):
             return None
+        before = set(fusion.producers_of(base))
+        for reader, source in self._readers[memory]:
+            group = fusion.group_of[reader]
+            if group is home and fusion.layouts.layout(source) != target.part:
+                return None
+            if group is not home and reader is not node:
+                before.add(group)
         return sorted(before, key=lambda group: group.order)

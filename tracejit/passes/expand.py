@@ -10,28 +10,37 @@ from tracejit.passes.layouts import row_major
 
 def expand(node: Apply) -> list[Step]:
     """The steps of a copying view, update, concatenation, padding or scatter."""
-    sources, shape = node.inputs, node.aval.sizes
+    return [*ground(node), *(store(value, node, part) for value, part in parts(node)), *_rest(node)]
+
+
+def ground(node: Apply) -> list[Step]:
+    """What is in its memory before any part is written: of an update a copy, which goes where it lives in the same memory."""
+    whole = row_major(node.aval.sizes)
+    match node.op.recipe:
+        case Update() | ScatterAdd():
+            return [store(node.inputs[0], node, whole)]
+        case Pad():
+            return [store(node.inputs[1], node, whole)]
+    return []
+
+
+def parts(node: Apply) -> list[tuple[Node, Layout]]:
+    """The values that are written to parts of its memory, and these."""
     match node.op.recipe:
         case View():
-            return [store(sources[0], node, row_major(sources[0].aval.sizes))]
+            source = node.inputs[0]
+            return [(source, row_major(source.aval.sizes))]
         case Update():
-            return [taken_over(node), store(sources[1], node, replaced_part(node))]
-        case ScatterAdd():
-            return [store(sources[0], node, row_major(shape)), Scatter(node)]
+            return [(node.inputs[1], _replaced(node))]
         case Pad():
-            return [
-                store(sources[1], node, row_major(shape)),
-                store(sources[0], node, _inner(node)),
-            ]
+            return [(node.inputs[0], _inner(node))]
         case Concat():
-            return _concatenate(node)
-        case recipe:
-            raise AssertionError(recipe)
+            return _side_by_side(node)
+    return []
 
 
-def taken_over(update: Apply) -> Fused:
-    """What is updated, copied: nothing is left to do where the update lives in its memory."""
-    return store(update.inputs[0], update, row_major(update.aval.sizes))
+def _rest(node: Apply) -> list[Step]:
+    return [Scatter(node)] if isinstance(node.op.recipe, ScatterAdd) else []
 
 
 def store(value: Node, target: Node, layout: Layout) -> Fused:
@@ -39,8 +48,7 @@ def store(value: Node, target: Node, layout: Layout) -> Fused:
     return Fused(layout.shape, (), (), {}, (Store(value, target, layout),))
 
 
-def replaced_part(node: Apply) -> Layout:
-    """The part of an update's memory that is replaced."""
+def _replaced(node: Apply) -> Layout:
     recipe = node.op.recipe
     assert isinstance(recipe, Update)
     part = recipe.layout(row_major(node.aval.sizes), **node.kwargs)
@@ -55,12 +63,12 @@ def _inner(node: Apply) -> Layout:
     return Layout(node.inputs[0].aval.sizes, whole.strides, offset)
 
 
-def _concatenate(node: Apply) -> list[Step]:
+def _side_by_side(node: Apply) -> list[tuple[Node, Layout]]:
     axis, whole = node.kwargs["axis"], row_major(node.aval.sizes)
-    steps: list[Step] = []
+    placed: list[tuple[Node, Layout]] = []
     first = 0
     for source in node.inputs:
         offset = first * whole.strides[axis]
-        steps.append(store(source, node, Layout(source.aval.sizes, whole.strides, offset)))
+        placed.append((source, Layout(source.aval.sizes, whole.strides, offset)))
         first += source.aval.sizes[axis]
-    return steps
+    return placed

@@ -7,7 +7,7 @@ is stored only if something outside its group reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
@@ -26,7 +26,7 @@ from tracejit.ops.op import (
     View,
 )
 from tracejit.passes.direct import Direct
-from tracejit.passes.expand import expand, replaced_part, taken_over
+from tracejit.passes.expand import expand
 from tracejit.passes.group import Group, is_split
 from tracejit.passes.layouts import Layouts, relabel, row_major
 
@@ -48,8 +48,7 @@ class Fusion:
         self.users = graph.users()
         self.group_of: dict[Apply, Group] = {}
         self.groups: list[Group] = []
-        self.direct: Mapping[Apply, Apply] = {}
-        """Values that are written where they replace a part, by value: the update."""
+        self.direct: Direct | None = None
         self.pinned: set[Node] = {self.layouts.root(node) for node in graph.roots}
         """Values that need memory whatever their group."""
         for node in graph.applies:
@@ -61,10 +60,9 @@ class Fusion:
                 self._place(node)
         if not self.join:
             return self._steps()
-        direct = Direct(self)
-        self.direct = direct.update_of
+        self.direct = Direct(self)
         steps = self._steps()
-        direct.move()
+        self.direct.move()
         return steps
 
     # which values need memory
@@ -400,12 +398,12 @@ class Fusion:
 
     def _steps_of(self, group: Group) -> list[Step]:
         if not group.single:
-            updates = [self.direct[member] for member in group.members if member in self.direct]
-            return [*map(taken_over, updates), self._fused(group)]
+            grounds = self.direct.grounds(group.members) if self.direct else []
+            return [*grounds, self._fused(group)]
         node = group.members[0]
         match node.op.recipe:
-            case Update() if self._is_written_by_its_value(node):
-                return []
+            case Update() | Pad() | Concat() if self.direct:
+                return self.direct.rest(node)
             case Contract():
                 return [Product(node)]
             case Extern():
@@ -413,17 +411,15 @@ class Fusion:
             case _:
                 return expand(node)
 
-    def _is_written_by_its_value(self, update: Apply) -> bool:
-        value = update.inputs[1]
-        return isinstance(value, Apply) and self.direct.get(value) is update
+    def _store(self, member: Apply) -> Store:
+        own = row_major(member.aval.sizes)
+        return self.direct.store(member, own) if self.direct else Store(member, member, own)
 
     def _fused(self, group: Group) -> Fused:
         members = tuple(sorted(group.members, key=self._position))
         inside = set(members)
         stores = tuple(
-            Store(member, member, row_major(member.aval.sizes))
-            if member not in self.direct
-            else Store(member, self.direct[member], replaced_part(self.direct[member]))
+            self._store(member)
             for member in members
             if member in self.pinned or any(u not in inside for u in self._compute_users(member))
         )
