@@ -8,6 +8,7 @@ import math
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,7 @@ def _anew() -> None:
         if isinstance(interpreter, eager.Eager):
             interpreter._executables.clear()
             interpreter._views.clear()
+    quick._views.clear()
 
 
 def hits(op: Op) -> int:
@@ -218,6 +220,16 @@ def test_a_view_by_machine_code_is_a_view():
     parts[-1][0] = 9
     assert x.tolist() == [0, 9, 2, 3, 4, 5]
     assert all(part.origin[0] is x and part.storage is x.storage for part in parts)
+
+
+def test_who_looks_at_many_rows_does_not_have_machine_code_made_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(quick, "_views", Counter())
+    x = tj.arange(2 * quick.MOST_VIEWS)
+    for _ in range(TIMES):
+        assert [x[place : place + 1].item() for place in range(len(x))] == x.tolist()
+    assert quick._views[SLICE] == quick.MOST_VIEWS
 
 
 def test_what_is_seen_under_no_grad_stays_a_constant():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,9 @@ from tracejit.tracing.replay.translation import Broken, language
 
 MOST = 16
 """Ways of one op: the least used makes room."""
+MOST_VIEWS = 64
+"""Ways that are ever made of one kind of view: who looks at one row after another needs another one each time."""
+_views: Counter[Op] = Counter()
 _RECIPES = (Pointwise, Reduction, Contract, View)
 _NUMBERS = (bool, int, float)
 _ATOMS = (bool, int, str, type(None), DType)
@@ -68,6 +72,8 @@ def take(
     """Has machine code take calls like this one: of `called` with `given` and `params`, which became `op` of `values`."""
     if called is not op or not isinstance(op.recipe, _RECIPES):
         return
+    if isinstance(op.recipe, View) and _views[op] >= MOST_VIEWS:
+        return
     if not _is_same(op, given, params, values, settled):
         return
     key = _key_of(given, params, values, found)
@@ -88,6 +94,7 @@ def take(
     )
     if way is not None:
         with _lock:
+            _views[op] += isinstance(op.recipe, View)
             _add(op, key, way)
 
 
