@@ -309,6 +309,13 @@ def test_parameters_have_pytorchs_names_order_and_shapes() -> None:
     assert shapes["bias_hh_l0"] == (20,)
 
 
+def test_the_text_of_a_layer_names_what_is_not_the_default() -> None:
+    layer = nn.GRU(3, 5, num_layers=2, batch_first=True, dropout=0.5)
+    assert repr(layer) == "GRU(3, 5, num_layers=2, batch_first=True, dropout=0.5)"
+    cell = nn.RNNCell(3, 5, bias=False, nonlinearity="relu")
+    assert repr(cell) == "RNNCell(3, 5, bias=False, nonlinearity=relu)"
+
+
 def test_a_state_dict_makes_a_second_layer_the_first() -> None:
     first, second = nn.GRU(3, 5, 2, bidirectional=True), nn.GRU(3, 5, 2, bidirectional=True)
     second.load_state_dict(first.state_dict())

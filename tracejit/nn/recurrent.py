@@ -163,6 +163,10 @@ class RNNCell(_Cell):
         self.nonlinearity, self.kind = nonlinearity, _plain_kind(nonlinearity)
         super().__init__(input_size, hidden_size, bias)
 
+    def extra_repr(self) -> str:
+        shown = super().extra_repr()
+        return shown if self.nonlinearity == "tanh" else f"{shown}, nonlinearity={self.nonlinearity}"
+
 
 class GRUCell(_Cell):
     """One step of `GRU`: x of shape (N, input_size) and a state of shape (N, hidden_size) to the next state, or without N.
