@@ -165,7 +165,9 @@ class RNNCell(_Cell):
 
     def extra_repr(self) -> str:
         shown = super().extra_repr()
-        return shown if self.nonlinearity == "tanh" else f"{shown}, nonlinearity={self.nonlinearity}"
+        return (
+            shown if self.nonlinearity == "tanh" else f"{shown}, nonlinearity={self.nonlinearity}"
+        )
 
 
 class GRUCell(_Cell):
