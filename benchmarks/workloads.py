@@ -16,6 +16,7 @@ LEARNING_RATE = 1e-3
 BETA1, BETA2 = 0.9, 0.999
 EPSILON = 1e-8
 LAYER_NORM_EPSILON = 1e-5
+LSTM_LEARNING_RATE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,23 @@ def block(rng: Rng, batch: int, length: int, width: int) -> Inputs:
     )
 
 
+def lstm(rng: Rng, words: int, width: int, hidden: int, length: int, batch: int) -> Inputs:
+    """A model of the next word; gates stand in PyTorch's order."""
+    gates = 4 * hidden
+    return Inputs(
+        x=rng.integers(0, words, (length, batch)),
+        y=rng.integers(0, words, (length, batch)),
+        parameters=[
+            normal(rng, words, width),
+            normal(rng, width, gates, scale=hidden**-0.5),
+            normal(rng, hidden, gates, scale=hidden**-0.5),
+            normal(rng, gates, scale=0.05),
+            normal(rng, gates, scale=0.05),
+            *linear(rng, hidden, words),
+        ],
+    )
+
+
 def black_scholes(rng: Rng, n: int) -> Inputs:
     return Inputs(
         spot=rng.uniform(10, 50, n),
@@ -161,6 +179,14 @@ WORKLOADS = {
             block,
             {"batch": 8, "length": 128, "width": 256},
             {"batch": 2, "length": 5, "width": 16},
+        ),
+        # Checked is what a step adds to parameters in float32, which are larger.
+        Workload(
+            "lstm",
+            lstm,
+            {"words": 2000, "width": 128, "hidden": 256, "length": 32, "batch": 16},
+            {"words": 11, "width": 6, "hidden": 5, "length": 4, "batch": 3},
+            5e-3,
         ),
         Workload("black_scholes", black_scholes, {"n": 4_000_000}, {"n": 37}, 1e-10),
         Workload("jacobi", jacobi, {"n": 1300, "steps": 100}, {"n": 9, "steps": 3}, 1e-10),

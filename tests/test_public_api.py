@@ -46,7 +46,7 @@ TENSOR = """
 MODULES = {
     nn: """
         Module Parameter Linear Embedding LayerNorm BatchNorm1d Dropout ReLU GELU Tanh Sigmoid Softmax Flatten Sequential
-        CrossEntropyLoss MSELoss functional init
+        CrossEntropyLoss MSELoss functional init RNN GRU LSTM RNNCell GRUCell LSTMCell
     """.split(),
     nn.functional: """
         linear embedding softmax log_softmax layer_norm batch_norm dropout cross_entropy mse_loss relu gelu silu sigmoid

@@ -48,14 +48,22 @@ SYSTEMS = {
         System("eager", "tracejit", "benchmarks.systems.tracejit_suite"),
         System("compiled", "tracejit", "benchmarks.systems.tracejit_suite", "compiled", True),
         System("torch", "torch", "benchmarks.systems.torch_suite"),
-        System("torch.compile", "torch", "benchmarks.systems.torch_suite", "compiled", True),
+        # It unrolls the cells of an LSTM, which takes it minutes.
+        System(
+            "torch.compile",
+            "torch",
+            "benchmarks.systems.torch_suite",
+            "compiled",
+            True,
+            without=frozenset({"lstm"}),
+        ),
         System("jax", "jax", "benchmarks.systems.jax_suite", "compiled"),
         # Numba has neither a matrix product on its threads nor gradients.
         System(
             "numba",
             "numba",
             "benchmarks.systems.numba_suite",
-            without=frozenset({"mlp_128", "mlp_8", "block"}),
+            without=frozenset({"mlp_128", "mlp_8", "block", "lstm"}),
         ),
     )
 }

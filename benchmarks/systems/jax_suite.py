@@ -11,8 +11,15 @@ import numpy as np
 from jax import lax
 
 from benchmarks.program import Inputs, Program, Suite, pure
-from benchmarks.systems.numpy_suite import sum_of_lines
-from benchmarks.workloads import BETA1, BETA2, EPSILON, LAYER_NORM_EPSILON, LEARNING_RATE
+from benchmarks.systems.numpy_suite import differences, sum_of_lines
+from benchmarks.workloads import (
+    BETA1,
+    BETA2,
+    EPSILON,
+    LAYER_NORM_EPSILON,
+    LEARNING_RATE,
+    LSTM_LEARNING_RATE,
+)
 
 # Some workloads are in float64; inputs in float32 stay so.
 jax.config.update("jax_enable_x64", True)
@@ -149,14 +156,17 @@ def train(d: Inputs, loss_of: Callable[..., Array], *args: np.ndarray) -> Progra
     return loop(update, (adam_start(d.parameters), np.float32(0)), *args, results=results)
 
 
+def cross_entropy(logits: Array, labels: Array) -> Array:
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], 1).mean()
+
+
 @suite("mlp_128", "mlp_8")
 def mlp(d: Inputs, _: Jit) -> Program:
     def loss(parameters: Sequence[Array], x: Array, y: Array) -> Array:
         w1, b1, w2, b2, w3, b3 = parameters
         h = jax.nn.relu(x @ w1 + b1)
         h = jax.nn.relu(h @ w2 + b2)
-        picked = jnp.take_along_axis(jax.nn.log_softmax(h @ w3 + b3), y[:, None], 1)
-        return -picked.mean()
+        return cross_entropy(h @ w3 + b3, y)
 
     return train(d, loss, d.x, d.y)
 
@@ -176,6 +186,34 @@ def block(d: Inputs, _: Jit) -> Program:
         return ((y - target) ** 2).mean()
 
     return train(d, loss, d.x, d.target)
+
+
+@suite("lstm")
+def lstm(d: Inputs, _: Jit) -> Program:
+    def loss(parameters: Sequence[Array], x: Array, y: Array) -> Array:
+        table, w_x, w_h, b_x, b_h, w_out, b_out = parameters
+
+        def cell(state: tuple[Array, Array], product: Array) -> tuple[tuple[Array, Array], Array]:
+            h, c = state
+            i, f, g, o = jnp.split(product + h @ w_h + b_h, 4, axis=1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        zero = jnp.zeros((x.shape[1], len(w_h)), table.dtype)
+        _, states = lax.scan(cell, (zero, zero), table[x] @ w_x + b_x)
+        return cross_entropy(states.reshape(-1, len(w_h)) @ w_out + b_out, y.reshape(-1))
+
+    def update(state: Any, x: Array, y: Array) -> Any:
+        parameters, _ = state
+        value, gradients = jax.value_and_grad(loss)(parameters, x, y)
+        return jax.tree.map(lambda p, g: p - LSTM_LEARNING_RATE * g, parameters, gradients), value
+
+    def results(state: Any) -> Any:
+        parameters, value = state
+        return value, differences([np.asarray(p) for p in parameters], d.parameters)
+
+    return loop(update, (d.parameters, np.float32(0)), d.x, d.y, results=results)
 
 
 @suite("black_scholes")

@@ -9,7 +9,14 @@ import numpy as np
 from scipy.special import erf
 
 from benchmarks.program import Inputs, Program, Suite, pure
-from benchmarks.workloads import BETA1, BETA2, EPSILON, LAYER_NORM_EPSILON, LEARNING_RATE
+from benchmarks.workloads import (
+    BETA1,
+    BETA2,
+    EPSILON,
+    LAYER_NORM_EPSILON,
+    LEARNING_RATE,
+    LSTM_LEARNING_RATE,
+)
 
 Array = np.ndarray
 Jit = Callable[..., Any]
@@ -244,6 +251,72 @@ def linear_vjp(x: Array, ct: Array) -> tuple[Array, Array]:
     """The gradients of the weight and of the bias of `x @ weight + bias`."""
     x, ct = x.reshape(-1, x.shape[-1]), ct.reshape(-1, ct.shape[-1])
     return x.T @ ct, ct.sum(0)
+
+
+@suite("lstm")
+def lstm(d: Inputs, _: Jit) -> Program:
+    parameters = d.parameters
+    loss: Any = None
+
+    def step() -> None:
+        nonlocal loss, parameters
+        loss, gradients = lstm_gradients(parameters, d.x, d.y)
+        parameters = [
+            p - LSTM_LEARNING_RATE * g for p, g in zip(parameters, gradients, strict=True)
+        ]
+
+    return Program(step, lambda: [loss, *differences(parameters, d.parameters)])
+
+
+def differences(parameters: list[Array], start: list[Array]) -> list[Array]:
+    """What training has added; of gradient descent the gradients, scaled."""
+    return [p - q for p, q in zip(parameters, start, strict=True)]
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm_gradients(parameters: list[Array], x: Array, y: Array) -> tuple[Any, list[Array]]:
+    """An embedding, an LSTM and a linear layer under the cross entropy."""
+    table, w_x, w_h, b_x, b_h, w_out, b_out = parameters
+    length, batch = x.shape
+    width = len(w_h)
+
+    embedded = table[x]
+    products = embedded @ w_x + b_x
+    h = c = np.zeros((batch, width), table.dtype)
+    hs, cs, gates = [h], [c], []
+    for product in products:
+        i, f, g, o = np.split(product + h @ w_h + b_h, 4, axis=1)
+        gates.append((sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)))
+        i, f, g, o = gates[-1]
+        c = f * c + i * g
+        h = o * np.tanh(c)
+        hs.append(h)
+        cs.append(c)
+    states = np.stack(hs[1:])
+    loss, dlogits = cross_entropy(states.reshape(-1, width) @ w_out + b_out, y.reshape(-1))
+
+    dstates = (dlogits @ w_out.T).reshape(states.shape)
+    dproducts = np.empty_like(products)
+    dh = dc = np.zeros_like(h)
+    for t in reversed(range(length)):
+        i, f, g, o = gates[t]
+        tanh_c = np.tanh(cs[t + 1])
+        dh = dh + dstates[t]
+        dc = dc + dh * o * (1 - tanh_c * tanh_c)
+        di, df, dg, do = np.split(dproducts[t], 4, axis=1)
+        di[:] = dc * g * i * (1 - i)
+        df[:] = dc * cs[t] * f * (1 - f)
+        dg[:] = dc * i * (1 - g * g)
+        do[:] = dh * tanh_c * o * (1 - o)
+        dh, dc = dproducts[t] @ w_h.T, dc * f
+    dtable = np.zeros_like(table)
+    np.add.at(dtable, x, dproducts @ w_x.T)
+    dw_x, db = linear_vjp(embedded, dproducts)
+    dw_h, _ = linear_vjp(np.stack(hs[:-1]), dproducts)
+    return loss, [dtable, dw_x, dw_h, db, db, *linear_vjp(states, dlogits)]
 
 
 @suite("black_scholes")

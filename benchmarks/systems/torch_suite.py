@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.program import Inputs, Program, Suite, pure
-from benchmarks.systems.numpy_suite import sum_of_lines, sweep
-from benchmarks.workloads import LAYER_NORM_EPSILON, LEARNING_RATE
+from benchmarks.systems.numpy_suite import differences, sum_of_lines, sweep
+from benchmarks.workloads import LAYER_NORM_EPSILON, LEARNING_RATE, LSTM_LEARNING_RATE
 
 Jit = Callable[..., Any]
 Tensor = torch.Tensor
@@ -172,6 +172,43 @@ def block(d: Inputs, jit: Jit) -> Program:
         return F.mse_loss(x + F.linear(h, w_down, b_down), target)
 
     return train(d, jit, loss, parameters, tensor(d.x), tensor(d.target))
+
+
+class NextWord(torch.nn.Module):
+    def __init__(self, words: int, width: int, hidden: int) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(words, width)
+        self.lstm = torch.nn.LSTM(width, hidden)
+        self.out = torch.nn.Linear(hidden, words)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.lstm(self.table(x))
+        return self.out(states)
+
+
+@suite("lstm")
+def lstm(d: Inputs, jit: Jit) -> Program:
+    table, _, w_h, *_ = d.parameters
+    model = NextWord(*table.shape, len(w_h))
+    start = [tensor(table), *(tensor(p.T) for p in d.parameters[1:])]
+    model.load_state_dict(dict(zip(model.state_dict(), start, strict=True)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=LSTM_LEARNING_RATE)
+    forward, x, y = jit(model), tensor(d.x), tensor(d.y)
+    last = 0.0
+
+    def step() -> None:
+        nonlocal last
+        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(forward(x).flatten(0, 1), y.flatten())
+        loss.backward()
+        optimizer.step()
+        last = loss.item()
+
+    def results() -> list[Any]:
+        table, *others = map(array, model.parameters())
+        return [last, *differences([table, *(p.T for p in others)], d.parameters)]
+
+    return Program(step, results)
 
 
 @suite("black_scholes")

@@ -10,8 +10,8 @@ import numpy as np
 import tracejit as tj
 import tracejit.nn.functional as F
 from benchmarks.program import Inputs, Program, Suite, pure
-from benchmarks.systems.numpy_suite import sum_of_lines, sweep
-from benchmarks.workloads import LAYER_NORM_EPSILON, LEARNING_RATE
+from benchmarks.systems.numpy_suite import differences, sum_of_lines, sweep
+from benchmarks.workloads import LAYER_NORM_EPSILON, LEARNING_RATE, LSTM_LEARNING_RATE
 
 Jit = Callable[..., Any]
 Tensor = tj.Tensor
@@ -172,6 +172,46 @@ def block(d: Inputs, jit: Jit) -> Program:
         return F.mse_loss(x + h @ w_down + b_down, target)
 
     return train(jit, loss, parameters, d.x, d.target)
+
+
+class NextWord(tj.nn.Module):
+    def __init__(self, words: int, width: int, hidden: int) -> None:
+        self.table = tj.nn.Embedding(words, width)
+        self.lstm = tj.nn.LSTM(width, hidden)
+        self.out = tj.nn.Linear(hidden, words)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.lstm(self.table(x))
+        return self.out(states)
+
+
+@suite("lstm")
+def lstm(d: Inputs, jit: Jit) -> Program:
+    table, _, w_h, *_ = d.parameters
+    model = NextWord(*table.shape, len(w_h))
+    start = [table, *(p.T for p in d.parameters[1:])]
+    model.load_state_dict(dict(zip(model.state_dict(), start, strict=True)))
+    optimizer = tj.optim.SGD(model.parameters(), lr=LSTM_LEARNING_RATE)
+    batch = tj.tensor(d.x), tj.tensor(d.y)
+    last = 0.0
+
+    @jit
+    def train_step(x: Tensor, y: Tensor) -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x).reshape((-1, len(table))), y.reshape((-1,)))
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def step() -> None:
+        nonlocal last
+        last = train_step(*batch).item()
+
+    def results() -> list[Any]:
+        table, *others = map(array, model.parameters())
+        return [last, *differences([table, *(p.T for p in others)], d.parameters)]
+
+    return Program(step, results)
 
 
 @suite("black_scholes")

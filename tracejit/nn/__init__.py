@@ -18,3 +18,9 @@ from tracejit.nn.module import Module as Module
 from tracejit.nn.normalization import BatchNorm1d as BatchNorm1d
 from tracejit.nn.normalization import LayerNorm as LayerNorm
 from tracejit.nn.parameter import Parameter as Parameter
+from tracejit.nn.recurrent import GRU as GRU
+from tracejit.nn.recurrent import LSTM as LSTM
+from tracejit.nn.recurrent import RNN as RNN
+from tracejit.nn.recurrent import GRUCell as GRUCell
+from tracejit.nn.recurrent import LSTMCell as LSTMCell
+from tracejit.nn.recurrent import RNNCell as RNNCell

@@ -12,6 +12,7 @@ from tracejit.passes.cse import share_equal
 from tracejit.passes.dce import drop_dead
 from tracejit.passes.fold import fold_constants
 from tracejit.passes.overwritten import drop_overwritten
+from tracejit.passes.pads import join_pads
 
 Hook = Callable[[str, Graph], None]
 
@@ -23,7 +24,8 @@ def optimize(graph: Graph, *, fastmath: bool = False, dump: Hook | None = None) 
     graph = _checked("fold_constants", fold_constants(graph), dump)
     graph = _checked("simplify", simplify(graph, fastmath=fastmath), dump)
     graph = _checked("share_equal", share_equal(graph), dump)  # what has become equal by the rules
-    return _checked("drop_dead", drop_dead(drop_overwritten(graph)), dump)
+    graph = drop_overwritten(join_pads(graph))
+    return _checked("drop_dead", drop_dead(graph), dump)
 
 
 def _checked(stage: str, graph: Graph, dump: Hook | None) -> Graph:
