@@ -110,6 +110,26 @@ def test_parts_of_a_concatenation_are_written_side_by_side() -> None:
     assert memory(compiled) == 0
 
 
+def test_what_is_stacked_is_written_in_its_place() -> None:
+    def f(a: Any, b: Any) -> Any:
+        return np.stack([a * 2, b + 1], axis=1), np.stack([a - b, a * 0.5])
+
+    compiled = tj.compile(f)
+    a, b = numbers(3, 4), numbers(3, 4)
+    for found, expected in zip(compiled(a, b), f(a, b)):
+        assert np.array_equal(found, expected)
+    assert not any("concat" in name for name in launches(compiled))
+    assert memory(compiled) == 0
+
+
+def test_what_is_stacked_twice_or_read_besides() -> None:
+    def f(a: Any, b: Any) -> Any:
+        y = a * 2
+        return np.stack([y, b, y]) + y.max() + np.stack([b - 1, y, b])[::-1]
+
+    agree(f, numbers(8), numbers(8))
+
+
 def test_a_part_that_comes_twice_or_is_read_besides() -> None:
     def f(a: Any, b: Any) -> Any:
         y = a * 2

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from tracejit._records import dataclass
 from tracejit.ir.cluster import Step, Store
 from tracejit.ir.graph import Apply, Input, Node
-from tracejit.ops.op import Concat, Layout, Pad, Pointwise, Update
+from tracejit.ops.op import Concat, Layout, Pad, Pointwise, Update, View
 from tracejit.passes.expand import ground, parts, store
 from tracejit.passes.group import Group
+from tracejit.passes.layouts import row_major
 
 if TYPE_CHECKING:
     from tracejit.passes.fuse import Fusion
@@ -36,8 +37,9 @@ class Direct:
         self.targets: dict[Apply, Target] = {}
         for node in fusion.graph.applies:
             if isinstance(node.op.recipe, Update | Pad | Concat):
-                for value, part in parts(node):
-                    self._consider(value, Target(node, part))
+                for source, part in parts(node):
+                    value, place = self._behind(source, Target(node, part))
+                    self._consider(value, place)
 
     def store(self, value: Apply, own: Layout) -> Store:
         """The store of a value that needs memory."""
@@ -68,10 +70,30 @@ class Direct:
         """Lets others find the values where they are written: to be called once all is grouped."""
         for value, target in self.targets.items():
             self._fusion.layouts.move(value, target.node, target.part)
+            self._move_views(value)
 
-    def _is_written(self, value: Node, node: Apply, part: Layout) -> bool:
-        target = self.targets.get(value) if isinstance(value, Apply) else None
-        return target is not None and target.node is node and target.part == part
+    def _move_views(self, value: Apply) -> None:
+        layouts = self._fusion.layouts
+        for user in self._fusion.users[value]:
+            if layouts.is_alias(user):
+                layouts.add(user)
+                self._move_views(user)
+
+    def _is_written(self, source: Node, node: Apply, part: Layout) -> bool:
+        value, place = self._behind(source, Target(node, part))
+        found = self.targets.get(value) if isinstance(value, Apply) else None
+        return found is not None and found.node is node and found.part == place.part
+
+    def _behind(self, source: Node, target: Target) -> tuple[Node, Target]:
+        """What is seen with more dimensions of one element, as what is stacked is; and the part as that is shaped."""
+        layouts = self._fusion.layouts
+        root = layouts.root(source)
+        seen, own = layouts.layout(source), row_major(root.aval.sizes)
+        if _steps(seen) != _steps(own) or seen.offset:
+            return source, target
+        steps = iter(_steps(target.part))
+        strides = tuple(1 if n == 1 else next(steps)[1] for n in own.shape)
+        return root, Target(target.node, Layout(own.shape, strides, target.part.offset))
 
     def _find_readers(self) -> dict[object, list[tuple[Apply, Node]]]:
         """By memory: who reads it, and as what."""
@@ -94,9 +116,7 @@ class Direct:
         home = fusion.group_of.get(value)
         if home is None or home.single or not isinstance(value.op.recipe, Pointwise):
             return
-        if value.aval.sizes != target.part.shape or any(
-            map(fusion.layouts.is_alias, fusion.users[value])
-        ):
+        if value.aval.sizes != target.part.shape or not self._can_be_seen(value, target.part):
             return
         before = self._before(target, home)
         if before is None or any(group is home or home in group.needs for group in before):
@@ -105,6 +125,16 @@ class Direct:
         self.targets[value] = target
         others = [each for each in self._readers[value] if each[0] is not node]
         self._readers.setdefault(node, []).extend(others)
+
+    def _can_be_seen(self, value: Apply, layout: Layout) -> bool:
+        """Whether all views of a value are views of it there, too."""
+        for user in self._fusion.users[value]:
+            if self._fusion.layouts.is_alias(user):
+                assert isinstance(user.op.recipe, View)
+                seen = user.op.recipe.layout(layout, **user.kwargs)
+                if seen is None or not self._can_be_seen(user, seen):
+                    return False
+        return True
 
     def _before(self, target: Target, home: Group) -> list[Group] | None:
         """Who has to run before the value's step; None where it cannot be written there."""
@@ -125,3 +155,8 @@ class Direct:
             if group is not home and reader is not node:
                 before.add(group)
         return sorted(before, key=lambda group: group.order)
+
+
+def _steps(layout: Layout) -> list[tuple[int, int]]:
+    """The extents and strides of the dimensions that are walked."""
+    return [each for each in zip(layout.shape, layout.strides, strict=True) if each[0] != 1]
