@@ -130,6 +130,17 @@ def test_what_is_stacked_twice_or_read_besides() -> None:
     agree(f, numbers(8), numbers(8))
 
 
+def test_a_value_that_is_written_may_be_made_of_another_that_is() -> None:
+    def f(a: Any, b: Any, c: Any) -> Any:
+        y = a[1:] - b[1:]
+        z = y * 2
+        b[1:] = z
+        c[1:] = y
+        return c[::2].max() + (b[:-1] * z).max() + y[3]
+
+    agree(f, numbers(8), numbers(8), numbers(8))
+
+
 def test_a_part_that_comes_twice_or_is_read_besides() -> None:
     def f(a: Any, b: Any) -> Any:
         y = a * 2

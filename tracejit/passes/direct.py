@@ -75,7 +75,7 @@ class Direct:
     def _move_views(self, value: Apply) -> None:
         layouts = self._fusion.layouts
         for user in self._fusion.users[value]:
-            if layouts.is_alias(user):
+            if isinstance(user.op.recipe, View) and layouts.is_alias(user):
                 layouts.add(user)
                 self._move_views(user)
 
