@@ -1,6 +1,6 @@
 """From a fused step to its kernels: the shape of the loop nest.
 
-A *map* runs over its space, the last dimension in vectors. A *row* nest (folds over the last dimensions, LANES) gives each task
+A *map* runs over its space, the last dimension in vectors unless it is short. A *row* nest (folds over the last dimensions, LANES) gives each task
 a row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task 64 columns, in vectors, and folds down
 them. Where folds are few and long each is shared among tasks: a launch folds superblocks, a second one folds their results.
 """
@@ -42,7 +42,7 @@ COLUMNS = 64
 LONGEST_SPILL = 65_536
 """Elements of a row that may be kept in scratch between stages: what a core's own cache holds."""
 SHORT = 8
-"""Elements of a row that are folded one by one, for a vector of rows at once."""
+"""Elements of a row that are folded one by one, for a vector of rows at once; fewer do not fill vectors of their own."""
 ACCUMULATORS = 64
 """Of the LANES tree."""
 
@@ -98,7 +98,8 @@ class StepNest(Nest):
 
     def map(self) -> Lowered:
         """Every store, over the whole space."""
-        outer, inner = self.axes[:-1], self.axes[-1] if self.axes else None
+        inner = self.map_axis()
+        outer = [axis for axis in self.axes if axis is not inner]
         long = inner is not None and (not outer or inner.extent > 4 * CHUNK)
         chunk = CHUNK if long else 0
         with self.tasks(outer, inner, chunk) as part, self.vector(inner, part):
@@ -106,6 +107,11 @@ class StepNest(Nest):
         extent = inner.extent if inner is not None else 1
         lowered = self.finish(min(chunk, extent) if chunk else extent)
         return replace(lowered, is_flat=bool(chunk) and not outer)
+
+    def map_axis(self) -> Axis | None:
+        """The axis in vectors: the last, or where that is short the last that is not, for a task is one run along it."""
+        long = [axis for axis in self.axes if axis.extent >= SHORT]
+        return (long or self.axes or [None])[-1]
 
     def rows(self) -> Lowered:
         """Folds along rows, stage after stage; a row is a task."""
