@@ -55,7 +55,7 @@ SYSTEMS = {
             "numba",
             "numba",
             "benchmarks.systems.numba_suite",
-            without=frozenset({"mlp_128", "mlp_8", "block"}),
+            without=frozenset({"mlp_128", "mlp_8", "block", "cnn"}),
         ),
     )
 }

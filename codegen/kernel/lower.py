@@ -1,8 +1,9 @@
 """From a fused step to its kernels: the shape of the loop nest.
 
-A *map* runs over its space, the last dimension in vectors unless it is short. A *row* nest (folds over the last dimensions, LANES) gives each task
-a row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task 64 columns, in vectors, and folds down
-them. Where folds are few and long each is shared among tasks: a launch folds superblocks, a second one folds their results.
+A *map* runs over its space, the last dimension that is not short in vectors. A *row* nest (folds over the last dimensions,
+LANES) gives each task a row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task 64 columns, in
+vectors, and folds down them. Where folds are few and long each is shared among tasks: a launch folds superblocks, a second one
+folds their results.
 """
 
 from __future__ import annotations
@@ -109,9 +110,9 @@ class StepNest(Nest):
         return replace(lowered, is_flat=bool(chunk) and not outer)
 
     def map_axis(self) -> Axis | None:
-        """The axis in vectors: the last, or where that is short the last that is not, for a task is one run along it."""
-        long = [axis for axis in self.axes if axis.extent >= SHORT]
-        return (long or self.axes or [None])[-1]
+        """The axis in vectors: the last that is not short, if there is one, for a task is one run along it."""
+        found = [axis for axis in self.axes if axis.extent >= SHORT] or self.axes
+        return found[-1] if found else None
 
     def rows(self) -> Lowered:
         """Folds along rows, stage after stage; a row is a task."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import index as as_index
-from typing import Any, Literal
+from typing import Any
 
 from tracejit._errors import ShapeError, at_user_line
 from tracejit.ops import convolution
@@ -15,7 +15,7 @@ from tracejit.ops.arguments import value
 from tracejit.tensor import Tensor
 
 Size = int | Sequence[int]
-Padding = Size | Literal["same", "valid"]
+Padding = Size | str
 
 
 def conv1d(
@@ -73,7 +73,10 @@ def _convolved(
     if weight.ndim != ndim + 2:
         message = f"{name}: weight {weight.aval}: needs {ndim + 2} dimensions"
         raise ShapeError(at_user_line(message))
-    steps, apart = each_axis(name, "stride", stride, ndim), each_axis(name, "dilation", dilation, ndim)
+    steps, apart = (
+        each_axis(name, "stride", stride, ndim),
+        each_axis(name, "dilation", dilation, ndim),
+    )
     widths = _widths(name, padding, weight.shape[2:], steps, apart)
     return _batched(
         name, ndim, x,
@@ -90,17 +93,18 @@ def _widths(
     stride: tuple[int, ...],
     dilation: tuple[int, ...],
 ) -> list[tuple[int, int]]:
-    if padding == "valid":
-        return [(0, 0)] * len(size)
-    if padding == "same":
-        if any(step != 1 for step in stride):
-            message = f"{name}: padding='same' needs a stride of 1, got {stride}"
+    match padding:
+        case "valid":
+            return [(0, 0)] * len(size)
+        case "same":
+            if any(step != 1 for step in stride):
+                message = f"{name}: padding='same' needs a stride of 1, got {stride}"
+                raise ValueError(at_user_line(message))
+            both = [by * (n - 1) for n, by in zip(size, dilation, strict=True)]
+            return [(width // 2, width - width // 2) for width in both]
+        case str():
+            message = f"{name}: padding is a number, 'same' or 'valid', got {padding!r}"
             raise ValueError(at_user_line(message))
-        both = [by * (n - 1) for n, by in zip(size, dilation, strict=True)]
-        return [(width // 2, width - width // 2) for width in both]
-    if isinstance(padding, str):
-        message = f"{name}: padding is a number, 'same' or 'valid', got {padding!r}"
-        raise ValueError(at_user_line(message))
     return [(width, width) for width in each_axis(name, "padding", padding, len(size), least=0)]
 
 
@@ -261,6 +265,8 @@ def each_axis(name: str, what: str, given: Size, ndim: int, *, least: int = 1) -
     found = tuple(map(as_index, given)) if isinstance(given, Sequence) else (as_index(given),)
     found = found * ndim if len(found) == 1 else found
     if len(found) != ndim or min(found) < least:
-        message = f"{name}: {what} is {ndim} numbers of {least} or more, or one for all, got {given!r}"
+        message = (
+            f"{name}: {what} is {ndim} numbers of {least} or more, or one for all, got {given!r}"
+        )
         raise ValueError(at_user_line(message))
     return found

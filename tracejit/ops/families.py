@@ -367,9 +367,19 @@ def as_given(*args: Any, **params: Any) -> tuple[tuple[Any, ...], Params]:
 
 
 def view(
-    name: str, *, infer: Rule, eval: Rule, layout: Rule, vjp: Rule | None, doc: str = ""
+    name: str,
+    *,
+    infer: Rule,
+    eval: Rule,
+    layout: Rule,
+    vjp: Rule | None,
+    traits: Sequence[str] = (),
+    doc: str = "",
 ) -> Op:
-    """The same elements in another arrangement, of any dtype; `infer` gives the shape."""
+    """The same elements in another arrangement, of any dtype; `infer` gives the shape.
+
+    The trait "overlaps" says that several of the view's elements may be one.
+    """
 
     @lru_cache(maxsize=4096)
     def infer_aval(x: Aval, **params: Any) -> Aval:
@@ -383,6 +393,7 @@ def view(
             recipe=View(layout),
             coerce=as_given,
             vjp=Vjp((vjp,)),
+            traits=frozenset(traits),
             doc=doc,
         )
     )

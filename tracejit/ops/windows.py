@@ -17,6 +17,8 @@ from tracejit.ops.shape import permute_dims
 from tracejit.ops.slicing import slice_axis, update_slice
 
 Extents = tuple[int, ...]
+Rows = tuple[int, int, int, int, int]
+"""How an axis is added up: the number of rows, of columns, by how much a row moves, how far apart columns are, the extent."""
 
 
 def window_count(extent: int, size: int, stride: int, dilation: int) -> int:
@@ -46,14 +48,12 @@ def _windows_eval(x: Any, *, size: Extents, stride: Extents, dilation: Extents) 
     spans = tuple((n - 1) * by + 1 for n, by in zip(size, dilation))
     found = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(lead, x.ndim)))
     steps = tuple(slice(None, None, by) for by in (*stride, *dilation))
-    found = found[(..., *steps)]
+    found = found[(slice(None),) * lead + steps]
     places, inside = range(lead, x.ndim), range(x.ndim, x.ndim + len(size))
     return found.transpose(*range(lead), *inside, *places)
 
 
-def _windows_layout(
-    layout: Layout, *, size: Extents, stride: Extents, dilation: Extents
-) -> Layout:
+def _windows_layout(layout: Layout, *, size: Extents, stride: Extents, dilation: Extents) -> Layout:
     lead = len(layout.shape) - len(size)
     steps = layout.strides[lead:]
     return Layout(
@@ -75,6 +75,7 @@ _windows: Op = view(
     vjp=lambda ct, out, x, size, stride, dilation: add_windows(
         ct, x.aval.shape[x.aval.ndim - len(size) :], stride=stride, dilation=dilation
     ),
+    traits=("overlaps",),
     doc="The windows that slide over the last axes: first what is in a window, then where it begins.",
 )
 
@@ -112,7 +113,7 @@ def add_windows(ct: Any, extents: Shape, *, stride: Extents, dilation: Extents) 
         return constant(shape=(*ct.aval.shape[:lead], *extents), dtype=ct.aval.dtype, value=0)
     inside, places = range(lead, lead + count), range(lead + count, lead + 2 * count)
     order = list(range(lead))
-    plan = []
+    plan: list[Rows] = []
     for n, m, i, o, by, step, extent in zip(
         sizes, counts, inside, places, dilation, stride, extents
     ):
@@ -122,7 +123,7 @@ def add_windows(ct: Any, extents: Shape, *, stride: Extents, dilation: Extents) 
     return _summed_rows(_sheared(permute_dims(ct, order), plan, lead), lead)
 
 
-def _sheared(x: Any, plan: list[tuple[int, ...]], lead: int) -> Any:
+def _sheared(x: Any, plan: list[Rows], lead: int) -> Any:
     """Rows [row, column] of each axis as [row, extent], in which a column stands where it belongs."""
     batch = x.aval.shape[:lead]
     # A single row does not move.
@@ -136,12 +137,12 @@ def _sheared(x: Any, plan: list[tuple[int, ...]], lead: int) -> Any:
         zeros = constant(shape=laid, dtype=x.aval.dtype, value=0)
         start = (0,) * len(laid)
         x = update_slice(zeros, x, start=start, stop=tuple(stop), step=tuple(step))
-    flat = reshape_to(
-        x, (*batch, *(rows * length for (rows, *_), length in zip(plan, lengths)))
-    )
+    flat = reshape_to(x, (*batch, *(rows * length for (rows, *_), length in zip(plan, lengths))))
     for axis, (rows, _, _, _, extent) in enumerate(plan, lead):
         flat = slice_axis(flat, axis, 0, rows * extent)
-    return reshape_to(flat, (*batch, *(n for rows, _, _, _, extent in plan for n in (rows, extent))))
+    return reshape_to(
+        flat, (*batch, *(n for rows, _, _, _, extent in plan for n in (rows, extent)))
+    )
 
 
 def _summed_rows(x: Any, lead: int) -> Any:
