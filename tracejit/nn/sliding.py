@@ -93,18 +93,17 @@ def _widths(
     stride: tuple[int, ...],
     dilation: tuple[int, ...],
 ) -> list[tuple[int, int]]:
-    match padding:
-        case "valid":
-            return [(0, 0)] * len(size)
-        case "same":
-            if any(step != 1 for step in stride):
-                message = f"{name}: padding='same' needs a stride of 1, got {stride}"
-                raise ValueError(at_user_line(message))
-            both = [by * (n - 1) for n, by in zip(size, dilation, strict=True)]
-            return [(width // 2, width - width // 2) for width in both]
-        case str():
-            message = f"{name}: padding is a number, 'same' or 'valid', got {padding!r}"
+    if padding == "valid":
+        return [(0, 0)] * len(size)
+    if padding == "same":
+        if any(step != 1 for step in stride):
+            message = f"{name}: padding='same' needs a stride of 1, got {stride}"
             raise ValueError(at_user_line(message))
+        both = [by * (n - 1) for n, by in zip(size, dilation, strict=True)]
+        return [(width // 2, width - width // 2) for width in both]
+    if isinstance(padding, str):
+        message = f"{name}: padding is a number, 'same' or 'valid', got {padding!r}"
+        raise ValueError(at_user_line(message))
     return [(width, width) for width in each_axis(name, "padding", padding, len(size), least=0)]
 
 
