@@ -44,6 +44,10 @@ LONGEST_SPILL = 65_536
 """Elements of a row that may be kept in scratch between stages: what a core's own cache holds."""
 SHORT = 8
 """Elements of a row that are folded one by one, for a vector of rows at once; fewer do not fill vectors of their own."""
+SHORT_RUN = 256
+"""Elements of a run in vectors that take no longer than finding out where it begins: a few divisions."""
+MANY_TASKS = 64
+"""As many as keep all threads busy."""
 ACCUMULATORS = 64
 """Of the LANES tree."""
 
@@ -103,11 +107,25 @@ class StepNest(Nest):
         outer = [axis for axis in self.axes if axis is not inner]
         long = inner is not None and (not outer or inner.extent > 4 * CHUNK)
         chunk = CHUNK if long else 0
-        with self.tasks(outer, inner, chunk) as part, self.vector(inner, part):
-            self.store(self.step.stores)
+        runs = self.runs(outer, inner)
         extent = inner.extent if inner is not None else 1
-        lowered = self.finish(min(chunk, extent) if chunk else extent)
+        with (
+            self.tasks([axis for axis in outer if axis is not runs], inner, chunk) as part,
+            self.one_by_one(runs),
+            self.vector(inner, part),
+        ):
+            self.store(self.step.stores)
+        lowered = self.finish(
+            (min(chunk, extent) if chunk else extent) * (runs.extent if runs else 1)
+        )
         return replace(lowered, is_flat=bool(chunk) and not outer)
+
+    def runs(self, outer: list[Axis], inner: Axis | None) -> Axis | None:
+        """The axis whose runs along the inner one are a single task, where they are short and there are tasks enough."""
+        if inner is None or not outer or inner.extent > SHORT_RUN:
+            return None
+        rest = prod(axis.extent for axis in outer[:-1])
+        return outer[-1] if rest >= MANY_TASKS else None
 
     def map_axis(self) -> Axis | None:
         """The axis in vectors: the last that is not short, if there is one, for a task is one run along it."""
