@@ -450,7 +450,7 @@ HERE = r"test_convolution.py:\d+: "
         (
             lambda: F.conv2d(IMAGE[0, 0], KERNEL),
             tj.ShapeError,
-            r"conv2d: f32\[5,5\]: expected \(N, C, H, W\)",
+            r"conv2d: f32\[5,5\]: expected \(N, C, H, W\) or the same without N",
         ),
         (
             lambda: F.conv1d(IMAGE, KERNEL),

@@ -16,6 +16,7 @@ from tracejit.tensor import Tensor
 
 Size = int | Sequence[int]
 Padding = Size | str
+_AXES = {1: "L", 2: "H, W"}
 
 
 def conv1d(
@@ -253,7 +254,7 @@ def _batched(name: str, ndim: int, x: Any, function: Callable[[Any], Any]) -> An
     if x.ndim == ndim + 2:
         return function(x)
     if x.ndim != ndim + 1:
-        message = f"{name}: {x.aval}: expected (N, C, {', '.join('LHW'[-ndim:] if ndim > 1 else 'L')}) or one dimension less"
+        message = f"{name}: {x.aval}: expected (N, C, {_AXES[ndim]}) or the same without N"
         raise ShapeError(at_user_line(message))
     result = function(x.reshape((1, *x.shape)))
     return result.reshape(result.shape[1:])
