@@ -15,6 +15,7 @@ Rng = np.random.Generator
 LEARNING_RATE = 1e-3
 BETA1, BETA2 = 0.9, 0.999
 EPSILON = 1e-8
+MOMENTUM = 0.9
 LAYER_NORM_EPSILON = 1e-5
 LSTM_LEARNING_RATE = 0.5
 
@@ -74,6 +75,23 @@ def mlp(rng: Rng, batch: int, pixels: int, hidden: int) -> Inputs:
         parameters=linear(rng, pixels, hidden)
         + linear(rng, hidden, hidden)
         + linear(rng, hidden, 10),
+    )
+
+
+def cnn(rng: Rng, batch: int, pixels: int, channels: int, hidden: int) -> Inputs:
+    """Two convolutions of 3 x 3, to `channels` and twice as many, a pooling of 2 x 2, and two linear layers."""
+    pooled = (pixels - 4) // 2
+    return Inputs(
+        x=normal(rng, batch, 1, pixels, pixels),
+        y=rng.integers(0, 10, batch),
+        parameters=[
+            normal(rng, channels, 1, 3, 3, scale=1 / 3),
+            normal(rng, channels, scale=0.01),
+            normal(rng, 2 * channels, channels, 3, 3, scale=(9 * channels) ** -0.5),
+            normal(rng, 2 * channels, scale=0.01),
+            *linear(rng, 2 * channels * pooled**2, hidden),
+            *linear(rng, hidden, 10),
+        ],
     )
 
 
@@ -173,6 +191,12 @@ WORKLOADS = {
             mlp,
             {"batch": 8, "pixels": 784, "hidden": 512},
             {"batch": 3, "pixels": 20, "hidden": 16},
+        ),
+        Workload(
+            "cnn",
+            cnn,
+            {"batch": 64, "pixels": 28, "channels": 32, "hidden": 128},
+            {"batch": 3, "pixels": 10, "channels": 4, "hidden": 12},
         ),
         Workload(
             "block",

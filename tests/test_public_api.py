@@ -47,10 +47,12 @@ MODULES = {
     nn: """
         Module Parameter Linear Embedding LayerNorm BatchNorm1d Dropout ReLU GELU Tanh Sigmoid Softmax Flatten Sequential
         CrossEntropyLoss MSELoss functional init RNN GRU LSTM RNNCell GRUCell LSTMCell
+        Conv1d Conv2d MaxPool1d MaxPool2d AvgPool1d AvgPool2d AdaptiveAvgPool2d
     """.split(),
     nn.functional: """
         linear embedding softmax log_softmax layer_norm batch_norm dropout cross_entropy mse_loss relu gelu silu sigmoid
         tanh softplus one_hot
+        conv1d conv2d max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool2d
     """.split(),
     optim: "Optimizer SGD Adam AdamW LRScheduler StepLR CosineAnnealingLR".split(),
     random: "Generator seed random uniform normal integers bernoulli permutation".split(),

@@ -13,15 +13,17 @@ from tracejit.storage import is_broadcast
 
 
 def check_writable(target: Any) -> None:
-    """Refuses broadcast views and, as NumPy does, views of them: a write would show in several places."""
-    view = target
+    """Refuses broadcast views, overlapping ones and, as NumPy does, views of them: a write would show in several places."""
+    view, kind = target, "a broadcast view"
     while not is_broadcast(view.layout):
         if view.origin is None:
             return
-        view = view.origin[0]
-    message = (
-        f"{target.aval} is a broadcast view, whose elements share memory: copy() it before writing"
-    )
+        parent, op, _ = view.origin
+        if "overlaps" in op.traits:
+            kind = "a view of overlapping windows"
+            break
+        view = parent
+    message = f"{target.aval} is {kind}, whose elements share memory: copy() it before writing"
     raise ValueError(at_user_line(message))
 
 

@@ -63,7 +63,7 @@ SYSTEMS = {
             "numba",
             "numba",
             "benchmarks.systems.numba_suite",
-            without=frozenset({"mlp_128", "mlp_8", "block", "lstm"}),
+            without=frozenset({"mlp_128", "mlp_8", "block", "lstm", "cnn"}),
         ),
     )
 }

@@ -19,6 +19,7 @@ from benchmarks.workloads import (
     LAYER_NORM_EPSILON,
     LEARNING_RATE,
     LSTM_LEARNING_RATE,
+    MOMENTUM,
 )
 
 # Some workloads are in float64; inputs in float32 stay so.
@@ -169,6 +170,31 @@ def mlp(d: Inputs, _: Jit) -> Program:
         return cross_entropy(h @ w3 + b3, y)
 
     return train(d, loss, d.x, d.y)
+
+
+@suite("cnn")
+def cnn(d: Inputs, _: Jit) -> Program:
+    def convolved(x: Array, kernel: Array, bias: Array) -> Array:
+        return lax.conv_general_dilated(x, kernel, (1, 1), "VALID") + bias[:, None, None]
+
+    def loss_of(parameters: Sequence[Array], x: Array, y: Array) -> Array:
+        k1, c1, k2, c2, w1, b1, w2, b2 = parameters
+        h = jax.nn.relu(convolved(x, k1, c1))
+        h = jax.nn.relu(convolved(h, k2, c2))
+        window = (1, 1, 2, 2)
+        h = lax.reduce_window(h, -jnp.inf, lax.max, window, window, "VALID")
+        h = jax.nn.relu(h.reshape(len(x), -1) @ w1 + b1)
+        return cross_entropy(h @ w2 + b2, y)
+
+    def update(state: Any, x: Array, y: Array) -> Any:
+        parameters, means, _ = state
+        loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y)
+        means = [MOMENTUM * m + g for m, g in zip(means, gradients, strict=True)]
+        moved = [p - LEARNING_RATE * m for p, m in zip(parameters, means, strict=True)]
+        return moved, means, loss
+
+    start = d.parameters, [np.zeros_like(p) for p in d.parameters], np.float32(0)
+    return loop(update, start, d.x, d.y, results=lambda state: (state[2], state[1]))
 
 
 @suite("block")

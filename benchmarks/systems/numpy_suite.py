@@ -16,6 +16,7 @@ from benchmarks.workloads import (
     LAYER_NORM_EPSILON,
     LEARNING_RATE,
     LSTM_LEARNING_RATE,
+    MOMENTUM,
 )
 
 Array = np.ndarray
@@ -196,6 +197,64 @@ def mlp(d: Inputs, _: Jit) -> Program:
         return loss, [d.x.T @ d1, d1.sum(0), h1.T @ d2, d2.sum(0), h2.T @ d3, d3.sum(0)]
 
     return train(d.parameters, loss_and_gradients)
+
+
+@suite("cnn")
+def cnn(d: Inputs, _: Jit) -> Program:
+    """By gradient descent with momentum. Checked: the loss and the momenta, which are the gradients."""
+    parameters = list(d.parameters)
+    means = [np.zeros_like(p) for p in parameters]
+    loss: Any = None
+
+    def step() -> None:
+        nonlocal loss
+        loss, gradients = cnn_gradients(parameters, d.x, d.y)
+        for i, g in enumerate(gradients):
+            means[i] = MOMENTUM * means[i] + g
+            parameters[i] = parameters[i] - LEARNING_RATE * means[i]
+
+    return Program(step, lambda: [loss, *means])
+
+
+def cnn_gradients(parameters: list[Array], x: Array, y: Array) -> tuple[Any, list[Array]]:
+    """Two convolutions, a pooling and two linear layers, with images as rows of windows."""
+    k1, c1, k2, c2, w1, b1, w2, b2 = parameters
+    seen1, flat1 = rows_of_windows(x), k1.reshape(len(k1), -1)
+    h1 = np.maximum(seen1 @ flat1.T + c1, 0)
+    seen2, flat2 = rows_of_windows(h1.transpose(0, 3, 1, 2)), k2.reshape(len(k2), -1)
+    h2 = np.maximum(seen2 @ flat2.T + c2, 0).transpose(0, 3, 1, 2)
+    pairs = h2.reshape(*h2.shape[:2], h2.shape[2] // 2, 2, h2.shape[3] // 2, 2)
+    pooled = pairs.max((3, 5), keepdims=True)
+    h3 = pooled.reshape(len(x), -1)
+    h4 = np.maximum(h3 @ w1 + b1, 0)
+    loss, d5 = cross_entropy(h4 @ w2 + b2, y)
+
+    d4 = (d5 @ w2.T) * (h4 > 0)
+    d3 = (d4 @ w1.T).reshape(pooled.shape) * (pairs == pooled)
+    d2 = (d3.reshape(h2.shape) * (h2 > 0)).transpose(0, 2, 3, 1)
+    spread = (d2 @ flat2).reshape(*d2.shape[:3], *k2.shape[1:])
+    d1 = np.zeros_like(h1)
+    for i in range(3):
+        for j in range(3):
+            d1[:, i : i + d2.shape[1], j : j + d2.shape[2]] += spread[..., i, j]
+    d1 = d1 * (h1 > 0)
+
+    def of_kernel(ct: Array, seen: Array, kernel: Array) -> Array:
+        return (ct.reshape(-1, len(kernel)).T @ seen.reshape(-1, seen.shape[-1])).reshape(
+            kernel.shape
+        )
+
+    return loss, [
+        *(of_kernel(d1, seen1, k1), d1.sum((0, 1, 2))),
+        *(of_kernel(d2, seen2, k2), d2.sum((0, 1, 2))),
+        *(h3.T @ d4, d4.sum(0), h4.T @ d5, d5.sum(0)),
+    ]
+
+
+def rows_of_windows(x: Array) -> Array:
+    """The 3 x 3 windows of x[batch, channels, height, width] as [batch, height - 2, width - 2, 9 channels]."""
+    seen = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3)).transpose(0, 2, 3, 1, 4, 5)
+    return seen.reshape(*seen.shape[:3], -1)
 
 
 @suite("block")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from benchmarks.program import Inputs, Program, Suite, pure
 from benchmarks.systems.numpy_suite import differences, sum_of_lines, sweep
-from benchmarks.workloads import LAYER_NORM_EPSILON, LEARNING_RATE, LSTM_LEARNING_RATE
+from benchmarks.workloads import LAYER_NORM_EPSILON, LEARNING_RATE, LSTM_LEARNING_RATE, MOMENTUM
 
 Jit = Callable[..., Any]
 Tensor = torch.Tensor
@@ -118,8 +118,24 @@ def adam(d: Inputs, jit: Jit) -> Program:
 def train(
     d: Inputs, jit: Jit, loss_of: Callable[..., Tensor], parameters: list[Tensor], *args: Tensor
 ) -> Program:
-    """The loss compiled, backward and the fused optimizer called by the user; weights lie as in torch.nn.Linear."""
+    """By Adam, fused; weights lie as in torch.nn.Linear."""
     optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
+
+    def state() -> list[Any]:
+        means = [array(optimizer.state[p]["exp_avg"]).T for p in parameters]
+        return [*means, *(array(p).T for p in parameters if p.ndim == 2)]
+
+    return trained_by(optimizer, jit, loss_of, args, state)
+
+
+def trained_by(
+    optimizer: torch.optim.Optimizer,
+    jit: Jit,
+    loss_of: Callable[..., Tensor],
+    args: Sequence[Tensor],
+    state: Callable[[], list[Any]],
+) -> Program:
+    """The loss compiled, backward and the optimizer called by the user."""
     loss_of = jit(loss_of)
     last = 0.0
 
@@ -131,15 +147,12 @@ def train(
         optimizer.step()
         last = loss.item()
 
-    def results() -> list[Any]:
-        means = [array(optimizer.state[p]["exp_avg"]).T for p in parameters]
-        return [last, *means, *(array(p).T for p in parameters if p.ndim == 2)]
-
-    return Program(step, results)
+    return Program(step, lambda: [last, *state()])
 
 
 def transposed(parameters: list[np.ndarray]) -> list[Tensor]:
-    return leaves(*(np.ascontiguousarray(p.T) for p in parameters))
+    """Matrices as in torch.nn.Linear."""
+    return leaves(*(np.ascontiguousarray(p.T) if p.ndim == 2 else p for p in parameters))
 
 
 @suite("mlp_128", "mlp_8")
@@ -153,6 +166,25 @@ def mlp(d: Inputs, jit: Jit) -> Program:
         return F.cross_entropy(F.linear(h, w3, b3), y)
 
     return train(d, jit, loss, parameters, tensor(d.x), tensor(d.y))
+
+
+@suite("cnn")
+def cnn(d: Inputs, jit: Jit) -> Program:
+    parameters = transposed(d.parameters)
+    k1, c1, k2, c2, w1, b1, w2, b2 = parameters
+    optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE, momentum=MOMENTUM)
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        h = F.relu(F.conv2d(x, k1, c1))
+        h = F.max_pool2d(F.relu(F.conv2d(h, k2, c2)), 2)
+        h = F.relu(F.linear(h.flatten(1), w1, b1))
+        return F.cross_entropy(F.linear(h, w2, b2), y)
+
+    def state() -> list[np.ndarray]:
+        means = [array(optimizer.state[p]["momentum_buffer"]) for p in parameters]
+        return [mean.T if mean.ndim == 2 else mean for mean in means]
+
+    return trained_by(optimizer, jit, loss, (tensor(d.x), tensor(d.y)), state)
 
 
 @suite("block")

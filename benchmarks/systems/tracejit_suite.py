@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import tracejit as tj
 import tracejit.nn.functional as F
 from benchmarks.program import Inputs, Program, Suite, pure
 from benchmarks.systems.numpy_suite import differences, sum_of_lines, sweep
-from benchmarks.workloads import LAYER_NORM_EPSILON, LEARNING_RATE, LSTM_LEARNING_RATE
+from benchmarks.workloads import LAYER_NORM_EPSILON, LEARNING_RATE, LSTM_LEARNING_RATE, MOMENTUM
 
 Jit = Callable[..., Any]
 Tensor = tj.Tensor
@@ -117,8 +117,24 @@ def adam(d: Inputs, jit: Jit) -> Program:
 def train(
     jit: Jit, loss_of: Callable[..., Tensor], parameters: list[Tensor], *args: np.ndarray
 ) -> Program:
-    """The whole step compiled: forward, backward and optimizer."""
+    """By Adam."""
     optimizer = tj.optim.Adam(parameters, lr=LEARNING_RATE)
+
+    def state() -> list[Any]:
+        means = [array(optimizer.state[p]["exp_avg"]) for p in parameters]
+        return [*means, *(array(p) for p in parameters if p.ndim == 2)]
+
+    return trained_by(optimizer, jit, loss_of, args, state)
+
+
+def trained_by(
+    optimizer: tj.optim.Optimizer,
+    jit: Jit,
+    loss_of: Callable[..., Tensor],
+    args: Sequence[np.ndarray],
+    state: Callable[[], list[Any]],
+) -> Program:
+    """The whole step compiled: forward, backward and optimizer."""
     batch = [tj.tensor(arg) for arg in args]
     last = 0.0
 
@@ -134,11 +150,7 @@ def train(
         nonlocal last
         last = train_step(*batch).item()
 
-    def results() -> list[Any]:
-        means = [array(optimizer.state[p]["exp_avg"]) for p in parameters]
-        return [last, *means, *(array(p) for p in parameters if p.ndim == 2)]
-
-    return Program(step, results)
+    return Program(step, lambda: [last, *state()])
 
 
 @suite("mlp_128", "mlp_8")
@@ -152,6 +164,24 @@ def mlp(d: Inputs, jit: Jit) -> Program:
         return F.cross_entropy(h @ w3 + b3, y)
 
     return train(jit, loss, parameters, d.x, d.y)
+
+
+@suite("cnn")
+def cnn(d: Inputs, jit: Jit) -> Program:
+    parameters = leaves(*d.parameters)
+    k1, c1, k2, c2, w1, b1, w2, b2 = parameters
+    optimizer = tj.optim.SGD(parameters, lr=LEARNING_RATE, momentum=MOMENTUM)
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        h = F.relu(F.conv2d(x, k1, c1))
+        h = F.max_pool2d(F.relu(F.conv2d(h, k2, c2)), 2)
+        h = F.relu(h.reshape((len(x), -1)) @ w1 + b1)
+        return F.cross_entropy(h @ w2 + b2, y)
+
+    def state() -> list[np.ndarray]:
+        return [array(optimizer.state[p]["momentum_buffer"]) for p in parameters]
+
+    return trained_by(optimizer, jit, loss, (d.x, d.y), state)
 
 
 @suite("block")

@@ -1,8 +1,9 @@
 """From a fused step to its kernels: the shape of the loop nest.
 
-A *map* runs over its space, the last dimension in vectors. A *row* nest (folds over the last dimensions, LANES) gives each task
-a row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task 64 columns, in vectors, and folds down
-them. Where folds are few and long each is shared among tasks: a launch folds superblocks, a second one folds their results.
+A *map* runs over its space, the last dimension that is not short in vectors. A *row* nest (folds over the last dimensions,
+LANES) gives each task a row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task 64 columns, in
+vectors, and folds down them. Where folds are few and long each is shared among tasks: a launch folds superblocks, a second one
+folds their results.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ COLUMNS = 64
 LONGEST_SPILL = 65_536
 """Elements of a row that may be kept in scratch between stages: what a core's own cache holds."""
 SHORT = 8
-"""Elements of a row that are folded one by one, for a vector of rows at once."""
+"""Elements of a row that are folded one by one, for a vector of rows at once; fewer do not fill vectors of their own."""
+SHORT_RUN = 256
+"""Elements of a run in vectors that take no longer than finding out where it begins: a few divisions."""
+MANY_TASKS = 64
+"""As many as keep all threads busy."""
 ACCUMULATORS = 64
 """Of the LANES tree."""
 
@@ -98,14 +103,34 @@ class StepNest(Nest):
 
     def map(self) -> Lowered:
         """Every store, over the whole space."""
-        outer, inner = self.axes[:-1], self.axes[-1] if self.axes else None
+        inner = self.map_axis()
+        outer = [axis for axis in self.axes if axis is not inner]
         long = inner is not None and (not outer or inner.extent > 4 * CHUNK)
         chunk = CHUNK if long else 0
-        with self.tasks(outer, inner, chunk) as part, self.vector(inner, part):
-            self.store(self.step.stores)
+        runs = self.runs(outer, inner)
         extent = inner.extent if inner is not None else 1
-        lowered = self.finish(min(chunk, extent) if chunk else extent)
+        with (
+            self.tasks([axis for axis in outer if axis is not runs], inner, chunk) as part,
+            self.one_by_one(runs),
+            self.vector(inner, part),
+        ):
+            self.store(self.step.stores)
+        lowered = self.finish(
+            (min(chunk, extent) if chunk else extent) * (runs.extent if runs else 1)
+        )
         return replace(lowered, is_flat=bool(chunk) and not outer)
+
+    def runs(self, outer: list[Axis], inner: Axis | None) -> Axis | None:
+        """The axis whose runs along the inner one are a single task, where they are short and there are tasks enough."""
+        if inner is None or not outer or inner.extent > SHORT_RUN:
+            return None
+        rest = prod(axis.extent for axis in outer[:-1])
+        return outer[-1] if rest >= MANY_TASKS else None
+
+    def map_axis(self) -> Axis | None:
+        """The axis in vectors: the last that is not short, if there is one, for a task is one run along it."""
+        found = [axis for axis in self.axes if axis.extent >= SHORT] or self.axes
+        return found[-1] if found else None
 
     def rows(self) -> Lowered:
         """Folds along rows, stage after stage; a row is a task."""

@@ -157,6 +157,17 @@ class Nest:
             self.indices[axis] = [part.first, index] if part else [index]
             yield
 
+    @contextmanager
+    def one_by_one(self, axis: Axis | None) -> Iterator[None]:
+        """A loop of a task's own; nothing for no axis."""
+        if axis is None:
+            yield
+            return
+        extent = self.size((axis, "extent"), axis.extent)
+        with self.builder.loop(extent, Kind.SERIAL, "r") as index, self.scope():
+            self.indices[axis] = [index]
+            yield
+
     # values
 
     def value(self, node: Node, labels: Labels) -> Element:

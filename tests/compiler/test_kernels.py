@@ -94,6 +94,40 @@ def test_a_chain_reuses_the_memory_of_its_dead_values():
     assert compiled((a,), node).plan.arena_bytes == 2 * 32 * 32 * 4
 
 
+# how many tasks
+
+
+def tasks_of_a_sum(*shapes: tuple[int, ...]) -> int:
+    """Of two arrays that broadcast."""
+    inputs = tuple(array(*shape) for shape in shapes)
+    (launch,) = compiled(inputs, apply("add", *inputs)).launches
+    assert isinstance(launch, LaunchSpec)
+    return sum(segment.tasks for segment in launch.segments)
+
+
+def test_a_map_runs_in_vectors_along_the_last_axis_that_is_not_short():
+    assert tasks_of_a_sum((640, 2), (2,)) == 2
+    assert tasks_of_a_sum((640, 300), (300,)) == 640
+    assert tasks_of_a_sum((3, 2), (2,)) == 3
+
+
+def test_short_runs_of_a_map_are_several_to_a_task_where_there_are_tasks_enough():
+    assert tasks_of_a_sum((80, 30, 20), (80, 1, 20)) == 80
+    assert tasks_of_a_sum((8, 30, 20), (8, 1, 20)) == 8 * 30
+    assert tasks_of_a_sum((80, 30, 2000), (80, 1, 2000)) == 80 * 30
+
+
+@pytest.mark.parametrize("shape", [(70, 9, 11, 2), (65, 3, 2, 40), (2, 130, 17, 5)])
+def test_maps_over_short_and_many_axes_write_every_element(shape: tuple[int, ...]):
+    x = array(*shape)
+    turned = apply("permute", x, axes=(0, 2, 1, 3))
+    data = values(*shape)
+    node = apply("reshape", turned, shape=(data.size,))
+    np.testing.assert_array_equal(result(x, node, data), data.transpose(0, 2, 1, 3).ravel())
+    half = apply("multiply", turned, number(0.5))
+    np.testing.assert_array_equal(result(x, half, data), data.transpose(0, 2, 1, 3) * 0.5)
+
+
 # which bits
 
 

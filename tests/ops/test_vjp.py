@@ -11,8 +11,10 @@ import pytest
 from tests.ops.gradient import check_gradient, pullback
 from tests.ops.interpreter import lift
 from tracejit import ops
+from tracejit.ops.reduce import first_max
 from tracejit.ops.scan import linear_scan
 from tracejit.ops.slicing import update_slice
+from tracejit.ops.windows import windows
 
 RNG = np.random.default_rng(5)
 ANY = RNG.normal(size=(3, 4))
@@ -112,6 +114,11 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
     "gelu by tanh": (lambda x: ops.gelu(x, approximate="tanh"), (ANY,)),
     "silu": (ops.silu, (ANY,)),
     "dropout": (lambda x: ops.dropout(x, np.array([1, 2], np.uint64), 0.5), (ANY,)),
+    "windows": (
+        lambda x: ops.square(windows(x, (2, 2), stride=(1, 2), dilation=(1, 1))),
+        (ANY,),
+    ),
+    "first_max": (lambda x: first_max(ops.square(x), (0, 1)), (ANY,)),
     "astype": (lambda x: ops.astype(ops.square(x), "float64"), (ANY,)),
 }
 

@@ -9,6 +9,8 @@ from tracejit.nn.activation import Softmax as Softmax
 from tracejit.nn.activation import Tanh as Tanh
 from tracejit.nn.container import Flatten as Flatten
 from tracejit.nn.container import Sequential as Sequential
+from tracejit.nn.convolution import Conv1d as Conv1d
+from tracejit.nn.convolution import Conv2d as Conv2d
 from tracejit.nn.dropout import Dropout as Dropout
 from tracejit.nn.linear import Embedding as Embedding
 from tracejit.nn.linear import Linear as Linear
@@ -18,6 +20,11 @@ from tracejit.nn.module import Module as Module
 from tracejit.nn.normalization import BatchNorm1d as BatchNorm1d
 from tracejit.nn.normalization import LayerNorm as LayerNorm
 from tracejit.nn.parameter import Parameter as Parameter
+from tracejit.nn.pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
+from tracejit.nn.pooling import AvgPool1d as AvgPool1d
+from tracejit.nn.pooling import AvgPool2d as AvgPool2d
+from tracejit.nn.pooling import MaxPool1d as MaxPool1d
+from tracejit.nn.pooling import MaxPool2d as MaxPool2d
 from tracejit.nn.recurrent import GRU as GRU
 from tracejit.nn.recurrent import LSTM as LSTM
 from tracejit.nn.recurrent import RNN as RNN

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from tracejit._errors import ShapeError, at_user_line
 from tracejit.indexing import check_labels
+from tracejit.nn.sliding import adaptive_avg_pool2d as adaptive_avg_pool2d
+from tracejit.nn.sliding import avg_pool1d as avg_pool1d
+from tracejit.nn.sliding import avg_pool2d as avg_pool2d
+from tracejit.nn.sliding import conv1d as conv1d
+from tracejit.nn.sliding import conv2d as conv2d
+from tracejit.nn.sliding import max_pool1d as max_pool1d
+from tracejit.nn.sliding import max_pool2d as max_pool2d
 from tracejit.ops import composite
 from tracejit.ops.arguments import value
 from tracejit.ops.composite import Mean

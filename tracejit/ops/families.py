@@ -318,11 +318,15 @@ def reduction(
     eval: Rule,
     vjp: Rule | None = None,
     result: DType | None = None,
+    combine: str | None = None,
     needs_elements: bool = False,
     not_differentiable: str | None = None,
     doc: str = "",
 ) -> Op:
-    """A fold over `axes`, which are ascending, adjacent, and removed; `needs_elements` where no elements have no result."""
+    """A fold over `axes`, which are ascending, adjacent, and removed; `needs_elements` where no elements have no result.
+
+    `combine` is the fold where it is not the one that the op is named after.
+    """
 
     @lru_cache(maxsize=4096)
     def infer(x: Aval, *, axes: tuple[int, ...]) -> Aval:
@@ -348,7 +352,7 @@ def reduction(
             name=name,
             infer=infer,
             eval=in_single(eval),
-            recipe=Reduction(name),
+            recipe=Reduction(combine or name),
             coerce=as_given,
             vjp=_vjp(None if vjp is None else (vjp,)),
             doc=doc,
@@ -363,9 +367,19 @@ def as_given(*args: Any, **params: Any) -> tuple[tuple[Any, ...], Params]:
 
 
 def view(
-    name: str, *, infer: Rule, eval: Rule, layout: Rule, vjp: Rule | None, doc: str = ""
+    name: str,
+    *,
+    infer: Rule,
+    eval: Rule,
+    layout: Rule,
+    vjp: Rule | None,
+    traits: Sequence[str] = (),
+    doc: str = "",
 ) -> Op:
-    """The same elements in another arrangement, of any dtype; `infer` gives the shape."""
+    """The same elements in another arrangement, of any dtype; `infer` gives the shape.
+
+    The trait "overlaps" says that several of the view's elements may be one.
+    """
 
     @lru_cache(maxsize=4096)
     def infer_aval(x: Aval, **params: Any) -> Aval:
@@ -379,6 +393,7 @@ def view(
             recipe=View(layout),
             coerce=as_given,
             vjp=Vjp((vjp,)),
+            traits=frozenset(traits),
             doc=doc,
         )
     )

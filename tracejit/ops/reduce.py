@@ -16,6 +16,7 @@ from tracejit._errors import ShapeError
 from tracejit.dtypes import NUMERIC
 from tracejit.ir.aval import Shape
 from tracejit.ops.arguments import as_float, cast, copied, normal_axes, normal_axis, refuse, value
+from tracejit.ops.creation import arange
 from tracejit.ops.elementwise import (
     divide,
     equal,
@@ -45,6 +46,15 @@ def _to_the_chosen(ct: Any, out: Any, x: Any, axes: tuple[int, ...]) -> Any:
     chosen = equal(x, _spread(out, x, axes))
     count = add_up(cast(chosen, ct.aval.dtype), axes)
     return where(chosen, _spread(divide(ct, count), x, axes), 0.0)
+
+
+def _to_the_first(ct: Any, out: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """The first of the elements equal to the result, in row-major order, has its cotangent."""
+    window = x.aval.shape[axes[0] : axes[-1] + 1]
+    tail = (1,) * (x.aval.ndim - axes[-1] - 1)
+    own = reshape_to(arange(product(window)), (*window, *tail))
+    first = _spread(reduce_argmax(x, axes=axes), x, axes)
+    return where(equal(own, first), _spread(ct, x, axes), 0.0)
 
 
 def _to_the_others(ct: Any, out: Any, x: Any, axes: tuple[int, ...]) -> Any:
@@ -88,6 +98,15 @@ reduce_prod: Op = reduction(
 )
 reduce_max: Op = reduction(
     "max", dtypes=NUMERIC, eval=_over(np.max), vjp=_to_the_chosen, needs_elements=True
+)
+reduce_first_max: Op = reduction(
+    "first_max",
+    dtypes=NUMERIC,
+    eval=_over(np.max),
+    combine="max",
+    vjp=_to_the_first,
+    needs_elements=True,
+    doc="The maximum; the first of several has the gradient, as in pooling.",
 )
 reduce_min: Op = reduction(
     "min", dtypes=NUMERIC, eval=_over(np.min), vjp=_to_the_chosen, needs_elements=True
@@ -177,6 +196,11 @@ def _extreme(x: Any, axis: Axes, keepdims: bool, numeric: Op, of_bools: Op) -> A
         refuse(ShapeError, numeric.name, (x.aval,), f"the reduced axes {axes} hold no elements")
     op = of_bools if x.aval.dtype is dtypes.bool_ else numeric
     return kept(_fold(op, x, axes), x.aval.shape, axes, keepdims)
+
+
+def first_max(x: Any, axes: tuple[int, ...]) -> Any:
+    """The largest element over ascending `axes`, the first of which, in row-major order, has the gradient."""
+    return _fold(reduce_first_max, x, axes)
 
 
 def any(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
