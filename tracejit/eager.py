@@ -186,7 +186,8 @@ class _Ripe:
         """Makes it."""
         # Loaded at the first use, which most short programs never come to, and by the thread that needs it.
         quick = late("tracejit.tracing.quick")
-        with contextlib.suppress(RecursionError, MemoryError):
+        # SystemError: Python's parser, up to 3.12, mistakes another thread's depth for its own.
+        with contextlib.suppress(RecursionError, MemoryError, SystemError):
             quick.take(*self._call, *self._applied)
 
 

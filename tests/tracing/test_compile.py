@@ -269,7 +269,11 @@ def test_arguments_and_their_views_are_written_in_place():
 
 
 def test_every_view_can_be_written_through():
-    views = {name for name, op in REGISTRY.items() if isinstance(op.recipe, View)}
+    views = {
+        name
+        for name, op in REGISTRY.items()
+        if isinstance(op.recipe, View) and "overlaps" not in op.traits
+    }
     assert views == set(INVERSES)
 
 
