@@ -11,7 +11,7 @@ from functools import cache
 
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
-from tracejit.runtime.cpu.gemm_row import ROW, write_row
+from tracejit.runtime.cpu.gemm_row import ROW, write_row, write_sum
 from tracejit.runtime.cpu.packing import (
     A_ROWS,
     PACK_A,
@@ -99,19 +99,7 @@ def _write_tile(w: VectorWriter, vectors: int, rows: int, *, ragged: bool) -> No
         for row in range(rows):
             c = w.moved("%c", (str(row), "%c.row"))
             for v in range(vectors):
-                _write_store(w, w.at(c, w.bytes_of(v)), sums[row * vectors + v], mask)
-
-
-def _write_store(w: VectorWriter, target: str, value: str, mask: str | None) -> None:
-    """Stores `value`, or adds it, in the lanes where `mask` is set."""
-    # What is not added to may be uninitialised, but it is in memory of ours; the sum of it is not used.
-    old = w.load_where(mask, target) if mask else w.load(target)
-    total = w.let(f"fadd {w.vector} {old}, {value}")
-    new = w.let(f"select i1 %add, {w.vector} {total}, {w.vector} {value}")
-    if mask:
-        w.put_where(mask, target, new)
-    else:
-        w.put(target, new)
+                write_sum(w, w.at(c, w.bytes_of(v)), sums[row * vectors + v], mask)
 
 
 def _write_down(w: VectorWriter, shape: Shape) -> None:

@@ -31,7 +31,7 @@ def write_row(w: VectorWriter, vectors: int) -> None:
             ):
                 nexts += _with_one(w, k, columns, sums)
             for v, total in zip(together, sums):
-                _write_sum(w, w.at("%c", w.bytes_of(v)), total)
+                write_sum(w, w.at("%c", w.bytes_of(v)), total)
 
 
 def _with_piece(w: VectorWriter, k: str, columns: list[str], sums: list[str]) -> list[str]:
@@ -55,7 +55,13 @@ def _with_one(w: VectorWriter, k: str, columns: list[str], sums: list[str]) -> l
     return nexts
 
 
-def _write_sum(w: VectorWriter, target: str, value: str) -> None:
+def write_sum(w: VectorWriter, target: str, value: str, mask: str | None = None) -> None:
+    """Stores `value`, or adds it where %add is set: in all lanes, or in those where `mask` is set."""
     # What is not added to may be uninitialised, but it is in memory of ours; the sum of it is not used.
-    total = w.let(f"fadd {w.vector} {w.load(target)}, {value}")
-    w.put(target, w.let(f"select i1 %add, {w.vector} {total}, {w.vector} {value}"))
+    old = w.load_where(mask, target) if mask else w.load(target)
+    total = w.let(f"fadd {w.vector} {old}, {value}")
+    new = w.let(f"select i1 %add, {w.vector} {total}, {w.vector} {value}")
+    if mask:
+        w.put_where(mask, target, new)
+    else:
+        w.put(target, new)

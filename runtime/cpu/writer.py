@@ -107,11 +107,6 @@ class Writer:
         ]
         self.enter(done)
 
-    def next_block(self) -> None:
-        following = self.fresh("next")
-        self.do(f"br label %{following}")
-        self.enter(following)
-
     def enter(self, block: str) -> None:
         self.lines.append(f"{block}:")
         self._block = block
