@@ -59,11 +59,9 @@ class Direct:
 
     def rest(self, node: Apply) -> list[Step]:
         """The steps of an update, padding or concatenation but for those of values that are there already."""
-        written = [
-            (value, part) for value, part in parts(node) if self._is_written(value, node, part)
-        ]
-        others = [each for each in parts(node) if each not in written]
-        first = [] if written else ground(node)
+        every = parts(node)
+        others = [(value, part) for value, part in every if not self._is_written(value, node, part)]
+        first = ground(node) if len(others) == len(every) else []
         return [*first, *(store(value, node, part) for value, part in others)]
 
     def move(self) -> None:
