@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,7 +113,6 @@ class Explanation:
             yield f"not compiled: {failure}"
 
 
-@functools.cache
 def _variants() -> Any:
     """Loaded when something is explained, as replaying is when something is called."""
     return late("tracejit.tracing.replay.variants")
