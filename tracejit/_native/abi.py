@@ -10,6 +10,7 @@ import ctypes
 import struct
 import sys
 import sysconfig
+from collections.abc import Callable
 from functools import cache
 from types import FunctionType, MemberDescriptorType
 from typing import Any
@@ -26,8 +27,14 @@ LIST_ITEMS_AT = 24
 """Where a list keeps the address of its items."""
 FLOAT_AT = 16
 DICT_SIZE_AT = 16
+INTEGER_SIZE_AT, INTEGER_DIGITS_AT = 16, 24
+"""Where an integer keeps how many digits of 30 bits it has, and these, in words of 32 bits."""
+TWO_DIGITS = 2 << 3 if sys.version_info >= (3, 12) else 2
+"""The size of a positive integer of two digits, as most addresses are."""
 FLAGS_AT = 168
 """Where a type keeps its flags."""
+
+_DICT_VERSION_AT = 24
 
 ARRAY_DATA_AT, ARRAY_NDIM_AT, ARRAY_SHAPE_AT, ARRAY_STRIDES_AT = 16, 24, 32, 40
 ARRAY_DTYPE_AT, ARRAY_FLAGS_AT, ARRAY_HANDLER_AT = 56, 64, 88
@@ -58,6 +65,8 @@ class Abi:
     code_at: int
     defaults_at: int
     numpy_table: int
+    dict_version_at: int | None
+    """Where dicts keep a number that no other state of any dict ever had, if they do."""
 
 
 @cache
@@ -78,6 +87,7 @@ def _checked() -> Abi:
         code_at=_field_of(lambda function: function.__code__),
         defaults_at=_field_of(lambda function: function.__defaults__),
         numpy_table=_numpy_table(),
+        dict_version_at=_DICT_VERSION_AT if dicts_have_versions() else None,
     )
 
 
@@ -111,6 +121,12 @@ def _check_objects() -> None:
         _expect(found == (id(first), id(second)), "tuples or lists keep their items elsewhere")
     found_number = ctypes.c_double.from_address(id(number) + FLOAT_AT).value
     _expect(found_number == number, "floats keep their value elsewhere")
+    address = 5 << 30 | 7
+    _expect(
+        word(id(address) + INTEGER_SIZE_AT) == TWO_DIGITS
+        and word(id(address) + INTEGER_DIGITS_AT) == 5 << 32 | 7,
+        "integers keep their digits elsewhere",
+    )
     names = {name: name for name in "abc"}
     _expect(word(id(names) + DICT_SIZE_AT) == 3, "dicts keep their size elsewhere")
     method = _Sample().sampled
@@ -120,6 +136,35 @@ def _check_objects() -> None:
     for kind in (int, _Fault, np.ndarray):
         flags = ctypes.c_ulong.from_address(id(kind) + FLAGS_AT).value
         _expect(flags == kind.__flags__, "types keep their flags elsewhere")
+
+
+def dicts_have_versions() -> bool:
+    """Whether every change of a dict, in whatever way, gives it a new version, and a look at it does not.
+
+    From Python 3.13 on an attribute can be set with none, and 3.14 has no versions.
+    """
+    if sys.version_info >= (3, 13):
+        return False
+    owner = _Attributes()
+    names = vars(owner)
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: setattr(owner, "first", 1), lambda: setattr(owner, "first", 2), lambda: names.update(second=3),
+        lambda: names.setdefault("third", 4), lambda: names.pop("second"), lambda: delattr(owner, "first"),
+        lambda: names.__ior__({"third": 5}), names.popitem, lambda: names.update(a=1, b=2), names.clear,
+    )  # fmt: skip
+    seen = {word(id(names) + _DICT_VERSION_AT)}
+    for change in changes:
+        change()
+        version = word(id(names) + _DICT_VERSION_AT)
+        names.get("third"), len(names), list(names)
+        if version in seen or version != word(id(names) + _DICT_VERSION_AT):
+            return False
+        seen.add(version)
+    return word(id(names.copy()) + _DICT_VERSION_AT) not in seen
+
+
+class _Attributes:
+    pass
 
 
 class _Sample:

@@ -5,7 +5,10 @@ Each gives a reference that it has put into a place of the frame, or null where 
 
 from __future__ import annotations
 
+from functools import cache
+
 from tracejit._native import abi
+from tracejit._native.abi import Abi
 from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
 from tracejit.runtime.cpu.native.references import references_ir
 
@@ -17,6 +20,8 @@ declare i64 @PyLong_AsLongLong(ptr)
 declare void @Py_DecRef(ptr)
 declare ptr @PyObject_GetItem(ptr, ptr)
 declare i32 @PyObject_IsTrue(ptr)
+declare ptr @PyErr_Occurred()
+@PyLong_Type = external global i8
 @PyDict_Type = external global i8
 @_Py_TrueStruct = external global i8
 @_Py_FalseStruct = external global i8
@@ -53,21 +58,36 @@ slow:
   ret ptr %found
 }
 
-define internal ptr @entry_of(ptr %dict, ptr %key, ptr %place) {
-  %found = call ptr @PyDict_GetItemWithError(ptr %dict, ptr %key)
+define internal ptr @entry_of(ptr %dict, ptr %key, ptr %memo, ptr %place) {
+  %found = call ptr @looked_up(ptr %dict, ptr %key, ptr %memo)
   %kept = call ptr @keep(ptr %found, ptr %place)
   ret ptr %kept
 }
 
+; Whether a dict has a key: 1 or 0, less where looking for it fails.
+define internal i32 @has_key(ptr %dict, ptr %key, ptr %memo) {
+entry:
+  %found = call ptr @looked_up(ptr %dict, ptr %key, ptr %memo)
+  %none = icmp eq ptr %found, null
+  br i1 %none, label %ask, label %yes
+ask:
+  %error = call ptr @PyErr_Occurred()
+  %absent = icmp eq ptr %error, null
+  %answer = select i1 %absent, i32 0, i32 -1
+  ret i32 %answer
+yes:
+  ret i32 1
+}
+
 ; What a container, mostly a dict, has under a key.
-define internal ptr @item_of(ptr %container, ptr %key, ptr %place) {
+define internal ptr @item_of(ptr %container, ptr %key, ptr %memo, ptr %place) {
 entry:
   %type.p = getelementptr i8, ptr %container, i64 {TYPE_AT}
   %type = load ptr, ptr %type.p
   %is.dict = icmp eq ptr %type, @PyDict_Type
   br i1 %is.dict, label %quick, label %ask
 quick:
-  %entry.found = call ptr @entry_of(ptr %container, ptr %key, ptr %place)
+  %entry.found = call ptr @entry_of(ptr %container, ptr %key, ptr %memo, ptr %place)
   ret ptr %entry.found
 ask:
   %found = call ptr @PyObject_GetItem(ptr %container, ptr %key)
@@ -94,6 +114,30 @@ no:
   ret i32 0
 }
 
+; An integer of 64 bits; -1 may be the sign of an exception.
+define internal i64 @integer_of(ptr %object) {
+entry:
+  %type.p = getelementptr i8, ptr %object, i64 {TYPE_AT}
+  %type = load ptr, ptr %type.p
+  %size.p = getelementptr i8, ptr %object, i64 {INTEGER_SIZE_AT}
+  %size = load i64, ptr %size.p
+  %is.integer = icmp eq ptr %type, @PyLong_Type
+  %has.two = icmp eq i64 %size, {TWO_DIGITS}
+  %known = and i1 %is.integer, %has.two
+  br i1 %known, label %digits, label %ask
+digits:
+  %digits.p = getelementptr i8, ptr %object, i64 {INTEGER_DIGITS_AT}
+  %both = load i64, ptr %digits.p
+  %low = and i64 %both, 4294967295
+  %high = lshr i64 %both, 32
+  %shifted = shl i64 %high, 30
+  %value = or i64 %low, %shifted
+  ret i64 %value
+ask:
+  %converted = call i64 @PyLong_AsLongLong(ptr %object)
+  ret i64 %converted
+}
+
 ; The address of a buffer's memory, 0 where it fails: of a native one, of one over a block, of any other.
 define internal i64 @address_in(ptr %buffer, ptr %native, ptr %block, i64 %at, ptr %name) {
 entry:
@@ -111,7 +155,7 @@ more:
 slot:
   %slot.p = getelementptr i8, ptr %buffer, i64 %at
   %held = load ptr, ptr %slot.p
-  %value = call i64 @PyLong_AsLongLong(ptr %held)
+  %value = call i64 @integer_of(ptr %held)
   ret i64 %value
 ask:
   %found = call ptr @PyObject_GetAttr(ptr %buffer, ptr %name)
@@ -129,9 +173,47 @@ no:
 }
 """
 
-PRELUDE = references_ir() + _IR.replace("{TYPE_AT}", str(abi.TYPE_AT)).replace(
-    "{BUFFER_ADDRESS}", str(BUFFER_ADDRESS)
-)
+_LOOK_UP = r"""
+; What a dict has under a key, borrowed, or null. Where the dict is still the version that a memo is of, that has the answer.
+define internal ptr @looked_up(ptr %dict, ptr %key, ptr %memo) {
+entry:
+  %is.new = icmp eq ptr %memo, null
+  br i1 %is.new, label %anew, label %compare
+anew:
+  %fresh = call ptr @PyDict_GetItemWithError(ptr %dict, ptr %key)
+  ret ptr %fresh
+compare:
+  %version.p = getelementptr i8, ptr %dict, i64 {VERSION_AT}
+  %version = load i64, ptr %version.p
+  %known = load i64, ptr %memo
+  %entry.p = getelementptr i8, ptr %memo, i64 8
+  %same = icmp eq i64 %version, %known
+  br i1 %same, label %again, label %look
+again:
+  %remembered = load ptr, ptr %entry.p
+  ret ptr %remembered
+look:
+  %found = call ptr @PyDict_GetItemWithError(ptr %dict, ptr %key)
+  %none = icmp eq ptr %found, null
+  br i1 %none, label %ask, label %keep
+ask:
+  %error = call ptr @PyErr_Occurred()
+  %absent = icmp eq ptr %error, null
+  br i1 %absent, label %keep, label %end
+keep:
+  store i64 %version, ptr %memo
+  store ptr %found, ptr %entry.p
+  br label %end
+end:
+  ret ptr %found
+}
+"""
+_LOOK_UP_ANEW = r"""
+define internal ptr @looked_up(ptr %dict, ptr %key, ptr %memo) {
+  %found = call ptr @PyDict_GetItemWithError(ptr %dict, ptr %key)
+  ret ptr %found
+}
+"""
 DECLARED = frozenset(
     (
         "Py_IncRef",
@@ -141,6 +223,25 @@ DECLARED = frozenset(
         "PyLong_AsLongLong",
         "PyObject_GetItem",
         "PyObject_IsTrue",
+        "PyErr_Occurred",
     )
 )
 """What it declares already."""
+
+
+@cache
+def prelude(found: Abi) -> str:
+    """For this interface."""
+    look_up = _LOOK_UP_ANEW if found.dict_version_at is None else _LOOK_UP
+    text = references_ir() + _IR + look_up
+    numbers = {
+        "TYPE_AT": abi.TYPE_AT,
+        "BUFFER_ADDRESS": BUFFER_ADDRESS,
+        "INTEGER_SIZE_AT": abi.INTEGER_SIZE_AT,
+        "INTEGER_DIGITS_AT": abi.INTEGER_DIGITS_AT,
+        "TWO_DIGITS": abi.TWO_DIGITS,
+        "VERSION_AT": found.dict_version_at,
+    }
+    for name, number in numbers.items():
+        text = text.replace(f"{{{name}}}", str(number))
+    return text

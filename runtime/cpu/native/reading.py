@@ -27,8 +27,7 @@ class Reader(Writer):
     """
 
     def __init__(self, found: Abi, buffer: type, hints: Mapping[str, tuple[type, type]]) -> None:
-        super().__init__()
-        self.abi = found
+        super().__init__(found)
         self.buffer_type = buffer
         self.hints = hints
         self.classes: dict[str, type] = {}
@@ -174,7 +173,7 @@ class Reader(Writer):
             return value.text
         if type(value.constant) is int and abs(value.constant) < 1 << 62:
             return str(value.constant)
-        found = self.call("PyLong_AsLongLong", self.as_object(value))
+        found = self.let(f"call i64 @integer_of(ptr {self.as_object(value)})")
         self.unless_raised(self.let(f"icmp eq i64 {found}, -1"))
         return found
 
@@ -218,12 +217,15 @@ class Reader(Writer):
         if names is not None:
             text, kind = self.address_of(names), dict
         if kind is dict:
-            return Value(
-                Kind.OBJECT, self.got("entry_of", f"ptr {text}", f"ptr {self.as_object(key)}")
-            )
+            return Value(Kind.OBJECT, self.got("entry_of", *self._look_up(text, key)))
         if kind in (tuple, list) and type(key.constant) is int and key.constant >= 0:
             return self._place(text, kind, key.constant)
-        return Value(Kind.OBJECT, self.got("item_of", f"ptr {text}", f"ptr {self.as_object(key)}"))
+        return Value(Kind.OBJECT, self.got("item_of", *self._look_up(text, key)))
+
+    def _look_up(self, container: str, key: Value) -> tuple[str, str, str]:
+        """The arguments of a look for a key; what one that is always the same leads to is remembered."""
+        memo = self.memo() if key.is_constant else "null"
+        return f"ptr {container}", f"ptr {self.as_object(key)}", f"ptr {memo}"
 
     def _place(self, text: str, kind: type | None, place: int) -> Value:
         size = self.load(text, abi.SIZE_AT, "i64")
@@ -238,8 +240,10 @@ class Reader(Writer):
         names = dict_behind(container)
         if names is not None:
             text, kind = self.address_of(names), dict
-        function = "PyDict_Contains" if kind is dict else "PySequence_Contains"
-        found = self.call(function, text, self.as_object(key))
+        if kind is dict:
+            found = self.let(f"call i32 @has_key({', '.join(self._look_up(text, key))})")
+        else:
+            found = self.call("PySequence_Contains", text, self.as_object(key))
         self.succeeded(found)
         return self.let(f"icmp ne i32 {found}, 0")
 

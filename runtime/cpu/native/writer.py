@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tracejit._native.abi import Abi
 from tracejit._records import dataclass
-from tracejit.runtime.cpu.native.prelude import DECLARED, PRELUDE
+from tracejit.runtime.cpu.native.prelude import DECLARED, prelude
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
 
 HELPERS = (
@@ -18,7 +19,6 @@ HELPERS = (
 SIGNATURES = {
     "PyContextVar_Get": "i32 ptr ptr ptr",
     "PyDict_GetItemWithError": "ptr ptr ptr",
-    "PyDict_Contains": "i32 ptr ptr",
     "PyDict_SetItem": "i32 ptr ptr ptr",
     "PyDict_New": "ptr",
     "PyDict_Next": "i32 ptr ptr ptr ptr",
@@ -68,7 +68,8 @@ SIGNATURES = {
 class Writer:
     """The text of one way, in one function `code(args, nargs, names, constants)`."""
 
-    def __init__(self) -> None:
+    def __init__(self, found: Abi) -> None:
+        self.abi = found
         self.lines: list[str] = []
         self.constants: list[Any] = []
         self._places: dict[int, int] = {}
@@ -213,6 +214,12 @@ class Writer:
         self.constants.append(Raw(number))
         return self.load("%constants", 8 * (len(HELPERS) + len(self.constants) - 1), "i64")
 
+    def memo(self) -> str:
+        """Two words of the way's own, where a look into a dict leaves what it has found: `looked_up` of the prelude."""
+        place = len(self.constants)
+        self.constants += (Raw(0), Raw(0))
+        return self.at("%constants", 8 * (len(HELPERS) + place))
+
     def array_of(self, texts: Sequence[str], kind: str = "ptr") -> str:
         """Operands side by side in memory."""
         self._most_listed = max(self._most_listed, len(texts))
@@ -236,7 +243,7 @@ class Writer:
         results = "".join(f", [ {value}, %{block} ]" for value, block in self.results)
         held = max(self._held, 1)
         return f"""\
-{PRELUDE}{"".join(map(_declaration, functions))}
+{prelude(self.abi)}{"".join(map(_declaration, functions))}
 define ptr @{name}(ptr %args, i64 %nargs, ptr %names, ptr %constants) {{
 entry:
   %frame = alloca [{held} x ptr]

@@ -88,6 +88,8 @@ PLACES: dict[str, tuple[str, int]] = {
     "TUPLE_ITEMS_AT": ("tuples or lists keep their items elsewhere", 16),
     "LIST_ITEMS_AT": ("tuples or lists keep their items elsewhere", 16),
     "FLOAT_AT": ("floats keep their value elsewhere", 8),
+    "INTEGER_SIZE_AT": ("integers keep their digits elsewhere", 8),
+    "INTEGER_DIGITS_AT": ("integers keep their digits elsewhere", 16),
     "DICT_SIZE_AT": ("dicts keep their size elsewhere", 8),
     "FLAGS_AT": ("types keep their flags elsewhere", 160),
     "ARRAY_DATA_AT": ("arrays keep their address elsewhere", 8),
