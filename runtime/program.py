@@ -20,11 +20,13 @@ from tracejit.artifact import (
     Place,
     Plan,
 )
+from tracejit.runtime import slabs
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.gemm import gemm_source
 from tracejit.runtime.cpu.pool import address_of, run_function, runners, thread_pool
+from tracejit.runtime.cpu.slabs import slabs_source
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.gemm import KERNELS
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
@@ -156,7 +158,7 @@ class Program:
     def _lay_out(self, launches: list[LaunchSpec], kernels: Mapping[str, int]) -> _Launches:
         words = [self._pool.address, len(launches), self.layout.pointers_at, self.layout.scratch_at]
         for launch in launches:
-            words += _launch_words(launch, kernels[launch.kernel], self._slots)
+            words += _launch_words(launch, kernels, self._slots)
         table = np.array(words, np.int64)
         return _Launches(table, table.ctypes.data)
 
@@ -202,11 +204,14 @@ def _array(address: int, spec: BufferSpec) -> np.ndarray:
 
 def kernels_of(plan: Plan) -> dict[str, KernelSource]:
     """The plan's kernels, and the run time's own that it uses, by what its launches call them."""
-    launched = {step.kernel for step in plan.steps if isinstance(step, LaunchSpec)}
+    launches = [step for step in plan.steps if isinstance(step, LaunchSpec)]
+    launched = {name for launch in launches for name in (launch.kernel, *launch.calls)}
     kernels = {source.name: source for source in plan.kernels}
     for dtype, kernel in KERNELS.items():
         if kernel in launched:
             kernels[kernel] = gemm_source(dtype, target_level(config.target or None))
+    if slabs.KERNEL in launched:
+        kernels[slabs.KERNEL] = slabs_source()
     return kernels
 
 
@@ -231,7 +236,7 @@ def _runs(steps: Sequence[LaunchSpec | HostCall]) -> Iterator[list[LaunchSpec] |
         yield launches
 
 
-def _launch_words(launch: LaunchSpec, kernel: int, slots: _Slots) -> list[int]:
+def _launch_words(launch: LaunchSpec, kernels: Mapping[str, int], slots: _Slots) -> list[int]:
     """One launch's part of the table that `tracejit.runtime.cpu.runner` describes."""
     segments: list[int] = []
     arguments: list[int] = []
@@ -243,9 +248,11 @@ def _launch_words(launch: LaunchSpec, kernel: int, slots: _Slots) -> list[int]:
         segments += (tasks, segment.tasks, len(arguments) // 2, dims_at + len(dims))
         for argument in segment.arguments:
             arguments += slots.locate(argument)
+        if launch.calls:
+            dims += (len(launch.calls), *(kernels[name] for name in launch.calls))
         dims += segment.dims
         tasks += segment.tasks
     size = dims_at + len(dims)
     grain, scratch = max(launch.grain, 1), aligned(launch.scratch_bytes)
-    header = [kernel, len(launch.segments), tasks, grain, scratch, count, size]
+    header = [kernels[launch.kernel], len(launch.segments), tasks, grain, scratch, count, size]
     return header + segments + arguments + dims

@@ -60,6 +60,8 @@ class LaunchSpec:
     """What it computes and the user's lines, for `explain` and the profiler."""
     nbytes: int = 0
     """Bytes of memory that it reads and writes, each operand counted once."""
+    calls: tuple[str, ...] = ()
+    """Kernels that it calls (`tracejit.runtime.slabs`): their number and their addresses come before the dims."""
 
 
 @dataclass(frozen=True, slots=True)

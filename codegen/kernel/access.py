@@ -129,7 +129,7 @@ class Accesses:
         """The loops, outermost first. Dimensions merge where every access has one stride for both."""
         step = self.step
         every = [access.strides for access in (*self.every_read(), *self.writes.values())]
-        fixed = any(profile(member).reads_index for member in step.members)
+        fixed = any(profile(member).indices for member in step.members)
         axes: list[Axis] = []
         for dim, extent in enumerate(step.space):
             if extent == 1:

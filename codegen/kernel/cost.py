@@ -35,7 +35,8 @@ class Profile:
 
     light: int
     costly: int
-    reads_index: bool
+    indices: frozenset[int] = frozenset()
+    """The dimensions of the result whose coordinates it reads."""
 
     @property
     def nanoseconds(self) -> float:
@@ -45,7 +46,7 @@ class Profile:
 def profile(node: Apply) -> Profile:
     """Of a pointwise node's rule; any other recipe is one light step."""
     if not isinstance(node.op.recipe, Pointwise):
-        return Profile(1, 0, False)
+        return Profile(1, 0)
     return _profile(node.op, node.params, tuple(source.aval.dtype for source in node.inputs))
 
 
@@ -74,4 +75,4 @@ def _profile(op: Op, params: tuple[tuple[str, Any], ...], dtypes: tuple[DType, .
         op.recipe.scalar(builder, *elements, **dict(params))
         fns = [stmt.fn for stmt in stmts if isinstance(stmt, Let)]
     costly = sum(fn not in LIGHT for fn in fns)
-    return Profile(len(fns) - costly, costly, bool(reads))
+    return Profile(len(fns) - costly, costly, frozenset(reads))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 
+from tracejit.codegen.kernel.folds import NO_INDEX
 from tracejit.codegen.kernel.ir import Fold, Tree
 from tracejit.codegen.llvm import memory
 from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.flow import Values, loop, when
-from tracejit.codegen.llvm.frame import Frame
-from tracejit.codegen.llvm.joins import Joins
+from tracejit.codegen.llvm.frame import Frame, Strip
+from tracejit.codegen.llvm.joins import Join, Joins
 from tracejit.codegen.llvm.schedule import is_light
 
 ACCUMULATORS = 64
@@ -26,7 +28,9 @@ def fold_lanes(frame: Frame, fold: Fold, body: Body) -> None:
     joins = Joins.of(frame.b, fold.results)
     lanes = _LanesBlock(frame, fold, joins, body)
     total = _by_blocks(frame, fold, joins.nothing(0), joins.join, lanes.block)
-    for result, value in zip(fold.results, joins.outcomes(total), strict=True):
+    for result, value in zip(
+        fold.results, joins.outcomes(total, partial(first_of, frame, fold)), strict=True
+    ):
         frame.define(result.var, value)
 
 
@@ -38,6 +42,12 @@ def fold_chain(frame: Frame, fold: Fold, body: Body) -> None:
     else:
         total = _by_blocks(frame, fold, states.nothing(), states.join, states.block)
     states.define(total)
+
+
+def first_of(frame: Frame, fold: Fold) -> Value:
+    """The index of the first value; of none, what stands for that."""
+    start, stop = frame.scalar(fold.start), frame.scalar(fold.stop)
+    return frame.b.select(start < stop, start, frame.integer(NO_INDEX))
 
 
 def _by_blocks(
@@ -71,8 +81,8 @@ def _select(b: Builder, condition: Value, yes: Values, no: Values) -> Values:
 class _LanesBlock:
     """One block of Tree.LANES: value i joins accumulator i mod 64, and these are joined in halves.
 
-    A light body is written once for each vector of accumulators, which stay in registers. Otherwise, and for the last values,
-    it is written for one vector, whose accumulators are found in memory.
+    A light body is written for each vector of accumulators, which stay in registers: once for all of them, once for each of the
+    last values. Otherwise it is written for one vector, whose accumulators are found in memory.
     """
 
     def __init__(self, frame: Frame, fold: Fold, joins: Joins, body: Body) -> None:
@@ -94,7 +104,11 @@ class _LanesBlock:
             return self.in_halves(self.in_memory(nothing, (first, full), (full, end)))
         full = first + ((end - first) & -ACCUMULATORS)
         states = loop(self.b, first, full, ACCUMULATORS, nothing, self.in_registers)
-        states = when(self.b, full < end, states, lambda: self.in_memory(states, None, (full, end)))
+        for number in range(self.count):
+            start = full + number * self.b.width
+            states = when(
+                self.b, start < end, states, partial(self.tail, number, start, end, states)
+            )
         return self.in_halves(states)
 
     def split(self, states: Values) -> list[Values]:
@@ -111,14 +125,21 @@ class _LanesBlock:
             ]
         return tuple(chain.from_iterable(joined))
 
-    def in_memory(self, states: Values, full: Range | None, partial: Range) -> Values:
+    def tail(self, number: int, start: Value, end: Value, states: Values) -> Values:
+        """The states after a vector of values for the accumulators of this number; those from `end` on are nothing."""
+        split = self.split(states)
+        with self.frame.in_strip(self.fold.index, start, 1, stop=end) as strip:
+            self.body()
+            split[number] = self.joins.join(split[number], self.values_below(strip))
+        return tuple(chain.from_iterable(split))
+
+    def in_memory(self, states: Values, full: Range, rest: Range) -> Values:
         """The states after the full vectors of one range and the partial ones of another."""
         for number, state in enumerate(self.split(states)):
             self.spill(self.frame.integer(number * self.b.width), state)
-        if full is not None:
-            loop(self.b, *full, self.b.width, (), lambda start, _: self.one(start))
-        _, end = partial
-        loop(self.b, *partial, self.b.width, (), lambda start, _: self.one(start, end))
+        loop(self.b, *full, self.b.width, (), lambda start, _: self.one(start))
+        _, end = rest
+        loop(self.b, *rest, self.b.width, (), lambda start, _: self.one(start, end))
         numbers = range(0, ACCUMULATORS, self.b.width)
         return tuple(value for n in numbers for value in self.reload(self.frame.integer(n)))
 
@@ -126,13 +147,16 @@ class _LanesBlock:
         """One vector of values; those from `end` on are nothing."""
         with self.frame.in_strip(self.fold.index, start, 1, stop=end) as strip:
             self.body()
-            values = self.values(0)
-            if strip.mask is not None:
-                nothing = self.joins.nothing(self.b.width)
-                values = _select(self.b, strip.mask, values, nothing)
             place = start & (ACCUMULATORS - 1)
-            self.spill(place, self.joins.join(self.reload(place), values))
+            self.spill(place, self.joins.join(self.reload(place), self.values_below(strip)))
         return ()
+
+    def values_below(self, strip: Strip) -> Values:
+        """The strip's values; in lanes that are masked off nothing."""
+        values = self.values(0)
+        if strip.mask is None:
+            return values
+        return _select(self.b, strip.mask, values, self.joins.nothing(self.b.width))
 
     def values(self, number: int) -> Values:
         operands = self.joins.operands(self.fold.index)
@@ -154,15 +178,35 @@ class _LanesBlock:
 
     def in_halves(self, states: Values) -> Values:
         vectors = self.split(states)
+        outcome: list[Value] = []
+        for join in self.joins.joins:
+            at, end = len(outcome), len(outcome) + len(join.dtypes)
+            own = [vector[at:end] for vector in vectors]
+            outcome += self.found(join, own) if join.is_search else self.halved(own, join.join)
+        return tuple(outcome)
+
+    def halved(self, vectors: list[Values], join: Callable[[Values, Values], Values]) -> Values:
+        """All lanes of all vectors joined, the upper half to the lower one, until one lane is left."""
         while len(vectors) > 1:
             half = len(vectors) // 2
-            vectors = [self.joins.join(vectors[k], vectors[k + half]) for k in range(half)]
+            vectors = [join(vectors[k], vectors[k + half]) for k in range(half)]
         state, width = vectors[0], self.b.width
         while width > 1:
             width //= 2
             low, high = (self.part(state, first, width) for first in (0, width))
-            state = self.joins.join(low, high)
+            state = join(low, high)
         return state
+
+    def found(self, join: Join, pairs: list[Values]) -> Values:
+        """What a search has found in all lanes: the best value, and then the first of the indices where it is."""
+        (best,) = self.halved([(value,) for value, _ in pairs], join.better)
+        wanted = self.b.splat(best)
+        nowhere = join.nothing(self.b.width)[1]
+        places: list[Values] = [
+            (self.b.select(join.is_same(value, wanted), index, nowhere),) for value, index in pairs
+        ]
+        (first,) = self.halved(places, lambda a, c: (self.b.intrinsic("smin", *a, *c),))
+        return best, first
 
     def part(self, state: Values, first: int, width: int) -> Values:
         if width == 1:
@@ -221,8 +265,11 @@ class _Chain:
 
     def define(self, states: Values) -> None:
         vectors, scalars = self.split(states)
-        outcomes = [self.varying.outcomes(state) for state in vectors]
+        first = partial(first_of, self.frame, self.fold)
+        outcomes = [self.varying.outcomes(state, first) for state in vectors]
         for number, join in enumerate(self.varying.joins):
             self.frame.vectors[join.result.var] = tuple(values[number] for values in outcomes)
-        for join, value in zip(self.uniform.joins, self.uniform.outcomes(scalars), strict=True):
+        for join, value in zip(
+            self.uniform.joins, self.uniform.outcomes(scalars, first), strict=True
+        ):
             self.frame.define(join.result.var, value)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tracejit._records import dataclass
+from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.folds import JOINS, NO_INDEX, SEARCHES, identity
 from tracejit.codegen.kernel.ir import Combine, Operand, Result
 from tracejit.codegen.llvm.builder import Builder, Value
@@ -43,25 +44,31 @@ class Join:
         )
 
     def join(self, first: Values, second: Values) -> Values:
+        """`second` comes after `first`."""
         if not self.is_search:
             fn = JOINS[self.result.combine]
             return (apply(self.b, fn, self.dtype, self.dtype, [*first, *second]),)
-        wins = self.is_better(first, second)
+        wins = self.is_better(first[0], second[0])
         return tuple(self.b.select(wins, new, old) for old, new in zip(first, second))
 
-    def is_better(self, first: Values, second: Values) -> Value:
-        """Whether the second pair is the one searched for: a better value, or an equal one (a NaN is best) before it."""
-        (old, old_index), (new, new_index) = first, second
-        is_before = new_index < old_index
+    def better(self, first: Values, second: Values) -> Values:
+        """Of a search, the better of two values; a NaN is best."""
+        fn = Fn.MAX if self.result.combine is Combine.ARGMAX else Fn.MIN
+        return (apply(self.b, fn, self.dtype, self.dtype, [*first, *second]),)
+
+    def is_same(self, value: Value, best: Value) -> Value:
+        """Whether a value is as good as the best one, which is NaN if there is any NaN."""
+        same = value.eq(best)
+        return same | self.b.compare("uno", value, value) if self.dtype.is_float else same
+
+    def is_better(self, old: Value, new: Value) -> Value:
+        """Whether a value is better than one before it, as the first NaN is."""
         sign = "u" if self.dtype.kind in "bu" else "s"
         direction = "gt" if self.result.combine is Combine.ARGMAX else "lt"
         if not self.dtype.is_float:
-            better = self.b.compare(f"{sign}{direction}", new, old)
-            return better | (new.eq(old) & is_before)
+            return self.b.compare(f"{sign}{direction}", new, old)
         new_is_nan, old_is_nan = self.b.compare("uno", new, new), self.b.compare("uno", old, old)
-        better = self.b.compare(f"o{direction}", new, old) | (new_is_nan & ~old_is_nan)
-        equal = new.eq(old) | (new_is_nan & old_is_nan)
-        return better | (equal & is_before)
+        return self.b.compare(f"o{direction}", new, old) | (new_is_nan & ~old_is_nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +103,14 @@ class Joins:
             for operand in ((join.result.value, index) if join.is_search else (join.result.value,))
         )
 
-    def outcomes(self, state: Values) -> tuple[Value, ...]:
-        """Each result's value: of a search, the index."""
+    def outcomes(self, state: Values, first: Callable[[], Value]) -> tuple[Value, ...]:
+        """Each result's value: of a search, the index, which is the first one where no value is better than none."""
         outcomes, at = [], 0
         for join in self.joins:
             at += len(join.dtypes)
-            outcomes.append(state[at - 1])
+            found = state[at - 1]
+            if join.is_search:
+                start = join.b.splat(first()) if found.type.width else first()
+                found = join.b.select(found.eq(NO_INDEX), start, found)
+            outcomes.append(found)
         return tuple(outcomes)

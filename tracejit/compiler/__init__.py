@@ -73,7 +73,7 @@ def plan_graph(
     graph = duplicate_free(turn_products(graph), is_costly)
     layouts = Layouts(graph)
     steps = fuse(graph, layouts, is_costly, join=config.fuse)
-    plan = Assembly(graph, layouts, Emitter(dump)).plan(steps, memory_limit)
+    plan = Assembly(graph, layouts, Emitter(dump), config.fuse).plan(steps, memory_limit)
     if dump:
         dump.write("steps", print_steps(steps, graph))
         dump.write("plan", print_plan(plan))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 
 from tracejit._records import dataclass
@@ -20,9 +20,11 @@ from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.lower import lower
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.scatter import lower_scatter
-from tracejit.compiler.launches import Call, Launch, Task, merge_alike
+from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
 from tracejit.compiler.products import product_segments
+from tracejit.compiler.slab_launch import slab_launch
+from tracejit.compiler.slabs import Slabs, slabbed
 from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step, Temporary
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
@@ -46,6 +48,8 @@ class Assembly:
     graph: Graph
     layouts: Layouts
     emit: Emit
+    join: bool = True
+    """Whether steps may be run slab by slab."""
     tasks: list[Task] = field(default_factory=list)
     kernels: dict[str, KernelSource] = field(default_factory=dict)
     fixed: dict[Owner, Argument] = field(default_factory=dict)
@@ -60,19 +64,28 @@ class Assembly:
         last = self._fix_outputs()
         everything = [*steps, *last, *self._effects()]
         self.streamed = self._results_that_nobody_reads(everything)
-        for step in everything:
-            self._add(step)
+        tasks = self._tasks(self._in_slabs(everything))
         if memory_limit is None:
-            return self._laid_out(merge_alike(self.tasks))
+            return self._laid_out(merge_alike(tasks))
         limit = Limit(memory_limit, thread_pool().threads)
-        return within(limit, self.tasks, self.fixed, self._laid_out)
+        plan = self._laid_out(merge_alike(tasks))
+        if limit.holds(plan):
+            return replace(plan, threads=limit.threads)
+        # Steps that are launches of their own can be run twice, each where that helps.
+        return within(limit, self._tasks(everything), self.fixed, self._laid_out)
+
+    def _tasks(self, steps: Sequence[Step | Slabs]) -> list[Task]:
+        self.tasks = []
+        for step in steps:
+            self._add(step)
+        return self.tasks
 
     def _laid_out(self, tasks: list[Task], memory: Memory | None = None) -> Plan:
         """The plan that runs the tasks, with their memory as given or as planned here."""
         if memory is None:
             memory = plan_memory([task.unit for task in tasks], self.fixed)
         kept = [task for n, task in enumerate(tasks) if n not in memory.dropped]
-        needed = dict.fromkeys(task.kernel for task in kept if task.kernel)
+        needed = dict.fromkeys(name for task in kept for name in task.kernels)
         arrays = [node for node in self.graph.inputs if isinstance(node, Input)]
         scalars = [node for node in self.graph.inputs if isinstance(node, ScalarInput)]
         return Plan(
@@ -149,10 +162,18 @@ class Assembly:
                 writes.append(store(value, effect.target, self.layouts.layout(effect.target)))
         return [*saves, *writes]
 
+    def _in_slabs(self, steps: list[Step]) -> list[Step | Slabs]:
+        if not self.join:
+            return [*steps]
+        whole = {step for step in steps if isinstance(step, Fused) and self._whole_copy(step)}
+        return slabbed(steps, self.layouts, self.fixed, whole)
+
     # tasks
 
-    def _add(self, step: Step) -> None:
+    def _add(self, step: Step | Slabs) -> None:
         match step:
+            case Slabs():
+                self.tasks.append(slab_launch(step, self.layouts, self._emitted))
             case Fused():
                 whole = self._whole_copy(step)
                 for lowered in lower(step, self._place, relabel):
@@ -201,14 +222,17 @@ class Assembly:
         note: str,
         copies: tuple[Owner, Owner] | None = None,
     ) -> None:
-        source = self.emit(lowered.kernel)
-        self.kernels.setdefault(source.name, source)
+        source = self._emitted(lowered.kernel)
         segment = (lowered.arguments, lowered.dims, lowered.tasks)
         launch = Launch(source.name, (segment,), lowered.grain, lowered.scratch_bytes, note)
         pairs = list(zip(lowered.kernel.buffers, lowered.arguments, strict=True))
         reads = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if not buffer.written))
         writes = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if buffer.written))
         self._run(step, launch, reads, writes, lowered.aligned, copies)
+
+    def _emitted(self, kernel: Kernel) -> KernelSource:
+        source = self.emit(kernel)
+        return self.kernels.setdefault(source.name, source)
 
     def _product(self, step: Product) -> None:
         node = step.node
@@ -248,7 +272,9 @@ class Assembly:
             )
             for arguments, dims, tasks in work.segments
         )
-        return LaunchSpec(work.kernel, segments, work.grain, work.scratch_bytes, work.note, moved)
+        return LaunchSpec(
+            work.kernel, segments, work.grain, work.scratch_bytes, work.note, moved, work.calls
+        )
 
     def _seen(self, node: Node) -> tuple[Owner, int]:
         return self.layouts.root(node), self.layouts.layout(node).offset
@@ -268,13 +294,6 @@ def at(owner: Owner, offset: int, places: Mapping[Owner, Argument]) -> Argument:
     place = places[owner] if nbytes(owner) else Argument(Place.ARENA, 0)
     dtype = owner.dtype if isinstance(owner, Temporary) else owner.aval.dtype
     return replace(place, offset=place.offset + offset * dtype.itemsize)
-
-
-def note_of(nodes: tuple[Apply, ...]) -> str:
-    """`add, relu  model.py:12, model.py:13`"""
-    names = ", ".join(dict.fromkeys(node.op.name for node in nodes)) or "copy"
-    lines = ", ".join(dict.fromkeys(str(node.loc) for node in nodes if node.loc))
-    return f"{names}  {lines}".rstrip()
 
 
 def _targets(step: Fused) -> tuple[Apply, ...]:

@@ -23,6 +23,8 @@ class Launch:
     grain: int
     scratch_bytes: int
     note: str
+    calls: tuple[str, ...] = ()
+    """Kernels that it calls, of steps that are run slab by slab."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +46,11 @@ class Task:
     @property
     def kernel(self) -> str | None:
         return self.work.kernel if isinstance(self.work, Launch) else None
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """All that it runs."""
+        return (self.work.kernel, *self.work.calls) if isinstance(self.work, Launch) else ()
 
     def renamed(self, names: Mapping[Owner, Owner]) -> Task:
         """The task on other memory."""
@@ -96,7 +103,7 @@ def _with_earlier(task: Task, merged: list[Task | None], late: int) -> Task:
 
 
 def _may_merge(task: Task) -> bool:
-    return isinstance(task.work, Launch) and task.unit.copies is None
+    return isinstance(task.work, Launch) and not task.work.calls and task.unit.copies is None
 
 
 def _can_wait(unit: Unit, reads: set[Owner], writes: set[Owner]) -> bool:
@@ -123,6 +130,13 @@ def _together(first: Task, second: Task) -> Task:
         work=first.unit.work + second.unit.work,
     )
     return Task(work, unit)
+
+
+def note_of(nodes: tuple[Apply, ...]) -> str:
+    """`add, relu  model.py:12, model.py:13`"""
+    names = ", ".join(dict.fromkeys(node.op.name for node in nodes)) or "copy"
+    lines = ", ".join(dict.fromkeys(str(node.loc) for node in nodes if node.loc))
+    return f"{names}  {lines}".rstrip()
 
 
 def _alone(unit: Unit, beside: Unit) -> frozenset[tuple[Owner, Owner]]:
