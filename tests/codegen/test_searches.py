@@ -7,7 +7,6 @@ import pytest
 
 import tracejit as tj
 
-
 WORST = {
     "argmin": {"f4": [np.inf], "f8": [np.inf], "i4": [2**31 - 1], "u1": [255], "?": [True]},
     "argmax": {"f4": [-np.inf], "f8": [-np.inf], "i4": [-(2**31)], "u1": [0], "?": [False]},
