@@ -2,14 +2,14 @@
 
 A product is a launch of the kernel `KERNELS[dtype]` with `SCRATCH_BYTES` of scratch, over the buffers (A, B, C):
 C[b] = A[b] @ B[b], with A[b] of M x K, B[b] of K x N, both of any strides, and C[b] of M x N with rows of unit stride. Each
-element of C is the same sum whatever the strides, the batch or the blocks: over each `DEPTH` values of K by fused multiply-adds
+element of C is the same sum whatever the strides, the batch or the blocks: over each `depth` values of K by fused multiply-adds
 from zero in ascending order, and these partial sums added in ascending order. K may be 0; C is then zero.
 """
 
 from __future__ import annotations
 
 DEPTH = 256
-"""Values of K in one partial sum."""
+"""Values of K in one partial sum, at the most and as a rule."""
 _ROWS = 12
 """A multiple of the rows of each register tile."""
 _MOST_ROWS = 252
@@ -24,7 +24,7 @@ KERNELS = {"float32": "tracejit_gemm_f32", "float64": "tracejit_gemm_f64"}
 """The kernel of each dtype that has one. The run time knows them: they are not among a plan's kernels."""
 
 DIMS = (
-    "M", "N", "K", "block_m", "block_n",
+    "M", "N", "K", "depth", "block_m", "block_n",
     "a_row", "a_column", "b_row", "b_column", "c_row",
     "a_batch", "b_batch", "c_batch", "swapped",
 )  # fmt: skip
@@ -43,7 +43,15 @@ Strides = tuple[int, int, int]
 
 
 def gemm_segment(
-    batch: int, m: int, n: int, k: int, *, a: Strides, b: Strides, c: tuple[int, int] | None = None
+    batch: int,
+    m: int,
+    n: int,
+    k: int,
+    *,
+    a: Strides,
+    b: Strides,
+    c: tuple[int, int] | None = None,
+    depth: int = DEPTH,
 ) -> tuple[tuple[int, ...], int, int]:
     """The dims of a batched product, its number of tasks, and its grain.
 
@@ -61,7 +69,7 @@ def gemm_segment(
         a, b = (b[0], b[2], b[1]), (a[0], a[2], a[1])
     block_m, block_n = _blocks(m, n, k)
     dims = (
-        m, n, k, block_m, block_n, a[1], a[2], b[1], b[2], c_row, a[0], b[0], c_batch, int(swapped),
+        m, n, k, depth, block_m, block_n, a[1], a[2], b[1], b[2], c_row, a[0], b[0], c_batch, int(swapped),
     )  # fmt: skip
     tasks = batch * _parts(m, block_m) * _parts(n, block_n)
     work = min(block_m, m) * min(block_n, n) * k

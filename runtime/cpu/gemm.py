@@ -1,6 +1,6 @@
 """The matrix-product kernels, as LLVM IR: register tiles over panels of B, for any strides and sizes.
 
-A task is one block of C. For each 256 values of K it packs A where that is transposed, and for each panel of columns it packs B
+A task is one block of C. For each part of K it packs A where that is transposed, and for each panel of columns it packs B
 (unless few rows will read it) and runs down the rows of A with a tile of accumulators that stay in registers: rows x vectors.
 Every accumulator is one chain of multiply-adds in ascending order of K, so no tile shape, stride or block changes a result.
 """
@@ -22,7 +22,7 @@ from tracejit.runtime.cpu.packing import (
 )
 from tracejit.runtime.cpu.target import Level
 from tracejit.runtime.cpu.writer import VectorWriter
-from tracejit.runtime.gemm import DEPTH, DIMS, KERNELS, PANEL_BYTES
+from tracejit.runtime.gemm import DIMS, KERNELS, PANEL_BYTES
 
 _DIRECT_ROWS = 12
 """Rows up to which B is read in place: packing costs as much as reading it twice."""
@@ -52,7 +52,7 @@ _TILE = (
 _DOWN = ("i64 %rows", "i64 %a.panel", *_TILE)
 _PANEL = (*_DOWN, "i64 %b.column", "ptr %packed")
 _BLOCK = (
-    "i64 %rows", "i64 %columns", "i64 %depth", "ptr %a", "i64 %a.row", "i64 %a.column",
+    "i64 %rows", "i64 %columns", "i64 %depth", "i64 %part", "ptr %a", "i64 %a.row", "i64 %a.column",
     "ptr %b", "i64 %b.row", "i64 %b.column", "ptr %c", "i64 %c.row", "ptr %scratch",
 )  # fmt: skip
 _KERNEL = (
@@ -151,8 +151,8 @@ def _write_block(w: VectorWriter, wide: Shape, narrow: Shape) -> None:
         packed_a = w.at("%scratch", str(PANEL_BYTES))
         a_panel = w.let(f"mul i64 %a.row, {A_ROWS}")
         a_column = w.let(f"select i1 {pack}, i64 {A_ROWS * w.size}, i64 %a.column")
-        with w.loop("0", "%depth", str(DEPTH)) as k:
-            depth = w.smaller(w.let(f"sub i64 %depth, {k}"), str(DEPTH))
+        with w.loop("0", "%depth", "%part") as k:
+            depth = w.smaller(w.let(f"sub i64 %depth, {k}"), "%part")
             a = w.moved("%a", (k, "%a.column"))
             with w.when(pack):
                 w.call("pack_a", PACK_A, {"%packed": packed_a, "%a": a, "%depth": depth})
@@ -197,7 +197,7 @@ def _write_kernel(w: VectorWriter, name: str) -> None:
         swapped = w.let(f"icmp ne i64 {d['swapped']}, 0")
         a = w.let(f"select i1 {swapped}, ptr {second}, ptr {first}")
         b = w.let(f"select i1 {swapped}, ptr {first}, ptr {second}")
-        for dim in DIMS[5:-1]:
+        for dim in DIMS[6:-1]:
             d[dim] = w.scaled(d[dim])
         down, across = _write_parts(w, d["M"], d["block_m"]), _write_parts(w, d["N"], d["block_n"])
         with w.loop("%begin", "%end", "1") as task:
@@ -209,6 +209,7 @@ def _write_kernel(w: VectorWriter, name: str) -> None:
                 "%rows": w.smaller(w.let(f"sub i64 {d['M']}, {i}"), d["block_m"]),
                 "%columns": w.smaller(w.let(f"sub i64 {d['N']}, {j}"), d["block_n"]),
                 "%depth": d["K"],
+                "%part": d["depth"],
                 "%a": w.moved(a, (batch, d["a_batch"]), (i, d["a_row"])),
                 "%a.row": d["a_row"],
                 "%a.column": d["a_column"],

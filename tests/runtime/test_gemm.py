@@ -19,13 +19,15 @@ from tracejit.runtime.gemm import DEPTH, DIMS, KERNELS, PANEL_BYTES, SCRATCH_BYT
 from tracejit.runtime.program import Program
 
 
-def product(a: np.ndarray, b: np.ndarray, blocks: tuple[int, int] | None = None) -> np.ndarray:
+def product(
+    a: np.ndarray, b: np.ndarray, blocks: tuple[int, int] | None = None, depth: int = DEPTH
+) -> np.ndarray:
     """a @ b for arrays of 3 dimensions, with the batch of one broadcast, by the kernel of their dtype."""
     batch = max(len(a), len(b))
     (m, k), n = a.shape[1:], b.shape[2]
-    dims, tasks, grain = gemm_segment(batch, m, n, k, a=strides(a), b=strides(b))
+    dims, tasks, grain = gemm_segment(batch, m, n, k, a=strides(a), b=strides(b), depth=depth)
     if blocks:
-        dims = (*dims[:3], *blocks, *dims[5:])
+        dims = (*dims[:4], *blocks, *dims[6:])
         m, n = dims[:2]
         tasks = batch * -(-m // blocks[0]) * -(-n // blocks[1])
     arguments = (Argument(Place.INPUT, 0), Argument(Place.INPUT, 1), Argument(Place.OUTPUT, 0))
@@ -185,3 +187,19 @@ def test_kernels_compile_for_the_least_processor_of_a_level(
     module = llvm.parse_assembly(gemm_source(dtype, LEVELS[level]).text, llvm.create_context())
     called = set(re.findall(r"^\s+(?:callq?|bl)\s+([\w.]+)", machine.emit_assembly(module), re.M))
     assert called <= {function.name for function in module.functions} | {"memset"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("depth", [1, 3, 16, 100])
+def test_parts_of_another_depth_are_products_that_are_added(depth: int, dtype: str):
+    for m, n, k in ((5, 7, 3), (40, 130, 64), (1, 65, 50), (33, 1, 200), (14, 66, 257)):
+        a, b = matrices(dtype, (2, m, k), (2, k, n))
+        parts = [
+            product(a[:, :, start : start + depth], b[:, start : start + depth])
+            for start in range(0, k, depth)
+        ]
+        expected = parts[0].copy()
+        for part in parts[1:]:
+            expected += part
+        for left, right in zip(layouts(a), layouts(b)):
+            assert product(left, right, depth=depth).tobytes() == expected.tobytes()

@@ -27,6 +27,7 @@ from tracejit.passes.duplicate import duplicate_free
 from tracejit.passes.fuse import fuse
 from tracejit.passes.layouts import Layouts
 from tracejit.passes.pipeline import optimize
+from tracejit.passes.products import join_products
 from tracejit.passes.turn import turn_products
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
@@ -70,7 +71,7 @@ def plan_graph(
     """The graph as it was optimised, its steps, and the plan that runs them."""
     dump = open_dump(config.dump_dir)
     graph = optimize(graph, fastmath=fastmath, dump=_graph_dump(dump))
-    graph = duplicate_free(turn_products(graph), is_costly)
+    graph = duplicate_free(join_products(turn_products(graph)), is_costly)
     layouts = Layouts(graph)
     steps = fuse(graph, layouts, is_costly, join=config.fuse)
     plan = Assembly(graph, layouts, Emitter(dump), config.fuse).plan(steps, memory_limit)

@@ -34,7 +34,7 @@ from tracejit.passes.homes import Unit, nbytes
 from tracejit.passes.layouts import Layouts, relabel, row_major
 from tracejit.passes.plan_memory import Memory, plan_memory
 from tracejit.runtime.cpu.pool import thread_pool
-from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES
+from tracejit.runtime.gemm import DEPTH, KERNELS, SCRATCH_BYTES
 
 STREAM_FROM = 1 << 24
 """Bytes of an output that are better written past the caches: 1.3 to 1.7 times as fast, where smaller ones lose."""
@@ -238,7 +238,8 @@ class Assembly:
         node = step.node
         left, right = (self.layouts.layout(source) for source in node.inputs)
         roots = [self.layouts.root(source) for source in node.inputs]
-        parts = list(product_segments(left, right, node.aval.sizes))
+        depth = node.kwargs.get("depth", DEPTH)
+        parts = list(product_segments(left, right, node.aval.sizes, depth))
         if not parts:
             return
         segments = tuple(

@@ -8,14 +8,19 @@ from math import prod
 
 from tracejit.ops.op import Layout
 from tracejit.passes.layouts import row_major
-from tracejit.runtime.gemm import gemm_segment
+from tracejit.runtime.gemm import DEPTH, gemm_segment
 
 Part = tuple[tuple[int, int, int], tuple[int, ...], int, int]
 """Offsets in elements of A, B and C, the kernel's dims, its tasks, its grain."""
 
 
-def product_segments(left: Layout, right: Layout, shape: tuple[int, ...]) -> Iterator[Part]:
-    """The segments of `left @ right`: one, unless the leading dimensions cannot be walked by a single stride."""
+def product_segments(
+    left: Layout, right: Layout, shape: tuple[int, ...], depth: int = DEPTH
+) -> Iterator[Part]:
+    """The segments of `left @ right`: one, unless the leading dimensions cannot be walked by a single stride.
+
+    `depth` values of the inner axis are summed at a time.
+    """
     if 0 in shape:
         return
     *batch, m, n = shape
@@ -30,7 +35,7 @@ def product_segments(left: Layout, right: Layout, shape: tuple[int, ...]) -> Ite
         prod(batch[outer:]), m, n, k,
         a=(steps[0], left.strides[-2], left.strides[-1]),
         b=(steps[1], right.strides[-2], right.strides[-1]),
-        c=(steps[2], n),
+        c=(steps[2], n), depth=depth,
     )  # fmt: skip
     for place in product(*map(range, batch[:outer])):
         offsets = [

@@ -17,7 +17,7 @@ from tracejit.ir.graph import Node
 from tracejit.ops.op import Layout
 from tracejit.passes.homes import Unit, nbytes
 from tracejit.passes.layouts import Layouts, relabel
-from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES
+from tracejit.runtime.gemm import DEPTH, KERNELS, SCRATCH_BYTES
 from tracejit.runtime.slabs import KERNEL, SCRATCH, Part, Pointer, dims_of, pointer_bytes
 from tracejit.runtime.workspace import aligned
 
@@ -140,7 +140,8 @@ def _inner_product(walk: Walk, count: int, layouts: Layouts) -> Iterator[Inner]:
     left, right = (layouts.layout(source) for source in node.inputs)
     owners = (*(layouts.root(source) for source in node.inputs), node)
     advances = [touch.stride * (walk.extent // count) for touch in walk.touches]
-    for offsets, dims, tasks, _ in product_segments(*cut_product(walk, left, right, count)):
+    depth = node.kwargs.get("depth", DEPTH)
+    for offsets, dims, tasks, _ in product_segments(*cut_product(walk, left, right, count), depth):
         firsts = (left.offset + offsets[0], right.offset + offsets[1], offsets[2])
         yield Inner(
             walk,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from math import prod
 from operator import index as as_index
 from string import ascii_letters
@@ -65,6 +66,29 @@ _matmul: Op = record(
         lambda ct, out, x, y: _matmul(matrix_transpose(x), ct),
     ),
     doc="Matrix products over the last two axes of float32 or float64; the leading axes broadcast.",
+)
+
+
+def _in_parts_infer(x: Aval, y: Aval, *, depth: int) -> Aval:
+    return _matmul_infer(x, y)
+
+
+def _in_parts_eval(x: np.ndarray, y: np.ndarray, *, depth: int) -> np.ndarray:
+    starts = range(0, x.shape[-1], depth)
+    products = [x[..., k : k + depth] @ y[..., k : k + depth, :] for k in starts]
+    return reduce(np.add, products) if products else x @ y
+
+
+_matmul_in_parts: Op = record(
+    "matmul_in_parts",
+    infer=_in_parts_infer,
+    eval=_in_parts_eval,
+    recipe=Contract(),
+    vjp=(
+        lambda ct, out, x, y, *, depth: _matmul(ct, matrix_transpose(y)),
+        lambda ct, out, x, y, *, depth: _matmul(matrix_transpose(x), ct),
+    ),
+    doc="`matmul` as the sum of the products over `depth` values of the inner axis each: what such a sum in a program becomes.",
 )
 _matmul_exact: Op = extern(
     "matmul_exact",
