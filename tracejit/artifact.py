@@ -48,6 +48,30 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class LaunchShape:
+    """How a launch is laid out on a GPU: blockDim is (team, teams, 1). A team of threads shares a task.
+
+    Any number of blocks gives the same bits; `teams` tasks run in a block at a time.
+    """
+
+    team: int
+    teams: int
+    shared_bytes: int = 0
+    """Of dynamic shared memory of a block: the scratch of its teams, if that is where it lies."""
+    scratch_bytes: int = 0
+    """Of global memory that each team of the grid needs as scratch; 0 where scratch is in shared memory."""
+
+    @property
+    def tasks_per_block(self) -> int:
+        return self.teams
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return self.team * self.teams
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchSpec:
     """One launch: the segments' tasks together are one parallel loop; they do not depend on each other."""
 
@@ -60,6 +84,8 @@ class LaunchSpec:
     """What it computes and the user's lines, for `explain` and the profiler."""
     nbytes: int = 0
     """Bytes of memory that it reads and writes, each operand counted once."""
+    shape: LaunchShape | None = None
+    """On a GPU alone."""
 
 
 @dataclass(frozen=True, slots=True)
