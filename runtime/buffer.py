@@ -10,6 +10,9 @@ import numpy as np
 from tracejit.runtime.pool import MEMORY, Block
 
 
+_BYTES = np.dtype(np.uint8)
+
+
 class Buffer:
     """`nbytes` of memory at `address`.
 
@@ -60,6 +63,17 @@ class Buffer:
         """
         steps = None if strides is None else [stride * dtype.itemsize for stride in strides]
         return np.ndarray(shape, dtype, self.memory, self.skew + offset, steps)
+
+    def copy(self) -> Buffer:
+        """The same bytes in memory of tracejit's own, on the same device."""
+        twin = Buffer.allocate(self.nbytes)
+        twin.overwrite(self)
+        return twin
+
+    def overwrite(self, source: Buffer) -> None:
+        """Takes over the bytes of a buffer of the same size and device."""
+        shape = (source.nbytes,)
+        self.array(_BYTES, shape)[...] = source.array(_BYTES, shape)
 
     def __repr__(self) -> str:
         kind = "foreign " if self.foreign else ""

@@ -3,7 +3,7 @@
 A plan is data: which kernels there are, and a table of launches. Nothing in it is an address or a Python object with behaviour,
 so a plan can be cached on disk, sent to another process, and exported.
 
-On a CPU every kernel is one native function of the same type (on a GPU it is what `LaunchShape` says):
+On a CPU every kernel is one native function of the same type (for a GPU see `codegen/cuda/emit.py`):
 
     void kernel(ptr context, ptr buffers, ptr dims, i64 begin, i64 end, ptr scratch)
 
@@ -69,24 +69,6 @@ class LaunchShape:
     def threads(self) -> int:
         """Of a block."""
         return self.team * self.teams
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchShape:
-    """How a kernel runs on a GPU, whose kernels are
-
-        extern "C" __global__ void kernel(const Segments segments)
-
-    over one struct by value: for each segment its buffers' addresses, its dims and its tasks, 64 bits each. A block does one
-    group of tasks after another, so that any number of blocks is right.
-    """
-
-    threads: int
-    """Of a block."""
-    shared_bytes: int = 0
-    """Of dynamic shared memory, for a block."""
-    tasks_per_block: int = 1
-    """Tasks that the threads of a block do at once."""
 
 
 @dataclass(frozen=True, slots=True)
