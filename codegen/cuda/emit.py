@@ -1,8 +1,51 @@
-"""A kernel as CUDA C."""
+"""A kernel as CUDA C: tasks over teams of threads, vector loops and folds over a team's threads. It chooses nothing that changes bits.
+
+A team does what stands outside of its vector loops and folds along lanes as one: each thread computes all scalars, and one
+thread stores. blockDim is (threads of a team, teams); a team of more than a warp is alone in its block.
+"""
 
 from __future__ import annotations
 
-from tracejit.codegen.kernel.ir import Kernel
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, assert_never
+
+from tracejit.codegen.cuda.builder import CUDA, CudaBuilder
+from tracejit.codegen.cuda.folds import write_fold
+from tracejit.codegen.cuda.frame import Frame
+from tracejit.codegen.cuda.hazards import is_columns, meetings
+from tracejit.codegen.cuda.schedule import lanes_of, most_threads, strips_of
+from tracejit.codegen.cuda.strips import bind, find_packs, write_packs
+from tracejit.codegen.kernel.hoist import hoist
+from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store
+from tracejit.codegen.llvm.flow import I64
+
+PRELUDE: Final = """\
+template <typename T, int N> struct __align__(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack { T at[N]; };
+
+static __device__ __forceinline__ long long least(long long a, long long b) { return a < b ? a : b; }
+static __device__ __forceinline__ long long most(long long a, long long b) { return a > b ? a : b; }
+
+static __device__ __forceinline__ void meet() {
+  if (blockDim.x > 32) __syncthreads();
+  else __syncwarp();
+}
+"""
+
+HALVES: Final = """\
+#ifndef EMULATED
+static __device__ __forceinline__ float half_to_float(short x) {
+  float y;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x));
+  return y;
+}
+static __device__ __forceinline__ short float_to_half(float x) {
+  short y;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x));
+  return y;
+}
+#endif
+"""
 
 
 def emit(kernel: Kernel, name: str, segments: int = 1) -> str:
@@ -14,4 +57,136 @@ def emit(kernel: Kernel, name: str, segments: int = 1) -> str:
     The last two words are there only for a kernel with scratch: null and 0 where scratch is the launch's dynamic shared memory,
     else the global memory, and the bytes of one team's part of it (team number blockIdx.x * blockDim.y + threadIdx.y).
     """
-    raise NotImplementedError
+    hoisted = hoist(kernel)
+    writer = _Writer(hoisted)
+    writer.kernel()
+    body = writer.b.text()
+    functions = writer.b.module.text().strip()
+    parts = [
+        PRELUDE,
+        HALVES if "half" in functions + body else "",
+        arguments(kernel, segments),
+        functions,
+        f'extern "C" __global__ void __launch_bounds__({most_threads(kernel)})\n'
+        f"{name}(const __grid_constant__ Segments segments) {{\n{body}\n}}\n",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def arguments(kernel: Kernel, segments: int) -> str:
+    """The structs of a launch's arguments."""
+    buffers, sizes = len(kernel.buffers), len(kernel.sizes)
+    lines = [
+        "struct Segment {",
+        *([f"  void *buffers[{buffers}];"] if buffers else []),
+        *([f"  long long dims[{sizes}];"] if sizes else []),
+        "  long long tasks;",
+        "};",
+        "struct Segments {",
+        f"  Segment segment[{segments}];",
+        *(["  char *scratch;", "  long long scratch_bytes;"] if kernel.scratch else []),
+        "};",
+        f"enum {{ SEGMENTS = {segments} }};",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+class _Writer:
+    """Writes statements one after another."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.b = CudaBuilder(0, CUDA)
+        self.frame = Frame(kernel, self.b)
+        self.meetings = meetings(kernel)
+
+    def kernel(self) -> None:
+        b, frame = self.b, self.frame
+        if frame.kernel.scratch:
+            b.line("extern __shared__ __align__(16) char shared[];")
+        b.line("const int group = threadIdx.x / 32, lane = threadIdx.x % 32, groups = blockDim.x / 32;")
+        b.line("long long task = (long long)blockIdx.x * blockDim.y + threadIdx.y;")
+        (tasks,) = frame.kernel.body
+        with b.braces("for (int s = 0; s < SEGMENTS; ++s)"):
+            b.line("const Segment &segment = segments.segment[s];")
+            frame.bind_arguments()
+            step = "(long long)gridDim.x * blockDim.y"
+            with b.braces(f"for (; task < segment.tasks; task += {step})"):
+                frame.define(tasks.index, frame.integer("task"))
+                with frame.guarded("threadIdx.x == 0"):
+                    self.block(tasks.body)
+                if frame.kernel.scratch:
+                    frame.meet()
+            b.line("task -= segment.tasks;")
+
+    def block(self, body: Sequence[Stmt]) -> None:
+        for stmt in body:
+            if stmt in self.meetings:
+                self.frame.meet()
+            self.stmt(stmt)
+
+    def stmt(self, stmt: Stmt) -> None:
+        frame = self.frame
+        match stmt:
+            case Let():
+                frame.let(stmt)
+            case Load():
+                frame.load(stmt)
+            case Store():
+                frame.store(stmt)
+            case For(kind=Kind.VECTOR) if is_columns(stmt):
+                self.column_loop(stmt)
+            case For(kind=Kind.VECTOR):
+                self.vector_loop(stmt)
+            case For():
+                self.serial_loop(stmt)
+            case Fold():
+                in_columns = frame.guard.startswith("is_column &&")
+                write_fold(frame, stmt, partial(self.block, stmt.body), in_columns=in_columns)
+            case _:
+                assert_never(stmt)
+
+    def serial_loop(self, stmt: For) -> None:
+        index = self.b.fresh("i")
+        stop = self.frame.operand(stmt.extent).text
+        with self.b.braces(f"for (long long {index} = 0; {index} < {stop}; ++{index})"):
+            self.frame.define(stmt.index, self.frame.integer(index))
+            self.block(stmt.body)
+
+    def vector_loop(self, stmt: For) -> None:
+        """Packs where memory allows, and what is left, or all, element by element."""
+        b, frame = self.b, self.frame
+        extent = frame.operand(stmt.extent).text
+        with b.braces(), frame.guarded(""):
+            packs = find_packs(stmt.body, stmt.index, lanes_of(frame.kernel))
+            full, first = "0ll", b.fresh("i")
+            if packs:
+                condition = bind(frame, packs)
+                full = b.emit(f"{condition} ? {extent} & -{packs.lanes}ll : 0", I64).text
+                strips = strips_of(stmt.body, len(packs.loads))
+                stride = b.emit(f"(long long)blockDim.x * {packs.lanes}", I64).text
+                start = f"long long {first} = (long long)threadIdx.x * {packs.lanes}"
+                with b.braces(f"for ({start}; {first} < {full}; {first} += {strips} * {stride})"):
+                    write_packs(
+                        frame, packs, strips, first, stride, full, partial(self.element, stmt)
+                    )
+            start = f"long long {first} = {full} + threadIdx.x"
+            with b.braces(f"for ({start}; {first} < {extent}; {first} += blockDim.x)"):
+                self.element(stmt, first, "")
+
+    def element(self, stmt: For, place: str, lane: str) -> None:
+        """One iteration of a vector loop."""
+        index = self.b.emit(place, I64) if lane else self.frame.integer(place)
+        self.frame.define(stmt.index, index)
+        self.block(stmt.body)
+
+    def column_loop(self, stmt: For) -> None:
+        """A column is a lane's, and the warps of a team share its rows. All threads come along, so that they can meet."""
+        b, frame = self.b, self.frame
+        extent, first = frame.operand(stmt.extent).text, b.fresh("i")
+        with b.braces(f"for (long long {first} = 0; {first} < {extent}; {first} += 32)"):
+            b.line(f"const bool is_column = {first} + lane < {extent};")
+            # A thread with no column goes through the last one's motions.
+            index = b.emit(f"is_column ? {first} + lane : {extent} - 1", I64)
+            frame.define(stmt.index, index)
+            with frame.guarded("is_column && group == 0"):
+                self.block(stmt.body)

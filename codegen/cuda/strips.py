@@ -1,0 +1,131 @@
+"""Several elements at a time: neighbours in memory are read and written by one access of up to 16 bytes.
+
+Whether a run begins where such an access may is found out when the kernel runs; if not, elements are taken one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import field
+
+from tracejit._records import dataclass
+from tracejit.codegen.cuda.frame import Frame, memory_type
+from tracejit.codegen.cuda.hazards import statements
+from tracejit.codegen.kernel.ir import (
+    Address,
+    Fold,
+    Let,
+    Load,
+    Stmt,
+    Store,
+    Var,
+)
+
+ACCESS = 16
+"""Bytes of the widest access."""
+
+
+@dataclass(slots=True)
+class Packs:
+    """The accesses of a loop's body that run along its index, each with its first element's pointer."""
+
+    index: Var
+    lanes: int
+    loads: dict[Load, str] = field(default_factory=dict)
+    stores: dict[Store, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.loads or self.stores)
+
+
+def find_packs(body: Sequence[Stmt], index: Var, lanes: int) -> Packs:
+    """Loads may come before stores to other memory: iterations are independent, and a value is read before it is replaced."""
+    packs = Packs(index, lanes)
+    varying = {index, *defined(body)}
+    stores = [stmt for stmt in statements(body) if isinstance(stmt, Store)]
+    for place, stmt in enumerate(body):
+        match stmt:
+            case Load(buffer=buffer, where=None) if is_run(stmt.address, index, varying):
+                if all(store.buffer is not buffer for store in statements(body[:place]) if isinstance(store, Store)):
+                    packs.loads[stmt] = ""
+            case Store(buffer=buffer, where=None, add=False) if is_run(stmt.address, index, varying):
+                later = [other for other in statements(body[place:]) if isinstance(other, Load)]
+                alone = [store for store in stores if store.buffer is buffer] == [stmt]
+                if alone and all(load.buffer is not buffer for load in later):
+                    packs.stores[stmt] = ""
+    return packs
+
+
+def defined(body: Sequence[Stmt]) -> set[Var]:
+    """The scalars that differ between the iterations of a loop, once what does not has been moved out of it."""
+    found: set[Var] = set()
+    for stmt in statements(body):
+        match stmt:
+            case Let(var=var) | Load(var=var):
+                found.add(var)
+            case Fold(index=index, results=results):
+                found |= {index, *(result.var for result in results)}
+    return found
+
+
+def is_run(address: Address, index: Var, varying: set[Var]) -> bool:
+    """Whether iteration after iteration accesses the next element."""
+    moving = [(var, stride) for var, stride in address.terms if var in varying]
+    return moving == [(index, 1)]
+
+
+def bind(frame: Frame, packs: Packs, first: str = "") -> str:
+    """Names the pointers of the runs, at element `first`; a condition for accesses of several elements being allowed."""
+    conditions = []
+    for accesses in (packs.loads, packs.stores):
+        for access in accesses:
+            c_type, name = memory_type(access.buffer.dtype), frame.b.fresh("p")
+            const = "const " if isinstance(access, Load) else ""
+            offset = frame.offset(access.address, without=packs.index) + first
+            base = frame.pointers[access.buffer]
+            frame.b.line(f"{const}{c_type} *const {name} = {base} + ({offset});")
+            accesses[access] = name  # type: ignore[index]  # each table has the keys of its own loop
+            width = min(ACCESS, packs.lanes * access.buffer.dtype.itemsize)
+            conditions.append(f"(unsigned long long){name} % {width} == 0")
+    return " && ".join(conditions)
+
+
+def pack_type(access: Load | Store, lanes: int) -> str:
+    return f"Pack<{memory_type(access.buffer.dtype)}, {lanes}>"
+
+
+def write_packs(
+    frame: Frame,
+    packs: Packs,
+    strips: int,
+    position: str,
+    stride: str,
+    limit: str,
+    element: Callable[[str, str], None],
+) -> None:
+    """`strips` packs from `position` on, `stride` elements apart and below `limit`; all loads first, to wait for them once.
+
+    `element(place, lane)` writes what is done with one element.
+    """
+    b, lanes = frame.b, packs.lanes
+    loaded = {load: b.fresh("q") for load in packs.loads}
+    for load, name in loaded.items():
+        b.line(f"{pack_type(load, lanes)} {name}[{strips}];")
+    where = f"{position} + u * {stride}"
+    with b.unrolled(f"int u = 0; u < {strips}; ++u"), b.braces(f"if ({where} < {limit})"):
+        for load, name in loaded.items():
+            kind = pack_type(load, lanes)
+            b.line(f"{name}[u] = *(const {kind} *)({packs.loads[load]} + ({where}));")
+    with b.unrolled(f"int u = 0; u < {strips}; ++u"), b.braces(f"if ({where} < {limit})"):
+        stored = {store: b.fresh("q") for store in packs.stores}
+        for store, name in stored.items():
+            b.line(f"{pack_type(store, lanes)} {name};")
+        with b.unrolled(f"int l = 0; l < {lanes}; ++l"):
+            frame.elements |= {load: f"{name}[u].at[l]" for load, name in loaded.items()}
+            frame.elements |= {store: f"{name}.at[l]" for store, name in stored.items()}
+            element(f"{where} + l", "l")
+            for access in (*loaded, *stored):
+                del frame.elements[access]
+        for store, name in stored.items():
+            kind = pack_type(store, lanes)
+            b.line(f"*({kind} *)({packs.stores[store]} + ({where})) = {name};")
