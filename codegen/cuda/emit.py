@@ -8,45 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, assert_never
+from typing import assert_never
 
 from tracejit.codegen.cuda.builder import CUDA, CudaBuilder
 from tracejit.codegen.cuda.folds import write_fold
 from tracejit.codegen.cuda.frame import Frame
 from tracejit.codegen.cuda.hazards import is_columns, meetings
+from tracejit.codegen.cuda.launch import BOUNDS, HALVES, MEET, PRELUDE, segment_text
 from tracejit.codegen.cuda.schedule import lanes_of, most_threads, strips_of
 from tracejit.codegen.cuda.strips import bind, find_packs, write_packs
 from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store
 from tracejit.codegen.llvm.flow import I64
-
-PRELUDE: Final = """\
-template <typename T, int N> struct __align__(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack { T at[N]; };
-
-static __device__ __forceinline__ long long least(long long a, long long b) { return a < b ? a : b; }
-static __device__ __forceinline__ long long most(long long a, long long b) { return a > b ? a : b; }
-
-static __device__ __forceinline__ void meet() {
-  if (blockDim.x > 32) __syncthreads();
-  else __syncwarp();
-}
-"""
-
-HALVES: Final = """\
-#ifndef EMULATED
-static __device__ __forceinline__ float half_to_float(short x) {
-  float y;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x));
-  return y;
-}
-static __device__ __forceinline__ short float_to_half(float x) {
-  short y;
-  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x));
-  return y;
-}
-#endif
-"""
-
 
 def emit(kernel: Kernel, name: str, segments: int = 1) -> str:
     """A module that defines `extern "C" __global__ void name(const __grid_constant__ Segments segments)`.
@@ -64,31 +37,17 @@ def emit(kernel: Kernel, name: str, segments: int = 1) -> str:
     functions = writer.b.module.text().strip()
     parts = [
         PRELUDE,
+        BOUNDS if "least(" in body else "",
+        MEET if "meet()" in body else "",
         HALVES if "half" in functions + body else "",
-        arguments(kernel, segments),
+        segment_text(
+            len(kernel.buffers), len(kernel.sizes), segments, has_scratch=bool(kernel.scratch)
+        ),
         functions,
         f'extern "C" __global__ void __launch_bounds__({most_threads(kernel)})\n'
         f"{name}(const __grid_constant__ Segments segments) {{\n{body}\n}}\n",
     ]
     return "\n".join(part for part in parts if part)
-
-
-def arguments(kernel: Kernel, segments: int) -> str:
-    """The structs of a launch's arguments."""
-    buffers, sizes = len(kernel.buffers), len(kernel.sizes)
-    lines = [
-        "struct Segment {",
-        *([f"  void *buffers[{buffers}];"] if buffers else []),
-        *([f"  long long dims[{sizes}];"] if sizes else []),
-        "  long long tasks;",
-        "};",
-        "struct Segments {",
-        f"  Segment segment[{segments}];",
-        *(["  char *scratch;", "  long long scratch_bytes;"] if kernel.scratch else []),
-        "};",
-        f"enum {{ SEGMENTS = {segments} }};",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 class _Writer:
