@@ -3,7 +3,7 @@
 // A kernel's image is a library of the emulation instead of machine code of a GPU. Work is done at once, in the order in which
 // it is enqueued. Where the driver is strict, so is this: a context is current for one thread, memory ends where a page begins
 // that may not be touched, 48 KB of shared memory are not exceeded unasked, an error of a kernel stays, and a forked child gets
-// nothing. What is not here is made a function that says "not supported" (see build.py).
+// nothing. What is not here is made a function that says "not supported" (see standin.py).
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -23,13 +23,18 @@ enum {
 };
 enum { PAGE = 4096, PROCESSORS = 4, COMMON_SHARED = 48 << 10, MOST_SHARED = 232448, MOST_THREADS = 1024, MOST_PARAMETERS = 4096 };
 
-typedef struct emu_kernel {  // as the emulation's libraries export it
-  void *thread, *block, *(*shared)(void);
-  unsigned parameter_bytes, parameters;
-  const unsigned short *sizes;
-} emu_kernel;
-int emu_launch(const emu_kernel *, const unsigned *grid, const unsigned *block, unsigned shared, const void *parameters, int flags,
-               int order, int workers, char *error, size_t error_size);
+typedef struct {  // as the emulation's libraries export it
+  void (*thread)(const void *), (*block)(const void *, void *);
+  char *(*shared)(void);
+  unsigned parameter_bytes;
+  int meets;
+} Kernel;
+static int (*emulated_launch)(const Kernel *, unsigned grid, unsigned team, unsigned teams, unsigned shared_bytes,
+                              const void *parameters, int order, char *message, size_t message_bytes);
+__attribute__((constructor)) static void begin(void) {
+  void *scheduler = dlopen(SCHEDULER, RTLD_NOW | RTLD_GLOBAL);  // for all: kernels refer to it by name
+  emulated_launch = scheduler ? dlsym(scheduler, "emulated_launch") : 0;
+}
 
 // ---- what tests set and ask
 
@@ -45,7 +50,7 @@ void standin_set_order(int which) { order = which; }       // of a block's threa
 
 typedef struct Block { char *start, *pages; size_t nbytes, mapped; struct Block *next; } Block;
 typedef enum { LAUNCH, COPY, FILL } Kind;
-typedef struct Function { const emu_kernel *kernel; int most_shared, is_simple; char name[128]; } Function;
+typedef struct Function { const Kernel *kernel; int most_shared; char name[128]; } Function;
 typedef struct Node {
   Kind kind;
   Function *function; unsigned grid[3], block[3], shared; void *parameters;
@@ -267,12 +272,11 @@ Status cuModuleLoadData(void **module, const void *image) { return cuModuleLoadD
 Status cuModuleUnload(void *module) { dlclose(module); return SUCCESS; }
 Status cuModuleGetFunction(void **function, void *module, const char *name) {
   char symbol[256];
-  snprintf(symbol, sizeof symbol, "emu_kernel_%s", name);
-  const emu_kernel *kernel = dlsym(module, symbol);
+  snprintf(symbol, sizeof symbol, "emulated_kernel_%s", name);
+  const Kernel *kernel = dlsym(module, symbol);
   if (!kernel) return NOT_FOUND;
-  const int *is_simple = dlsym(module, "emu_nosync");
   Function *made = calloc(1, sizeof *made);
-  *made = (Function){.kernel = kernel, .most_shared = COMMON_SHARED, .is_simple = is_simple && *is_simple};
+  *made = (Function){.kernel = kernel, .most_shared = COMMON_SHARED};
   snprintf(made->name, sizeof made->name, "%s", name);
   *function = made;
   return SUCCESS;
@@ -297,7 +301,7 @@ Status cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz,
   const void *given = 0;
   size_t nbytes = 0;
   uint64_t threads = (uint64_t)bx * by * bz;
-  if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || !threads || threads > MOST_THREADS || bz > 64) return INVALID_VALUE;
+  if (!gx || gy != 1 || gz != 1 || bz != 1 || !threads || threads > MOST_THREADS) return INVALID_VALUE;
   if ((int)shared > function->most_shared || !extra) return INVALID_VALUE;
   for (; (uintptr_t)*extra != END; extra += 2) {
     if ((uintptr_t)*extra == POINTER) given = extra[1];
@@ -309,12 +313,11 @@ Status cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz,
 }
 
 static Status launch(const Node *node) {
-  enum { SIMPLE = 1, POISON = 2 };
   static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
   char why[400];
   pthread_mutex_lock(&one);
-  int failed = emu_launch(node->function->kernel, node->grid, node->block, node->shared, node->parameters,
-                          (node->function->is_simple ? SIMPLE : 0) | POISON, order, 1, why, sizeof why);
+  int failed = emulated_launch(node->function->kernel, node->grid[0], node->block[0], node->block[1], node->shared,
+                               node->parameters, order, why, sizeof why);
   counts.launches++;
   if (failed) {
     snprintf(message, sizeof message, "%s: %s", node->function->name, why);
