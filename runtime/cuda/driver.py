@@ -23,6 +23,7 @@ from tracejit.runtime.pool import MemoryStats
 
 LIBRARY = "libcuda.so.1"
 MEND_PYCUDA = "pip install 'tracejit[cuda]'"
+_WITHOUT = "to do without a GPU use device='cpu'"
 _FORKED = (
     "the process was forked after CUDA had been used, and a child cannot use it: start children "
     "with multiprocessing's 'spawn', or use CUDA first in the child"
@@ -85,16 +86,16 @@ class Gpu:
         return memory
 
     def write(self, address: int, array: np.ndarray) -> None:
-        """Enqueues a copy to the device. The array may be changed afterwards: the driver has its bytes by then."""
+        """Enqueues a copy of a row-major array, which may be changed afterwards: the driver has its bytes by then."""
         self.enter()
         if array.nbytes:
-            self._do(self._cuda.memcpy_htod_async, address, array, self.stream)
+            self._do(self._cuda.memcpy_htod_async, address, _bytes_of(array), self.stream)
 
     def read(self, array: np.ndarray, address: int) -> None:
         """Waits for what was enqueued before, and copies from the device."""
         self.enter()
         if array.nbytes:
-            self._do(self._cuda.memcpy_dtoh_async, array, address, self.stream)
+            self._do(self._cuda.memcpy_dtoh_async, _bytes_of(array), address, self.stream)
         self._do(self.stream.synchronize)
 
     def copy(self, target: int, source: int, nbytes: int) -> None:
@@ -131,6 +132,11 @@ class Gpu:
             f"{self.free_bytes():,} are free. Nothing was lost: compute less at once, or let go of tensors"
         )
 
+    def release(self) -> None:
+        """At the end of the process that opened it: nothing can be done on it afterwards."""
+        if self._process == os.getpid():
+            self._context.detach()
+
     # Programs
 
     def load(self, image: bytes) -> Any:
@@ -143,6 +149,11 @@ class Gpu:
         self.enter()
         attribute = self._cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
         self._do(function.set_attribute, attribute, nbytes)
+
+    def new_stream(self) -> Any:
+        """A stream beside the one on which programs run."""
+        self.enter()
+        return self._do(self._cuda.Stream)
 
     def event(self) -> Any:
         """A mark on the stream, with the time at which the device came to it."""
@@ -180,6 +191,11 @@ class Gpu:
 
     def __repr__(self) -> str:
         return f"<{self.label}: {self.name}>"
+
+
+def _bytes_of(array: np.ndarray) -> np.ndarray:
+    """The memory of a row-major array: the buffer protocol, by which it is copied, has no name for the ml_dtypes."""
+    return array.reshape(-1).view(np.uint8)
 
 
 class _Visit:
@@ -226,17 +242,19 @@ def why_not() -> str | None:
     try:
         ctypes.CDLL(LIBRARY)
     except OSError:
-        return (
-            f"there is no NVIDIA driver ({LIBRARY} is not found): it comes with the driver of the GPU; "
-            "without a GPU use device='cpu'"
-        )
+        return f"there is no NVIDIA driver ({LIBRARY} is not found): install that of the GPU; {_WITHOUT}"
     if find_spec("pycuda") is None:
-        return f"pycuda is not installed: {MEND_PYCUDA}"
+        return f"pycuda is not installed: {MEND_PYCUDA}; {_WITHOUT}"
     try:
         count = device_count()
     except DeviceUnavailable as reason:
         return str(reason)
-    return None if count else "the driver finds no GPU: see what nvidia-smi says"
+    return None if count else f"the driver finds no GPU: see what nvidia-smi says; {_WITHOUT}"
+
+
+def usable() -> int:
+    """How many GPUs can be used here."""
+    return 0 if why_not() else device_count()
 
 
 def device_count() -> int:
@@ -261,15 +279,12 @@ def _opened(index: int) -> Gpu:
             return _gpus[index]
         why = why_not()
         if why is not None:
-            raise DeviceUnavailable(at_user_line(f"cuda: {why}"))
-        if not 0 <= index < (count := device_count()):
-            raise DeviceUnavailable(
-                at_user_line(
-                    f"cuda:{index}: there are {count} GPUs, and their numbers begin with 0"
-                )
-            )
+            raise DeviceUnavailable(at_user_line(f"cuda:{index}: {why}"))
+        if index >= (count := device_count()):
+            found = f"the driver finds {count} GPU{'s' if count > 1 else ''}, numbered from 0"
+            raise DeviceUnavailable(at_user_line(f"cuda:{index}: {found} (or use device='cpu')"))
         if not _gpus:
-            atexit.register(_leave)
+            atexit.register(_end)
             os.register_at_fork(before=_leave, after_in_child=_keep_for_ever)
         _gpus[index] = Gpu(index)
         return _gpus[index]
@@ -287,8 +302,15 @@ def _pycuda() -> Any:
 
 
 def _leave() -> None:
-    """The thread has no current device: before a fork, whose child could not put it away, and when the process ends."""
+    """This thread has no current device: before a fork, as the child could not put it away."""
     _here.visit = None
+
+
+def _end() -> None:
+    """Lets go of the devices before the interpreter takes pycuda's objects apart, in an order that pycuda complains of."""
+    _leave()
+    for each in _gpus.values():
+        each.release()
 
 
 def _keep_for_ever() -> None:

@@ -56,7 +56,7 @@ def read(
     """A host's copy, read-only, of the elements at `address`; `strides` in elements, None: row-major."""
     if strides is None or not prod(shape):
         array = np.empty(shape, dtype)
-        gpu.read(bytes_of(array), address)
+        gpu.read(array, address)
     else:
         array = _read_strided(gpu, address, dtype, shape, strides)
     array.flags.writeable = False
@@ -78,10 +78,5 @@ def _read_strided(
 def sent(array: np.ndarray, device: str) -> DeviceBuffer:
     """The elements of an array, row-major, on a device."""
     buffer = DeviceBuffer(gpu_named(device), array.nbytes)
-    buffer.gpu.write(buffer.address, bytes_of(np.ascontiguousarray(array)))
+    buffer.gpu.write(buffer.address, np.ascontiguousarray(array))
     return buffer
-
-
-def bytes_of(array: np.ndarray) -> np.ndarray:
-    """The memory of a row-major array: the buffer protocol, by which it is copied, has no name for the ml_dtypes."""
-    return array.reshape(-1).view(np.uint8)

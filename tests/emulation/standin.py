@@ -33,7 +33,14 @@ class Counts(ctypes.Structure):
 
     _fields_ = [  # noqa: RUF012  # as ctypes wants it
         (name, ctypes.c_long)
-        for name in ("launches", "graph_launches", "copies_in", "copies_out", "waits", "allocations")
+        for name in (
+            "launches",
+            "graph_launches",
+            "copies_in",
+            "copies_out",
+            "waits",
+            "allocations",
+        )
     ]
     launches: int
     graph_launches: int
@@ -85,10 +92,14 @@ def _asked_for() -> set[str]:
     spec = importlib.util.find_spec("pycuda")
     assert spec is not None and spec.origin is not None
     (extension,) = Path(spec.origin).parent.glob("_driver*.so")
-    table = subprocess.run(["nm", "-D", "--undefined-only", extension], check=True, capture_output=True, text=True)
+    table = subprocess.run(
+        ["nm", "-D", "--undefined-only", extension], check=True, capture_output=True, text=True
+    )
     names = {line.split()[-1].partition("@")[0] for line in table.stdout.splitlines()}
     return {name for name in names if name.startswith("cu") and name[2:3].isupper()}
 
 
 def _defined(text: str) -> set[str]:
-    return {line.split("(")[0].split()[-1] for line in text.splitlines() if line.startswith("Status cu")}
+    return {
+        line.split("(")[0].split()[-1] for line in text.splitlines() if line.startswith("Status cu")
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
 
 from tracejit._records import dataclass
@@ -10,19 +10,18 @@ from tracejit.artifact import (
     Argument,
     BufferSpec,
     HostCall,
-    KernelSource,
     LaunchSpec,
     Place,
     Plan,
     Segment,
 )
-from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.lower import lower
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.scatter import lower_scatter
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike
 from tracejit.compiler.limit import Limit, within
 from tracejit.compiler.products import product_segments
+from tracejit.compiler.target import Target
 from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step, Temporary
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
@@ -31,12 +30,9 @@ from tracejit.passes.expand import store
 from tracejit.passes.homes import Unit, nbytes
 from tracejit.passes.layouts import Layouts, relabel, row_major
 from tracejit.passes.plan_memory import Memory, plan_memory
-from tracejit.runtime.cpu.pool import thread_pool
-from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES
 
 STREAM_FROM = 1 << 24
 """Bytes of an output that are better written past the caches: 1.3 to 1.7 times as fast, where smaller ones lose."""
-Emit = Callable[[Kernel], KernelSource]
 
 
 @dataclass(slots=True)
@@ -45,9 +41,8 @@ class Assembly:
 
     graph: Graph
     layouts: Layouts
-    emit: Emit
+    target: Target
     tasks: list[Task] = field(default_factory=list)
-    kernels: dict[str, KernelSource] = field(default_factory=dict)
     fixed: dict[Owner, Argument] = field(default_factory=dict)
     streamed: set[Owner] = field(default_factory=set)
 
@@ -59,12 +54,13 @@ class Assembly:
         self._fix_inputs()
         last = self._fix_outputs()
         everything = [*steps, *last, *self._effects()]
-        self.streamed = self._results_that_nobody_reads(everything)
+        if self.target.streams:
+            self.streamed = self._results_that_nobody_reads(everything)
         for step in everything:
             self._add(step)
         if memory_limit is None:
             return self._laid_out(merge_alike(self.tasks))
-        limit = Limit(memory_limit, thread_pool().threads)
+        limit = Limit(memory_limit, self.target.threads)
         return within(limit, self.tasks, self.fixed, self._laid_out)
 
     def _laid_out(self, tasks: list[Task], memory: Memory | None = None) -> Plan:
@@ -72,12 +68,14 @@ class Assembly:
         if memory is None:
             memory = plan_memory([task.unit for task in tasks], self.fixed)
         kept = [task for n, task in enumerate(tasks) if n not in memory.dropped]
-        needed = dict.fromkeys(task.kernel for task in kept if task.kernel)
+        steps = tuple(step for task in kept for step in self._placed(task, memory))
+        needed = dict.fromkeys(step.kernel for step in steps if isinstance(step, LaunchSpec))
+        sources = map(self.target.source, needed)
         arrays = [node for node in self.graph.inputs if isinstance(node, Input)]
         scalars = [node for node in self.graph.inputs if isinstance(node, ScalarInput)]
         return Plan(
-            kernels=tuple(self.kernels[name] for name in needed if name in self.kernels),
-            steps=tuple(self._placed(task, memory) for task in kept),
+            kernels=tuple(source for source in sources if source is not None),
+            steps=steps,
             inputs=tuple(self._spec(node) for node in arrays),
             outputs=tuple(
                 BufferSpec(node.aval.dtype.name, node.aval.sizes) for node in self.graph.outputs
@@ -201,10 +199,9 @@ class Assembly:
         note: str,
         copies: tuple[Owner, Owner] | None = None,
     ) -> None:
-        source = self.emit(lowered.kernel)
-        self.kernels.setdefault(source.name, source)
+        name = self.target.kernel(lowered.kernel)
         segment = (lowered.arguments, lowered.dims, lowered.tasks)
-        launch = Launch(source.name, (segment,), lowered.grain, lowered.scratch_bytes, note)
+        launch = Launch(name, (segment,), lowered.grain, lowered.scratch_bytes, note)
         pairs = list(zip(lowered.kernel.buffers, lowered.arguments, strict=True))
         reads = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if not buffer.written))
         writes = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if buffer.written))
@@ -214,7 +211,8 @@ class Assembly:
         node = step.node
         left, right = (self.layouts.layout(source) for source in node.inputs)
         roots = [self.layouts.root(source) for source in node.inputs]
-        parts = list(product_segments(left, right, node.aval.sizes))
+        kernel = self.target.product(node.aval.dtype.name, node.aval.sizes)
+        parts = list(product_segments(left, right, node.aval.sizes, kernel.segment))
         if not parts:
             return
         segments = tuple(
@@ -222,18 +220,17 @@ class Assembly:
             for (a, b, c), dims, tasks, _ in parts
         )
         grain = parts[0][3]
-        kernel = KERNELS[node.aval.dtype.name]
-        launch = Launch(kernel, segments, grain, SCRATCH_BYTES, note_of((node,)))
+        launch = Launch(kernel.name, segments, grain, kernel.scratch_bytes, note_of((node,)))
         self._run(step, launch, tuple(dict.fromkeys(roots)), (node,))
 
     # the plan's own records
 
-    def _placed(self, task: Task, memory: Memory) -> LaunchSpec | HostCall:
+    def _placed(self, task: Task, memory: Memory) -> Iterator[LaunchSpec | HostCall]:
         work = task.work
         moved = sum(map(nbytes, (*task.unit.reads, *task.unit.writes)))
         if isinstance(work, Call):
             node = work.node
-            return HostCall(
+            yield HostCall(
                 node.op.name,
                 node.params,
                 tuple(at(owner, offset, memory.places) for owner, offset in work.arguments),
@@ -242,13 +239,14 @@ class Assembly:
                 work.note,
                 moved,
             )
+            return
         segments = tuple(
             Segment(
                 tuple(at(owner, offset, memory.places) for owner, offset in arguments), dims, tasks
             )
             for arguments, dims, tasks in work.segments
         )
-        return LaunchSpec(work.kernel, segments, work.grain, work.scratch_bytes, work.note, moved)
+        yield from self.target.launches(work, segments, moved)
 
     def _seen(self, node: Node) -> tuple[Owner, int]:
         return self.layouts.root(node), self.layouts.layout(node).offset

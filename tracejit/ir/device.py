@@ -19,7 +19,9 @@ def device_of(graph: Graph) -> str:
 
 
 def without_device(graph: Graph) -> Graph:
-    """The same graph as if it were the CPU's."""
+    """The same graph as if it were the CPU's; itself if it is."""
+    if device_of(graph) == "cpu":
+        return graph
     new: dict[Node, Node] = {}
     for node in graph.nodes:
         new[node] = _without(with_inputs(node, new))

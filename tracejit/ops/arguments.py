@@ -203,9 +203,16 @@ def one_device(name: str, avals: Sequence[Aval]) -> str:
     return devices.pop() if devices else "cpu"
 
 
-def refuse_devices(name: str, avals: Iterable[object]) -> NoReturn:
+def check_devices(name: str, avals: Sequence[Aval]) -> None:
+    """DeviceError unless all the arrays of an op, those of no dimensions too, are on one device."""
+    if len({a.device for a in avals}) > 1:
+        refuse_devices(name, avals)
+
+
+def refuse_devices(name: str, avals: Iterable[Aval]) -> NoReturn:
+    shown = [f"{a.text(','.join(map(str, a.shape)))}{'@cpu' * (a.device == 'cpu')}" for a in avals]
     why = "the arguments are on different devices: move one by .to(device)"
-    refuse(DeviceError, name, avals, why)
+    refuse(DeviceError, name, shown, why)
 
 
 def on(device: str) -> dict[str, str]:

@@ -194,10 +194,7 @@ class Witness(Tracer):
 
     def _memory(self, storage: Storage) -> Buffer:
         if storage not in self._before:
-            buffer = storage.realize()
-            copy = self._before[storage] = Buffer.allocate(buffer.nbytes)
-            whole = np.dtype(np.uint8), (buffer.nbytes,)
-            copy.array(*whole)[...] = buffer.array(*whole)
+            self._before[storage] = storage.realize().copy()
         return self._before[storage]
 
     # Afterwards

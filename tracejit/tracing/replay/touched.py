@@ -186,11 +186,14 @@ def _keep_cell(cell: Any) -> Undo:
 
 def _keep_memory(storage: Storage) -> Undo:
     buffer, version, written = storage.realize(), storage.version, storage.written
-    before = content_of(buffer).copy()
+    before = content_of(buffer).copy() if buffer.foreign else buffer.copy()
 
     def undo() -> None:
         storage.buffer, storage.version, storage.written = buffer, version, written
-        content_of(buffer)[...] = before
+        if isinstance(before, Buffer):
+            buffer.overwrite(before)
+        else:
+            content_of(buffer)[...] = before
 
     return undo
 
