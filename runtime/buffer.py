@@ -9,7 +9,6 @@ import numpy as np
 
 from tracejit.runtime.pool import MEMORY, Block
 
-
 _BYTES = np.dtype(np.uint8)
 
 
@@ -63,17 +62,6 @@ class Buffer:
         """
         steps = None if strides is None else [stride * dtype.itemsize for stride in strides]
         return np.ndarray(shape, dtype, self.memory, self.skew + offset, steps)
-
-    def copy(self) -> Buffer:
-        """The same bytes in memory of tracejit's own, on the same device."""
-        twin = Buffer.allocate(self.nbytes)
-        twin.overwrite(self)
-        return twin
-
-    def overwrite(self, source: Buffer) -> None:
-        """Takes over the bytes of a buffer of the same size and device."""
-        shape = (source.nbytes,)
-        self.array(_BYTES, shape)[...] = source.array(_BYTES, shape)
 
     def __repr__(self) -> str:
         kind = "foreign " if self.foreign else ""
@@ -131,6 +119,38 @@ class ForeignBuffer(Buffer):
         offset: int = 0,
     ) -> np.ndarray:
         return array_at(self.address + offset, dtype, shape, strides, owner=self)
+
+
+class RemoteBuffer(Buffer):
+    """Memory of another device, of which `array` gives copies."""
+
+    __slots__ = ()
+
+    def copy(self) -> Buffer:
+        """The same bytes in other memory of the device."""
+        raise NotImplementedError
+
+    def overwrite(self, source: Buffer) -> None:
+        """Takes over the bytes of other memory of the device."""
+        raise NotImplementedError
+
+
+def copy_of(buffer: Buffer) -> Buffer:
+    """The same bytes in memory of tracejit's own, on the same device."""
+    if isinstance(buffer, RemoteBuffer):
+        return buffer.copy()
+    twin = Buffer.allocate(buffer.nbytes)
+    overwrite(twin, buffer)
+    return twin
+
+
+def overwrite(target: Buffer, source: Buffer) -> None:
+    """Copies the bytes of one buffer to another of the same size and device."""
+    if isinstance(target, RemoteBuffer):
+        target.overwrite(source)
+        return
+    shape = (source.nbytes,)
+    target.array(_BYTES, shape)[...] = source.array(_BYTES, shape)
 
 
 class _Exporter:

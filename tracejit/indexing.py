@@ -14,7 +14,7 @@ import numpy as np
 from tracejit import dispatch, dtypes
 from tracejit._errors import at_user_line
 from tracejit.inplace import check_writable, write
-from tracejit.ops.arguments import cast
+from tracejit.ops.arguments import cast, moved
 from tracejit.ops.elementwise import where
 from tracejit.ops.index import getitem, select, set_item, view_ops
 from tracejit.ops.registry import REGISTRY
@@ -149,7 +149,7 @@ def _is_single(value: Any) -> bool:
 def _element(value: Any, x: Tensor) -> Any:
     """One element in `x`'s dtype."""
     value = dispatch.lift(np.asarray(value) if isinstance(value, NUMBERS) else value)
-    return cast(reshape(value, ()), x.aval.dtype)
+    return moved(cast(reshape(value, ()), x.aval.dtype), x.aval.device)
 
 
 def _trimmed(value: Any, ndim: int) -> Any:

@@ -87,7 +87,7 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
     x = value(x)
     if not x.aval.shape:
         raise ShapeError(at_user_line(f"nonzero: {x.aval} has no axis; reshape it to (1,)"))
-    return tuple(map(lift, np.nonzero(as_array(x))))
+    return tuple(moved(lift(places), x.aval.device) for places in np.nonzero(as_array(x)))
 
 
 class UniqueAll(NamedTuple):
@@ -125,7 +125,8 @@ def unique_all(x: Any) -> UniqueAll:
         as_array(x), return_index=True, return_inverse=True, return_counts=True, equal_nan=False
     )
     values = ops.take(ops.ravel(x), indices)
-    return UniqueAll(values, lift(indices), lift(inverse.reshape(x.aval.shape)), lift(counts))
+    found = (lift(each) for each in (indices, inverse.reshape(x.aval.shape), counts))
+    return UniqueAll(values, *(moved(each, x.aval.device) for each in found))
 
 
 def unique_counts(x: Any) -> UniqueCounts:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.buffer import Buffer, RemoteBuffer
 from tracejit.runtime.cuda.driver import Gpu, gpu_named
 
 
-class DeviceBuffer(Buffer):
+class DeviceBuffer(RemoteBuffer):
     """`nbytes` of memory at `address` of a GPU."""
 
     __slots__ = ("__weakref__", "_allocation", "address", "gpu", "nbytes")

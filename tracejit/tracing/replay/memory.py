@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.buffer import Buffer, copy_of, overwrite
 from tracejit.storage import Storage
 
 
@@ -33,7 +33,7 @@ def private(buffer: Buffer) -> Buffer:
     """The same bytes in memory of its own."""
     if buffer.foreign:
         raise Abandoned("memory of another library is written before the last decision")
-    return buffer.copy()
+    return copy_of(buffer)
 
 
 def settle(storage: Storage, buffer: Buffer) -> None:
@@ -42,4 +42,4 @@ def settle(storage: Storage, buffer: Buffer) -> None:
         storage.buffer = buffer
         return
     assert storage.buffer is not None
-    storage.buffer.overwrite(buffer)
+    overwrite(storage.buffer, buffer)

@@ -8,7 +8,7 @@ from tracejit.autograd.tape import base_of, edge_of, is_grad_enabled
 from tracejit.eager import check_indices
 from tracejit.ir.dim import plain
 from tracejit.ops.op import Op, Params
-from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.buffer import Buffer, copy_of
 from tracejit.storage import Storage
 from tracejit.symbols import frozen
 from tracejit.tensor import Tensor
@@ -90,7 +90,7 @@ class ReplayRecorder(Recorder):
         assert storage.buffer is not None
         if storage.buffer.foreign:
             return  # an array's own memory, which has a source or is not to be used
-        template = storage.buffer.copy()
+        template = copy_of(storage.buffer)
         slot = recording.memory[storage] = recording.slot()
         recording.segment.instructions.append(Fresh(slot, template))
 
