@@ -1,4 +1,4 @@
-"""The builder of scalar code, writing C: what is written against `Value`s, such as the math functions, is one text for both back ends.
+"""The builder of scalar code, writing C: what is written against `Value`s, such as the math functions, serves both back ends.
 
 LLVM's instructions are names here, each with the C that means it. Integers are signed C types, whatever the dtype; what differs
 for unsigned ones is cast. Nothing relies on what C leaves undefined: sums and products are of unsigned types.
@@ -16,6 +16,7 @@ import numpy as np
 from tracejit._records import dataclass
 from tracejit.codegen.llvm.builder import Builder, Number, Value
 from tracejit.codegen.llvm.cold import libm_where
+from tracejit.codegen.llvm.math_core import BIAS, MANTISSA_BITS, times_power_of_two
 from tracejit.codegen.llvm.target import Target
 from tracejit.codegen.llvm.types import Type
 
@@ -222,7 +223,9 @@ class CudaBuilder(Builder):
     def _saturated(self, x: Value, to: Type, *, signed: bool) -> Value:
         """x truncated, the nearest that there is for one that does not fit, and 0 for NaN."""
         c_type = TYPES[to.element] if signed else UNSIGNED[to.element]
-        least, beyond = (-(2.0 ** (to.bits - 1)), 2.0 ** (to.bits - 1)) if signed else (0.0, 2.0**to.bits)
+        least, beyond = (
+            (-(2.0 ** (to.bits - 1)), 2.0 ** (to.bits - 1)) if signed else (0.0, 2.0**to.bits)
+        )
         low, high = int(least), int(beyond) - 1
         high = high if signed or to.bits < 64 else -1  # all bits of an unsigned one
         high = high if signed or to.bits == 64 else high - (1 << to.bits)
@@ -230,7 +233,9 @@ class CudaBuilder(Builder):
         ends = (self.constant(to, low).text, self.constant(to, high).text)
         inside = f"({TYPES[to.element]})({c_type}){x.text}"
         zero = self.constant(to, 0).text
-        chosen = f"{x.text} >= {bounds[1]} ? {ends[1]} : {x.text} > {bounds[0]} ? {inside} : {ends[0]}"
+        chosen = (
+            f"{x.text} >= {bounds[1]} ? {ends[1]} : {x.text} > {bounds[0]} ? {inside} : {ends[0]}"
+        )
         return self.emit(f"{x.text} != {x.text} ? {zero} : {chosen}", to)
 
     def any(self, mask: Value) -> Value:
@@ -238,30 +243,54 @@ class CudaBuilder(Builder):
 
     # functions
 
-    def function(
-        self, name: str, args: tuple[Value, ...], body: Callable[..., Value], to: Type | None = None
-    ) -> Value:
-        """A call of a function of the module, written once: `body(builder, *args)`."""
-        result = to or args[0].type
+    def function(self, name: str, args: tuple[Value, ...], body: Callable[..., Value]) -> Value:
+        """A call of a function of the module that is written once: `body(builder, *args)`."""
+        return self.emit(self._call(name, args, body, "__forceinline__"), args[0].type)
+
+    def outside(self, name: str, args: tuple[Value, ...], body: Callable[..., Value]) -> str:
+        """The text of a call of a function that stays one, for arguments that are rare."""
+        return self._call(name, args, body, "__noinline__")
+
+    def _call(
+        self, name: str, args: tuple[Value, ...], body: Callable[..., Value], how: str
+    ) -> str:
         if not self.module.defines(name):
             inner = CudaBuilder(0, self.target, self.module)
             parameters = [inner.value(f"x{n}", arg.type) for n, arg in enumerate(args)]
             value = body(inner, *parameters)
             listed = ", ".join(f"{TYPES[x.type.element]} {x.text}" for x in parameters)
-            header = f"static __device__ __forceinline__ {TYPES[result.element]} {name}({listed})"
+            header = f"static __device__ {how} {TYPES[value.type.element]} {name}({listed})"
             self.module.define(name, f"{header} {{\n{inner.text()}\n  return {value.text};\n}}")
-        return self.emit(f"{name}({', '.join(arg.text for arg in args)})", result)
+        return f"{name}({', '.join(arg.text for arg in args)})"
 
 
 @libm_where.register
 def _(b: CudaBuilder, where: Value, function: str, value: Value, *args: Value) -> Value:
     """CUDA's own function, out of line: its long path would cost all others registers."""
-    c_type = TYPES[value.type.element]
-    name = f"far_{function}_{value.type.element}"
-    listed = ", ".join(f"{c_type} x{n}" for n, _ in enumerate(args))
-    passed = ", ".join(f"x{n}" for n, _ in enumerate(args))
-    symbol = function + ("f" if value.type.element == "float" else "")
-    header = f"static __device__ __noinline__ {c_type} {name}({listed})"
-    b.module.define(name, f"{header} {{\n  return {symbol}({passed});\n}}")
-    called = f"{name}({', '.join(arg.text for arg in args)})"
-    return b.emit(f"{where.text} ? {called} : {value.text}", value.type)
+    element = value.type.element
+    symbol = function + {"float": "f", "double": ""}[element]
+
+    def body(inner: CudaBuilder, *given: Value) -> Value:
+        return inner.emit(f"{symbol}({', '.join(arg.text for arg in given)})", value.type)
+
+    return b.emit(
+        f"{where.text} ? {b.outside(f'far_{function}_{element}', args, body)} : {value.text}",
+        value.type,
+    )
+
+
+@times_power_of_two.register
+def _(b: CudaBuilder, x: Value, n: Value, integer: Value) -> Value:
+    """By the exponent's bits where the result is normal; the rest is out of line, so that it takes no instructions."""
+    element = x.type.element
+    plain = times_power_of_two.dispatch(Builder)
+    slow = b.outside(
+        f"times_power_of_two_{element}",
+        (x, integer),
+        lambda inner, value, power: plain(inner, value, value, power),
+    )
+    # |x| is in [1/2, 2]: its exponent is -1, 0 or 1.
+    count = 2 * BIAS[element] - 2
+    is_normal = b.compare("ult", integer + (BIAS[element] - 2), b.constant(integer.type, count))
+    quick = b.from_bits(b.bits(x) + (integer << MANTISSA_BITS[element]))
+    return b.emit(f"{is_normal.text} ? {quick.text} : {slow}", x.type)

@@ -1,4 +1,4 @@
-"""A kernel as CUDA C: tasks over teams of threads, vector loops and folds over a team's threads. It chooses nothing that changes bits.
+"""A kernel as CUDA C: tasks over teams of threads, loops and folds over a team's threads. It chooses nothing that changes bits.
 
 A team does what stands outside of its vector loops and folds along lanes as one: each thread computes all scalars, and one
 thread stores. blockDim is (threads of a team, teams); a team of more than a warp is alone in its block.
@@ -15,11 +15,12 @@ from tracejit.codegen.cuda.folds import write_fold
 from tracejit.codegen.cuda.frame import Frame
 from tracejit.codegen.cuda.hazards import is_columns, meetings
 from tracejit.codegen.cuda.launch import BOUNDS, HALVES, MEET, PRELUDE, segment_text
-from tracejit.codegen.cuda.schedule import lanes_of, most_threads, strips_of
+from tracejit.codegen.cuda.schedule import bounds_of, lanes_of, strips_of
 from tracejit.codegen.cuda.strips import bind, find_packs, write_packs
 from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store
 from tracejit.codegen.llvm.flow import I64
+
 
 def emit(kernel: Kernel, name: str, segments: int = 1) -> str:
     """A module that defines `extern "C" __global__ void name(const __grid_constant__ Segments segments)`.
@@ -35,6 +36,7 @@ def emit(kernel: Kernel, name: str, segments: int = 1) -> str:
     writer.kernel()
     body = writer.b.text()
     functions = writer.b.module.text().strip()
+    threads, blocks = bounds_of(kernel)
     parts = [
         PRELUDE,
         BOUNDS if "least(" in body else "",
@@ -44,7 +46,7 @@ def emit(kernel: Kernel, name: str, segments: int = 1) -> str:
             len(kernel.buffers), len(kernel.sizes), segments, has_scratch=bool(kernel.scratch)
         ),
         functions,
-        f'extern "C" __global__ void __launch_bounds__({most_threads(kernel)})\n'
+        f'extern "C" __global__ void __launch_bounds__({threads}, {blocks})\n'
         f"{name}(const __grid_constant__ Segments segments) {{\n{body}\n}}\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -62,7 +64,9 @@ class _Writer:
         b, frame = self.b, self.frame
         if frame.kernel.scratch:
             b.line("extern __shared__ __align__(16) char shared[];")
-        b.line("const int group = threadIdx.x / 32, lane = threadIdx.x % 32, groups = blockDim.x / 32;")
+        b.line(
+            "const int group = threadIdx.x / 32, lane = threadIdx.x % 32, groups = blockDim.x / 32;"
+        )
         b.line("long long task = (long long)blockIdx.x * blockDim.y + threadIdx.y;")
         (tasks,) = frame.kernel.body
         with b.braces("for (int s = 0; s < SEGMENTS; ++s)"):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from tracejit.codegen.cuda.builder import TYPES
 from tracejit.codegen.cuda.frame import Frame
 from tracejit.codegen.cuda.hazards import is_independent
+from tracejit.codegen.cuda.schedule import MOST_GROUPS, row_strips_of
 from tracejit.codegen.cuda.strips import Packs, bind, find_packs, write_packs
 from tracejit.codegen.kernel.ir import Fold, Tree
 from tracejit.codegen.llvm.builder import Value
@@ -21,8 +22,6 @@ from tracejit.codegen.llvm.types import Type
 
 LANES = 2
 """Accumulators of a thread: 64 of a block are a warp's."""
-MOST_GROUPS = 16
-"""Warps of a team that share a fold."""
 ALL = "0xffffffffu"
 
 Body = Callable[[], None]
@@ -51,7 +50,9 @@ class Folder:
 
     def values(self) -> Values:
         """What the iteration being written contributes."""
-        return tuple(self.frame.operand(operand) for operand in self.joins.operands(self.fold.index))
+        return tuple(
+            self.frame.operand(operand) for operand in self.joins.operands(self.fold.index)
+        )
 
     def define(self, total: Values) -> None:
         for result, value in zip(self.fold.results, self.joins.outcomes(total), strict=True):
@@ -111,7 +112,9 @@ class Folder:
         b, tree = self.b, self.fold.tree
         self.total = self.variables()
         outer, inner = b.fresh("k"), b.fresh("k")
-        head = f"long long {outer} = {self.start}; {outer} < {self.stop}; {outer} += {tree.superblock}"
+        head = (
+            f"long long {outer} = {self.start}; {outer} < {self.stop}; {outer} += {tree.superblock}"
+        )
         with b.braces(f"for ({head})"):
             superblock = self.variables()
             end = b.emit(f"least({outer} + {tree.superblock}, {self.stop})", I64).text
@@ -146,7 +149,9 @@ class Folder:
             b.line("__syncthreads();")
             step = self.fold.tree.block
             with b.braces(f"for (int g = 0; g < groups && {first} + g * {step}ll < {end}; ++g)"):
-                parts = tuple(b.emit(f"{name}[g]{place}", value.type) for name, value in zip(arrays, block))
+                parts = tuple(
+                    b.emit(f"{name}[g]{place}", value.type) for name, value in zip(arrays, block)
+                )
                 self.join(superblock, parts)
             b.line("__syncthreads();")
 
@@ -184,7 +189,8 @@ class Folder:
         b = self.b
         condition = bind(self.frame, packs, f" + {begin}")
         full = b.emit(f"{condition} ? {count} & -{LANES} : 0", _INT).text
-        strips = 8 if len(packs.loads) <= 2 else 4
+        read = sum(LANES * load.buffer.dtype.itemsize for load in packs.loads)
+        strips = row_strips_of(self.fold.body, read)
         k = b.fresh("k")
         with b.braces(f"for (int {k} = {LANES} * lane; {k} < {full}; {k} += {strips * 64})"):
             write_packs(self.frame, packs, strips, k, "64", full, self.element(begin))

@@ -36,7 +36,7 @@ def _power(b: CudaBuilder, x: Value, y: Value, *, signed: bool) -> Value:
     word, c_type = UNSIGNED["i64" if element == "i64" else "i32"], TYPES[element]
     name = f"power_{'s' if signed else 'u'}{x.type.bits}"
     negative = (
-        f"  if (y < 0) return x == 1 ? 1 : x == -1 ? (y & 1 ? -1 : 1) : 0;\n" if signed else ""
+        "  if (y < 0) return x == 1 ? 1 : x == -1 ? (y & 1 ? -1 : 1) : 0;\n" if signed else ""
     )
     loop = f"for ({UNSIGNED[element]} left = y; left; left >>= 1, base *= base) if (left & 1) power *= base;"
     text = f"  {word} power = 1, base = x;\n  {loop}\n  return ({c_type})power;"
@@ -51,17 +51,14 @@ def _division(b: CudaBuilder, x: Value, y: Value, *, fn: Fn) -> Value:
     if x.type.element != "i64":
         return row(b, x, y)
     symbol = {Fn.FLOORDIV: "/", Fn.FLOORMOD: "%"}[fn]
-    name, slow = f"{fn.method}_i64", f"{fn.method}_wide_i64"
+    name = f"{fn.method}_i64"
     if not b.module.defines(name):
-        inner = CudaBuilder(0, b.target, b.module)
-        value = row(inner, inner.value("x", x.type), inner.value("y", x.type))
-        parameters = "(long long x, long long y)"
-        wide = f"static __device__ __noinline__ long long {slow}{parameters}"
-        b.module.define(slow, f"{wide} {{\n{inner.text()}\n  return {value.text};\n}}")
+        args = b.value("x", x.type), b.value("y", y.type)
+        slow = b.outside(f"{fn.method}_wide_i64", args, row)
         test = "y != 0 && (unsigned long long)(x | y) >> 32 == 0"
         quick = f"if ({test}) return (unsigned)x {symbol} (unsigned)y;"
-        header = f"static __device__ __forceinline__ long long {name}{parameters}"
-        b.module.define(name, f"{header} {{\n  {quick}\n  return {slow}(x, y);\n}}")
+        header = f"static __device__ __forceinline__ long long {name}(long long x, long long y)"
+        b.module.define(name, f"{header} {{\n  {quick}\n  return {slow};\n}}")
     return b.emit(f"{name}({x.text}, {y.text})", x.type)
 
 

@@ -1,8 +1,8 @@
 """Matrix products: tiles of C in the registers of a block's threads, over tiles of A and B in shared memory.
 
-C[b] = A[b] @ B[b], with A[b] of M x K, B[b] of K x N, both of any strides, and C[b] of M x N with rows of unit stride. Each element
-of C is the same sum as the CPU's: over each 256 values of K by fused multiply-adds from zero in ascending order, and these partial
-sums added in ascending order. So the tile, which follows from the shape alone, changes no bit. K may be 0; C is then zero.
+C[b] = A[b] @ B[b], with A[b] of M x K, B[b] of K x N, both of any strides, and C[b] of M x N with rows of unit stride. Each
+element of C is the same sum as the CPU's: over each 256 values of K by fused multiply-adds from zero in ascending order, and these
+partial sums added in ascending order. So the tile changes no bit. K may be 0; C is then zero.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ enum { TILE = $TILE, EACH = $EACH, RUN = $RUN, STEP = 16, DEPTH = 256, LOADS = T
 // The place in a tile of a thread's element number e.
 static __device__ __forceinline__ int place(int thread, int e) { return e / RUN * (16 * RUN) + thread * RUN + e % RUN; }
 
-// A thread's part of a TILE x STEP piece of A, or of B turned over. `line` runs along the tile, `step` down K. Neighbouring threads
-// read along the dimension whose elements are neighbours in memory.
+// A thread's part of a TILE x STEP piece of A, or of B turned over. `line` runs along the tile, `step` down K. Neighbouring
+// threads read along the dimension whose elements are neighbours in memory.
 struct Piece {
   const $T *from;   // its first element
   long long line, step, jump;

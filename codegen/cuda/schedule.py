@@ -1,4 +1,4 @@
-"""What is chosen for speed alone: how many threads share a task, and how much each does at a time. No bit of a result depends on it."""
+"""What is chosen for speed alone: how many threads share a task, and what each does at a time. No bit of a result depends on it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Final
 
 from tracejit._records import dataclass
 from tracejit.artifact import LaunchShape
-from tracejit.codegen.cuda.folds import MOST_GROUPS
 from tracejit.codegen.cuda.hazards import is_columns, meetings, statements
 from tracejit.codegen.kernel.ir import Const, Fold, For, Kernel, Kind, Operand, Size, Stmt, Tree
 from tracejit.codegen.llvm.schedule import is_light
 
 WARP: Final = 32
+ROW_WARPS: Final = 8
+"""Most warps of a team that share a fold along a row."""
+MOST_GROUPS: Final = 16
+"""And down columns."""
 THREADS: Final = 256
 """Of a block, where nothing speaks for more or fewer."""
-MOST_THREADS: Final = WARP * MOST_GROUPS
 SHARED: Final = 48 << 10
 """Bytes of dynamic shared memory that leave room for several blocks."""
 MOST_SHARED: Final = 96 << 10
@@ -26,7 +28,9 @@ FILLED: Final = 1 << 17
 
 def lanes_of(kernel: Kernel) -> int:
     """Elements of a pack: of the largest dtype, 16 bytes."""
-    largest = max((buffer.dtype.itemsize for buffer in (*kernel.buffers, *kernel.scratch)), default=4)
+    largest = max(
+        (buffer.dtype.itemsize for buffer in (*kernel.buffers, *kernel.scratch)), default=4
+    )
     return min(8, 16 // largest)
 
 
@@ -35,9 +39,27 @@ def strips_of(body: Sequence[Stmt], loads: int) -> int:
     return 2 if loads <= 2 and is_light(tuple(body)) else 1
 
 
-def most_threads(kernel: Kernel) -> int:
-    """Of a block of the kernel."""
-    return MOST_THREADS if _Needs.of(kernel).is_shared else THREADS
+def row_strips_of(body: Sequence[Stmt], bytes_each: int) -> int:
+    """Pairs that a thread reads at once in a fold along a row, `bytes_each` bytes of each pair being read.
+
+    A light body waits for memory alone; a heavy one needs the registers, and has other warps to hide behind.
+    """
+    wanted = 64 if is_light(tuple(body)) else 32
+    return min(max(wanted // max(bytes_each, 1), 2), 8)
+
+
+def bounds_of(kernel: Kernel) -> tuple[int, int]:
+    """The most threads of a block of the kernel, and how many such blocks a processor is to have room for.
+
+    So many registers are left to a thread. Where nothing is said, the compiler takes more, and fewer warps hide each other's waits.
+    """
+    needs = _Needs.of(kernel)
+    is_wide = lanes_of(kernel) < 4
+    if needs.has_lanes:
+        return WARP * ROW_WARPS, 2 if is_wide else 3
+    if needs.has_columns:
+        return WARP * MOST_GROUPS, 1 if is_wide else 2
+    return THREADS, 1
 
 
 def shape_of(
@@ -62,7 +84,7 @@ def shape_of(
 
 def _for_rows(extent: int, scratch_bytes: int) -> LaunchShape:
     """A warp a row, or as many as a long row has blocks."""
-    warps = min(-(-extent // Tree.LANES.block), MOST_GROUPS)
+    warps = min(-(-extent // Tree.LANES.block), ROW_WARPS)
     return _placed(WARP * max(warps, 1), THREADS, scratch_bytes)
 
 
@@ -97,11 +119,6 @@ class _Needs:
     has_columns: bool
     has_vectors: bool
     meets: bool
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether a team may need more than one warp and be alone in its block."""
-        return self.has_lanes or self.has_columns
 
     @staticmethod
     def of(kernel: Kernel) -> _Needs:

@@ -46,9 +46,15 @@ def find_packs(body: Sequence[Stmt], index: Var, lanes: int) -> Packs:
     for place, stmt in enumerate(body):
         match stmt:
             case Load(buffer=buffer, where=None) if is_run(stmt.address, index, varying):
-                if all(store.buffer is not buffer for store in statements(body[:place]) if isinstance(store, Store)):
+                if all(
+                    store.buffer is not buffer
+                    for store in statements(body[:place])
+                    if isinstance(store, Store)
+                ):
                     packs.loads[stmt] = ""
-            case Store(buffer=buffer, where=None, add=False) if is_run(stmt.address, index, varying):
+            case Store(buffer=buffer, where=None, add=False) if is_run(
+                stmt.address, index, varying
+            ):
                 later = [other for other in statements(body[place:]) if isinstance(other, Load)]
                 alone = [store for store in stores if store.buffer is buffer] == [stmt]
                 if alone and all(load.buffer is not buffer for load in later):
@@ -77,17 +83,27 @@ def is_run(address: Address, index: Var, varying: set[Var]) -> bool:
 def bind(frame: Frame, packs: Packs, first: str = "") -> str:
     """Names the pointers of the runs, at element `first`; a condition for accesses of several elements being allowed."""
     conditions = []
-    for accesses in (packs.loads, packs.stores):
-        for access in accesses:
-            c_type, name = memory_type(access.buffer.dtype), frame.b.fresh("p")
-            const = "const " if isinstance(access, Load) else ""
-            offset = frame.offset(access.address, without=packs.index) + first
-            base = frame.pointers[access.buffer]
-            frame.b.line(f"{const}{c_type} *const {name} = {base} + ({offset});")
-            accesses[access] = name  # type: ignore[index]  # each table has the keys of its own loop
-            width = min(ACCESS, packs.lanes * access.buffer.dtype.itemsize)
-            conditions.append(f"(unsigned long long){name} % {width} == 0")
+    for load in packs.loads:
+        packs.loads[load] = _pointer(
+            frame, packs, load, f"const {memory_type(load.buffer.dtype)}", first
+        )
+        conditions.append(_is_aligned(packs, load, packs.loads[load]))
+    for store in packs.stores:
+        packs.stores[store] = _pointer(frame, packs, store, memory_type(store.buffer.dtype), first)
+        conditions.append(_is_aligned(packs, store, packs.stores[store]))
     return " && ".join(conditions)
+
+
+def _pointer(frame: Frame, packs: Packs, access: Load | Store, c_type: str, first: str) -> str:
+    name, base = frame.b.fresh("p"), frame.pointers[access.buffer]
+    offset = frame.offset(access.address, without=packs.index) + first
+    frame.b.line(f"{c_type} *const {name} = {base} + ({offset});")
+    return name
+
+
+def _is_aligned(packs: Packs, access: Load | Store, pointer: str) -> str:
+    width = min(ACCESS, packs.lanes * access.buffer.dtype.itemsize)
+    return f"(unsigned long long){pointer} % {width} == 0"
 
 
 def pack_type(access: Load | Store, lanes: int) -> str:
@@ -124,8 +140,7 @@ def write_packs(
             frame.elements |= {load: f"{name}[u].at[l]" for load, name in loaded.items()}
             frame.elements |= {store: f"{name}.at[l]" for store, name in stored.items()}
             element(f"{where} + l", "l")
-            for access in (*loaded, *stored):
-                del frame.elements[access]
+            frame.elements.clear()
         for store, name in stored.items():
             kind = pack_type(store, lanes)
             b.line(f"*({kind} *)({packs.stores[store]} + ({where})) = {name};")

@@ -71,7 +71,16 @@ class _Program:
         self.nvrtc = nvrtc
         self.text = text
         self.handle = ctypes.c_void_p()
-        self.do("nvrtcCreateProgram", ctypes.byref(self.handle), text.encode(), b"kernel.cu", 0, None, None, own=False)
+        self.do(
+            "nvrtcCreateProgram",
+            ctypes.byref(self.handle),
+            text.encode(),
+            b"kernel.cu",
+            0,
+            None,
+            None,
+            own=False,
+        )
 
     def compiled(self, options: tuple[str, ...]) -> Compilation:
         encoded = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
@@ -108,7 +117,9 @@ def explained(text: str, log: str, options: str) -> str:
     for number in wrong:
         first = max(number - CONTEXT, 1)
         around = enumerate(lines[first - 1 : number + CONTEXT], first)
-        excerpts.append("\n".join(f"{'>' if n == number else ' '}{n:5} {line}" for n, line in around))
+        excerpts.append(
+            "\n".join(f"{'>' if n == number else ' '}{n:5} {line}" for n, line in around)
+        )
     head = f"NVRTC {version()} {options} rejects a kernel: a defect of tracejit"
     return "\n\n".join([f"{head}\n{log.strip()}", *excerpts])
 
@@ -151,7 +162,9 @@ def _toolkits() -> Iterator[Path]:
 
 def _opened(path: Path) -> ctypes.CDLL:
     """NVRTC looks for its built-in functions by a bare name, outside of a wheel: they are loaded first."""
-    for builtins in sorted(path.parent.glob("libnvrtc-builtins.so.*")) if path.is_absolute() else ():
+    for builtins in (
+        sorted(path.parent.glob("libnvrtc-builtins.so.*")) if path.is_absolute() else ()
+    ):
         ctypes.CDLL(str(builtins))
     nvrtc = ctypes.CDLL(str(path))
     nvrtc.nvrtcGetErrorString.restype = ctypes.c_char_p

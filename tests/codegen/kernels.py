@@ -1,4 +1,4 @@
-"""Runs kernels through LLVM, as CUDA C under the emulation, and through the interpreter, and compares the outcomes bit for bit."""
+"""Runs kernels through LLVM, as emulated CUDA C, and through the interpreter, and compares the outcomes bit for bit."""
 
 from __future__ import annotations
 

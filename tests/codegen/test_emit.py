@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from tests.codegen.harness import WIDEST, Machine
-from tests.codegen.kernels import EMITTED, assert_emitted_as_interpreted, at, run, same_bits, samples
+from tests.codegen.kernels import (
+    EMITTED,
+    assert_emitted_as_interpreted,
+    at,
+    run,
+    same_bits,
+    samples,
+)
 from tracejit.codegen.kernel.builder import Element, ScalarBuilder
 from tracejit.codegen.kernel.ir import (
     Address,

@@ -127,7 +127,6 @@ def load(text: str, name: str) -> Launch:
     return launch
 
 
-
 def guarded(array: Array, *, aligned: bool = True) -> Array:
     """A copy that ends where a page begins that must not be touched, to 16 bytes if `aligned`; so does what lies before it."""
     unit = 16 if aligned else array.itemsize

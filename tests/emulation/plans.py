@@ -53,9 +53,7 @@ class Emulated:
     def __init__(self, graph: Graph, inputs: Sequence[Array], order: int = 0) -> None:
         self.plan, self.kernels = kernels_of(graph)
         self.order = order
-        self.outputs = [
-            np.empty(spec.shape, numpy_dtype(spec.dtype)) for spec in self.plan.outputs
-        ]
+        self.outputs = [np.empty(spec.shape, numpy_dtype(spec.dtype)) for spec in self.plan.outputs]
         self.arena = np.full(self.plan.arena_bytes + 64, 0xFF, np.uint8)
         self.constants = np.frombuffer(self.plan.constants or b"\0", np.uint8)
         self.memory = {

@@ -55,7 +55,12 @@ def test_math_functions_have_the_bits_of_the_cpu(arity: int, dtype: DType) -> No
         ends.append(arrays[4:])
     for fn, cpu, cuda in zip(names, *ends, strict=True):
         differ = np.flatnonzero(~same_bits(cpu, cuda))[:3]
-        assert not differ.size, (fn, [column[differ] for column in columns], cpu[differ], cuda[differ])
+        assert not differ.size, (
+            fn,
+            [column[differ] for column in columns],
+            cpu[differ],
+            cuda[differ],
+        )
 
 
 @pytest.mark.parametrize("value", [0.1, -0.0, 1e-45, 3.4028235e38, float("inf"), float("-inf")])

@@ -64,9 +64,7 @@ def bumped_rows() -> Kernel:
 @pytest.mark.parametrize(
     ("make", "count"), [(reversed_rows, 280), (bumped_rows, 280)], ids=["reversed", "bumped"]
 )
-def test_a_missing_meeting_shows(
-    make: object, count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_meeting_shows(make: object, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The text as it is gives the interpreter's bits in every order; with no meeting it gives others in some."""
     skip_unless_emulated()
     kernel: Kernel = make()  # type: ignore[operator]

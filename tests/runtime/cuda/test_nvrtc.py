@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -67,5 +66,3 @@ def test_without_nvrtc_the_error_says_how_to_get_it(
             nvrtc.library()
     finally:
         nvrtc.library.cache_clear()
-
-
