@@ -1,8 +1,8 @@
 """Matrix products: tiles of C in the registers of a block's threads, over tiles of A and B in shared memory.
 
 C[b] = A[b] @ B[b], with A[b] of M x K, B[b] of K x N, both of any strides, and C[b] of M x N with rows of unit stride. Each
-element of C is the same sum as the CPU's: over each 256 values of K by fused multiply-adds from zero in ascending order, and these
-partial sums added in ascending order. So the tile changes no bit. K may be 0; C is then zero.
+element of C is the same sum as the CPU's: over each 256 values of K by fused multiply-adds from zero in ascending order, and
+these partial sums added in ascending order. So the tile changes no bit. K may be 0; C is then zero.
 """
 
 from __future__ import annotations

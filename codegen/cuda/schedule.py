@@ -1,4 +1,4 @@
-"""What is chosen for speed alone: how many threads share a task, and what each does at a time. No bit of a result depends on it."""
+"""What is chosen for speed alone: the threads of a task, and what each does at a time. No bit of a result depends on it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def row_strips_of(body: Sequence[Stmt], bytes_each: int) -> int:
 def bounds_of(kernel: Kernel) -> tuple[int, int]:
     """The most threads of a block of the kernel, and how many such blocks a processor is to have room for.
 
-    So many registers are left to a thread. Where nothing is said, the compiler takes more, and fewer warps hide each other's waits.
+    So many registers are left to a thread. If not told, the compiler takes more, and fewer warps hide each other's waits.
     """
     needs = _Needs.of(kernel)
     is_wide = lanes_of(kernel) < 4
