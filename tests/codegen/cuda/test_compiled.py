@@ -8,7 +8,7 @@ import pytest
 
 from tests.codegen.cuda.test_graphs import layer_norm, softmax
 from tests.codegen.test_emit_scalars import one_output_each
-from tests.emulation.plans import kernels_of
+from tests.emulation.plans import plan_of
 from tests.ir.graphs import apply
 from tracejit import dtypes
 from tracejit._errors import DeviceUnavailable
@@ -96,8 +96,8 @@ GRAPHS = {
 @pytest.mark.parametrize("name", GRAPHS)
 def test_main_kernels_spill_nothing(name: str, architecture: str) -> None:
     graph, most = GRAPHS[name]
-    for kernel_name, kernel in kernels_of(graph)[1].items():
-        found = cost(emit(kernel, kernel_name), architecture)
+    for source in plan_of(graph).kernels:
+        found = cost(source.text, architecture)
         assert found.spilled == 0
         assert found.registers <= most
 
