@@ -1,7 +1,7 @@
 """From a fused step to its kernels: the shape of the loop nest.
 
 A *map* runs over its space, the last dimension that is not short in vectors. A *row* nest (folds over the last dimensions,
-LANES) gives each task a row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task 64 columns, in
+LANES) gives each task a row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task some columns, in
 vectors, and folds down them. Where folds are few and long each is shared among tasks: a launch folds superblocks, a second one
 folds their results.
 """
@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
+from typing import Final
 
+from tracejit._records import dataclass
 from tracejit.codegen.kernel.access import Accesses, Axis, Place, Relabel
 from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
 from tracejit.codegen.kernel.cost import widened
@@ -38,23 +40,35 @@ from tracejit.ops.op import Reduction
 
 CHUNK = 4096
 """Elements of a one-dimensional map that one task does."""
-COLUMNS = 64
-"""Columns that one task folds: 256 bytes of float32 in each memory row."""
 LONGEST_SPILL = 65_536
 """Elements of a row that may be kept in scratch between stages: what a core's own cache holds."""
 SHORT = 8
 """Elements of a row that are folded one by one, for a vector of rows at once; fewer do not fill vectors of their own."""
-SHORT_RUN = 256
-"""Elements of a run in vectors that take no longer than finding out where it begins: a few divisions."""
-MANY_TASKS = 64
-"""As many as keep all threads busy."""
 ACCUMULATORS = 64
 """Of the LANES tree."""
 
 
-def lower(step: Fused, place: Place, relabel: Relabel) -> list[Lowered]:
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """How work is cut into tasks, for speed alone."""
+
+    columns: int
+    """Columns that one task folds."""
+    short_run: int
+    """Elements of a run that take no longer than finding out where it begins, a few divisions: a task does many such runs."""
+    many_tasks: int
+    """As many as keep all threads busy."""
+
+
+CORES: Final = Grain(columns=64, short_run=256, many_tasks=64)
+"""256 bytes of float32 in each memory row."""
+WARPS: Final = Grain(columns=32, short_run=0, many_tasks=0)
+"""A column for each thread of a warp; and a run, however short, is a team's own."""
+
+
+def lower(step: Fused, place: Place, relabel: Relabel, grain: Grain = CORES) -> list[Lowered]:
     """The launches that compute a step: one; two or more where long folds are shared among tasks; none for no elements."""
-    nest = StepNest(Accesses(step, place, relabel))
+    nest = StepNest(Accesses(step, place, relabel), grain)
     if not step.axes:
         return [nest.map()] if prod(step.space) else []
     if prod(axis.extent for axis in nest.kept) == 0:
@@ -87,8 +101,9 @@ def accumulator(node: Apply) -> DType:
 class StepNest(Nest):
     """The kernels of a step."""
 
-    def __init__(self, accesses: Accesses) -> None:
+    def __init__(self, accesses: Accesses, grain: Grain) -> None:
         super().__init__(accesses)
+        self.grain = grain
         self.stage_of = Stages(accesses)
 
     @property
@@ -122,10 +137,10 @@ class StepNest(Nest):
 
     def runs(self, outer: list[Axis], inner: Axis | None) -> Axis | None:
         """The axis whose runs along the inner one are a single task, where they are short and there are tasks enough."""
-        if inner is None or not outer or inner.extent > SHORT_RUN:
+        if inner is None or not outer or inner.extent > self.grain.short_run:
             return None
         rest = prod(axis.extent for axis in outer[:-1])
-        return outer[-1] if rest >= MANY_TASKS else None
+        return outer[-1] if rest >= self.grain.many_tasks else None
 
     def map_axis(self) -> Axis | None:
         """The axis in vectors: the last that is not short, if there is one, for a task is one run along it."""
@@ -184,18 +199,23 @@ class StepNest(Nest):
         return values[0]
 
     def columns(self) -> Lowered:
-        """Folds down columns; a task does 64 of them."""
+        """Folds down columns; a task does some of them."""
         outer, inner = self.column_axes()
-        with self.tasks(outer, inner, COLUMNS if inner else 0) as part, self.vector(inner, part):
+        with (
+            self.tasks(outer, inner, self.grain.columns if inner else 0) as part,
+            self.vector(inner, part),
+        ):
             self.stages(spill=False)
-        return self.finish(self.folded_extent * self.stage_of.loops * (COLUMNS if inner else 1))
+        return self.finish(
+            self.folded_extent * self.stage_of.loops * (self.grain.columns if inner else 1)
+        )
 
     def split(self) -> list[Lowered]:
         """Folds of one superblock each, and then their results folded."""
         outer, inner = (self.kept, None) if self.tree is Tree.LANES else self.column_axes()
         folds = prod(axis.extent for axis in self.kept)
         parts = -(-self.folded_extent // self.tree.superblock)
-        chunk = COLUMNS if inner else 0
+        chunk = self.grain.columns if inner else 0
         partial = {node: Temporary(accumulator(node), folds * parts) for node in self.reductions}
         with self.tasks(outer, inner, chunk, parts) as part, self.vector(inner, part):
             results = self.fold(0, *self.superblock())
@@ -204,7 +224,7 @@ class StepNest(Nest):
                 self.builder.store(
                     self.buffer(partial[node], 0, partial[node].dtype, True), address, result
                 )
-        shared = self.finish(self.tree.superblock * (COLUMNS if inner else 1))
+        shared = self.finish(self.tree.superblock * (self.grain.columns if inner else 1))
         joins = [join_partials(node, partial[node], folds, parts) for node in self.reductions]
         return [shared, *joins]
 

@@ -153,7 +153,7 @@ class Assembly:
         match step:
             case Fused():
                 whole = self._whole_copy(step)
-                for lowered in lower(step, self._place, relabel):
+                for lowered in lower(step, self._place, relabel, self.target.grain):
                     lowered = lowered.streaming(self.streamed)
                     note = note_of(step.members or _targets(step))
                     self._launch(step, lowered, note, whole)

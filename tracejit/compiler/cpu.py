@@ -11,6 +11,7 @@ from tracejit._dump import Dump
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource, LaunchSpec, Segment
 from tracejit.codegen.kernel.ir import Kernel
+from tracejit.codegen.kernel.lower import CORES, Grain
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.codegen.llvm.emit import emit
@@ -33,6 +34,10 @@ class Cpu:
     @property
     def streams(self) -> bool:
         return True
+
+    @property
+    def grain(self) -> Grain:
+        return CORES
 
     @property
     def threads(self) -> int:

@@ -23,6 +23,7 @@ from tracejit.codegen.cuda.product import (
 )
 from tracejit.codegen.cuda.schedule import shape_of
 from tracejit.codegen.kernel.ir import Kernel
+from tracejit.codegen.kernel.lower import WARPS, Grain
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.compiler.launches import Launch
@@ -41,6 +42,10 @@ class Cuda:
     @property
     def streams(self) -> bool:
         return False
+
+    @property
+    def grain(self) -> Grain:
+        return WARPS
 
     @property
     def threads(self) -> int:

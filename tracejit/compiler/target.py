@@ -8,6 +8,7 @@ from typing import Protocol
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource, LaunchSpec, Segment
 from tracejit.codegen.kernel.ir import Kernel
+from tracejit.codegen.kernel.lower import Grain
 from tracejit.compiler.launches import Launch
 
 ProductSegment = Callable[..., tuple[tuple[int, ...], int, int]]
@@ -29,6 +30,11 @@ class Target(Protocol):
     @property
     def streams(self) -> bool:
         """Whether large results are better written past the caches, by kernels that say so."""
+        ...
+
+    @property
+    def grain(self) -> Grain:
+        """How work is cut into tasks."""
         ...
 
     @property
