@@ -77,7 +77,7 @@ def put(x: Tensor, key: Any, value: Any) -> None:
     mask = _as_mask(key)
     if mask is not None and mask.shape == x.shape and _is_single(value):
         check_writable(x)
-        write(x, where(mask, _element(value, x), x))
+        write(x, where(moved(mask, x.aval.device), _element(value, x), x))
         return
     x, key = _without_masks(x, key)
     if not select(x.shape, key).arrays:

@@ -52,6 +52,10 @@ class Gpu:
         self.stream = cuda.Stream()
         self._pool = tools.DeviceMemoryPool()
         self._peak = self._asked = 0
+        self._kept: list[Any] = []
+        """What a child process must not take apart: it has no context in which to do so."""
+        self.is_released = False
+        """Whether nothing can be done on it any more, and nothing need be put in order."""
 
     @property
     def architecture(self) -> str:
@@ -84,6 +88,13 @@ class Gpu:
         self._asked += 1
         self._peak = max(self._peak, self._pool.active_bytes)
         return memory
+
+    def expect_back(self, memory: Any, leak: Any = ctypes.pythonapi.Py_IncRef) -> None:
+        """To be called just before memory is let go of. pycuda's pool needs the context for that, or ends the process."""
+        if self.is_released:
+            leak(ctypes.py_object(memory))
+        else:
+            self.enter()
 
     def write(self, address: int, array: np.ndarray) -> None:
         """Enqueues a copy of a row-major array, which may be changed afterwards: the driver has its bytes by then."""
@@ -133,7 +144,8 @@ class Gpu:
         )
 
     def release(self) -> None:
-        """At the end of the process that opened it: nothing can be done on it afterwards."""
+        """At the end of the process: nothing can be done on it afterwards."""
+        self.is_released = True
         if self._process == os.getpid():
             self._context.detach()
 
@@ -142,7 +154,9 @@ class Gpu:
     def load(self, image: bytes) -> Any:
         """Machine code as a module, whose `get_function` has its kernels."""
         self.enter()
-        return self._do(self._cuda.module_from_buffer, image)
+        module = self._do(self._cuda.module_from_buffer, image)
+        self._kept.append(module)
+        return module
 
     def allow_shared(self, function: Any, nbytes: int) -> None:
         """Lets a kernel have more shared memory than the 48 KB that all may have."""
@@ -153,7 +167,9 @@ class Gpu:
     def new_stream(self) -> Any:
         """A stream beside the one on which programs run."""
         self.enter()
-        return self._do(self._cuda.Stream)
+        stream = self._do(self._cuda.Stream)
+        self._kept.append(stream)
+        return stream
 
     def event(self) -> Any:
         """A mark on the stream, with the time at which the device came to it."""
@@ -205,11 +221,12 @@ class _Visit:
         context.push()
         self.gpu = gpu
         self._context = context
+        self._thread = threading.get_ident()
 
-    def __del__(self) -> None:
-        context = getattr(self, "_context", None)
-        if context is not None:
-            context.pop()
+    def __del__(self, me=threading.get_ident) -> None:  # type: ignore[no-untyped-def]  # bound early: at exit the globals are gone
+        # Of daemons the interpreter takes the objects apart on another thread, when the device has been released.
+        if getattr(self, "_thread", None) == me() and not self.gpu.is_released:
+            self._context.pop()
 
 
 class _Here(threading.local):
@@ -318,4 +335,5 @@ def _keep_for_ever() -> None:
     global _opening
     _opening = threading.Lock()
     for each in _gpus.values():
+        each.is_released = True
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))

@@ -23,6 +23,11 @@ class DeviceBuffer(RemoteBuffer):
         self.gpu = gpu
         self.nbytes = nbytes
 
+    def __del__(self) -> None:
+        gpu = getattr(self, "gpu", None)  # none where there was no room
+        if gpu is not None:
+            gpu.expect_back(self._allocation)
+
     @property
     def memory(self) -> Any:
         raise TypeError("the memory of a GPU has no buffer protocol")

@@ -69,7 +69,8 @@ class CudaProgram:
         self._host = host
         if functions is None:
             functions = load_kernels(plan.kernels, gpu, disk_cache())
-        self._constants = sent(np.frombuffer(plan.constants, np.uint8), gpu.label)
+        constants = np.frombuffer(plan.constants, np.uint8)
+        self._constants = sent(constants, gpu.label) if constants.size else None
         self.output_bytes = [array_bytes(spec) for spec in plan.outputs]
         self._slots = Slots(plan)
         self._arena_at = aligned(8 * len(plan.scalars))
@@ -100,14 +101,14 @@ class CudaProgram:
         if len(inputs) != len(self.plan.inputs) or len(scalars) != len(self.plan.scalars):
             raise ValueError(self._mismatch(inputs, scalars))
         outputs, workspace = self._memory()
-        base = workspace.address
+        base = workspace.address if workspace else 0
         addresses = (
             0,
             *inputs,
             *[output.address for output in outputs],
             base,
             base + self._arena_at,
-            self._constants.address,
+            self._constants.address if self._constants else 0,
             base + self._scratch_at,
         )
         if scalars:
@@ -127,10 +128,12 @@ class CudaProgram:
         """The bytes of the device's memory that a run takes: its outputs, intermediate values and scratch."""
         return self._workspace_bytes + sum(self.output_bytes)
 
-    def _memory(self) -> tuple[list[Buffer], DeviceBuffer]:
+    def _memory(self) -> tuple[list[Buffer], DeviceBuffer | None]:
+        """Of a run: its outputs, and for all else one buffer, which is given back when its launches are enqueued."""
+        gpu, nbytes = self.gpu, self._workspace_bytes
         try:
-            outputs: list[Buffer] = [DeviceBuffer(self.gpu, nbytes) for nbytes in self.output_bytes]
-            return outputs, DeviceBuffer(self.gpu, self._workspace_bytes)
+            outputs: list[Buffer] = [DeviceBuffer(gpu, nbytes) for nbytes in self.output_bytes]
+            return outputs, DeviceBuffer(gpu, nbytes) if nbytes else None
         except DeviceMemoryError as error:
             raise DeviceMemoryError(f"{error}. {self._appetite()}") from None
 

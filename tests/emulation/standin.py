@@ -10,10 +10,11 @@ import importlib.util
 import subprocess
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 from tests.emulation.emulate import HERE, build, built, scheduler_path, unavailable
 from tracejit.artifact import KernelSource
-from tracejit.runtime.cuda import driver, nvrtc
+from tracejit.runtime.cuda import driver, kernels
 
 FLAGS = "-O1 -w -shared -fPIC -Wl,-soname,libcuda.so.1 -x c".split()
 NOT_SUPPORTED = 801
@@ -24,14 +25,14 @@ def why_not() -> str | None:
     if (why := unavailable()) is not None:
         return why
     if importlib.util.find_spec("pycuda") is None:
-        return "the emulated GPU needs pycuda (python tests/emulation/pycuda_wheel.py)"
+        return "the emulated GPU needs pycuda (tracejit doctor --install-cuda)"
     return None
 
 
 class Counts(ctypes.Structure):
     """What the driver has been asked for."""
 
-    _fields_ = [  # noqa: RUF012  # as ctypes wants it
+    _fields_ = [  # as ctypes wants it
         (name, ctypes.c_long)
         for name in (
             "launches",
@@ -58,6 +59,10 @@ class Counts(ctypes.Structure):
         return {name: count for name, count in since.items() if count}
 
 
+def is_installed() -> bool:
+    return bool(install.cache_info().currsize)
+
+
 @cache
 def install() -> ctypes.CDLL:
     """The driver, loaded under the name by which pycuda and tracejit find it from now on."""
@@ -65,8 +70,7 @@ def install() -> ctypes.CDLL:
     library.standin_counts.restype = ctypes.POINTER(Counts)
     library.standin_set_limit.argtypes = [ctypes.c_size_t]
     assert ctypes.CDLL(driver.LIBRARY)._handle == library._handle
-    nvrtc.compiled = _image
-    nvrtc.fingerprint = lambda: "emulation"  # type: ignore[assignment]  # cached there
+    kernels.nvrtc = SimpleNamespace(compiled=_image, fingerprint=lambda: "emulation")  # type: ignore[assignment]
     return library
 
 
