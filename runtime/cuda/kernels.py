@@ -8,10 +8,10 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import tracejit.runtime.cuda.nvrtc as nvrtc
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.threads import available_cores, in_threads
-from tracejit.runtime.cuda import nvrtc
 from tracejit.runtime.cuda.driver import Gpu
 
 _functions: dict[tuple[int, str], Any] = {}

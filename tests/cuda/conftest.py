@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -33,8 +33,8 @@ def device(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def in_a_process(emulated: str, run_python: Callable[..., str]) -> Iterator[Callable[[str], str]]:
+def in_a_process(emulated: str, run_python: Callable[..., str]) -> Callable[[str], str]:
     """Runs a script in a process of its own, which has an emulated GPU; gives what it printed."""
-    yield lambda script: run_python(
+    return lambda script: run_python(
         f"from tests.emulation import standin\nstandin.install()\n{script}"
     )

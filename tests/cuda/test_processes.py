@@ -100,7 +100,9 @@ from tracejit.runtime.cuda.program import CudaProgram
 text = '''
 struct Segment { void *buffers[1]; long long tasks; };
 struct Segments { Segment segment[1]; };
-extern "C" __global__ void astray(const __grid_constant__ Segments segments) { *((float *)segments.segment[0].buffers[0] + (1 << 20)) = 1; }
+extern "C" __global__ void astray(const __grid_constant__ Segments segments) {
+  *((float *)segments.segment[0].buffers[0] + (1 << 20)) = 1;
+}
 '''
 output = BufferSpec("float32", (1,))
 segment = Segment((Argument(Place.OUTPUT, 0),), (), 1)
@@ -130,7 +132,11 @@ import tracejit as tj
 sys.stderr = sys.stdout
 kept = tj.compile(lambda x: tj.softmax(x) @ x)(tj.ones((3, 3), device="cuda"))
 event = threading.Event()
-threading.Thread(target=lambda: (tj.ones(2, device="cuda").sum().item(), event.set(), threading.Event().wait()), daemon=True).start()
+def work():
+    tj.ones(2, device="cuda").sum().item()
+    event.set()
+    threading.Event().wait()
+threading.Thread(target=work, daemon=True).start()
 event.wait()
 print("done")
 """
@@ -179,8 +185,9 @@ def test_without_pycuda_the_command_that_mends_it_is_told() -> None:
 
 
 def test_only_a_program_that_asks_for_a_gpu_loads_pycuda() -> None:
-    script = "import tracejit as tj; tj.ones(2).sum().item(); print('pycuda' in sys.modules, 'tracejit.runtime.cuda.driver' in sys.modules)"
-    assert run(script) == ["False False"]
+    names = "pycuda", "tracejit.runtime.cuda.driver"
+    script = f"import tracejit as tj; tj.ones(2).sum().item(); print([name in sys.modules for name in {names}])"
+    assert run(script) == ["[False, False]"]
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cpu:1"])

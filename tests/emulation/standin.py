@@ -94,7 +94,8 @@ def _driver_path() -> Path:
 def _asked_for() -> set[str]:
     """The driver's functions that pycuda refers to: all of them have to be there when it is loaded."""
     spec = importlib.util.find_spec("pycuda")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     (extension,) = Path(spec.origin).parent.glob("_driver*.so")
     table = subprocess.run(
         ["nm", "-D", "--undefined-only", extension], check=True, capture_output=True, text=True
