@@ -22,7 +22,10 @@ from tracejit._errors import DeviceError, DeviceMemoryError, DeviceUnavailable, 
 from tracejit.runtime.pool import MemoryStats
 
 LIBRARY = "libcuda.so.1"
-MEND_PYCUDA = "pip install 'tracejit[cuda]'"
+NO_PYCUDA = (
+    "pycuda is not installed: pip install 'tracejit[cuda]', or, where there is no CUDA toolkit, "
+    "tracejit doctor --install-cuda"
+)
 _WITHOUT = "to do without a GPU use device='cpu'"
 _FORKED = (
     "the process was forked after CUDA had been used, and a child cannot use it: start children "
@@ -256,17 +259,24 @@ def opened() -> list[Gpu]:
 
 def why_not() -> str | None:
     """What keeps CUDA from being used here, and what mends it; None where it can be used."""
+    why = why_no_driver()
+    if why is None and find_spec("pycuda") is None:
+        why = NO_PYCUDA
+    if why is None:
+        try:
+            why = None if device_count() else "the driver finds no GPU: see what nvidia-smi says"
+        except DeviceUnavailable as reason:
+            why = str(reason)
+    return None if why is None else f"{why}; {_WITHOUT}"
+
+
+def why_no_driver() -> str | None:
+    """What is wrong with NVIDIA's driver; None where it is there."""
     try:
         ctypes.CDLL(LIBRARY)
     except OSError:
-        return f"there is no NVIDIA driver ({LIBRARY} is not found): install that of the GPU; {_WITHOUT}"
-    if find_spec("pycuda") is None:
-        return f"pycuda is not installed: {MEND_PYCUDA}; {_WITHOUT}"
-    try:
-        count = device_count()
-    except DeviceUnavailable as reason:
-        return str(reason)
-    return None if count else f"the driver finds no GPU: see what nvidia-smi says; {_WITHOUT}"
+        return f"there is no NVIDIA driver ({LIBRARY} is not found): install that of the GPU"
+    return None
 
 
 def usable() -> int:
