@@ -16,7 +16,7 @@ from tracejit.codegen.cuda.frame import Frame
 from tracejit.codegen.cuda.hazards import is_columns, meetings
 from tracejit.codegen.cuda.launch import BOUNDS, HALVES, MEET, PRELUDE, segment_text
 from tracejit.codegen.cuda.schedule import bounds_of, lanes_of, strips_of
-from tracejit.codegen.cuda.strips import bind, find_packs, write_packs
+from tracejit.codegen.cuda.strips import bind, find_packs, write_strips
 from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store
 from tracejit.codegen.llvm.flow import I64
@@ -39,7 +39,7 @@ def emit(kernel: Kernel, name: str, segments: int = 1) -> str:
     threads, blocks = bounds_of(kernel)
     parts = [
         PRELUDE,
-        BOUNDS if "least(" in body else "",
+        BOUNDS if "least(" in body or "most(" in body else "",
         MEET if "meet()" in body else "",
         HALVES if "half" in functions + body else "",
         segment_text(
@@ -125,16 +125,16 @@ class _Writer:
             if packs:
                 condition = bind(frame, packs)
                 full = b.emit(f"{condition} ? {extent} & -{packs.lanes}ll : 0", I64).text
-                strips = strips_of(stmt.body, len(packs.loads))
                 stride = b.emit(f"(long long)blockDim.x * {packs.lanes}", I64).text
-                start = f"long long {first} = (long long)threadIdx.x * {packs.lanes}"
-                with b.braces(f"for ({start}; {first} < {full}; {first} += {strips} * {stride})"):
-                    write_packs(
-                        frame, packs, strips, first, stride, full, partial(self.element, stmt)
-                    )
-            start = f"long long {first} = {full} + threadIdx.x"
-            with b.braces(f"for ({start}; {first} < {extent}; {first} += blockDim.x)"):
-                self.element(stmt, first, "")
+                b.line(f"long long {first} = (long long)threadIdx.x * {packs.lanes};")
+                strips = strips_of(stmt.body, len(packs.loads))
+                element = partial(self.element, stmt)
+                write_strips(frame, packs, strips, first, stride, full, element)
+            last = b.fresh("i")
+            start = f"long long {last} = {full} + threadIdx.x"
+            b.line("#pragma unroll 1")
+            with b.braces(f"for ({start}; {last} < {extent}; {last} += blockDim.x)"):
+                self.element(stmt, last, "")
 
     def element(self, stmt: For, place: str, lane: str) -> None:
         """One iteration of a vector loop."""

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from tracejit.codegen.cuda.builder import TYPES
 from tracejit.codegen.cuda.frame import Frame
 from tracejit.codegen.cuda.hazards import is_independent
-from tracejit.codegen.cuda.schedule import MOST_GROUPS, row_strips_of
-from tracejit.codegen.cuda.strips import Packs, bind, find_packs, write_packs
+from tracejit.codegen.cuda.schedule import MOST_GROUPS, WARP, row_strips_of
+from tracejit.codegen.cuda.strips import Packs, bind, find_packs, write_strips
 from tracejit.codegen.kernel.ir import Fold, Tree
 from tracejit.codegen.llvm.builder import Value
 from tracejit.codegen.llvm.flow import I64, Values
@@ -83,45 +83,42 @@ class Folder:
 
     def rows(self, *, shared: bool) -> None:
         """`shared` among the rows of threads of a team, else each thread for itself."""
-        groups, group = ("groups", "group") if shared else ("1", "0")
-        with self.by_superblocks(groups) as (superblock, first, end):
+        with self.by_blocks("groups" if shared else "1") as (superblock, first):
+            begin = f"{first} + group * {Tree.ROWS.block}ll" if shared else first
+            begin = self.b.emit(begin, I64).text
             block = self.variables()
             k = self.b.fresh("k")
-            begin = f"{first} + {group} * {Tree.ROWS.block}ll" if shared else first
-            last = self.b.emit(f"least({begin} + {Tree.ROWS.block}, {end})", I64)
-            head = f"long long {k} = {begin}; {k} < {last.text}; ++{k}"
+            last = self.b.emit(f"least({begin} + {Tree.ROWS.block}, {self.stop})", I64).text
+            head = f"long long {k} = {begin}; {k} < {last}; ++{k}"
             self.iterate(head, k, block, "#pragma unroll 8")
             if shared:
-                self.join_groups(superblock, block, first, end, "group", "[lane]", "[32]")
+                self.join_groups(superblock, block, first, "[lane]", "[32]")
             else:
                 self.join(superblock, block)
 
     def lanes(self) -> None:
-        with self.by_superblocks("groups") as (superblock, first, end):
-            block = self.block_of_lanes(first, end)
-            self.join_groups(superblock, block, first, end, "group", "", "", "lane == 0")
+        with self.by_blocks("groups") as (superblock, first):
+            block = self.block_of_lanes(first)
+            self.join_groups(superblock, block, first, writer="lane == 0")
         for variable in self.total:
             self.b.set(variable, self.shuffle("__shfl_sync", variable, "0"))
 
     @contextmanager
-    def by_superblocks(self, groups: str) -> Iterator[tuple[Values, str, str]]:
-        """Blocks, as many at a time as there are groups, joined into superblocks, and those into the total, which is defined.
-
-        The states of a superblock, the first element of the first of the blocks, and the superblock's end.
+    def by_blocks(self, groups: str) -> Iterator[tuple[Values, str]]:
+        """Blocks, as many at a time as there are groups (a power of two), joined into the states of a superblock; where those are
+        full they are joined into the total, which is defined. The superblock's states, and the first of the blocks' elements.
         """
         b, tree = self.b, self.fold.tree
-        self.total = self.variables()
-        outer, inner = b.fresh("k"), b.fresh("k")
-        head = (
-            f"long long {outer} = {self.start}; {outer} < {self.stop}; {outer} += {tree.superblock}"
-        )
+        superblock, self.total = self.variables(), self.variables()
+        first, step = b.fresh("k"), f"{tree.block}ll * {groups}"
+        head = f"long long {first} = {self.start}; {first} < {self.stop}; {first} += {step}"
         with b.braces(f"for ({head})"):
-            superblock = self.variables()
-            end = b.emit(f"least({outer} + {tree.superblock}, {self.stop})", I64).text
-            step = f"{tree.block}ll * {groups}"
-            with b.braces(f"for (long long {inner} = {outer}; {inner} < {end}; {inner} += {step})"):
-                yield superblock, inner, end
-            self.join(self.total, superblock)
+            yield superblock, first
+            with b.braces(f"if (({first} + {step}) % {tree.superblock} == 0)"):
+                self.join(self.total, superblock)
+                for variable, nothing in zip(superblock, self.joins.nothing(0)):
+                    b.set(variable, nothing)
+        self.join(self.total, superblock)
         self.define(self.total)
 
     def join_groups(
@@ -129,10 +126,8 @@ class Folder:
         superblock: Values,
         block: Values,
         first: str,
-        end: str,
-        group: str,
-        place: str,
-        extent: str,
+        place: str = "",
+        extent: str = "",
         writer: str = "",
     ) -> None:
         """The groups' blocks joined in ascending order, by all threads alike."""
@@ -145,10 +140,10 @@ class Folder:
                 b.line(f"__shared__ {_shared_type(value)} {name}[{MOST_GROUPS}]{extent};")
             with self.frame.when(writer):
                 for name, value in zip(arrays, block):
-                    b.line(f"{name}[{group}]{place} = {value.text};")
+                    b.line(f"{name}[group]{place} = {value.text};")
             b.line("__syncthreads();")
-            step = self.fold.tree.block
-            with b.braces(f"for (int g = 0; g < groups && {first} + g * {step}ll < {end}; ++g)"):
+            end = f"{first} + g * {self.fold.tree.block}ll < {self.stop}"
+            with b.braces(f"for (int g = 0; g < groups && {end}; ++g)"):
                 parts = tuple(
                     b.emit(f"{name}[g]{place}", value.type) for name, value in zip(arrays, block)
                 )
@@ -157,11 +152,12 @@ class Folder:
 
     # a block of lanes
 
-    def block_of_lanes(self, first: str, end: str) -> Values:
+    def block_of_lanes(self, first: str) -> Values:
         """The joined accumulators of the warp's block: lane 0 has them."""
         b, size = self.b, Tree.LANES.block
         begin = b.emit(f"{first} + group * {size}ll", I64).text
-        count = b.emit(f"(int)most(least({begin} + {size}, {end}) - {begin}, 0)", _INT).text
+        left = b.emit(f"{self.stop} - {begin}", I64).text
+        count = b.emit(f"{left} < {size} ? (int)most({left}, 0) : {size}", _INT).text
         states = [(b.fresh("s"), value) for value in self.joins.nothing(0)]
         for name, value in states:
             identities = ", ".join([value.text] * LANES)
@@ -191,14 +187,14 @@ class Folder:
         full = b.emit(f"{condition} ? {count} & -{LANES} : 0", _INT).text
         read = sum(LANES * load.buffer.dtype.itemsize for load in packs.loads)
         strips = row_strips_of(self.fold.body, read)
-        k = b.fresh("k")
-        with b.braces(f"for (int {k} = {LANES} * lane; {k} < {full}; {k} += {strips * 64})"):
-            write_packs(self.frame, packs, strips, k, "64", full, self.element(begin))
+        b.line(f"int {(k := b.fresh('k'))} = {LANES} * lane;")
+        write_strips(self.frame, packs, strips, k, str(LANES * WARP), full, self.element(begin))
         return full
 
     def one_by_one(self, begin: str, count: str, full: str) -> None:
         b = self.b
         k = b.fresh("k")
+        b.line("#pragma unroll 1")
         with (
             b.braces(f"for (int {k} = ({full} & -64) + {LANES} * lane; {k} < {count}; {k} += 64)"),
             b.unrolled(f"int l = 0; l < {LANES}; ++l"),

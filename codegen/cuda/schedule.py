@@ -85,14 +85,14 @@ def shape_of(
 def _for_rows(extent: int, scratch_bytes: int) -> LaunchShape:
     """A warp a row, or as many as a long row has blocks."""
     warps = min(-(-extent // Tree.LANES.block), ROW_WARPS)
-    return _placed(WARP * max(warps, 1), THREADS, scratch_bytes)
+    return _placed(WARP * _power_of_two(warps), THREADS, scratch_bytes)
 
 
 def _for_columns(extent: int, tasks: int, scratch_bytes: int) -> LaunchShape:
     """A warp for 32 columns, or several where that would leave most of the GPU idle."""
     wanted = max(FILLED // (max(tasks, 1) * WARP), 1)
     groups = min(wanted, -(-extent // Tree.ROWS.block), MOST_GROUPS)
-    return _placed(WARP * max(groups, 1), THREADS, scratch_bytes)
+    return _placed(WARP * _power_of_two(groups), THREADS, scratch_bytes)
 
 
 def _placed(team: int, threads: int, scratch_bytes: int) -> LaunchShape:

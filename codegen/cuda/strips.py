@@ -110,37 +110,47 @@ def pack_type(access: Load | Store, lanes: int) -> str:
     return f"Pack<{memory_type(access.buffer.dtype)}, {lanes}>"
 
 
-def write_packs(
-    frame: Frame,
-    packs: Packs,
-    strips: int,
-    position: str,
-    stride: str,
-    limit: str,
-    element: Callable[[str, str], None],
-) -> None:
-    """`strips` packs from `position` on, `stride` elements apart and below `limit`; all loads first, to wait for them once.
+Element = Callable[[str, str], None]
+"""`element(place, lane)` writes what is done with one element."""
 
-    `element(place, lane)` writes what is done with one element.
-    """
+
+def write_strips(
+    frame: Frame, packs: Packs, strips: int, at: str, stride: str, limit: str, element: Element
+) -> None:
+    """All packs from variable `at` on and below `limit`, `stride` elements apart: `strips` at a time, then one by one."""
+    b = frame.b
+    ahead = f" + {strips - 1} * {stride}" if strips > 1 else ""
+    b.line("#pragma unroll 1")
+    with b.braces(f"for (; {at}{ahead} < {limit}; {at} += {strips} * {stride})"):
+        _write_packs(frame, packs, strips, at, stride, element)
+    if strips > 1:
+        b.line("#pragma unroll 1")
+        with b.braces(f"for (; {at} < {limit}; {at} += {stride})"):
+            _write_packs(frame, packs, 1, at, stride, element)
+
+
+def _write_packs(
+    frame: Frame, packs: Packs, strips: int, at: str, stride: str, element: Element
+) -> None:
+    """All loads first, to wait for them once."""
     b, lanes = frame.b, packs.lanes
     loaded = {load: b.fresh("q") for load in packs.loads}
+    place = f"{at} + u * {stride}"
     for load, name in loaded.items():
         b.line(f"{pack_type(load, lanes)} {name}[{strips}];")
-    where = f"{position} + u * {stride}"
-    with b.unrolled(f"int u = 0; u < {strips}; ++u"), b.braces(f"if ({where} < {limit})"):
+    with b.unrolled(f"int u = 0; u < {strips}; ++u"):
         for load, name in loaded.items():
             kind = pack_type(load, lanes)
-            b.line(f"{name}[u] = *(const {kind} *)({packs.loads[load]} + ({where}));")
-    with b.unrolled(f"int u = 0; u < {strips}; ++u"), b.braces(f"if ({where} < {limit})"):
+            b.line(f"{name}[u] = *(const {kind} *)({packs.loads[load]} + ({place}));")
+    with b.unrolled(f"int u = 0; u < {strips}; ++u"):
         stored = {store: b.fresh("q") for store in packs.stores}
         for store, name in stored.items():
             b.line(f"{pack_type(store, lanes)} {name};")
         with b.unrolled(f"int l = 0; l < {lanes}; ++l"):
             frame.elements |= {load: f"{name}[u].at[l]" for load, name in loaded.items()}
             frame.elements |= {store: f"{name}.at[l]" for store, name in stored.items()}
-            element(f"{where} + l", "l")
+            element(f"{place} + l", "l")
             frame.elements.clear()
         for store, name in stored.items():
             kind = pack_type(store, lanes)
-            b.line(f"*({kind} *)({packs.stores[store]} + ({where})) = {name};")
+            b.line(f"*({kind} *)({packs.stores[store]} + ({place})) = {name};")

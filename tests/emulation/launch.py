@@ -88,4 +88,4 @@ def shapes(
     own = shape_of(kernel, segments, needed)
     if own.team != 32:
         return (own,)
-    return (own, LaunchShape(96, 1, own.shared_bytes // own.teams, own.scratch_bytes))
+    return (own, LaunchShape(64, 1, own.shared_bytes // own.teams, own.scratch_bytes))

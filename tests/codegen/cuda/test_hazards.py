@@ -26,7 +26,7 @@ from tracejit.codegen.kernel.ir import (
 )
 from tracejit.dtypes import float32
 
-TEAMS = (LaunchShape(32, 2, 1024), LaunchShape(96, 1, 512))
+TEAMS = (LaunchShape(32, 2, 1024), LaunchShape(64, 1, 512))
 
 
 def reversed_rows() -> Kernel:
