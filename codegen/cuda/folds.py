@@ -72,7 +72,8 @@ class Folder:
     def serial(self) -> None:
         total = self.variables()
         k = self.b.fresh("k")
-        self.iterate(f"long long {k} = {self.start}; {k} < {self.stop}; ++{k}", k, total)
+        head = f"long long {k} = {self.start}; {k} < {self.stop}; ++{k}"
+        self.iterate(head, k, total, "#pragma unroll 4")
         self.define(total)
 
     def spread(self) -> None:

@@ -156,8 +156,9 @@ class _Extents:
     def _folds(self) -> Iterator[int]:
         for stmt in self.stmts:
             if isinstance(stmt, Fold):
-                stop = self.number(stmt.stop, stmt.tree.superblock)
-                yield stop - self.number(stmt.start, 0)
+                # A range that is computed is a task's share of a long fold.
+                share = stmt.tree.block if stmt.tree is Tree.LANES else stmt.tree.superblock
+                yield self.number(stmt.stop, share) - self.number(stmt.start, 0)
 
     @property
     def vector(self) -> int:

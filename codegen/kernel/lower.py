@@ -46,6 +46,8 @@ SHORT = 8
 """Elements of a row that are folded one by one, for a vector of rows at once; fewer do not fill vectors of their own."""
 ACCUMULATORS = 64
 """Of the LANES tree."""
+BLOCKS = 64
+"""Of a superblock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,14 @@ class Grain:
     """Elements of a run that take no longer than finding out where it begins, a few divisions: a task does many such runs."""
     many_tasks: int
     """As many as keep all threads busy."""
+    by_blocks: bool
+    """Whether a long fold along a row is shared among tasks by blocks rather than by superblocks."""
 
 
-CORES: Final = Grain(columns=64, short_run=256, many_tasks=64)
+CORES: Final = Grain(columns=64, short_run=256, many_tasks=64, by_blocks=False)
 """256 bytes of float32 in each memory row."""
-WARPS: Final = Grain(columns=32, short_run=0, many_tasks=0)
-"""A column for each thread of a warp; and a run, however short, is a team's own."""
+WARPS: Final = Grain(columns=32, short_run=0, many_tasks=0, by_blocks=True)
+"""A column for each thread of a warp, a block of a row for each warp; and a run, however short, is a team's own."""
 
 
 def lower(step: Fused, place: Place, relabel: Relabel, grain: Grain = CORES) -> list[Lowered]:
@@ -211,26 +215,38 @@ class StepNest(Nest):
         )
 
     def split(self) -> list[Lowered]:
-        """Folds of one superblock each, and then their results folded."""
+        """Folds of one superblock, or block, each, and then their results folded."""
         outer, inner = (self.kept, None) if self.tree is Tree.LANES else self.column_axes()
         folds = prod(axis.extent for axis in self.kept)
-        parts = -(-self.folded_extent // self.tree.superblock)
+        parts = -(-self.folded_extent // self.share)
         chunk = self.grain.columns if inner else 0
         partial = {node: Temporary(accumulator(node), folds * parts) for node in self.reductions}
         with self.tasks(outer, inner, chunk, parts) as part, self.vector(inner, part):
-            results = self.fold(0, *self.superblock())
+            results = self.fold(0, *self.shared_range())
             for node, result in results.items():
                 address = self.linear_address(folds)
                 self.builder.store(
                     self.buffer(partial[node], 0, partial[node].dtype, True), address, result
                 )
-        shared = self.finish(self.tree.superblock * (self.grain.columns if inner else 1))
-        joins = [join_partials(node, partial[node], folds, parts) for node in self.reductions]
-        return [shared, *joins]
+        lowered = [self.finish(self.share * (self.grain.columns if inner else 1))]
+        for node, source in partial.items():
+            superblocks, count = source, parts
+            if self.share == self.tree.block:
+                count = -(-parts // BLOCKS)
+                superblocks = Temporary(source.dtype, folds * count)
+                lowered.append(join_blocks(node, source, superblocks, folds, parts))
+            lowered.append(join_partials(node, superblocks, folds, count))
+        return lowered
 
-    def superblock(self) -> tuple[Operand, Operand]:
+    @property
+    def share(self) -> int:
+        """Values of a long fold that one task folds."""
+        by_blocks = self.grain.by_blocks and self.tree is Tree.LANES
+        return self.tree.block if by_blocks else self.tree.superblock
+
+    def shared_range(self) -> tuple[Operand, Operand]:
         """The range of the folded axes that the task folds."""
-        length = constant(self.tree.superblock, int64)
+        length = constant(self.share, int64)
         if self.part is None:
             return constant(0, int64), self.size("folded", self.folded_extent)
         start = self.builder.let(Fn.MUL, int64, self.part, length)
@@ -350,3 +366,26 @@ def join_partials(node: Apply, partial: Temporary, folds: int, parts: int) -> Lo
         builder.store(target, Address(((task, 1),)), builder.cast(result, node.aval.dtype))
     kernel = Kernel((source, target), (tasks, extent), (), only_loop(body))
     return Lowered(kernel, ((partial, 0), (node, 0)), (folds, parts), folds, grain=64)
+
+
+def join_blocks(
+    node: Apply, source: Temporary, target: Temporary, folds: int, parts: int
+) -> Lowered:
+    """The results of a fold's blocks joined into those of its superblocks, for each fold."""
+    builder = ScalarBuilder()
+    blocks, superblocks = Buffer(source.dtype, "a"), Buffer(target.dtype, "a", written=True)
+    tasks, each, extent = Size("tasks"), Size("folds"), Size("parts")
+    with builder.block() as body, builder.loop(tasks, Kind.PARALLEL, "p") as task:
+        superblock = builder.let(Fn.FLOORDIV, int64, task, each)
+        fold_number = variable(builder.let(Fn.FLOORMOD, int64, task, each))
+        first = variable(builder.let(Fn.MUL, int64, superblock.operand, constant(BLOCKS, int64)))
+        left = builder.let(Fn.SUB, int64, extent, first)
+        count = builder.let(Fn.MIN, int64, left.operand, constant(BLOCKS, int64)).operand
+        with builder.fold(constant(0, int64), count, Tree.SERIAL, "k") as fold:
+            place = Address(((first, each), (fold.index, each), (fold_number, 1)))
+            result = fold.join(combine_of(node), builder.load(blocks, place))
+        builder.store(superblocks, Address(((task, 1),)), result)
+    kernel = Kernel((blocks, superblocks), (tasks, each, extent), (), only_loop(body))
+    count_of_tasks = target.elements
+    dims = (count_of_tasks, folds, parts)
+    return Lowered(kernel, ((source, 0), (target, 0)), dims, count_of_tasks, grain=64)
