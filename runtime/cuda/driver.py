@@ -27,6 +27,7 @@ NO_PYCUDA = (
     "tracejit doctor --install-cuda"
 )
 _WITHOUT = "to do without a GPU use device='cpu'"
+_NON_BLOCKING = 1
 _FORKED = (
     "the process was forked after CUDA had been used, and a child cannot use it: start children "
     "with multiprocessing's 'spawn', or use CUDA first in the child"
@@ -53,6 +54,8 @@ class Gpu:
         self._context = device.retain_primary_context()
         self.enter()
         self.stream = cuda.Stream()
+        self.aside = cuda.Stream(_NON_BLOCKING)
+        """For captures alone: what other libraries do on their default streams must not meet one."""
         self._pool = tools.DeviceMemoryPool()
         self._peak = self._asked = 0
         self._kept: list[Any] = []
@@ -166,13 +169,6 @@ class Gpu:
         self.enter()
         attribute = self._cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
         self._do(function.set_attribute, attribute, nbytes)
-
-    def new_stream(self) -> Any:
-        """A stream beside the one on which programs run."""
-        self.enter()
-        stream = self._do(self._cuda.Stream)
-        self._kept.append(stream)
-        return stream
 
     def event(self) -> Any:
         """A mark on the stream, with the time at which the device came to it."""

@@ -17,8 +17,10 @@ AFTER = 2
 """Runs on the same addresses before they are captured: that takes as long as some runs."""
 MOST = 8
 """Graphs of one plan: one for each set of addresses that its runs alternate between."""
-FORGOTTEN = 64
+MOST_COUNTED = 64
 """Sets of addresses that are counted at a time."""
+MOST_CAPTURES = 64
+"""Of one plan: where addresses keep changing, captures cost more than they save."""
 _THREAD_LOCAL = 1
 """The mode of capture in which other threads may go on as if there were none."""
 
@@ -32,7 +34,7 @@ class Graphs:
         self._gpu = gpu
         self._captured: dict[Addresses, _Captured] = {}
         self._seen: dict[Addresses, int] = {}
-        self._lock = threading.Lock()
+        self._captures = 0
 
     def launch(self, addresses: Addresses) -> bool:
         """Enqueues the graph of these addresses, if there is one."""
@@ -45,22 +47,28 @@ class Graphs:
     def consider(self, addresses: Addresses, enqueue: Callable[[Addresses, Any], None]) -> None:
         """Counts a run on these addresses; `enqueue(addresses, stream)` is captured where they keep coming back."""
         seen = self._seen.get(addresses, 0) + 1
-        if len(self._seen) >= FORGOTTEN:
+        if len(self._seen) >= MOST_COUNTED:
             self._seen.clear()
         self._seen[addresses] = seen
-        if seen > AFTER and self._lock.acquire(blocking=False):
+        if seen > AFTER and self._captures < MOST_CAPTURES and _one.acquire(blocking=False):
             try:
                 self._capture(addresses, enqueue)
             finally:
-                self._lock.release()
+                _one.release()
 
     def _capture(self, addresses: Addresses, enqueue: Callable[[Addresses, Any], None]) -> None:
-        while len(self._captured) >= MOST:
-            self._captured.pop(next(iter(self._captured)))
-        # On a stream of its own: what other threads enqueue meanwhile is no part of it.
-        stream = self._gpu.new_stream()
-        self._captured[addresses] = _Captured(stream.handle, lambda: enqueue(addresses, stream))
-        del self._seen[addresses]
+        # On another stream: what other threads enqueue meanwhile is no part of it.
+        stream = self._gpu.aside
+        made = _Captured(stream.handle, lambda: enqueue(addresses, stream))
+        self._captures += 1
+        if len(self._captured) >= MOST:
+            self._captured.pop(next(iter(self._captured)), None)
+        self._captured[addresses] = made
+        self._seen.pop(addresses, None)
+
+
+_one = threading.Lock()
+"""One capture at a time."""
 
 
 class _Captured:

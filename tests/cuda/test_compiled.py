@@ -193,3 +193,22 @@ def test_training_has_the_cpus_bits(device: str, optimizer: type[optim.Optimizer
     here = trained("cpu", compiled=False, optimizer=optimizer)
     assert trained(device, compiled=False, optimizer=optimizer) == here
     assert trained(device, compiled=True, optimizer=optimizer) == here
+
+
+def test_a_graph_is_made_for_each_set_of_addresses_and_no_more(emulated: str) -> None:
+    f = tj.compile(lambda x: tj.softmax(x @ x.T) @ x)
+    arrays = [tj.tensor(X + n, device=emulated) for n in range(3)]
+    expected = [f(tj.tensor(X + n)).tolist() for n in range(3)]
+    for _ in range(5):
+        assert [f(x).tolist() for x in arrays] == expected
+    before = standin.counts()
+    assert [f(x).tolist() for x in arrays] == expected
+    assert (standin.counts() - before)["graph_launches"] == 3
+
+
+def test_results_that_are_kept_are_not_written_again(device: str) -> None:
+    f = tj.compile(lambda x: tj.softmax(x @ x.T) @ x)
+    x = tj.tensor(X, device=device)
+    kept = [f(x * n) for n in range(12)]
+    for n, made in enumerate(kept):
+        np.testing.assert_array_equal(made.cpu().numpy(), f(tj.tensor(X) * n).numpy())
