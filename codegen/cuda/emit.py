@@ -13,9 +13,9 @@ from typing import assert_never
 from tracejit.codegen.cuda.builder import CUDA, CudaBuilder
 from tracejit.codegen.cuda.folds import write_fold
 from tracejit.codegen.cuda.frame import Frame
-from tracejit.codegen.cuda.hazards import is_columns, meetings
+from tracejit.codegen.cuda.hazards import is_columns, meetings, rare_body
 from tracejit.codegen.cuda.launch import BOUNDS, HALVES, MEET, PRELUDE, segment_text
-from tracejit.codegen.cuda.schedule import bounds_of, lanes_of, strips_of
+from tracejit.codegen.cuda.schedule import bounds_of, strips_of
 from tracejit.codegen.cuda.strips import bind, find_packs, write_strips
 from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store
@@ -109,18 +109,43 @@ class _Writer:
                 assert_never(stmt)
 
     def serial_loop(self, stmt: For) -> None:
+        rare = rare_body(stmt, self.meetings)
+        if rare is not None and self.meetings:  # a team is a whole warp or more
+            self.searched_loop(stmt, rare)
+            return
         index = self.b.fresh("i")
         stop = self.frame.operand(stmt.extent).text
         with self.b.braces(f"for (long long {index} = 0; {index} < {stop}; ++{index})"):
             self.frame.define(stmt.index, self.frame.integer(index))
             self.block(stmt.body)
 
+    def searched_loop(self, stmt: For, rare: For) -> None:
+        """A loop that mostly does nothing: each lane of a warp looks at an iteration, and those that do come in order."""
+        b, frame = self.b, self.frame
+        first, k, stop = b.fresh("i"), b.fresh("i"), frame.operand(stmt.extent).text
+        search = stmt.body[:-1]
+        with b.braces(f"for (long long {first} = 0; {first} < {stop}; {first} += 32)"):
+            found = b.fresh("s")
+            b.line(f"bool {found} = false;")
+            with b.braces(f"if ({first} + lane < {stop})"):
+                frame.define(stmt.index, b.emit(f"{first} + lane", I64))
+                self.block(search)
+                b.line(f"{found} = {frame.operand(rare.extent).text} != 0;")
+            left = b.fresh("left")
+            head = f"unsigned {left} = __ballot_sync(0xffffffffu, {found}); {left}; {left} &= {left} - 1"
+            with b.braces(f"for ({head})"):
+                b.line(f"const long long {k} = {first} + __ffs({left}) - 1;")
+                frame.define(stmt.index, frame.integer(k))
+                self.block(search)
+                frame.define(rare.index, frame.integer("0ll"))
+                self.block(rare.body)
+
     def vector_loop(self, stmt: For) -> None:
         """Packs where memory allows, and what is left, or all, element by element."""
         b, frame = self.b, self.frame
         extent = frame.operand(stmt.extent).text
         with b.braces(), frame.guarded(""):
-            packs = find_packs(stmt.body, stmt.index, lanes_of(frame.kernel))
+            packs = find_packs(stmt.body, stmt.index)
             full, first = "0ll", b.fresh("i")
             if packs:
                 condition = bind(frame, packs)

@@ -11,6 +11,7 @@ from dataclasses import field
 from typing import assert_never
 
 from tracejit._records import dataclass
+from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import (
     Buffer,
     Fold,
@@ -23,6 +24,7 @@ from tracejit.codegen.kernel.ir import (
     Store,
     Tree,
 )
+from tracejit.dtypes import bool_
 
 
 @dataclass(slots=True)
@@ -50,11 +52,11 @@ def _meet(some: set[Buffer], others: set[Buffer]) -> bool:
 
 
 def may_be_one(a: Buffer, b: Buffer) -> bool:
-    """An argument that is read may be the memory of one that is written: an update in place."""
+    """An argument that is read may be the memory of one that is written: an update in place, element by element."""
     if a is b:
         return True
     are_arguments = a.scratch is None and b.scratch is None
-    return are_arguments and a.written != b.written
+    return are_arguments and a.written != b.written and a.dtype.itemsize == b.dtype.itemsize
 
 
 def accesses(body: Sequence[Stmt]) -> Accesses:
@@ -139,3 +141,17 @@ def is_independent(fold: Fold) -> bool:
         and any(var is fold.index for var, _ in store.address.terms)
         for store in stores
     )
+
+
+def rare_body(loop: For, meetings: set[Stmt]) -> For | None:
+    """The last statement of a serial loop, if it is one that runs once or not at all, and all before it only finds that out."""
+    *before, last = loop.body
+    if not isinstance(last, For) or last.kind is not Kind.SERIAL or last in meetings:
+        return None
+    finds_out = all(isinstance(stmt, Let | Load) and stmt not in meetings for stmt in before)
+    choices = {
+        stmt.var
+        for stmt in before
+        if isinstance(stmt, Let) and stmt.fn is Fn.CAST and stmt.args[0].dtype is bool_
+    }
+    return last if finds_out and last.extent in choices else None

@@ -8,8 +8,21 @@ from typing import Final
 from tracejit._records import dataclass
 from tracejit.artifact import LaunchShape
 from tracejit.codegen.cuda.hazards import is_columns, meetings, statements
-from tracejit.codegen.kernel.ir import Const, Fold, For, Kernel, Kind, Operand, Size, Stmt, Tree
+from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.ir import (
+    Const,
+    Fold,
+    For,
+    Kernel,
+    Kind,
+    Let,
+    Operand,
+    Size,
+    Stmt,
+    Tree,
+)
 from tracejit.codegen.llvm.schedule import is_light
+from tracejit.dtypes import int64
 
 WARP: Final = 32
 ROW_WARPS: Final = 8
@@ -24,14 +37,6 @@ MOST_SHARED: Final = 96 << 10
 """Bytes of dynamic shared memory that a block may have, on every GPU since sm_80, and leave some to a second."""
 FILLED: Final = 1 << 17
 """Threads that keep a large GPU busy."""
-
-
-def lanes_of(kernel: Kernel) -> int:
-    """Elements of a pack: of the largest dtype, 16 bytes."""
-    largest = max(
-        (buffer.dtype.itemsize for buffer in (*kernel.buffers, *kernel.scratch)), default=4
-    )
-    return min(8, 16 // largest)
 
 
 def strips_of(body: Sequence[Stmt], loads: int) -> int:
@@ -54,12 +59,18 @@ def bounds_of(kernel: Kernel) -> tuple[int, int]:
     So many registers are left to a thread. If not told, the compiler takes more, and fewer warps hide each other's waits.
     """
     needs = _Needs.of(kernel)
-    is_wide = lanes_of(kernel) < 4
+    is_wide = _largest(kernel) > 4
     if needs.has_lanes:
         return WARP * ROW_WARPS, 2 if is_wide else 3
     if needs.has_columns:
         return WARP * MOST_GROUPS, 1 if is_wide else 2
     return THREADS, 1
+
+
+def _largest(kernel: Kernel) -> int:
+    """Bytes of its largest floats."""
+    buffers = (*kernel.buffers, *kernel.scratch)
+    return max((each.dtype.itemsize for each in buffers if each.dtype.is_float), default=4)
 
 
 def shape_of(
@@ -75,7 +86,7 @@ def shape_of(
         return _for_columns(max(each.folded for each in extents), tasks, scratch_bytes)
     if not needs.has_vectors:
         return _placed(WARP if needs.meets else 1, THREADS, scratch_bytes)
-    team = _power_of_two(max(each.vector for each in extents) // lanes_of(kernel))
+    team = _power_of_two(max(each.vector for each in extents) // max(16 // _largest(kernel), 1))
     team = max(min(team, THREADS), WARP if needs.meets else 1)
     if needs.meets:
         return _placed(WARP if team <= 2 * WARP else team, THREADS, scratch_bytes)
@@ -138,6 +149,14 @@ class _Extents:
     def __init__(self, kernel: Kernel, dims: Sequence[int]) -> None:
         self.sizes = dict(zip(kernel.sizes, dims, strict=True))
         self.stmts = list(statements(kernel.body))
+        self.bounds = {
+            stmt.var: int(bound.value)
+            for stmt in self.stmts
+            if isinstance(stmt, Let) and stmt.fn is Fn.MIN
+            for bound in stmt.args
+            if isinstance(bound, Const) and stmt.var.dtype is int64
+        }
+        """Of what is the least of two, one of them a number."""
 
     def number(self, operand: Operand, otherwise: int) -> int:
         match operand:
@@ -146,7 +165,7 @@ class _Extents:
             case Size():
                 return self.sizes[operand]
             case _:
-                return otherwise
+                return self.bounds.get(operand, otherwise)
 
     @property
     def folded(self) -> int:

@@ -5,7 +5,7 @@ Whether a run begins where such an access may is found out when the kernel runs;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 
 from tracejit._records import dataclass
@@ -13,6 +13,7 @@ from tracejit.codegen.cuda.frame import Frame, memory_type
 from tracejit.codegen.cuda.hazards import statements
 from tracejit.codegen.kernel.ir import (
     Address,
+    Buffer,
     Fold,
     Let,
     Load,
@@ -30,7 +31,8 @@ class Packs:
     """The accesses of a loop's body that run along its index, each with its first element's pointer."""
 
     index: Var
-    lanes: int
+    lanes: int = 0
+    """Elements of a pack."""
     loads: dict[Load, str] = field(default_factory=dict)
     stores: dict[Store, str] = field(default_factory=dict)
 
@@ -38,9 +40,11 @@ class Packs:
         return bool(self.loads or self.stores)
 
 
-def find_packs(body: Sequence[Stmt], index: Var, lanes: int) -> Packs:
-    """Loads may come before stores to other memory: iterations are independent, and a value is read before it is replaced."""
-    packs = Packs(index, lanes)
+def find_packs(body: Sequence[Stmt], index: Var, lanes: int | None = None) -> Packs:
+    """Of `lanes` elements, or as many of the largest as an access has room for.
+
+    Loads may come before stores to other memory: iterations are independent, and a value is read before it is replaced."""
+    packs = Packs(index)
     varying = {index, *defined(body)}
     stores = [stmt for stmt in statements(body) if isinstance(stmt, Store)]
     for place, stmt in enumerate(body):
@@ -59,7 +63,14 @@ def find_packs(body: Sequence[Stmt], index: Var, lanes: int) -> Packs:
                 alone = [store for store in stores if store.buffer is buffer] == [stmt]
                 if alone and all(load.buffer is not buffer for load in later):
                     packs.stores[stmt] = ""
+    accesses: tuple[Load | Store, ...] = (*packs.loads, *packs.stores)
+    packs.lanes = lanes or lanes_of(access.buffer for access in accesses)
     return packs
+
+
+def lanes_of(buffers: Iterable[Buffer]) -> int:
+    """Elements of a pack, so that the widest access is of 16 bytes; at most 8."""
+    return min(8, ACCESS // max((buffer.dtype.itemsize for buffer in buffers), default=4))
 
 
 def defined(body: Sequence[Stmt]) -> set[Var]:

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
-from typing import Final
 
-from tracejit._records import dataclass
 from tracejit.codegen.kernel.access import Accesses, Axis, Place, Relabel
 from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
 from tracejit.codegen.kernel.cost import widened
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.folds import JOINS, SEARCHES
+from tracejit.codegen.kernel.grain import CORES, Grain
 from tracejit.codegen.kernel.ir import (
     Address,
     Buffer,
@@ -48,26 +47,6 @@ ACCUMULATORS = 64
 """Of the LANES tree."""
 BLOCKS = 64
 """Of a superblock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grain:
-    """How work is cut into tasks, for speed alone."""
-
-    columns: int
-    """Columns that one task folds."""
-    short_run: int
-    """Elements of a run that take no longer than finding out where it begins, a few divisions: a task does many such runs."""
-    many_tasks: int
-    """As many as keep all threads busy."""
-    by_blocks: bool
-    """Whether a long fold along a row is shared among tasks by blocks rather than by superblocks."""
-
-
-CORES: Final = Grain(columns=64, short_run=256, many_tasks=64, by_blocks=False)
-"""256 bytes of float32 in each memory row."""
-WARPS: Final = Grain(columns=32, short_run=0, many_tasks=0, by_blocks=True)
-"""A column for each thread of a warp, a block of a row for each warp; and a run, however short, is a team's own."""
 
 
 def lower(step: Fused, place: Place, relabel: Relabel, grain: Grain = CORES) -> list[Lowered]:

@@ -59,6 +59,7 @@ static inline int __float_as_int(float x) { return emulated_bits<int>(x); }
 static inline float __int_as_float(int x) { return emulated_bits<float>(x); }
 static inline long long __double_as_longlong(double x) { return emulated_bits<long long>(x); }
 static inline double __longlong_as_double(long long x) { return emulated_bits<double>(x); }
+static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline float half_to_float(short x) { return (float)emulated_bits<_Float16>(x); }
 static inline short float_to_half(float x) { return emulated_bits<short>((_Float16)x); }
 
@@ -106,6 +107,21 @@ template <class T> static inline T __shfl_sync(unsigned mask, T value, int sourc
 template <class T> static inline T __shfl_down_sync(unsigned mask, T value, unsigned distance) {
   int lane = (int)emulated_current->lane, source = lane + (int)distance;
   return emulated_from(mask, value, source > 31 ? lane : source);
+}
+
+struct emulated_vote { int predicate; unsigned result; };
+
+static void emulated_vote_warp(void **arguments, unsigned lanes) {
+  unsigned result = 0;
+  for (int lane = 0; lane < 32; lane++)
+    if (lanes >> lane & 1 && ((emulated_vote *)arguments[lane])->predicate) result |= 1u << lane;
+  for (int lane = 0; lane < 32; lane++)
+    if (lanes >> lane & 1) ((emulated_vote *)arguments[lane])->result = result;
+}
+static inline unsigned __ballot_sync(unsigned mask, int predicate) {
+  emulated_vote own = {predicate, 0};
+  emulated_warp(mask, &own, emulated_vote_warp);
+  return own.result;
 }
 
 // what is appended to a text: its kernel for the scheduler; and, for one that asks for it, dynamic shared memory (as much as sm_90 has)

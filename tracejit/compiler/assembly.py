@@ -158,7 +158,9 @@ class Assembly:
                     note = note_of(step.members or _targets(step))
                     self._launch(step, lowered, note, whole)
             case Scatter(node=node):
-                self._launch(step, lower_scatter(node, self._place), note_of((node,)))
+                self._launch(
+                    step, lower_scatter(node, self._place, self.target.grain), note_of((node,))
+                )
             case Product():
                 self._product(step)
             case Host(node=node):

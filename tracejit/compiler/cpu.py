@@ -10,8 +10,8 @@ from tracejit._config import config
 from tracejit._dump import Dump
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource, LaunchSpec, Segment
+from tracejit.codegen.kernel.grain import CORES, Grain
 from tracejit.codegen.kernel.ir import Kernel
-from tracejit.codegen.kernel.lower import CORES, Grain
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.codegen.llvm.emit import emit

@@ -22,8 +22,8 @@ from tracejit.codegen.cuda.product import (
     tile_of,
 )
 from tracejit.codegen.cuda.schedule import shape_of
+from tracejit.codegen.kernel.grain import WARPS, Grain
 from tracejit.codegen.kernel.ir import Kernel
-from tracejit.codegen.kernel.lower import WARPS, Grain
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.compiler.launches import Launch

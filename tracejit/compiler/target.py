@@ -7,8 +7,8 @@ from typing import Protocol
 
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource, LaunchSpec, Segment
+from tracejit.codegen.kernel.grain import Grain
 from tracejit.codegen.kernel.ir import Kernel
-from tracejit.codegen.kernel.lower import Grain
 from tracejit.compiler.launches import Launch
 
 ProductSegment = Callable[..., tuple[tuple[int, ...], int, int]]

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.codegen.kernels import ORDERS, at, samples, skip_unless_emulated
+from tests.codegen.kernels import (
+    EMULATED,
+    ORDERS,
+    assert_emitted_as_interpreted,
+    at,
+    samples,
+    skip_unless_emulated,
+)
 from tests.emulation import launch as launching
 from tests.emulation.launch import launch, text_of
 from tracejit.artifact import LaunchShape
@@ -24,7 +31,7 @@ from tracejit.codegen.kernel.ir import (
     Store,
     Tree,
 )
-from tracejit.dtypes import float32
+from tracejit.dtypes import float32, int64
 
 TEAMS = (LaunchShape(32, 2, 1024), LaunchShape(64, 1, 512))
 
@@ -131,3 +138,24 @@ def test_what_is_read_along_a_row_may_be_written_in_place() -> None:
     kernel = Kernel((x, out), (size,), (), tuple(body))
     (store,) = of_kind(kernel, Store)
     assert store in meetings(kernel)
+
+
+def test_a_warp_searches_a_loop_that_mostly_does_nothing() -> None:
+    """Each iteration adds to one of four rows, and a task to its own row alone, in ascending order."""
+    skip_unless_emulated()
+    s, count = ScalarBuilder(), Size("count")
+    places, x = Buffer(int64, "places"), Buffer(float32, "x")
+    out = Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(4, Kind.PARALLEL) as row, s.loop(count, Kind.SERIAL) as k:
+        place = s.load(places, at(k))
+        is_own = s.cast(place == s.element(row), int64).operand
+        with s.loop(is_own, Kind.SERIAL), s.loop(70, Kind.VECTOR) as i:
+            here = Address(((row, 70), (i, 1)))
+            total = s.load(out, here) * 0.5 + s.load(x, Address(((k, 70), (i, 1))))
+            s.store(out, here, total)
+    kernel = Kernel((places, x, out), (count,), (), tuple(body))
+    assert "__ballot_sync" in text_of(kernel)
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 5, 90), rng.standard_normal(90 * 70), np.zeros(280)]
+    arrays = [arrays[0], *(array.astype(np.float32) for array in arrays[1:])]
+    assert_emitted_as_interpreted(kernel, EMULATED, arrays, [90], tasks=4)
