@@ -15,10 +15,12 @@ import numpy as np
 
 from tracejit._records import dataclass
 from tracejit.codegen.llvm.builder import Builder, Number, Value
+from tracejit.codegen.llvm.casts import narrow
 from tracejit.codegen.llvm.cold import libm_where
 from tracejit.codegen.llvm.math_core import BIAS, MANTISSA_BITS, times_power_of_two
 from tracejit.codegen.llvm.target import Target
 from tracejit.codegen.llvm.types import Type
+from tracejit.dtypes import DType, float16
 
 CUDA: Final = Target("cuda", 0, has_fma=True)
 
@@ -200,8 +202,6 @@ class CudaBuilder(Builder):
                 return self.emit(_BITCASTS[source, element].format(value.text), to)
             case "fpext", "half", _:
                 return self.emit(f"half_to_float({value.text})", to)
-            case "fptrunc", "float", "half":
-                return self.emit(f"float_to_half({value.text})", to)
             case "zext" | "uitofp", _, _:
                 return self.emit(f"({TYPES[element]})({UNSIGNED[source]}){value.text}", to)
             case _:
@@ -294,3 +294,10 @@ def _(b: CudaBuilder, x: Value, n: Value, integer: Value) -> Value:
     is_normal = b.compare("ult", integer + (BIAS[element] - 2), b.constant(integer.type, count))
     quick = b.from_bits(b.bits(x) + (integer << MANTISSA_BITS[element]))
     return b.emit(f"{is_normal.text} ? {quick.text} : {slow}", x.type)
+
+
+@narrow.register
+def _(b: CudaBuilder, x: Value, to: DType) -> Value:
+    """One instruction."""
+    function = "float_to_half" if to is float16 else "float_to_bfloat"
+    return b.emit(f"{function}({x.text})", Type("i16"))

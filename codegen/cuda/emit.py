@@ -6,6 +6,7 @@ thread stores. blockDim is (threads of a team, teams); a team of more than a war
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import assert_never
@@ -41,7 +42,7 @@ def emit(kernel: Kernel, name: str, segments: int = 1) -> str:
         PRELUDE,
         BOUNDS if "least(" in body or "most(" in body else "",
         MEET if "meet()" in body else "",
-        HALVES if "half" in functions + body else "",
+        HALVES if re.search(r"half|bfloat", functions + body) else "",
         segment_text(
             len(kernel.buffers), len(kernel.sizes), segments, has_scratch=bool(kernel.scratch)
         ),

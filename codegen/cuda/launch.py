@@ -34,6 +34,11 @@ static __device__ __forceinline__ short float_to_half(float x) {
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x));
   return y;
 }
+static __device__ __forceinline__ short float_to_bfloat(float x) {
+  unsigned y;  // two of them: the one that sm_80 has no instruction for is the lower
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(0.0f), "f"(x));
+  return (short)y;
+}
 #endif
 """
 

@@ -62,6 +62,10 @@ static inline double __longlong_as_double(long long x) { return emulated_bits<do
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline float half_to_float(short x) { return (float)emulated_bits<_Float16>(x); }
 static inline short float_to_half(float x) { return emulated_bits<short>((_Float16)x); }
+static inline short float_to_bfloat(float x) {
+  unsigned bits = emulated_bits<unsigned>(x);
+  return x != x ? 0x7fff : (short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
 
 #define EMULATED_BUILTIN(name) \
   static inline float name##f(float x) { return __builtin_##name##f(x); } \
