@@ -134,5 +134,7 @@ class Plan:
     """The dtype, by name, of each scalar slot."""
     arena_bytes: int = 0
     constants: bytes = b""
+    written: tuple[int, ...] = ()
+    """The inputs that it writes to."""
     threads: int | None = None
     """The most threads that may run it, each of which needs scratch of its own; None for as many as there are."""

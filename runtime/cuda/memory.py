@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from tracejit.runtime.buffer import Buffer, RemoteBuffer
 from tracejit.runtime.cuda.driver import Gpu, gpu_named
 
+MIRRORED = 1 << 20
+"""Bytes of integers that are kept on the host, too, when they are sent: labels and indices are looked at before their use."""
+
 
 class DeviceBuffer(RemoteBuffer):
-    """`nbytes` of memory at `address` of a GPU."""
+    """`nbytes` of memory at `address` of a GPU.
 
-    __slots__ = ("__weakref__", "_allocation", "address", "gpu", "nbytes")
+    mirror   the same bytes on the host; None where there are none, or something has been written since
+    """
+
+    __slots__ = ("__weakref__", "_allocation", "address", "gpu", "mirror", "nbytes")
+
+    mirror: np.ndarray | None
 
     def __init__(self, gpu: Gpu, nbytes: int) -> None:
         self._allocation = gpu.allocate(nbytes)
         self.address = int(self._allocation)
         self.gpu = gpu
         self.nbytes = nbytes
+        self.mirror = None
 
     def __del__(self) -> None:
         gpu = getattr(self, "gpu", None)  # none where there was no room
@@ -40,7 +50,11 @@ class DeviceBuffer(RemoteBuffer):
         offset: int = 0,
     ) -> np.ndarray:
         """A copy of the elements in the host's memory, for reading only, once all that was enqueued before is done."""
-        return read(self.gpu, self.address + offset, dtype, shape, strides)
+        mirror = self.mirror
+        if mirror is None:
+            return read(self.gpu, self.address + offset, dtype, shape, strides)
+        steps = None if strides is None else [stride * dtype.itemsize for stride in strides]
+        return np.ndarray(tuple(shape), dtype, mirror.data, offset, steps)
 
     def copy(self) -> Buffer:
         twin = DeviceBuffer(self.gpu, self.nbytes)
@@ -48,6 +62,7 @@ class DeviceBuffer(RemoteBuffer):
         return twin
 
     def overwrite(self, source: Buffer) -> None:
+        self.mirror = None
         self.gpu.copy(self.address, source.address, source.nbytes)
 
 
@@ -82,6 +97,22 @@ def _read_strided(
 
 def sent(array: np.ndarray, device: str) -> DeviceBuffer:
     """The elements of an array, row-major, on a device."""
+    array = np.ascontiguousarray(array)
     buffer = DeviceBuffer(gpu_named(device), array.nbytes)
-    buffer.gpu.write(buffer.address, np.ascontiguousarray(array))
+    buffer.gpu.write(buffer.address, array)
+    if array.dtype.kind in "iu" and 0 < array.nbytes <= MIRRORED:
+        buffer.mirror = array.copy()
+        buffer.mirror.flags.writeable = False
+        _mirrored[buffer.address] = buffer
     return buffer
+
+
+_mirrored: WeakValueDictionary[int, DeviceBuffer] = WeakValueDictionary()
+"""By address."""
+
+
+def forget_mirrors(addresses: Iterable[int]) -> None:
+    """To be called before a program writes to these addresses, which may lie anywhere in buffers of integers."""
+    for buffer in list(_mirrored.values()):
+        if any(0 <= address - buffer.address < buffer.nbytes for address in addresses):
+            buffer.mirror = None

@@ -19,7 +19,7 @@ from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cuda.driver import Gpu
 from tracejit.runtime.cuda.graphs import Graphs
 from tracejit.runtime.cuda.kernels import load_kernels
-from tracejit.runtime.cuda.memory import DeviceBuffer, read, sent
+from tracejit.runtime.cuda.memory import DeviceBuffer, forget_mirrors, read, sent
 from tracejit.runtime.program import Host, Slots
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
 from tracejit.runtime.workspace import aligned, array_bytes
@@ -85,6 +85,9 @@ class CudaProgram:
             else:
                 self._steps.append(step)
         self._workspace_bytes = self._scratch_at + scratch
+        self._written_integers = [
+            n for n in plan.written if numpy_dtype(plan.inputs[n].dtype).kind in "iu"
+        ]
         pack = struct_format(plan.scalars)
         self._pack = struct.Struct(f"={pack}").pack if pack is not None else None
         launches = [step for step in self._steps if isinstance(step, _Launch)]
@@ -111,6 +114,8 @@ class CudaProgram:
             self._constants.address if self._constants else 0,
             base + self._scratch_at,
         )
+        if self._written_integers:
+            forget_mirrors([inputs[n] for n in self._written_integers])
         if scalars:
             self.gpu.write(base, self._packed(scalars))
         try:

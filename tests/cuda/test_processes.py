@@ -194,3 +194,16 @@ def test_only_a_program_that_asks_for_a_gpu_loads_pycuda() -> None:
 def test_what_is_no_device_is_refused(device: str) -> None:
     with pytest.raises(tj.DeviceUnavailable, match=f"{device}: there is no such device"):
         tj.zeros(1, device=device)
+
+
+def test_a_second_process_loads_no_compiler(in_a_process: Script) -> None:
+    script = """
+import sys
+import tracejit as tj
+f = tj.compile(lambda x: tj.softmax(x @ x + 0.1234).sum(1))
+print([f(tj.full((3, 3), n / 7, device="cuda")).tolist() for n in range(3)])
+print("tracejit.compiler" in sys.modules)
+"""
+    first, second = (in_a_process(script).splitlines() for _ in range(2))
+    assert first[0] == second[0]
+    assert (first[1], second[1]) == ("True", "False")

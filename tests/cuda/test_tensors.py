@@ -207,3 +207,37 @@ def test_ops_do_not_wait_for_the_device(emulated: str) -> None:
     assert "copies_out" not in since
     y.item()
     assert (standin.counts() - before)["waits"] == 1
+
+
+def test_integers_that_were_sent_are_looked_at_without_waiting(emulated: str) -> None:
+    x, places = tj.tensor(X, device=emulated), tj.tensor([2, 0], device=emulated)
+    before = standin.counts()
+    made = tj.take(x, places, axis=0)
+    assert places[1:].tolist() == [0]
+    assert "waits" not in standin.counts() - before
+    np.testing.assert_array_equal(made.cpu().numpy(), X[[2, 0]])
+
+
+def add_one(x: tj.Tensor) -> None:
+    x += 1
+
+
+def put_seven(x: tj.Tensor) -> None:
+    x[1:] = 7
+
+
+@pytest.mark.parametrize("change", [add_one, put_seven, tj.compile(add_one), tj.compile(put_seven)])
+def test_integers_that_were_sent_and_written_since_are_seen_as_they_are(
+    device: str, change: Callable[..., Any]
+) -> None:
+    for count in (1, 2, 3, 4):
+        values = np.arange(5 + count)
+        x = tj.tensor(values, device=device)
+        other = tj.tensor(values, device=device)
+        part = x[2:]
+        change(part)
+        expected = values.copy()
+        change(expected[2:])
+        assert x.tolist() == expected.tolist()
+        assert part.tolist() == expected[2:].tolist()
+        assert other.tolist() == values.tolist()

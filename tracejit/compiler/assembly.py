@@ -81,6 +81,7 @@ class Assembly:
                 BufferSpec(node.aval.dtype.name, node.aval.sizes) for node in self.graph.outputs
             ),
             scalars=tuple(node.aval.dtype.name for node in scalars),
+            written=tuple(n for n, node in enumerate(arrays) if node in self._targets),
             arena_bytes=memory.arena_bytes,
         )
 
@@ -128,9 +129,13 @@ class Assembly:
             if place.place is Place.OUTPUT and nbytes(owner) >= STREAM_FROM and owner not in read
         }
 
+    @property
+    def _targets(self) -> set[Input]:
+        return {effect.target for effect in self.graph.effects}
+
     def _effects(self) -> list[Step]:
         """The writes to inputs, after everything else. A value that is itself written over is first saved."""
-        targets = {effect.target for effect in self.graph.effects}
+        targets = self._targets
         written = {target.memory for target in targets if target.memory is not None}
         saves: list[Step] = []
         writes: list[Step] = []
