@@ -27,6 +27,10 @@ _THREAD_LOCAL = 1
 Addresses = tuple[int, ...]
 
 
+class GraphError(Exception):
+    """What the driver says of a graph."""
+
+
 class Graphs:
     """The graphs of one plan, by the addresses that they were captured with."""
 
@@ -53,6 +57,8 @@ class Graphs:
         if seen > AFTER and self._captures < MOST_CAPTURES and _one.acquire(blocking=False):
             try:
                 self._capture(addresses, enqueue)
+            except GraphError:  # the launches do the same one by one
+                self._captures = MOST_CAPTURES
             finally:
                 _one.release()
 
@@ -104,4 +110,6 @@ def _driver() -> ctypes.CDLL:
 def _call(name: str, *args: Any) -> None:
     status = getattr(_driver(), name)(*args)
     if status:
-        raise RuntimeError(f"{name} gives error {status}")
+        text = ctypes.c_char_p()
+        _driver().cuGetErrorString(status, ctypes.byref(text))
+        raise GraphError(f"{name} failed: {(text.value or b'').decode()}")

@@ -17,7 +17,7 @@ from tracejit.artifact import Argument, HostCall, LaunchShape, LaunchSpec, Plan
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cuda.driver import Gpu
-from tracejit.runtime.cuda.graphs import Graphs
+from tracejit.runtime.cuda.graphs import GraphError, Graphs
 from tracejit.runtime.cuda.kernels import load_kernels
 from tracejit.runtime.cuda.memory import DeviceBuffer, forget_mirrors, read, sent
 from tracejit.runtime.program import Host, Slots
@@ -124,7 +124,7 @@ class CudaProgram:
             elif not self._graphs.launch(addresses):
                 self._enqueue(addresses, self.gpu.stream)
                 self._graphs.consider(addresses, self._enqueue)
-        except self.gpu.error as error:
+        except (self.gpu.error, GraphError) as error:
             raise self.gpu.failure(error) from None
         return outputs
 

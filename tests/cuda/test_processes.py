@@ -124,6 +124,29 @@ def test_a_kernel_that_fails_is_named_and_the_device_is_lost(in_a_process: Scrip
     assert "the driver reports" in second
 
 
+def test_a_graph_that_fails_is_told(in_a_process: Script) -> None:
+    printed = in_a_process(
+        FAULT
+        + """
+import ctypes
+ctypes.CDLL("libcuda.so.1").standin_recover()
+f = tj.compile(lambda x: x @ x @ x)
+x = tj.ones((3, 3), device="cuda")
+for _ in range(5):
+    f(x)
+try:
+    program.run(())
+except tj.DeviceError:
+    pass
+try:
+    f(x)
+except tj.DeviceError as error:
+    print(error)
+"""
+    )
+    assert "the driver reports: cuGraphLaunch failed: " in printed.splitlines()[-1]
+
+
 def test_a_process_ends_quietly(in_a_process: Script) -> None:
     printed = in_a_process(
         """
