@@ -22,6 +22,8 @@ TYPES: Final = {"float32": "float", "float64": "double"}
 """The dtypes that have kernels."""
 TILES: Final = {"float32": (128, 64, 32), "float64": (64, 32)}
 """Rows and columns of a tile, by dtype: as many as leave room for 64 (16) sums a thread in registers."""
+STEPS: Final = {"float32": {128: 16, 64: 16, 32: 32}, "float64": {64: 16, 32: 32}}
+"""Values of K that are fetched at a time, by tile: a small one computes little meanwhile, and waits the fewer times."""
 ENOUGH: Final = 120
 """Tiles that give each processor of a large GPU one."""
 THREADS: Final = 256
@@ -78,6 +80,8 @@ def product_source(dtype: str, tile: int) -> KernelSource:
         T=TYPES[dtype],
         FMA={"float32": "fmaf", "float64": "fma"}[dtype],
         TILE=tile,
+        STEP=STEPS[dtype][tile],
+        BLOCKS=2 if tile < TILES[dtype][0] else 1,
         EACH=each,
         RUN=run,
         ARGUMENTS=segment_text(3, len(DIMS), SEGMENTS),
@@ -96,7 +100,7 @@ $ARGUMENTS
 // TILE     rows and columns of a block's tile; 16 x 16 threads have EACH x EACH elements of it, in runs of RUN
 // STEP     values of K in shared memory at a time
 // DEPTH    values of K in one partial sum
-enum { TILE = $TILE, EACH = $EACH, RUN = $RUN, STEP = 16, DEPTH = 256, LOADS = TILE * STEP / 256, PAD = 4 };
+enum { TILE = $TILE, EACH = $EACH, RUN = $RUN, STEP = $STEP, DEPTH = 256, LOADS = TILE * STEP / 256, PAD = 4 };
 
 // The place in a tile of a thread's element number e.
 static __device__ __forceinline__ int place(int thread, int e) { return e / RUN * (16 * RUN) + thread * RUN + e % RUN; }
@@ -132,7 +136,7 @@ struct Piece {
   __device__ __forceinline__ void advance() { from += STEP * step; }
 };
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, $BLOCKS)
 $NAME(const __grid_constant__ Segments segments) {
   __shared__ $T left[2][STEP][TILE + PAD], right[2][STEP][TILE + PAD];
   const int row = threadIdx.x / 16, column = threadIdx.x % 16;
