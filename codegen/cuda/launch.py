@@ -5,9 +5,48 @@ from __future__ import annotations
 from typing import Final
 
 PRELUDE: Final = """\
-template <typename T, int N> struct __align__(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack { T at[N]; };
+#ifndef EMULATED
+static __device__ __forceinline__ void store_global(short *to, short x) {
+  asm volatile("st.global.b16 [%0], %1;" ::"l"(to), "h"(x) : "memory");
+}
+static __device__ __forceinline__ void store_global(int *to, int x) {
+  asm volatile("st.global.b32 [%0], %1;" ::"l"(to), "r"(x) : "memory");
+}
+static __device__ __forceinline__ void store_global(int2 *to, int2 x) {
+  asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(to), "r"(x.x), "r"(x.y) : "memory");
+}
+static __device__ __forceinline__ void store_global(int4 *to, int4 x) {
+  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w) : "memory");
+}
+#endif
+
+template <int BYTES> struct Word;
+template <> struct Word<2> { typedef short type; };
+template <> struct Word<4> { typedef int type; };
+template <> struct Word<8> { typedef int2 type; };
+template <> struct Word<16> { typedef int4 type; };
+
+template <typename T, int N> struct __align__(sizeof(T) * N) Pack {
+  typedef typename Word<sizeof(T) * N>::type word;
+  T at[N];
+  static __device__ __forceinline__ Pack read(const void *from) {
+    union { word whole; Pack pack; } both;
+    both.whole = *(const word *)from;
+    return both.pack;
+  }
+  __device__ __forceinline__ word whole() const {
+    union { word whole; Pack pack; } both;
+    both.pack = *this;
+    return both.whole;
+  }
+  __device__ __forceinline__ void write(void *to) const { *(word *)to = whole(); }
+  __device__ __forceinline__ void write_global(void *to) const { store_global((word *)to, whole()); }
+};
 """
-"""Neighbours in memory, read or written by one access."""
+"""Neighbours in memory, read or written by one access: a word, lest the compiler takes it apart.
+
+A plain store may be taken apart nevertheless, into one for each element; PTX is not, but is for global memory alone.
+"""
 
 BOUNDS: Final = """\
 static __device__ __forceinline__ long long least(long long a, long long b) { return a < b ? a : b; }

@@ -74,7 +74,7 @@ def product_source(dtype: str, tile: int) -> KernelSource:
     """The kernel for a dtype and a tile, of launches of up to SEGMENTS segments."""
     name = f"tracejit_product_{dtype}_{tile}"
     each = tile // 16
-    run = min(each, 4)
+    run = min(each, 16 // (4 if dtype == "float32" else 8))
     text = Template(_KERNEL).substitute(
         NAME=name,
         T=TYPES[dtype],
@@ -181,8 +181,8 @@ $NAME(const __grid_constant__ Segments segments) {
           Pack<$T, RUN> x[EACH / RUN], y[EACH / RUN];
           #pragma unroll
           for (int r = 0; r < EACH / RUN; ++r) {
-            x[r] = *(const Pack<$T, RUN> *)&left[now][d][place(row, r * RUN)];
-            y[r] = *(const Pack<$T, RUN> *)&right[now][d][place(column, r * RUN)];
+            x[r] = Pack<$T, RUN>::read(&left[now][d][place(row, r * RUN)]);
+            y[r] = Pack<$T, RUN>::read(&right[now][d][place(column, r * RUN)]);
           }
           #pragma unroll
           for (int i = 0; i < EACH; ++i)
@@ -200,12 +200,11 @@ $NAME(const __grid_constant__ Segments segments) {
           for (int r = 0; r < EACH / RUN; ++r) {
             const int at = place(column, r * RUN);
             if (is_packed && at + RUN <= columns) {
-              Pack<$T, RUN> *const whole = (Pack<$T, RUN> *)(line + at);
               Pack<$T, RUN> total;
-              if (!is_first) total = *whole;
+              if (!is_first) total = Pack<$T, RUN>::read(line + at);
               #pragma unroll
               for (int j = 0; j < RUN; ++j) total.at[j] = is_first ? sums[i][r * RUN + j] : total.at[j] + sums[i][r * RUN + j];
-              *whole = total;
+              total.write_global(line + at);
             } else {
               #pragma unroll
               for (int j = 0; j < RUN; ++j)

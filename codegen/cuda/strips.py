@@ -152,7 +152,7 @@ def _write_packs(
     with b.unrolled(f"int u = 0; u < {strips}; ++u"):
         for load, name in loaded.items():
             kind = pack_type(load, lanes)
-            b.line(f"{name}[u] = *(const {kind} *)({packs.loads[load]} + ({place}));")
+            b.line(f"{name}[u] = {kind}::read({packs.loads[load]} + ({place}));")
     with b.unrolled(f"int u = 0; u < {strips}; ++u"):
         stored = {store: b.fresh("q") for store in packs.stores}
         for store, name in stored.items():
@@ -163,5 +163,5 @@ def _write_packs(
             element(f"{place} + l", "l")
             frame.elements.clear()
         for store, name in stored.items():
-            kind = pack_type(store, lanes)
-            b.line(f"*({kind} *)({packs.stores[store]} + ({place})) = {name};")
+            write = "write_global" if store.buffer.scratch is None else "write"
+            b.line(f"{name}.{write}({packs.stores[store]} + ({place}));")

@@ -88,7 +88,9 @@ class _Program:
         log = self.bytes_of("ProgramLog").rstrip(b"\0").decode(errors="replace")
         if failure:
             raise CompileError(explained(self.text, log or self.error(failure), options[0]))
-        return Compilation(self.bytes_of("CUBIN"), log)
+        # A virtual architecture has no machine code.
+        what = "PTX" if "compute_" in options[0] else "CUBIN"
+        return Compilation(self.bytes_of(what), log)
 
     def bytes_of(self, what: str) -> bytes:
         size = ctypes.c_size_t()

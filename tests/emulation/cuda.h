@@ -47,6 +47,11 @@ double sin(double), cos(double), tan(double), fmod(double, double);
 #define blockDim (emulated_current->block_extent)
 #define gridDim (emulated_current->grid_extent)
 
+struct __align__(8) int2 { int x, y; };
+struct __align__(16) int4 { int x, y, z, w; };
+
+template <class T> static inline void store_global(T *to, T value) { *to = value; }
+
 // bits and arithmetic
 
 template <class To, class From> static inline To emulated_bits(From from) {

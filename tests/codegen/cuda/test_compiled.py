@@ -102,6 +102,15 @@ def test_main_kernels_spill_nothing(name: str, architecture: str) -> None:
         assert found.registers <= most
 
 
+@pytest.mark.parametrize("name", ["chain", "chain of bfloat16", "softmax", "layer norm", "adam"])
+def test_aligned_runs_are_read_and_written_sixteen_bytes_at_a_time(name: str) -> None:
+    """By the accesses of the text in PTX, which ptxas does not take apart."""
+    for source in plan_of(GRAPHS[name][0]).kernels:
+        ptx = nvrtc.compile_text(source.text, "compute_90").image.decode()
+        assert re.search(r"ld\.(global\.)?v4\.", ptx)
+        assert "st.global.v4.b32" in ptx
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(
     ("dtype", "tile"), [(dtype, tile) for dtype in TILES for tile in TILES[dtype]]
