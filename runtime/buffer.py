@@ -9,6 +9,8 @@ import numpy as np
 
 from tracejit.runtime.pool import MEMORY, Block
 
+_BYTES = np.dtype(np.uint8)
+
 
 class Buffer:
     """`nbytes` of memory at `address`.
@@ -117,6 +119,38 @@ class ForeignBuffer(Buffer):
         offset: int = 0,
     ) -> np.ndarray:
         return array_at(self.address + offset, dtype, shape, strides, owner=self)
+
+
+class RemoteBuffer(Buffer):
+    """Memory of another device, of which `array` gives copies."""
+
+    __slots__ = ()
+
+    def copy(self) -> Buffer:
+        """The same bytes in other memory of the device."""
+        raise NotImplementedError
+
+    def overwrite(self, source: Buffer) -> None:
+        """Takes over the bytes of other memory of the device."""
+        raise NotImplementedError
+
+
+def copy_of(buffer: Buffer) -> Buffer:
+    """The same bytes in memory of tracejit's own, on the same device."""
+    if isinstance(buffer, RemoteBuffer):
+        return buffer.copy()
+    twin = Buffer.allocate(buffer.nbytes)
+    overwrite(twin, buffer)
+    return twin
+
+
+def overwrite(target: Buffer, source: Buffer) -> None:
+    """Copies the bytes of one buffer to another of the same size and device."""
+    if isinstance(target, RemoteBuffer):
+        target.overwrite(source)
+        return
+    shape = (source.nbytes,)
+    target.array(_BYTES, shape)[...] = source.array(_BYTES, shape)
 
 
 class _Exporter:

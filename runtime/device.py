@@ -8,6 +8,10 @@ from operator import index
 from tracejit._config import config
 from tracejit._errors import DeviceUnavailable, at_user_line
 from tracejit.runtime.cpu.threads import available_cores
+from tracejit.runtime.gate import late
+
+KINDS = ("cpu", "cuda")
+"""What the names of devices begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +27,17 @@ class Device:
         return f"{self.name}: {self.processor}, {self.cores} cores, {self.level}"
 
 
-def devices() -> tuple[Device, ...]:
-    """The devices of this machine.
+def cpu() -> Device:
+    """The processor of this machine.
 
-    >>> [device.name for device in devices()]
-    ['cpu']
+    >>> cpu().name
+    'cpu'
     """
     # Loading LLVM takes long; nothing else in this module needs it.
     from tracejit.runtime.cpu.target import host, target_level
 
     level = target_level(config.target or None)
-    return (Device("cpu", host().cpu, get_num_threads(), level.name),)
+    return Device("cpu", host().cpu, get_num_threads(), level.name)
 
 
 def set_num_threads(threads: int) -> None:
@@ -58,21 +62,28 @@ def get_num_threads() -> int:
     return config.num_threads or available_cores()
 
 
-def check(name: str) -> str:
-    """`name` if it is a device of this machine.
+def full_name(name: str) -> str:
+    """The device's name, with the number of a GPU, if it can be used: that is found out, by using it.
 
-    Raises DeviceUnavailable, saying what mends it, for one that is not here; ValueError for what is no device.
+    Raises DeviceUnavailable, saying what mends it.
 
-    >>> check("cpu")
+    >>> full_name("cpu:0")
     'cpu'
     """
     kind, _, index = name.partition(":")
     if kind == "cpu" and index in ("", "0"):
         return "cpu"
-    if kind == "cuda":
-        raise DeviceUnavailable(
-            f"{name}: this version of tracejit runs on the CPU only (use device='cpu')"
-        )
-    if kind == "cpu":
-        raise DeviceUnavailable(f"{name}: there is one CPU device (use device='cpu')")
-    raise ValueError(f"{name!r} is no device; tracejit knows 'cpu'")
+    if kind == "cuda" and (index.isdecimal() or not index):
+        label: str = late("tracejit.runtime.cuda.driver").gpu(int(index or 0)).label
+        return label
+    mend = (
+        "there is one CPU (use device='cpu')"
+        if kind == "cpu"
+        else "tj.devices() lists those of this machine"
+    )
+    raise DeviceUnavailable(at_user_line(f"{name}: there is no such device: {mend}"))
+
+
+def gpus() -> list[str]:
+    """The GPUs that can be used, by name."""
+    return [f"cuda:{index}" for index in range(late("tracejit.runtime.cuda.driver").usable())]

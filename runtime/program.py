@@ -77,7 +77,7 @@ class Program:
             plan.constants, np.dtype(np.uint8)
         )
         self.output_bytes = [array_bytes(spec) for spec in plan.outputs]
-        self._slots = _Slots(plan)
+        self._slots = Slots(plan)
         self.layout = workspace_of(plan)
         scalars = struct_format(plan.scalars)
         words = self._slots.words
@@ -175,7 +175,7 @@ class Program:
         return ctypes.c_int64.from_address(base + 8 * word).value + offset
 
 
-class _Slots:
+class Slots:
     """Which word of the workspace holds each place's base address; the first word is the number of threads."""
 
     def __init__(self, plan: Plan) -> None:
@@ -236,7 +236,7 @@ def _runs(steps: Sequence[LaunchSpec | HostCall]) -> Iterator[list[LaunchSpec] |
         yield launches
 
 
-def _launch_words(launch: LaunchSpec, kernels: Mapping[str, int], slots: _Slots) -> list[int]:
+def _launch_words(launch: LaunchSpec, kernels: Mapping[str, int], slots: Slots) -> list[int]:
     """One launch's part of the table that `tracejit.runtime.cpu.runner` describes."""
     segments: list[int] = []
     arguments: list[int] = []

@@ -64,9 +64,10 @@ def run_python(tmp_path: Path) -> Callable[..., str]:
     def run(script: str, **environment: str) -> str:
         path = tmp_path / "script.py"
         path.write_text(script)
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         done = subprocess.run(
             [sys.executable, "-W", "ignore::DeprecationWarning", str(path)],
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment},
             capture_output=True,
             text=True,
             timeout=120,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tracejit import cli
+from tracejit import cli, install_cuda
 from tracejit._config import config
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.native import install
@@ -97,6 +97,33 @@ def test_doctor_says_why_calls_go_through_python(
 def test_doctor_compiles_a_program(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor"]) == 0
     assert "compiles, and agrees with NumPy" in capsys.readouterr().out
+
+
+def test_doctor_tells_what_a_gpu_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor"]) == 0
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert {"driver", "pycuda", "NVRTC", "GPU"} <= lines.keys()
+    if "there is no NVIDIA driver" in lines["driver"]:
+        assert lines["GPU"].startswith("not used: there is no NVIDIA driver")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", "cpu:1"])
+def test_demo_on_a_device_that_is_not_there_says_so_in_a_line(
+    device: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["demo", "--device", device]) == 2
+    printed = capsys.readouterr()
+    assert not printed.out
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"tracejit: --device {device}: there is no ")
+
+
+def test_what_cannot_be_installed_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(install_cuda, "PIP", ["pip-is-missing"])
+    assert cli.main(["doctor", "--install-cuda"]) == 2
+    assert "pip-is-missing is not there" in capsys.readouterr().err
 
 
 def test_demo_without_its_packages_says_what_to_install(

@@ -29,6 +29,7 @@ LEVELS = {
     "tracejit.passes": 3,
     "tracejit.runtime": 3,
     "tracejit.transforms": 3,
+    "tracejit.backends": 4,
     "tracejit.compiler": 4,
     "tracejit.executable": 4,
     "tracejit.kept_plan": 4,

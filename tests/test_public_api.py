@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 import tracejit as tj
-from tracejit import nn, optim, random
+from tracejit import cuda, nn, optim, random
 
 NAMESPACE = """
     Tensor tensor asarray from_numpy from_dlpack devices config set_default_dtype
@@ -30,13 +30,14 @@ NAMESPACE = """
     astype softmax log_softmax logsumexp cross_entropy layer_norm gelu relu sigmoid
     grad value_and_grad vjp no_grad enable_grad is_grad_enabled
     compile explain synchronize set_num_threads get_num_threads empty_cache
-    nn optim random
+    cuda nn optim random
     TracejitError ShapeError DTypeError AxisError AutogradError CompileError RecompileError MemoryLimitError DeviceUnavailable
+    DeviceError DeviceMemoryError
 """.split()
 
 TENSOR = """
     T mT abs addcdiv addcdiv_ all any argmax argmin argsort astype backward base broadcast_to clip copy copy_
-    cos cumsum detach device dtype exp expand_dims fill_ flatten flip grad grad_fn is_leaf item itemsize lerp
+    cos cpu cuda cumsum detach device dtype exp expand_dims fill_ flatten flip grad grad_fn is_leaf item itemsize lerp
     lerp_ log max mean min mul_ nbytes ndim numpy permute pow prod register_hook relu repeat requires_grad
     requires_grad_ reshape retain_grad roll round shape sigmoid sign sin size split sqrt square squeeze std
     strides sub_ sum swapaxes tanh to tolist transpose var zero_ add_ div_ to_device __array__
@@ -55,6 +56,9 @@ MODULES = {
         conv1d conv2d max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool2d
     """.split(),
     optim: "Optimizer SGD Adam AdamW LRScheduler StepLR CosineAnnealingLR".split(),
+    cuda: """
+        device_count empty_cache get_device_name is_available memory_stats reset_peak_memory_stats synchronize why_not
+    """.split(),
     random: "Generator seed random uniform normal integers bernoulli permutation".split(),
 }
 

@@ -54,7 +54,7 @@ def test_what_is_no_number_is_refused_with_a_type_error(data: object) -> None:
 
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(DeviceUnavailable, match="cuda"):
-        tj.tensor([1.0], device="cuda")
+        tj.tensor([1.0], device="cuda:99")
     with pytest.raises(DeviceUnavailable, match="tpu"):
         tj.zeros((2,), device="tpu")
 

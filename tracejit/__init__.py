@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 
 from tracejit import autograd as autograd
+from tracejit import cuda as cuda
 from tracejit import eager as _eager  # noqa: F401  # installs the interpreters
 from tracejit import nn as nn
 from tracejit import optim as optim
@@ -21,6 +22,8 @@ from tracejit._config import config as config
 from tracejit._errors import AutogradError as AutogradError
 from tracejit._errors import AxisError as AxisError
 from tracejit._errors import CompileError as CompileError
+from tracejit._errors import DeviceError as DeviceError
+from tracejit._errors import DeviceMemoryError as DeviceMemoryError
 from tracejit._errors import DeviceUnavailable as DeviceUnavailable
 from tracejit._errors import DTypeError as DTypeError
 from tracejit._errors import MemoryLimitError as MemoryLimitError

@@ -74,6 +74,14 @@ class DeviceUnavailable(RuntimeError, TracejitError):
     """A device that cannot be used here; the message says what mends it."""
 
 
+class DeviceError(RuntimeError, TracejitError):
+    """What a device's driver reports: a kernel that failed, or a device that cannot go on."""
+
+
+class DeviceMemoryError(MemoryError, TracejitError):
+    """A device has no room for what was asked for; nothing has been lost."""
+
+
 class AutogradError(RuntimeError, TracejitError):
     """A backward pass that cannot be run."""
 

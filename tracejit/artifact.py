@@ -3,7 +3,7 @@
 A plan is data: which kernels there are, and a table of launches. Nothing in it is an address or a Python object with behaviour,
 so a plan can be cached on disk, sent to another process, and exported.
 
-Every kernel is one native function of the same type:
+On a CPU every kernel is one native function of the same type (for a GPU see `codegen/cuda/emit.py`):
 
     void kernel(ptr context, ptr buffers, ptr dims, i64 begin, i64 end, ptr scratch)
 
@@ -48,6 +48,30 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class LaunchShape:
+    """How a launch is laid out on a GPU: blockDim is (team, teams, 1). A team of threads shares a task.
+
+    Any number of blocks gives the same bits; `teams` tasks run in a block at a time.
+    """
+
+    team: int
+    teams: int
+    shared_bytes: int = 0
+    """Of dynamic shared memory of a block: the scratch of its teams, if that is where it lies."""
+    scratch_bytes: int = 0
+    """Of global memory that each team of the grid needs as scratch; 0 where scratch is in shared memory."""
+
+    @property
+    def tasks_per_block(self) -> int:
+        return self.teams
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return self.team * self.teams
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchSpec:
     """One launch: the segments' tasks together are one parallel loop; they do not depend on each other."""
 
@@ -60,6 +84,8 @@ class LaunchSpec:
     """What it computes and the user's lines, for `explain` and the profiler."""
     nbytes: int = 0
     """Bytes of memory that it reads and writes, each operand counted once."""
+    shape: LaunchShape | None = None
+    """On a GPU alone."""
     calls: tuple[str, ...] = ()
     """Kernels that it calls (`tracejit.runtime.slabs`): their number and their addresses come before the dims."""
 
@@ -110,5 +136,7 @@ class Plan:
     """The dtype, by name, of each scalar slot."""
     arena_bytes: int = 0
     constants: bytes = b""
+    written: tuple[int, ...] = ()
+    """The inputs that it writes to."""
     threads: int | None = None
     """The most threads that may run it, each of which needs scratch of its own; None for as many as there are."""

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tracejit.runtime.cache import disk_cache
+from tracejit.runtime.device import KINDS
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("demo", help=about, description=about)
     command.add_argument("--epochs", type=int, default=20, help="passes over the images (20)")
     command.add_argument("--seed", type=int, default=0, help="of weights and batches (0)")
+    command.add_argument("--device", default="cpu", help="where it trains: cpu, cuda (cpu)")
     command.set_defaults(command=demo)
 
     about = "time workloads against NumPy, PyTorch, JAX and Numba; in a source checkout"
@@ -56,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
 
     about = "check that programs can be compiled and run here"
     command = commands.add_parser("doctor", help=about, description=about)
+    mend = "first install what programs need on a GPU: pycuda, built here with a C++ compiler, and NVRTC"
+    command.add_argument("--install-cuda", action="store_true", help=mend)
     command.set_defaults(command=doctor)
     return parser
 
@@ -64,8 +68,20 @@ def demo(arguments: argparse.Namespace) -> int:
     missing = [package for module, package in DEMO_NEEDS.items() if find_spec(module) is None]
     if missing:
         return refuse(f"the demo needs {' and '.join(missing)}: pip install 'tracejit[demo]'")
+    if (why := unusable(arguments.device)) is not None:
+        return refuse(f"--device {arguments.device}: {why}")
     run: Callable[..., int] = importlib.import_module("tracejit.demo").run
-    return run(epochs=arguments.epochs, seed=arguments.seed)
+    return run(epochs=arguments.epochs, seed=arguments.seed, device=arguments.device)
+
+
+def unusable(device: str) -> str | None:
+    """Why a device cannot be used; None where it can."""
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and (why := importlib.import_module("tracejit.cuda").why_not()) is not None:
+        return str(why)
+    count = importlib.import_module("tracejit.cuda").device_count() if kind == "cuda" else 1
+    is_there = kind in KINDS and (not index or (index.isdecimal() and int(index) < count))
+    return None if is_there else "there is no such device; tj.devices() lists those of this machine"
 
 
 def bench(arguments: argparse.Namespace) -> int:
@@ -98,7 +114,13 @@ def cache(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def doctor(_: argparse.Namespace) -> int:
+def doctor(arguments: argparse.Namespace) -> int:
+    if arguments.install_cuda:
+        installer = importlib.import_module("tracejit.install_cuda")
+        try:
+            print(f"installed {installer.install()}")
+        except installer.InstallError as error:
+            return refuse(str(error))
     report: Callable[[], bool] = importlib.import_module("tracejit.doctor").report
     return 0 if report() else 1
 

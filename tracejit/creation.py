@@ -13,7 +13,7 @@ from tracejit import dtypes
 from tracejit._config import config
 from tracejit._errors import at_user_line
 from tracejit.ops import creation
-from tracejit.ops.elementwise import zeros_like as _zeros_like
+from tracejit.ops.arguments import moved, value
 from tracejit.tensor import Tensor, check_device, from_array
 
 
@@ -47,16 +47,18 @@ def asarray(
     >>> a
     array([1., 0.])
     """
-    check_device(device)
+    place = None if device is None else check_device(device)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if isinstance(obj, Tensor):
         made = obj if wanted is None else obj.astype(wanted, copy=bool(copy))
+        made = made if place is None else moved(made, place)
         made = made.copy() if copy and made is obj else made
     else:
         if not isinstance(obj, (np.ndarray, np.generic)) and hasattr(obj, "__dlpack__"):
             obj = np.from_dlpack(obj)
         is_memory = isinstance(obj, np.ndarray)
         made = from_array(obj, copy=bool(copy) or not is_memory, dtype=wanted)
+        made = made if place is None else moved(made, place)
     if copy is False and made is not obj and not made.storage.escaped:
         raise ValueError(
             at_user_line(
@@ -73,10 +75,11 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
     >>> from_dlpack(np.arange(3))
     tensor([0, 1, 2])
     """
-    check_device(device)
-    return (
-        x if isinstance(x, Tensor) and not copy else from_array(np.from_dlpack(x), copy=bool(copy))
-    )
+    if isinstance(x, Tensor):
+        made = x.copy() if copy else x
+    else:
+        made = from_array(np.from_dlpack(x), copy=bool(copy))
+    return made if device is None else made.to(device)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -96,30 +99,33 @@ def _placed(function: Callable[..., Any]) -> Callable[..., Tensor]:
     def create(
         *args: Any, device: str | None = None, requires_grad: bool = False, **options: Any
     ) -> Tensor:
-        check_device(device)
+        if device is not None:
+            options["device"] = check_device(device)
         made: Tensor = function(*args, **options)
         return made.requires_grad_() if requires_grad else made
 
     own, more = signature(function), signature(create, follow_wrapped=False)
     keywords = [p for p in more.parameters.values() if p.kind is p.KEYWORD_ONLY]
-    parameters = [*own.parameters.values(), *keywords]
+    parameters = [*(p for p in own.parameters.values() if p.name != "device"), *keywords]
     create.__signature__ = own.replace(parameters=parameters, return_annotation="Tensor")  # type: ignore[attr-defined]
     return create
 
 
-def _empty(shape: Any, *, dtype: Any = None) -> Any:
+def _empty(shape: Any, *, dtype: Any = None, device: str = "cpu") -> Any:
     """A tensor of `shape` whose elements are unspecified (zeros, so that a program cannot depend on chance)."""
-    return creation.zeros(shape, dtype=dtype)
+    return creation.zeros(shape, dtype=dtype, device=device)
 
 
-def _empty_like(x: Any, *, dtype: Any = None) -> Any:
+def _empty_like(x: Any, *, dtype: Any = None, device: str | None = None) -> Any:
     """A tensor like `x` whose elements are unspecified."""
-    return _empty(x.shape, dtype=x.dtype if dtype is None else dtype)
+    return _zeros_of(x, dtype=x.dtype if dtype is None else dtype, device=device)
 
 
-def _zeros_of(x: Any, *, dtype: Any = None) -> Any:
-    """Zeros of `x`'s shape and, by default, dtype."""
-    return creation.zeros(x.shape, dtype=dtype) if dtype is not None else _zeros_like(x)
+def _zeros_of(x: Any, *, dtype: Any = None, device: str | None = None) -> Any:
+    """Zeros of `x`'s shape and, by default, dtype and device."""
+    x = value(x)
+    chosen = x.aval.dtype if dtype is None else dtypes.as_dtype(dtype)
+    return creation.zeros(x.aval.shape, dtype=chosen, device=device or x.aval.device)
 
 
 arange = _placed(creation.arange)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -40,22 +41,27 @@ class Digits:
 
     images: np.ndarray
     labels: np.ndarray
+    device: str
 
     @property
     def test(self) -> tuple[Tensor, Tensor]:
-        rest = slice(BATCH * BATCHES, None)
-        return tj.tensor(self.images[rest]), tj.tensor(self.labels[rest])
+        return self._at(slice(BATCH * BATCHES, None))
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """An epoch of training."""
         for places in rng.permutation(BATCH * BATCHES).reshape(BATCHES, BATCH):
-            yield tj.tensor(self.images[places]), tj.tensor(self.labels[places])
+            yield self._at(places)
+
+    def _at(self, places: Any) -> tuple[Tensor, Tensor]:
+        parts = self.images[places], self.labels[places]
+        images, labels = (tj.tensor(part, device=self.device) for part in parts)
+        return images, labels
 
 
-def digits(seed: int) -> Digits:
+def digits(seed: int, device: str = "cpu") -> Digits:
     bunch = load_digits()
     order = np.random.default_rng(seed).permutation(len(bunch.target))
-    return Digits((bunch.data[order] / 16).astype(np.float32), bunch.target[order])
+    return Digits((bunch.data[order] / 16).astype(np.float32), bunch.target[order], device)
 
 
 @dataclass(slots=True)
@@ -65,6 +71,7 @@ class Run:
     step: Callable[..., Tensor]
     seed: int
     epochs: int
+    device: str = "cpu"
     model: nn.Sequential = field(init=False)
     optimizer: optim.Optimizer = field(init=False)
     schedule: optim.LRScheduler = field(init=False)
@@ -79,7 +86,7 @@ class Run:
             nn.Linear(HIDDEN, HIDDEN),
             nn.ReLU(),
             nn.Linear(HIDDEN, CLASSES),
-        )
+        ).to(self.device)
         self.optimizer = optim.Adam(self.model.parameters(), lr=2e-3)
         self.schedule = optim.CosineAnnealingLR(self.optimizer, T_max=self.epochs)
 
@@ -108,12 +115,12 @@ class Run:
         return self.losses == other.losses and all(same)
 
 
-def run(*, epochs: int, seed: int) -> int:
+def run(*, epochs: int, seed: int, device: str = "cpu") -> int:
     """Trains, printing as it goes; 0 if eager and compiled agreed to the last bit."""
     console = Console(highlight=False)
-    data = digits(seed)
+    data = digits(seed, device)
     compiled_step = tj.compile(train_step)
-    eager, compiled = Run(train_step, seed, epochs), Run(compiled_step, seed, epochs)
+    eager, compiled = (Run(each, seed, epochs, device) for each in (train_step, compiled_step))
     console.print(f"{BATCH * BATCHES} digits to learn from, {len(data.test[0])} to be tested on\n")
     console.print("epoch   loss, eager   loss, compiled")
     rng = np.random.default_rng(seed)

@@ -6,16 +6,19 @@ import importlib.metadata
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
 
 import numpy as np
 
 from tracejit import __version__
 from tracejit._config import config
+from tracejit._errors import DeviceUnavailable
 from tracejit.ops.functions import exp
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.native.install import why_not
 from tracejit.runtime.cpu.target import host, target_level
 from tracejit.runtime.device import get_num_threads
+from tracejit.runtime.gate import late
 from tracejit.tensor import Tensor
 
 REQUIRED = ["numpy", "ml_dtypes", "llvmlite", "sympy"]
@@ -38,8 +41,24 @@ def findings() -> Iterator[tuple[str, str]]:
     yield "processor", f"{host().cpu}, compiled for {target_level(config.target or None).name}"
     yield "threads", str(get_num_threads())
     yield "calls", calls()
+    yield from cuda()
     disk = disk_cache()
     yield "cache", f"{disk.directory}: {len(disk.entries())} entries" if disk else "off"
+
+
+def cuda() -> Iterator[tuple[str, str]]:
+    """What programs need on a GPU, one by one, each with what mends it."""
+    driver, nvrtc = late("tracejit.runtime.cuda.driver"), late("tracejit.runtime.cuda.nvrtc")
+    yield "driver", driver.why_no_driver() or f"{driver.LIBRARY} is there"
+    found = find_spec("pycuda") is not None
+    yield "pycuda", version("pycuda") if found else driver.NO_PYCUDA
+    try:
+        yield "NVRTC", nvrtc.version()
+    except DeviceUnavailable as error:
+        yield "NVRTC", str(error)
+    why = driver.why_not()
+    names = [] if why else [repr(driver.gpu(index)) for index in range(driver.device_count())]
+    yield "GPU", ", ".join(names) or f"not used: {why}"
 
 
 def calls() -> str:

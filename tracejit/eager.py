@@ -16,8 +16,11 @@ from tracejit._records import dataclass
 from tracejit.autograd.tape import tape
 from tracejit.dispatch import Scalar, ripe
 from tracejit.ir.aval import Aval
-from tracejit.ir.graph import Apply, Graph, Input, ScalarInput, params_key
-from tracejit.ops.op import Gather, Layout, Op, Params, ScatterAdd, View
+from tracejit.ir.aval import aval as aval_of
+from tracejit.ir.dim import plain
+from tracejit.ir.graph import Apply, Effect, Graph, Input, ScalarInput, params_key
+from tracejit.ops.arguments import check_devices, copied
+from tracejit.ops.op import Gather, Layout, Op, Params, ScatterAdd, Transfer, View
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.gate import late
 from tracejit.storage import Storage, as_array, is_row_major, open_sizes, row_major
@@ -66,6 +69,8 @@ class Eager:
     def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
         if type(op.recipe) is View and (view := self._view(op, args, params)) is not None:
             return view
+        if type(op.recipe) is Transfer:
+            return transferred(args[0], params["device"])
         if type(op.recipe) in (Gather, ScatterAdd):
             check_indices(op, args[1], params["axis"], args[0].aval.sizes[params["axis"]])
         if config.eager == "numpy":
@@ -90,7 +95,8 @@ class Eager:
         found.runs += 1
         if found.runs >= QUICK_AFTER:
             found.runs = 0
-            ripe.append(_Ripe(op, args, params, found))
+            if aval.device == "cpu":
+                ripe.append(_Ripe(op, args, params, found))
         return make(parent.storage, found.layout, found.aval, (parent, op, params))
 
     def assign(self, target: Tensor, value: Tensor) -> None:
@@ -100,10 +106,22 @@ class Eager:
         # A result that nobody else holds needs no copy: its memory becomes the target's. (2: the tensor and the call.)
         if getrefcount(value.storage) == 2 and _is_whole(target) and _is_whole(value):
             storage.buffer = value.storage.buffer
+        elif target.aval.device != "cpu":
+            self._store(target, value)
         else:
             # NumPy sees where the two overlap, and then reads the value completely first.
             as_array(target)[...] = as_array(value)
         storage.note_write()
+
+    def _store(self, target: Tensor, value: Tensor) -> None:
+        """Writes by a program, where NumPy cannot."""
+        one = target.storage is value.storage
+        layouts = target.layout.strides, value.layout.strides
+        key = ("store", one, target.aval, value.aval, *layouts)
+        found = self._executables.get(key)
+        if found is None:
+            found = self._executables[key] = _compile_store(target, value, one)
+        found.run([address_of(target), address_of(value)])
 
     def _execute(self, op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
         key: list[Any] = [op, config.target]
@@ -130,7 +148,8 @@ class Eager:
         if found.runs >= QUICK_AFTER:
             found.runs = 0  # machine code that a change of settings has made useless is made again
             found.run = found.program.runner
-            ripe.append(_Ripe(op, args, params, found))
+            if found.aval.device == "cpu":
+                ripe.append(_Ripe(op, args, params, found))
         aval = found.aval
         return make(Storage(aval.dtype, found.size, buffer), found.layout, aval)
 
@@ -162,10 +181,19 @@ def check_indices(op: Op, indices: Tensor, axis: int, extent: int) -> None:
 
 def _compile(op: Op, args: tuple[Any, ...], params: Params) -> OneOp:
     inputs = tuple(_input(arg) for arg in args)
+    check_devices(op.name, [arg.aval for arg in args if type(arg) is not Scalar])
     aval = op.infer(*(arg.aval for arg in args), **params)
     graph = Graph(inputs, (Apply(op, inputs, params_key(params), aval),))
     program = program_of(graph, options=Options())
     return OneOp(program, program.runner, aval, row_major(aval.shape), aval.size)
+
+
+def _compile_store(target: Tensor, value: Tensor, one: bool) -> OneOp:
+    """The program that writes `value` to `target`, which may be parts of one memory."""
+    where = Input(target.aval, target.layout.strides, memory=0)
+    what = Input(value.aval, value.layout.strides, memory=0 if one else 1)
+    program = program_of(Graph((where, what), (), (Effect(where, what),)), options=Options())
+    return OneOp(program, program.runner, target.aval, target.layout, 0)
 
 
 class _Ripe:
@@ -203,13 +231,39 @@ def _evaluate(op: Op, args: tuple[Any, ...], params: Params) -> Tensor:
     result = np.asarray(op.eval(*map(_operand, args), **params))
     assert result.shape == aval.shape, f"{op}: eval gives shape {result.shape}, infer {aval}"
     assert result.dtype == aval.dtype.numpy, f"{op}: eval gives {result.dtype}, infer {aval}"
-    buffer = Buffer.allocate(aval.nbytes)
-    buffer.array(aval.dtype.numpy, aval.sizes)[...] = result
-    return fresh(aval, buffer)
+    return fresh(aval, buffer_of(result, aval.device))
 
 
 def _operand(arg: Any) -> Any:
     return arg.aval.dtype.numpy.type(arg.value) if type(arg) is Scalar else as_array(arg)
+
+
+def transferred(x: Tensor, device: str) -> Tensor:
+    """The elements of `x` in memory of another device: row-major."""
+    if x.aval.device != "cpu" and not is_row_major(x.layout):
+        x = copied(x)  # there, so that only the elements travel
+    layout, dtype = x.layout, x.aval.dtype.numpy
+    shape, offset = plain(layout.shape), plain(layout.offset) * dtype.itemsize
+    # Not by `as_array`: nobody looks at the elements.
+    array = x.storage.realize().array(dtype, shape, plain(layout.strides), offset)
+    return fresh(aval_of(x.aval.dtype, x.aval.shape, device), buffer_of(array, device))
+
+
+def buffer_of(array: np.ndarray, device: str) -> Buffer:
+    """The elements of an array, row-major, in memory of a device."""
+    if device != "cpu":
+        sent: Buffer = late("tracejit.runtime.cuda.memory").sent(array, device)
+        return sent
+    buffer = Buffer.allocate(array.nbytes)
+    buffer.array(array.dtype, array.shape)[...] = array
+    return buffer
+
+
+def address_of(tensor: Tensor) -> int:
+    """Of its first element."""
+    storage = tensor.storage
+    address: int = storage.realize().address
+    return address + tensor.layout.offset * storage.dtype.itemsize
 
 
 def lift(value: Any) -> Tensor:

@@ -20,16 +20,15 @@ from tracejit._config import config
 from tracejit._records import dataclass
 from tracejit._sources import sources
 from tracejit.artifact import HostCall, LaunchSpec, Plan
+from tracejit.backends import AnyProgram, Backend, backend_of
+from tracejit.ir.device import device_of
 from tracejit.ir.graph import Graph
 from tracejit.ir.printer import print_graph
 from tracejit.kept_plan import NotKept, packed, unpacked
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache, disk_cache
-from tracejit.runtime.cpu.compile import load_objects, object_key
-from tracejit.runtime.cpu.target import host
 from tracejit.runtime.gate import late
-from tracejit.runtime.program import Program, kernels_of
 
 _OWN_OPS = dict(REGISTRY)
 """Ops whose rules are among the package's sources: no others had a chance to be registered yet."""
@@ -40,7 +39,7 @@ class Executable:
     """A graph compiled for this machine."""
 
     plan: Plan
-    program: Program
+    program: AnyProgram
     seconds: float
     """What making it took."""
 
@@ -80,14 +79,16 @@ def executable_of(
     if disk is None:
         return _compiled(graph, fastmath, memory_limit)
     epoch = config.epoch
-    key = _key(text or print_graph(graph, locations=False), fastmath, memory_limit)
-    found = _from_disk(graph, disk, key)
+    backend = backend_of(device_of(graph))
+    text = text or print_graph(graph, locations=False)
+    key = _key(text, fastmath, memory_limit, backend.fingerprint)
+    found = _from_disk(graph, backend, disk, key)
     if found is None:
         found = _compiled(graph, fastmath, memory_limit)
         if (
             config.epoch == epoch
         ):  # else it may have been made under other settings than the key says
-            _keep(graph, found.plan, disk, key)
+            _keep(graph, found.plan, backend, disk, key)
     return found
 
 
@@ -119,33 +120,34 @@ def may_keep(graph: Graph) -> bool:
     return all(_OWN_OPS.get(node.op.name) is node.op for node in graph.applies)
 
 
-def _key(text: str, fastmath: bool, memory_limit: int | None) -> str:
+def _key(text: str, fastmath: bool, memory_limit: int | None, machine: str) -> str:
     settings = repr((fastmath, memory_limit, config.fuse, config.target))
     # marshal's format is Python's own, and NumPy computes what passes fold.
     versions = f"{sys.version} {np.__version__}"
-    content = "\0".join((text, settings, host().fingerprint, sources(), versions))
+    content = "\0".join((text, settings, machine, sources(), versions))
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 # On disk: the plan, and the name and key of the object of each kernel
 
 
-def _from_disk(graph: Graph, disk: DiskCache, key: str) -> Executable | None:
+def _from_disk(graph: Graph, backend: Backend, disk: DiskCache, key: str) -> Executable | None:
     start = time.perf_counter()
     kept = disk.get(key)
     if kept is None:
         return None
     plan, kernels = unpacked(kept)
-    addresses = load_objects(dict(kernels.values()), disk)
-    if addresses is None:
+    loaded = backend.load(dict(kernels.values()), disk)
+    if loaded is None:
         return None
     plan = _with_notes(plan, {f"#{n}": line for n, line in _lines(graph)})
-    program = Program(plan, call_host, {use: addresses[name] for use, (name, _) in kernels.items()})
+    by_use = {use: loaded[name] for use, (name, _) in kernels.items()}
+    program = backend.program(plan, call_host, by_use)
     return Executable(plan, program, time.perf_counter() - start)
 
 
-def _keep(graph: Graph, plan: Plan, disk: DiskCache, key: str) -> None:
-    kernels = {use: (source.name, object_key(source)) for use, source in kernels_of(plan).items()}
+def _keep(graph: Graph, plan: Plan, backend: Backend, disk: DiskCache, key: str) -> None:
+    kernels = backend.keys(plan)
     plan = _with_notes(plan, {line: f"#{n}" for n, line in reversed(list(_lines(graph)))})
     try:
         disk.put(key, packed(plan, kernels))

@@ -14,7 +14,7 @@ import numpy as np
 from tracejit import dispatch, dtypes
 from tracejit._errors import at_user_line
 from tracejit.inplace import check_writable, write
-from tracejit.ops.arguments import cast
+from tracejit.ops.arguments import cast, moved
 from tracejit.ops.elementwise import where
 from tracejit.ops.index import getitem, select, set_item, view_ops
 from tracejit.ops.registry import REGISTRY
@@ -77,7 +77,7 @@ def put(x: Tensor, key: Any, value: Any) -> None:
     mask = _as_mask(key)
     if mask is not None and mask.shape == x.shape and _is_single(value):
         check_writable(x)
-        write(x, where(mask, _element(value, x), x))
+        write(x, where(moved(mask, x.aval.device), _element(value, x), x))
         return
     x, key = _without_masks(x, key)
     if not select(x.shape, key).arrays:
@@ -149,7 +149,7 @@ def _is_single(value: Any) -> bool:
 def _element(value: Any, x: Tensor) -> Any:
     """One element in `x`'s dtype."""
     value = dispatch.lift(np.asarray(value) if isinstance(value, NUMBERS) else value)
-    return cast(reshape(value, ()), x.aval.dtype)
+    return moved(cast(reshape(value, ()), x.aval.dtype), x.aval.device)
 
 
 def _trimmed(value: Any, ndim: int) -> Any:

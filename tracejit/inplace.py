@@ -7,7 +7,7 @@ from typing import Any
 
 from tracejit import dispatch, ops
 from tracejit._errors import DTypeError, ShapeError, at_user_line
-from tracejit.ops.arguments import cast, value, value_or_number
+from tracejit.ops.arguments import cast, moved, value, value_or_number
 from tracejit.ops.registry import REGISTRY
 from tracejit.storage import is_broadcast
 
@@ -30,7 +30,10 @@ def check_writable(target: Any) -> None:
 def write(target: Any, source: Any) -> Any:
     """Overwrites `target` with `source`, cast and broadcast, as `target[...] = source` does."""
     check_writable(target)
-    source = value(cast(value_or_number(source), target.aval.dtype))
+    source = cast(value_or_number(source), target.aval.dtype)
+    if target.aval.device != source.aval.device:
+        source = moved(source, target.aval.device)
+    source = value(source)
     if source.storage is target.storage and source.layout == target.layout:
         return target  # `t[0] += 1` ends with `t[0] = t[0]`
     # Bound even where the shape is the same: what is assigned has a place of its own on the tape.

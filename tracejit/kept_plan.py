@@ -9,13 +9,22 @@ from operator import attrgetter
 from typing import Any
 
 from tracejit import dtypes
-from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan, Segment
+from tracejit.artifact import (
+    Argument,
+    BufferSpec,
+    HostCall,
+    LaunchShape,
+    LaunchSpec,
+    Place,
+    Plan,
+    Segment,
+)
 from tracejit.dtypes import DType
 
 Kernels = Mapping[str, tuple[str, str]]
 """By what a plan calls a kernel: the kernel's name, and the key of its object."""
 
-_RECORDS = (Plan, LaunchSpec, HostCall, Segment, Argument, BufferSpec)
+_RECORDS = (Plan, LaunchSpec, HostCall, Segment, Argument, BufferSpec, LaunchShape)
 _PLACE, _DTYPE = len(_RECORDS), len(_RECORDS) + 1
 _NUMBER = {record: number for number, record in enumerate(_RECORDS)}
 _FIELDS = {record: attrgetter(*record.__match_args__) for record in _RECORDS}

@@ -18,10 +18,10 @@ from tracejit._config import config
 from tracejit._errors import at_user_line
 from tracejit.autograd.tape import no_grad
 from tracejit.ops import random as draws
-from tracejit.ops.arguments import normal_shape
+from tracejit.ops.arguments import moved, normal_shape
 from tracejit.ops.index import take
 from tracejit.storage import as_array
-from tracejit.tensor import Tensor, from_array
+from tracejit.tensor import Tensor, check_device, from_array
 
 Size = int | Sequence[int]
 
@@ -34,45 +34,81 @@ class Generator:
     tensor([...])
     """
 
-    __slots__ = ("_lock", "state")
+    __slots__ = ("_lock", "_twins", "state")
 
     def __init__(self, seed: int | None = None) -> None:
+        self._begin(from_array(draws.new_state(_seed(seed)), copy=True))
+
+    def _begin(self, state: Tensor) -> None:
         self._lock = threading.Lock()
-        self.state = from_array(draws.new_state(_seed(seed)), copy=True)
+        self._twins: dict[str, Generator] = {}
+        self.state = state
+
+    def on(self, device: str) -> Generator:
+        """The generator that draws on a device: itself, or another, which begins where this one is when it is first asked for."""
+        if device == self.state.aval.device:
+            return self
+        twin = self._twins.get(device)
+        if twin is None:
+            twin = Generator.__new__(Generator)
+            twin._begin(moved(self.state, device))
+            twin = self._twins.setdefault(device, twin)
+            config.changed()  # a recording that seeds this one knows of no other
+        return twin
 
     def seed(self, seed: int | None = None) -> None:
-        """Begins the stream anew; None takes a seed from the operating system."""
-        dispatch.assign(self.state, from_array(draws.new_state(_seed(seed)), copy=True))
+        """Begins the stream anew, on all devices; None takes a seed from the operating system."""
+        start = from_array(draws.new_state(_seed(seed)), copy=True)
+        for each in (*self._twins.values(), self):
+            dispatch.assign(each.state, moved(start, each.state.aval.device))
 
-    def random(self, shape: Size = (), *, dtype: Any = None) -> Tensor:
+    def random(self, shape: Size = (), *, dtype: Any = None, device: str | None = None) -> Tensor:
         """Uniform floats of [0, 1)."""
-        return self._draw(draws.uniform, shape, dtype=_float(dtype))
+        return self._draw(draws.uniform, shape, device, dtype=_float(dtype))
 
     def uniform(
-        self, shape: Size = (), low: Any = 0.0, high: Any = 1.0, *, dtype: Any = None
+        self,
+        shape: Size = (),
+        low: Any = 0.0,
+        high: Any = 1.0,
+        *,
+        dtype: Any = None,
+        device: str | None = None,
     ) -> Tensor:
         """Uniform floats of [low, high)."""
-        return self.random(shape, dtype=dtype) * (high - low) + low
+        return self.random(shape, dtype=dtype, device=device) * (high - low) + low
 
     def normal(
-        self, shape: Size = (), mean: Any = 0.0, std: Any = 1.0, *, dtype: Any = None
+        self,
+        shape: Size = (),
+        mean: Any = 0.0,
+        std: Any = 1.0,
+        *,
+        dtype: Any = None,
+        device: str | None = None,
     ) -> Tensor:
         """Normal floats."""
-        standard = self._draw(draws.normal, shape, dtype=_float(dtype))
+        standard = self._draw(draws.normal, shape, device, dtype=_float(dtype))
         is_standard = type(mean) is type(std) is float and (mean, std) == (0.0, 1.0)
         return standard if is_standard else standard * std + mean
 
     def integers(
-        self, low: int, high: int | None = None, shape: Size = (), *, dtype: Any = dtypes.int64
+        self,
+        low: int,
+        high: int | None = None,
+        shape: Size = (),
+        *,
+        dtype: Any = dtypes.int64,
+        device: str | None = None,
     ) -> Tensor:
         """Integers of [low, high), or of [0, low)."""
         return self._draw(
-            lambda state, size: draws.integers(state, low, high, size, dtype=dtype), shape
+            lambda state, size: draws.integers(state, low, high, size, dtype=dtype), shape, device
         )
 
-    def bernoulli(self, p: Any, shape: Size = ()) -> Tensor:
+    def bernoulli(self, p: Any, shape: Size = (), *, device: str | None = None) -> Tensor:
         """Bools, true with probability `p`."""
-        return self._draw(lambda state, size: draws.bernoulli(state, p, size), shape)
+        return self._draw(lambda state, size: draws.bernoulli(state, p, size), shape, device)
 
     def permutation(self, x: Any) -> Tensor:
         """The numbers below an integer `x`, or the parts of an array along its first axis, in random order."""
@@ -81,8 +117,12 @@ class Generator:
         order = from_array(np.argsort(as_array(keys), kind="stable"), copy=True)
         return order if isinstance(x, int) else take(x, order, axis=0)
 
-    def _draw(self, draw: Callable[..., Any], shape: Size, **options: Any) -> Tensor:
+    def _draw(
+        self, draw: Callable[..., Any], shape: Size, device: str | None = None, **options: Any
+    ) -> Tensor:
         """`draw(state, shape)`, after which the state has moved on."""
+        if device is not None and (there := self.on(check_device(device))) is not self:
+            return there._draw(draw, shape, **options)
         size = normal_shape(shape)
         with self._lock, no_grad():
             drawn: Tensor = draw(self.state, size, **options)
@@ -93,8 +133,7 @@ class Generator:
         return self.state
 
     def __setstate__(self, state: Tensor) -> None:
-        self._lock = threading.Lock()
-        self.state = state
+        self._begin(state)
 
 
 def _seed(seed: int | None) -> int:

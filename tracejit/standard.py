@@ -15,7 +15,8 @@ from tracejit._config import config
 from tracejit._errors import ShapeError, at_user_line
 from tracejit.dispatch import lift
 from tracejit.dtypes import ALL, HALF, DType, int64, isdtype
-from tracejit.ops.arguments import copied, value
+from tracejit.ops.arguments import copied, moved, value
+from tracejit.runtime.device import gpus
 from tracejit.storage import as_array
 from tracejit.tensor import check_device
 
@@ -38,8 +39,8 @@ def astype(x: Any, dtype: Any, *, copy: bool = True, device: str | None = None) 
     >>> tj.astype(tj.tensor([1.7, -1.7]), "int32")
     tensor([ 1, -1], dtype=int32)
     """
-    check_device(device)
-    return ops.astype(x, dtype, copy=copy)
+    made = ops.astype(x, dtype, copy=copy)
+    return made if device is None else moved(made, check_device(device))
 
 
 def reshape(x: Any, shape: int | Sequence[int], *, copy: bool | None = None) -> Tensor:
@@ -86,7 +87,7 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
     x = value(x)
     if not x.aval.shape:
         raise ShapeError(at_user_line(f"nonzero: {x.aval} has no axis; reshape it to (1,)"))
-    return tuple(map(lift, np.nonzero(as_array(x))))
+    return tuple(moved(lift(places), x.aval.device) for places in np.nonzero(as_array(x)))
 
 
 class UniqueAll(NamedTuple):
@@ -124,7 +125,8 @@ def unique_all(x: Any) -> UniqueAll:
         as_array(x), return_index=True, return_inverse=True, return_counts=True, equal_nan=False
     )
     values = ops.take(ops.ravel(x), indices)
-    return UniqueAll(values, lift(indices), lift(inverse.reshape(x.aval.shape)), lift(counts))
+    found = (lift(each) for each in (indices, inverse.reshape(x.aval.shape), counts))
+    return UniqueAll(values, *(moved(each, x.aval.device) for each in found))
 
 
 def unique_counts(x: Any) -> UniqueCounts:
@@ -163,8 +165,12 @@ def unique_values(x: Any) -> Tensor:
 
 
 def devices() -> list[str]:
-    """The devices that can be used here."""
-    return ["cpu"]
+    """The devices that can be used here: `cpu`, and GPUs as `cuda:0`.
+
+    >>> devices()[0]
+    'cpu'
+    """
+    return ["cpu", *gpus()]
 
 
 class NamespaceInfo:

@@ -11,7 +11,6 @@ from tracejit import dtypes, indexing
 from tracejit._config import config
 from tracejit._errors import (
     AutogradError,
-    DeviceUnavailable,
     DTypeError,
     ShapeError,
     at_user_line,
@@ -24,12 +23,12 @@ from tracejit.inplace import InPlace
 from tracejit.interop import NumPyProtocols
 from tracejit.ir.aval import Aval, aval
 from tracejit.methods import Operators
-from tracejit.ops.arguments import cast, copied
+from tracejit.ops.arguments import cast, copied, moved
 from tracejit.ops.op import Layout, Op, Params
 from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.device import KINDS, full_name
 from tracejit.storage import Storage, as_array, is_row_major, open_sizes, row_major
 
-DEVICES = ("cpu", "cuda")
 Origin = tuple["Tensor", Op, Params]
 
 
@@ -174,7 +173,8 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
     def numpy(self) -> np.ndarray:
         """The same memory as a NumPy array.
 
-        Raises AutogradError for a tensor that requires grad: `t.detach().numpy()` says that gradients end there.
+        Raises AutogradError for a tensor that requires grad: `t.detach().numpy()` says that gradients end there; TypeError for
+        one on a GPU, whose memory NumPy cannot see: `t.cpu().numpy()` copies it.
         """
         if self.requires_grad:
             raise AutogradError(
@@ -182,6 +182,9 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
                     "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
                 )
             )
+        if self.aval.device != "cpu":
+            message = f"can't convert a {self.aval.device} tensor to numpy: t.cpu() copies it to the CPU first"
+            raise TypeError(at_user_line(message))
         array = as_array(self)
         self.storage.expose()
         return array
@@ -198,23 +201,32 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
     clone = copy
 
     def to(self, target: Any, *, copy: bool = False) -> Tensor:
-        """In another dtype, or on another device."""
-        moved: Tensor = self
-        if isinstance(target, str) and target.split(":")[0] in DEVICES:
-            check_device(target)
-        else:
-            moved = self.astype(target, copy=False)
-        return moved.copy() if copy and moved is self else moved
+        """In another dtype, or on another device: itself where it is that already, unless it is to be a `copy`.
+
+        Gradients flow back to where they came from.
+        """
+        is_place = isinstance(target, str) and target.split(":")[0] in KINDS
+        made: Tensor = (
+            moved(self, check_device(target)) if is_place else self.astype(target, copy=False)
+        )
+        return made.copy() if copy and made is self else made
 
     def to_device(self, device: str, /, *, stream: None = None) -> Tensor:
-        """On another device, as the array API calls it; a CPU has no streams."""
+        """On another device, as the array API calls it; each device has one stream."""
         return self.to(check_device(device))
 
+    def cpu(self) -> Tensor:
+        """In the memory of the CPU."""
+        return self.to("cpu")
+
+    def cuda(self, device: int = 0) -> Tensor:
+        """On a GPU. Raises DeviceUnavailable, saying what mends it."""
+        return self.to(f"cuda:{device}")
+
     def __reduce__(self) -> tuple[object, ...]:
-        raw = np.array(as_array(self)).view(
-            f"V{self.aval.dtype.itemsize}"
-        )  # pickle knows no bfloat16
-        return _restore, (self.__class__, raw, self.aval.dtype, self.requires_grad)
+        aval = self.aval
+        raw = np.array(as_array(self)).view(f"V{aval.dtype.itemsize}")  # pickle knows no bfloat16
+        return _restore, (self.__class__, raw, aval.dtype, self.requires_grad, aval.device)
 
     def __copy__(self) -> Tensor:
         return self.__deepcopy__({})
@@ -383,6 +395,8 @@ def _shown(tensor: Tensor) -> str:
         parts.append(f"shape={tensor.shape}")
     if implied[tensor.dtype.kind] is not tensor.dtype or not tensor.size:
         parts.append(f"dtype={tensor.dtype.name}")
+    if tensor.device != "cpu":
+        parts.append(f"device={tensor.device!r}")
     if tensor.requires_grad:
         parts.append("requires_grad=True")
     return f"tensor({', '.join(parts)})"
@@ -396,17 +410,11 @@ after_making: list[Callable[[Tensor], None]] = []
 
 def check_device(device: str | None) -> str:
     """The device by its full name; DeviceUnavailable where it cannot be used."""
-    if device in (None, "cpu", "cpu:0"):
+    if device is None:
         return "cpu"
     if not isinstance(device, str):
         raise TypeError(at_user_line(f"a device is named by a string, got {device!r}"))
-    if device.split(":")[0] == "cuda":
-        raise DeviceUnavailable(
-            at_user_line(f"{device}: this version of tracejit computes on the CPU only")
-        )
-    raise DeviceUnavailable(
-        at_user_line(f"{device}: there is no such device; tj.devices() lists them")
-    )
+    return full_name(device)
 
 
 def from_array(array: Any, *, copy: bool, dtype: DType | None = None) -> Tensor:
@@ -500,13 +508,21 @@ def _kinds(data: Any) -> Iterator[DType | type]:
 
 
 def from_data(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
-    """A copy of `data`: numbers, nested sequences, arrays or tensors."""
-    check_device(device)
-    return from_array(data, copy=True, dtype=None if dtype is None else dtypes.as_dtype(dtype))
+    """A copy of `data`: numbers, nested sequences, arrays or tensors, which stay on their device where none is named."""
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    place = None if device is None else check_device(device)
+    if isinstance(data, Tensor) and data.aval.device != "cpu":
+        twin = moved(cast(data.detach(), wanted or data.aval.dtype), place or data.aval.device)
+        return copied(twin) if twin.storage is data.storage else twin
+    made = from_array(data, copy=True, dtype=wanted)
+    return made if place is None else moved(made, place)
 
 
-def _restore(kind: type[Tensor], raw: np.ndarray, dtype: DType, requires_grad: bool) -> Tensor:
+def _restore(
+    kind: type[Tensor], raw: np.ndarray, dtype: DType, requires_grad: bool, device: str = "cpu"
+) -> Tensor:
     """What `pickle` calls."""
-    tensor = from_array(raw.view(dtype.numpy), copy=True).requires_grad_(requires_grad)
+    made = moved(from_array(raw.view(dtype.numpy), copy=True), check_device(device))
+    tensor = made.requires_grad_(requires_grad)
     tensor.__class__ = kind
     return tensor

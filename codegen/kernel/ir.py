@@ -165,7 +165,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
-    """Joins the results' values over `index` in range(start, stop) by `tree`; `start` is a multiple of the superblock.
+    """Joins the results' values over `index` in range(start, stop) by `tree`; `start` is a multiple of the superblock, or of the
+    block if the range is within one.
 
     A LANES fold is vectorised along itself and may stand in PARALLEL and SERIAL loops only; its body may also store (a stage that
     keeps what it computes). ROWS and SERIAL folds may stand in a VECTOR loop, whose lanes they then keep apart.

@@ -1,7 +1,7 @@
 """From a fused step to its kernels: the shape of the loop nest.
 
 A *map* runs over its space, the last dimension that is not short in vectors. A *row* nest (folds over the last dimensions,
-LANES) gives each task a row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task 64 columns, in
+LANES) gives each task a row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task some columns, in
 vectors, and folds down them. Where folds are few and long each is shared among tasks: a launch folds superblocks, a second one
 folds their results.
 """
@@ -18,6 +18,7 @@ from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
 from tracejit.codegen.kernel.cost import widened
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.folds import JOINS, SEARCHES
+from tracejit.codegen.kernel.grain import CORES, Grain
 from tracejit.codegen.kernel.ir import (
     Address,
     Buffer,
@@ -38,23 +39,19 @@ from tracejit.ops.op import Reduction
 
 CHUNK = 4096
 """Elements of a one-dimensional map that one task does."""
-COLUMNS = 64
-"""Columns that one task folds: 256 bytes of float32 in each memory row."""
 LONGEST_SPILL = 65_536
 """Elements of a row that may be kept in scratch between stages: what a core's own cache holds."""
 SHORT = 8
 """Elements of a row that are folded one by one, for a vector of rows at once; fewer do not fill vectors of their own."""
-SHORT_RUN = 256
-"""Elements of a run in vectors that take no longer than finding out where it begins: a few divisions."""
-MANY_TASKS = 64
-"""As many as keep all threads busy."""
 ACCUMULATORS = 64
 """Of the LANES tree."""
+BLOCKS = 64
+"""Of a superblock."""
 
 
-def lower(step: Fused, place: Place, relabel: Relabel) -> list[Lowered]:
+def lower(step: Fused, place: Place, relabel: Relabel, grain: Grain = CORES) -> list[Lowered]:
     """The launches that compute a step: one; two or more where long folds are shared among tasks; none for no elements."""
-    nest = StepNest(Accesses(step, place, relabel))
+    nest = StepNest(Accesses(step, place, relabel), grain)
     if not step.axes:
         return [nest.map()] if prod(step.space) else []
     if prod(axis.extent for axis in nest.kept) == 0:
@@ -87,8 +84,9 @@ def accumulator(node: Apply) -> DType:
 class StepNest(Nest):
     """The kernels of a step."""
 
-    def __init__(self, accesses: Accesses) -> None:
+    def __init__(self, accesses: Accesses, grain: Grain) -> None:
         super().__init__(accesses)
+        self.grain = grain
         self.stage_of = Stages(accesses)
 
     @property
@@ -122,10 +120,10 @@ class StepNest(Nest):
 
     def runs(self, outer: list[Axis], inner: Axis | None) -> Axis | None:
         """The axis whose runs along the inner one are a single task, where they are short and there are tasks enough."""
-        if inner is None or not outer or inner.extent > SHORT_RUN:
+        if inner is None or not outer or inner.extent > self.grain.short_run:
             return None
         rest = prod(axis.extent for axis in outer[:-1])
-        return outer[-1] if rest >= MANY_TASKS else None
+        return outer[-1] if rest >= self.grain.many_tasks else None
 
     def map_axis(self) -> Axis | None:
         """The axis in vectors: the last that is not short, if there is one, for a task is one run along it."""
@@ -184,33 +182,50 @@ class StepNest(Nest):
         return values[0]
 
     def columns(self) -> Lowered:
-        """Folds down columns; a task does 64 of them."""
+        """Folds down columns; a task does some of them."""
         outer, inner = self.column_axes()
-        with self.tasks(outer, inner, COLUMNS if inner else 0) as part, self.vector(inner, part):
+        with (
+            self.tasks(outer, inner, self.grain.columns if inner else 0) as part,
+            self.vector(inner, part),
+        ):
             self.stages(spill=False)
-        return self.finish(self.folded_extent * self.stage_of.loops * (COLUMNS if inner else 1))
+        return self.finish(
+            self.folded_extent * self.stage_of.loops * (self.grain.columns if inner else 1)
+        )
 
     def split(self) -> list[Lowered]:
-        """Folds of one superblock each, and then their results folded."""
+        """Folds of one superblock, or block, each, and then their results folded."""
         outer, inner = (self.kept, None) if self.tree is Tree.LANES else self.column_axes()
         folds = prod(axis.extent for axis in self.kept)
-        parts = -(-self.folded_extent // self.tree.superblock)
-        chunk = COLUMNS if inner else 0
+        parts = -(-self.folded_extent // self.share)
+        chunk = self.grain.columns if inner else 0
         partial = {node: Temporary(accumulator(node), folds * parts) for node in self.reductions}
         with self.tasks(outer, inner, chunk, parts) as part, self.vector(inner, part):
-            results = self.fold(0, *self.superblock())
+            results = self.fold(0, *self.shared_range())
             for node, result in results.items():
                 address = self.linear_address(folds)
                 self.builder.store(
                     self.buffer(partial[node], 0, partial[node].dtype, True), address, result
                 )
-        shared = self.finish(self.tree.superblock * (COLUMNS if inner else 1))
-        joins = [join_partials(node, partial[node], folds, parts) for node in self.reductions]
-        return [shared, *joins]
+        lowered = [self.finish(self.share * (self.grain.columns if inner else 1))]
+        for node, source in partial.items():
+            superblocks, count = source, parts
+            if self.share == self.tree.block:
+                count = -(-parts // BLOCKS)
+                superblocks = Temporary(source.dtype, folds * count)
+                lowered.append(join_blocks(node, source, superblocks, folds, parts))
+            lowered.append(join_partials(node, superblocks, folds, count))
+        return lowered
 
-    def superblock(self) -> tuple[Operand, Operand]:
+    @property
+    def share(self) -> int:
+        """Values of a long fold that one task folds."""
+        by_blocks = self.grain.by_blocks and self.tree is Tree.LANES
+        return self.tree.block if by_blocks else self.tree.superblock
+
+    def shared_range(self) -> tuple[Operand, Operand]:
         """The range of the folded axes that the task folds."""
-        length = constant(self.tree.superblock, int64)
+        length = constant(self.share, int64)
         if self.part is None:
             return constant(0, int64), self.size("folded", self.folded_extent)
         start = self.builder.let(Fn.MUL, int64, self.part, length)
@@ -330,3 +345,26 @@ def join_partials(node: Apply, partial: Temporary, folds: int, parts: int) -> Lo
         builder.store(target, Address(((task, 1),)), builder.cast(result, node.aval.dtype))
     kernel = Kernel((source, target), (tasks, extent), (), only_loop(body))
     return Lowered(kernel, ((partial, 0), (node, 0)), (folds, parts), folds, grain=64)
+
+
+def join_blocks(
+    node: Apply, source: Temporary, target: Temporary, folds: int, parts: int
+) -> Lowered:
+    """The results of a fold's blocks joined into those of its superblocks, for each fold."""
+    builder = ScalarBuilder()
+    blocks, superblocks = Buffer(source.dtype, "a"), Buffer(target.dtype, "a", written=True)
+    tasks, each, extent = Size("tasks"), Size("folds"), Size("parts")
+    with builder.block() as body, builder.loop(tasks, Kind.PARALLEL, "p") as task:
+        superblock = builder.let(Fn.FLOORDIV, int64, task, each)
+        fold_number = variable(builder.let(Fn.FLOORMOD, int64, task, each))
+        first = variable(builder.let(Fn.MUL, int64, superblock.operand, constant(BLOCKS, int64)))
+        left = builder.let(Fn.SUB, int64, extent, first)
+        count = builder.let(Fn.MIN, int64, left.operand, constant(BLOCKS, int64)).operand
+        with builder.fold(constant(0, int64), count, Tree.SERIAL, "k") as fold:
+            place = Address(((first, each), (fold.index, each), (fold_number, 1)))
+            result = fold.join(combine_of(node), builder.load(blocks, place))
+        builder.store(superblocks, Address(((task, 1),)), result)
+    kernel = Kernel((blocks, superblocks), (tasks, each, extent), (), only_loop(body))
+    count_of_tasks = target.elements
+    dims = (count_of_tasks, folds, parts)
+    return Lowered(kernel, ((source, 0), (target, 0)), dims, count_of_tasks, grain=64)

@@ -1,26 +1,28 @@
-"""The kernel of a scatter-add: each task adds its columns of every update, in ascending order, so that sums have one order."""
+"""The kernel of a scatter-add: each task adds its columns of every update, in ascending order, so that sums have one order.
+
+Where more tasks are wanted than there are columns, each does some rows alone: those whose number leaves a remainder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import prod
 
 from tracejit.codegen.kernel.access import Place
 from tracejit.codegen.kernel.builder import ScalarBuilder, constant
 from tracejit.codegen.kernel.cost import widened
 from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.grain import CORES, Grain
 from tracejit.codegen.kernel.ir import Address, Buffer, Extent, Kernel, Kind, Size, Var
 from tracejit.codegen.kernel.nest import Lowered, clamped, only_loop, variable
-from tracejit.dtypes import int64
+from tracejit.dtypes import bool_, int64
 from tracejit.ir.graph import Apply
 
 Terms = Callable[[list[Var], tuple[int, ...]], tuple[tuple[Var, Extent], ...]]
 
-COLUMNS = 256
-"""Elements of each update's row that one task adds."""
 
-
-def lower_scatter(node: Apply, place: Place) -> Lowered:
+def lower_scatter(node: Apply, place: Place, grain: Grain = CORES) -> Lowered:
     """Adds the updates to the node's memory, which holds the base. An index outside is clamped into the array."""
     _, indices, updates = node.inputs
     axis = node.kwargs["axis"]
@@ -28,7 +30,8 @@ def lower_scatter(node: Apply, place: Place) -> Lowered:
     before, after = shape[:axis], shape[axis + 1 :]
     count = prod(indices.aval.sizes)
     *outer, inner = (*before, *after) if after else (*before, 1)
-    chunks = -(-inner // COLUMNS)
+    chunks = -(-inner // grain.scattered)
+    parts = max(1, min(grain.scatters // max(prod(outer) * chunks, 1), shape[axis], count))
     s = ScalarBuilder()
     sizes: list[tuple[Size, int]] = []
 
@@ -49,22 +52,36 @@ def lower_scatter(node: Apply, place: Place) -> Lowered:
         pairs = zip(variables, strides, strict=True)
         return tuple((var, 1 if stride == 1 else size(stride)) for var, stride in pairs if stride)
 
+    @contextmanager
+    def only(part: Var | None, row: Var) -> Iterator[None]:
+        """Of the rows that are the task's."""
+        if part is None:
+            yield
+            return
+        remainder = s.let(Fn.FLOORMOD, int64, row, size(parts))
+        is_own = s.let(Fn.EQ, bool_, remainder.operand, part)
+        with s.loop(s.cast(is_own, int64).operand, Kind.SERIAL, "o"):
+            yield
+
     owners = [place(indices), place(updates), place(node)]
     index_buffer = Buffer(indices.aval.dtype, "a")
     update_buffer = Buffer(updates.aval.dtype, "a")
     target = Buffer(node.aval.dtype, "a", written=True)
     (_, index_layout), (_, update_layout), (_, layout) = owners
-    tasks = prod(outer) * chunks
+    tasks = prod(outer) * chunks * parts
+    part: Var | None = None
     with s.block() as body, s.loop(size(tasks), Kind.PARALLEL, "p") as task:
-        *places, chunk = digits(task, [*outer, chunks])
-        first = variable(s.let(Fn.MUL, int64, chunk, constant(COLUMNS, int64)))
+        *places, chunk = digits(task, [*outer, chunks, parts] if parts > 1 else [*outer, chunks])
+        if parts > 1:
+            part, chunk = chunk, places.pop()
+        first = variable(s.let(Fn.MUL, int64, chunk, constant(grain.scattered, int64)))
         left = s.let(Fn.SUB, int64, size(inner), first)
-        width = s.let(Fn.MIN, int64, left.operand, constant(COLUMNS, int64)).operand
+        width = s.let(Fn.MIN, int64, left.operand, constant(grain.scattered, int64)).operand
         with s.loop(size(count), Kind.SERIAL, "k") as number:
             rows = digits(number, list(indices.aval.sizes))
             index = s.load(index_buffer, Address(terms(rows, index_layout.strides)))
             row = clamped(s, s.cast(index, int64), size(shape[axis]))
-            with s.loop(width, Kind.VECTOR, "v") as lane:
+            with only(part, row), s.loop(width, Kind.VECTOR, "v") as lane:
                 column = [first, lane]
                 lead, trail = places[: len(before)], places[len(before) :]
                 source = _address(

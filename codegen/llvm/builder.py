@@ -118,9 +118,7 @@ class Value:
         return self._binary("<<", self, other)
 
     def __neg__(self) -> Value:
-        if self.type.is_float:
-            return self.builder.emit(f"fneg {self}", self.type)
-        return 0 - self
+        return self.builder.negate(self) if self.type.is_float else 0 - self
 
     def __invert__(self) -> Value:
         return self ^ (True if self.type.element == "i1" else -1)
@@ -270,6 +268,10 @@ class Builder:
     def from_bits(self, value: Value) -> Value:
         """The float of 32 or 64 bits."""
         return self.convert("bitcast", value, {32: "float", 64: "double"}[value.type.bits])
+
+    def negate(self, value: Value) -> Value:
+        """A float with its sign turned."""
+        return self.emit(f"fneg {value}", value.type)
 
     def shift_right(self, value: Value, count: int, *, signed: bool) -> Value:
         op = "ashr" if signed else "lshr"

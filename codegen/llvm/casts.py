@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.target import Target
 from tracejit.codegen.llvm.types import ELEMENTS, Type
@@ -65,6 +67,7 @@ def widen(b: Builder, x: Value, source: DType) -> Value:
     return _widen_by_bits(b, b.convert("zext", x, "i32"))
 
 
+@singledispatch
 def narrow(b: Builder, x: Value, to: DType) -> Value:
     """Float32 to half precision, rounded to nearest even; a NaN stays one."""
     if to is bfloat16:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.types import Type
 
 
+@singledispatch
 def libm_where(b: Builder, where: Value, function: str, value: Value, *args: Value) -> Value:
     """`value`, but `function(*args)` in the lanes of `where`: a branch that is seldom taken.
 

@@ -27,7 +27,7 @@ def fold_lanes(frame: Frame, fold: Fold, body: Body) -> None:
     """The fold of Tree.LANES."""
     joins = Joins.of(frame.b, fold.results)
     lanes = _LanesBlock(frame, fold, joins, body)
-    total = _by_blocks(frame, fold, joins.nothing(0), joins.join, lanes.block)
+    total = _by_blocks(frame, fold, joins.nothing(0), joins.follow, lanes.block)
     for result, value in zip(
         fold.results, joins.outcomes(total, partial(first_of, frame, fold)), strict=True
     ):
@@ -120,7 +120,7 @@ class _LanesBlock:
         with self.frame.in_strip(self.fold.index, start, self.count):
             self.body()
             joined = [
-                self.joins.join(state, self.values(number))
+                self.joins.follow(state, self.values(number))
                 for number, state in enumerate(self.split(carried))
             ]
         return tuple(chain.from_iterable(joined))
@@ -130,7 +130,7 @@ class _LanesBlock:
         split = self.split(states)
         with self.frame.in_strip(self.fold.index, start, 1, stop=end) as strip:
             self.body()
-            split[number] = self.joins.join(split[number], self.values_below(strip))
+            split[number] = self.joins.follow(split[number], self.values_below(strip))
         return tuple(chain.from_iterable(split))
 
     def in_memory(self, states: Values, full: Range, rest: Range) -> Values:
@@ -148,7 +148,7 @@ class _LanesBlock:
         with self.frame.in_strip(self.fold.index, start, 1, stop=end) as strip:
             self.body()
             place = start & (ACCUMULATORS - 1)
-            self.spill(place, self.joins.join(self.reload(place), self.values_below(strip)))
+            self.spill(place, self.joins.follow(self.reload(place), self.values_below(strip)))
         return ()
 
     def values_below(self, strip: Strip) -> Values:
@@ -241,8 +241,8 @@ class _Chain:
 
     def join(self, first: Values, second: Values) -> Values:
         (old, old_scalars), (new, new_scalars) = self.split(first), self.split(second)
-        joined = [self.varying.join(a, b) for a, b in zip(old, new, strict=True)]
-        return (*chain.from_iterable(joined), *self.uniform.join(old_scalars, new_scalars))
+        joined = [self.varying.follow(a, b) for a, b in zip(old, new, strict=True)]
+        return (*chain.from_iterable(joined), *self.uniform.follow(old_scalars, new_scalars))
 
     def block(self, first: Value, end: Value) -> Values:
         def one(index: Value, carried: Values) -> Values:

@@ -44,10 +44,22 @@ class Join:
         )
 
     def join(self, first: Values, second: Values) -> Values:
-        """`second` comes after `first`."""
         if not self.is_search:
             fn = JOINS[self.result.combine]
             return (apply(self.b, fn, self.dtype, self.dtype, [*first, *second]),)
+        (old, old_index), (new, new_index) = first, second
+        equal = new.eq(old)
+        if self.dtype.is_float:
+            new_is_nan, old_is_nan = (self.b.compare("uno", each, each) for each in (new, old))
+            equal = equal | (new_is_nan & old_is_nan)
+        wins = self.is_better(old, new) | (equal & (new_index < old_index))
+        return tuple(self.b.select(wins, new, old) for old, new in zip(first, second))
+
+    def follow(self, first: Values, second: Values) -> Values:
+        """As `join`, of a second state that comes after the first; a search then may leave no index where nothing is better than
+        nothing, which `outcomes` knows."""
+        if not self.is_search:
+            return self.join(first, second)
         wins = self.is_better(first[0], second[0])
         return tuple(self.b.select(wins, new, old) for old, new in zip(first, second))
 
@@ -62,7 +74,7 @@ class Join:
         return same | self.b.compare("uno", value, value) if self.dtype.is_float else same
 
     def is_better(self, old: Value, new: Value) -> Value:
-        """Whether a value is better than one before it, as the first NaN is."""
+        """Whether a value is better than another, as a NaN is than a number."""
         sign = "u" if self.dtype.kind in "bu" else "s"
         direction = "gt" if self.result.combine is Combine.ARGMAX else "lt"
         if not self.dtype.is_float:
@@ -89,10 +101,19 @@ class Joins:
         return tuple(value for join in self.joins for value in join.nothing(width))
 
     def join(self, first: Values, second: Values) -> Values:
+        return self._each(Join.join, first, second)
+
+    def follow(self, first: Values, second: Values) -> Values:
+        """As `Join.follow`."""
+        return self._each(Join.follow, first, second)
+
+    def _each(
+        self, join_of: Callable[[Join, Values, Values], Values], first: Values, second: Values
+    ) -> Values:
         joined: list[Value] = []
         for join in self.joins:
             at, end = len(joined), len(joined) + len(join.dtypes)
-            joined += join.join(first[at:end], second[at:end])
+            joined += join_of(join, first[at:end], second[at:end])
         return tuple(joined)
 
     def operands(self, index: Operand) -> tuple[Operand, ...]:
@@ -103,13 +124,15 @@ class Joins:
             for operand in ((join.result.value, index) if join.is_search else (join.result.value,))
         )
 
-    def outcomes(self, state: Values, first: Callable[[], Value]) -> tuple[Value, ...]:
-        """Each result's value: of a search, the index, which is the first one where no value is better than none."""
+    def outcomes(
+        self, state: Values, first: Callable[[], Value] | None = None
+    ) -> tuple[Value, ...]:
+        """Each result's value: of a search, the index, and the first one where `follow` has found none."""
         outcomes, at = [], 0
         for join in self.joins:
             at += len(join.dtypes)
             found = state[at - 1]
-            if join.is_search:
+            if join.is_search and first is not None:
                 start = join.b.splat(first()) if found.type.width else first()
                 found = join.b.select(found.eq(NO_INDEX), start, found)
             outcomes.append(found)

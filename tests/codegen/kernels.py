@@ -1,4 +1,4 @@
-"""Runs kernels through LLVM and through the interpreter, and compares the outcomes bit for bit."""
+"""Runs kernels through LLVM, as emulated CUDA C, and through the interpreter, and compares the outcomes bit for bit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
+import pytest
 
-from tests.codegen.harness import Machine
+from tests.codegen.harness import RUNNABLE, Machine
+from tests.emulation.emulate import guarded, unavailable
+from tests.emulation.launch import launch, shapes
+from tracejit.codegen.cuda.builder import CUDA
 from tracejit.codegen.kernel.interpret import interpret
 from tracejit.codegen.kernel.ir import Address, Kernel, Size, Var
 from tracejit.codegen.kernel.printer import print_kernel
@@ -18,6 +22,12 @@ from tracejit.codegen.llvm.emit import emit
 from tracejit.dtypes import DType
 
 Array = np.ndarray[Any, Any]
+
+EMULATED = Machine(CUDA, "", runs_here=True)
+"""A GPU, as the emulation has it: kernels are emitted as CUDA C."""
+EMITTED = [*RUNNABLE, EMULATED]
+ORDERS = (0, 1, 7)
+"""Of the threads of a block: ascending, descending, shuffled."""
 
 SCRATCH_BYTES = 1 << 20
 _ENGINES: list[object] = []
@@ -54,6 +64,10 @@ def run(
     origins: Sequence[int] | None = None,
 ) -> None:
     """All tasks, in place; a pointer is to `array[origin]`."""
+    if machine is EMULATED:
+        skip_unless_emulated()
+        launch(kernel, [(arrays, sizes, tasks)], origins=origins)
+        return
     starts = [
         array.ctypes.data + origin * array.itemsize
         for array, origin in zip(arrays, origins or [0] * len(arrays), strict=True)
@@ -79,12 +93,42 @@ def assert_emitted_as_interpreted(
     """Runs the kernel both ways on copies; every array must end with the same bits. The arrays as they end."""
     expected, got = ([array.copy() for array in arrays] for _ in range(2))
     interpret(kernel, expected, sizes, origins)
+    if machine is EMULATED:
+        return assert_launched(kernel, expected, arrays, sizes, tasks, origins)
     run(kernel, machine, got, sizes, tasks, origins)
+    assert_same(expected, got)
+    return got
+
+
+def assert_launched(
+    kernel: Kernel,
+    expected: Sequence[Array],
+    arrays: Sequence[Array],
+    sizes: Sequence[int],
+    tasks: int,
+    origins: Sequence[int] | None,
+) -> list[Array]:
+    """Whatever the order of threads, the shape of the launch, and where arrays begin."""
+    skip_unless_emulated()
+    for shape in shapes(kernel, [(sizes, tasks)]):
+        for order, aligned in zip(ORDERS, (True, False, True), strict=True):
+            got = [guarded(array, aligned=aligned) for array in arrays]
+            launch(kernel, [(got, sizes, tasks)], origins=origins, order=order, shape=shape)
+            assert_same(expected, got)
+    return got
+
+
+def skip_unless_emulated() -> None:
+    if reason := unavailable():
+        pytest.skip(reason)
+
+
+def assert_same(expected: Sequence[Array], got: Sequence[Array]) -> None:
+    """Every array has the same bits."""
     for number, (want, have) in enumerate(zip(expected, got, strict=True)):
         differ = np.flatnonzero(~same_bits(want, have))
         places = [(int(at), want[at], have[at]) for at in differ[:5]]
         assert not places, f"argument {number}: (place, interpreted, emitted): {places}"
-    return got
 
 
 def same_bits(a: Array, b: Array) -> Array:

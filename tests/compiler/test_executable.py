@@ -99,9 +99,9 @@ def test_another_source_of_the_package_is_another_key(
     source.write_text("x = 2")
     assert len(before) == 1
     assert list(_sources._files(str(tmp_path))) != before
-    key = executable._key("text", False, None)
+    key = executable._key("text", False, None, "machine")
     monkeypatch.setattr(executable, "sources", lambda: "others")
-    assert executable._key("text", False, None) != key
+    assert executable._key("text", False, None, "machine") != key
 
 
 def test_every_source_that_makes_programs_is_looked_at() -> None:

@@ -527,7 +527,7 @@ def test_a_program_that_fails_is_told_to_whoever_asks_for_its_values(monkeypatch
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"device": "cuda"}, tj.DeviceUnavailable),
+        ({"device": "cuda:99"}, tj.DeviceUnavailable),
         ({"device": "tpu"}, tj.DeviceUnavailable),
         ({"on_miss": "wait"}, ValueError),
         ({"verify": -1}, ValueError),

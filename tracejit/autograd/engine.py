@@ -13,7 +13,7 @@ from tracejit._errors import AutogradError, ShapeError, at_user_line
 from tracejit.autograd.node import Edge, Handle, Hook, Node
 from tracejit.autograd.tape import edge_of, enable_grad, no_grad
 from tracejit.ops.arguments import cast
-from tracejit.ops.elementwise import constant
+from tracejit.ops.elementwise import constant_like
 
 if TYPE_CHECKING:
     from tracejit.tensor import Tensor
@@ -110,7 +110,7 @@ def _root(tensor: Tensor, gradient: Any) -> tuple[Edge, Tensor]:
             raise AutogradError(
                 at_user_line("grad can be implicitly created only for scalar outputs")
             )
-        return edge, constant(shape=tensor.shape, dtype=tensor.dtype, value=1)
+        return edge, constant_like(tensor, 1)
     gradient = dispatch.lift(gradient)
     if gradient.shape != tensor.shape:
         message = f"the gradient is {gradient.aval}, the tensor {tensor.aval}: shapes differ"

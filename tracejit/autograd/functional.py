@@ -109,10 +109,13 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
             return f(*args[:argnums], x, *args[argnums + 1 :], **kwargs)
 
         value, pull = vjp(of_one, args[argnums])
-        units = reshape(eye(value.size, dtype=value.dtype), (value.size, *value.shape))
+        units = reshape(
+            eye(value.size, dtype=value.dtype, device=value.device), (value.size, *value.shape)
+        )
         rows = [pull(unit)[0] for unit in units]
         if not rows:
-            return zeros((*value.shape, *dispatch.lift(args[argnums]).shape), dtype=value.dtype)
+            shape = (*value.shape, *dispatch.lift(args[argnums]).shape)
+            return zeros(shape, dtype=value.dtype, device=value.device)
         return reshape(stack(rows), (*value.shape, *rows[0].shape))
 
     return derivative

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
 
 from tracejit._config import config
 from tracejit._dump import Dump, open_dump
 from tracejit._records import dataclass
-from tracejit.artifact import HostCall, KernelSource, Plan
+from tracejit.artifact import HostCall, Plan
+from tracejit.backends import backend_of
 from tracejit.codegen.kernel.cost import is_costly
-from tracejit.codegen.kernel.ir import Kernel
-from tracejit.codegen.kernel.printer import print_kernel
-from tracejit.codegen.kernel.verify import verify
-from tracejit.codegen.llvm.emit import emit
-from tracejit.codegen.llvm.target import TARGETS, Target
 from tracejit.compiler.assembly import Assembly
+from tracejit.compiler.cpu import Cpu
+from tracejit.compiler.target import Target
 from tracejit.executable import Executable, call_host
 from tracejit.ir.cluster import Step
+from tracejit.ir.device import device_of, without_device
 from tracejit.ir.graph import Graph
 from tracejit.ir.printer import print_graph
 from tracejit.ir.step_printer import print_steps
@@ -31,7 +28,6 @@ from tracejit.passes.products import join_products
 from tracejit.passes.turn import turn_products
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.gate import late
 from tracejit.runtime.program import Program
 
@@ -53,8 +49,9 @@ def compile_graph(
     Raises MemoryLimitError where it would allocate more than `memory_limit` bytes, whatever is computed anew.
     """
     start = time.perf_counter()
+    device = device_of(graph)
     graph, steps, plan = plan_graph(graph, fastmath=fastmath, memory_limit=memory_limit)
-    program = Program(plan, call_host)
+    program = backend_of(device).program(plan, call_host)
     return Compiled(plan, program, time.perf_counter() - start, graph, tuple(steps))
 
 
@@ -68,17 +65,29 @@ def compile_together(graphs: Sequence[Graph]) -> list[Program]:
 def plan_graph(
     graph: Graph, *, fastmath: bool = False, memory_limit: int | None = None
 ) -> tuple[Graph, list[Step], Plan]:
-    """The graph as it was optimised, its steps, and the plan that runs them."""
+    """The graph as it was optimised, its steps, and the plan that runs them on its device, which need not be here."""
     dump = open_dump(config.dump_dir)
-    graph = optimize(graph, fastmath=fastmath, dump=_graph_dump(dump))
-    graph = duplicate_free(join_products(turn_products(graph)), is_costly)
+    target = _target(device_of(graph), dump)
+    graph = optimize(without_device(graph), fastmath=fastmath, dump=_graph_dump(dump))
+    graph = turn_products(graph)
+    if target.joins_products:
+        graph = join_products(graph)
+    graph = duplicate_free(graph, is_costly)
     layouts = Layouts(graph)
     steps = fuse(graph, layouts, is_costly, join=config.fuse)
-    plan = Assembly(graph, layouts, Emitter(dump), config.fuse).plan(steps, memory_limit)
+    join = config.fuse and target.has_slabs
+    plan = Assembly(graph, layouts, target, join).plan(steps, memory_limit)
     if dump:
         dump.write("steps", print_steps(steps, graph))
         dump.write("plan", print_plan(plan))
     return graph, steps, plan
+
+
+def _target(device: str, dump: Dump | None) -> Target:
+    if device == "cpu":
+        return Cpu(dump)
+    cuda: Target = late("tracejit.compiler.cuda").Cuda(dump)
+    return cuda
 
 
 def _graph_dump(dump: Dump | None) -> Callable[[str, Graph], None] | None:
@@ -97,36 +106,3 @@ def print_plan(plan: Plan) -> str:
             f"{step.kernel} tasks {tasks} grain {step.grain}  {step.nbytes} bytes  {step.note}"
         )
     return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class Emitter:
-    """Kernels as code for this machine, named by their text, so that equal kernels are one."""
-
-    dump: Dump | None = None
-
-    def __call__(self, kernel: Kernel) -> KernelSource:
-        text = print_kernel(kernel)
-        if config.verify_ir:
-            verify(kernel)
-        target = host_target(config.target or None)
-        name = "k" + hashlib.sha256(f"{target.name}\n{text}".encode()).hexdigest()[:20]
-        source = _emitted.get(name)
-        if source is None:
-            source = _emitted[name] = KernelSource(name, emit(kernel, name, target))
-        if self.dump:
-            self.dump.write(f"kernel-{name}", text)
-            self.dump.write(f"kernel-{name}", source.text, "ll")
-            if config.dump_asm:
-                assembly = late("tracejit.runtime.cpu.llvm").assembly
-                self.dump.write(f"kernel-{name}", assembly(source.text), "s")
-        return source
-
-
-_emitted: dict[str, KernelSource] = {}
-
-
-@cache
-def host_target(level: str | None) -> Target:
-    """The instruction set level to emit for: the host's best, or the one asked for."""
-    return TARGETS[target_level(level).name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from tracejit._records import dataclass
@@ -10,13 +10,11 @@ from tracejit.artifact import (
     Argument,
     BufferSpec,
     HostCall,
-    KernelSource,
     LaunchSpec,
     Place,
     Plan,
     Segment,
 )
-from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.lower import lower
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.scatter import lower_scatter
@@ -25,6 +23,7 @@ from tracejit.compiler.limit import Limit, within
 from tracejit.compiler.products import product_segments
 from tracejit.compiler.slab_launch import slab_launch
 from tracejit.compiler.slabs import Slabs, slabbed
+from tracejit.compiler.target import Target
 from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step, Temporary
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
@@ -33,12 +32,9 @@ from tracejit.passes.expand import store
 from tracejit.passes.homes import Unit, nbytes
 from tracejit.passes.layouts import Layouts, relabel, row_major
 from tracejit.passes.plan_memory import Memory, plan_memory
-from tracejit.runtime.cpu.pool import thread_pool
-from tracejit.runtime.gemm import DEPTH, KERNELS, SCRATCH_BYTES
 
 STREAM_FROM = 1 << 24
 """Bytes of an output that are better written past the caches: 1.3 to 1.7 times as fast, where smaller ones lose."""
-Emit = Callable[[Kernel], KernelSource]
 
 
 @dataclass(slots=True)
@@ -47,11 +43,10 @@ class Assembly:
 
     graph: Graph
     layouts: Layouts
-    emit: Emit
+    target: Target
     join: bool = True
     """Whether steps may be run slab by slab."""
     tasks: list[Task] = field(default_factory=list)
-    kernels: dict[str, KernelSource] = field(default_factory=dict)
     fixed: dict[Owner, Argument] = field(default_factory=dict)
     streamed: set[Owner] = field(default_factory=set)
 
@@ -63,11 +58,12 @@ class Assembly:
         self._fix_inputs()
         last = self._fix_outputs()
         everything = [*steps, *last, *self._effects()]
-        self.streamed = self._results_that_nobody_reads(everything)
+        if self.target.streams:
+            self.streamed = self._results_that_nobody_reads(everything)
         tasks = self._tasks(self._in_slabs(everything))
         if memory_limit is None:
             return self._laid_out(merge_alike(tasks))
-        limit = Limit(memory_limit, thread_pool().threads)
+        limit = Limit(memory_limit, self.target.threads)
         plan = self._laid_out(merge_alike(tasks))
         if limit.holds(plan):
             return replace(plan, threads=limit.threads)
@@ -85,17 +81,23 @@ class Assembly:
         if memory is None:
             memory = plan_memory([task.unit for task in tasks], self.fixed)
         kept = [task for n, task in enumerate(tasks) if n not in memory.dropped]
-        needed = dict.fromkeys(name for task in kept for name in task.kernels)
+        steps = tuple(step for task in kept for step in self._placed(task, memory))
+        launches = [step for step in steps if isinstance(step, LaunchSpec)]
+        needed = dict.fromkeys(
+            name for launch in launches for name in (launch.kernel, *launch.calls)
+        )
+        sources = map(self.target.source, needed)
         arrays = [node for node in self.graph.inputs if isinstance(node, Input)]
         scalars = [node for node in self.graph.inputs if isinstance(node, ScalarInput)]
         return Plan(
-            kernels=tuple(self.kernels[name] for name in needed if name in self.kernels),
-            steps=tuple(self._placed(task, memory) for task in kept),
+            kernels=tuple(source for source in sources if source is not None),
+            steps=steps,
             inputs=tuple(self._spec(node) for node in arrays),
             outputs=tuple(
                 BufferSpec(node.aval.dtype.name, node.aval.sizes) for node in self.graph.outputs
             ),
             scalars=tuple(node.aval.dtype.name for node in scalars),
+            written=tuple(n for n, node in enumerate(arrays) if node in self._targets),
             arena_bytes=memory.arena_bytes,
         )
 
@@ -143,9 +145,13 @@ class Assembly:
             if place.place is Place.OUTPUT and nbytes(owner) >= STREAM_FROM and owner not in read
         }
 
+    @property
+    def _targets(self) -> set[Input]:
+        return {effect.target for effect in self.graph.effects}
+
     def _effects(self) -> list[Step]:
         """The writes to inputs, after everything else. A value that is itself written over is first saved."""
-        targets = {effect.target for effect in self.graph.effects}
+        targets = self._targets
         written = {target.memory for target in targets if target.memory is not None}
         saves: list[Step] = []
         writes: list[Step] = []
@@ -173,15 +179,17 @@ class Assembly:
     def _add(self, step: Step | Slabs) -> None:
         match step:
             case Slabs():
-                self.tasks.append(slab_launch(step, self.layouts, self._emitted))
+                self.tasks.append(slab_launch(step, self.layouts, self.target))
             case Fused():
                 whole = self._whole_copy(step)
-                for lowered in lower(step, self._place, relabel):
+                for lowered in lower(step, self._place, relabel, self.target.grain):
                     lowered = lowered.streaming(self.streamed)
                     note = note_of(step.members or _targets(step))
                     self._launch(step, lowered, note, whole)
             case Scatter(node=node):
-                self._launch(step, lower_scatter(node, self._place), note_of((node,)))
+                self._launch(
+                    step, lower_scatter(node, self._place, self.target.grain), note_of((node,))
+                )
             case Product():
                 self._product(step)
             case Host(node=node):
@@ -222,24 +230,20 @@ class Assembly:
         note: str,
         copies: tuple[Owner, Owner] | None = None,
     ) -> None:
-        source = self._emitted(lowered.kernel)
+        name = self.target.kernel(lowered.kernel)
         segment = (lowered.arguments, lowered.dims, lowered.tasks)
-        launch = Launch(source.name, (segment,), lowered.grain, lowered.scratch_bytes, note)
+        launch = Launch(name, (segment,), lowered.grain, lowered.scratch_bytes, note)
         pairs = list(zip(lowered.kernel.buffers, lowered.arguments, strict=True))
         reads = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if not buffer.written))
         writes = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if buffer.written))
         self._run(step, launch, reads, writes, lowered.aligned, copies)
 
-    def _emitted(self, kernel: Kernel) -> KernelSource:
-        source = self.emit(kernel)
-        return self.kernels.setdefault(source.name, source)
-
     def _product(self, step: Product) -> None:
         node = step.node
         left, right = (self.layouts.layout(source) for source in node.inputs)
         roots = [self.layouts.root(source) for source in node.inputs]
-        depth = node.kwargs.get("depth", DEPTH)
-        parts = list(product_segments(left, right, node.aval.sizes, depth))
+        kernel = self.target.product(node.aval.dtype.name, node.aval.sizes, **node.kwargs)
+        parts = list(product_segments(left, right, node.aval.sizes, kernel.segment))
         if not parts:
             return
         segments = tuple(
@@ -247,18 +251,17 @@ class Assembly:
             for (a, b, c), dims, tasks, _ in parts
         )
         grain = parts[0][3]
-        kernel = KERNELS[node.aval.dtype.name]
-        launch = Launch(kernel, segments, grain, SCRATCH_BYTES, note_of((node,)))
+        launch = Launch(kernel.name, segments, grain, kernel.scratch_bytes, note_of((node,)))
         self._run(step, launch, tuple(dict.fromkeys(roots)), (node,))
 
     # the plan's own records
 
-    def _placed(self, task: Task, memory: Memory) -> LaunchSpec | HostCall:
+    def _placed(self, task: Task, memory: Memory) -> Iterator[LaunchSpec | HostCall]:
         work = task.work
         moved = sum(map(nbytes, (*task.unit.reads, *task.unit.writes)))
         if isinstance(work, Call):
             node = work.node
-            return HostCall(
+            yield HostCall(
                 node.op.name,
                 node.params,
                 tuple(at(owner, offset, memory.places) for owner, offset in work.arguments),
@@ -267,15 +270,14 @@ class Assembly:
                 work.note,
                 moved,
             )
+            return
         segments = tuple(
             Segment(
                 tuple(at(owner, offset, memory.places) for owner, offset in arguments), dims, tasks
             )
             for arguments, dims, tasks in work.segments
         )
-        return LaunchSpec(
-            work.kernel, segments, work.grain, work.scratch_bytes, work.note, moved, work.calls
-        )
+        yield from self.target.launches(work, segments, moved)
 
     def _seen(self, node: Node) -> tuple[Owner, int]:
         return self.layouts.root(node), self.layouts.layout(node).offset

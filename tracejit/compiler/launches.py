@@ -47,11 +47,6 @@ class Task:
     def kernel(self) -> str | None:
         return self.work.kernel if isinstance(self.work, Launch) else None
 
-    @property
-    def kernels(self) -> tuple[str, ...]:
-        """All that it runs."""
-        return (self.work.kernel, *self.work.calls) if isinstance(self.work, Launch) else ()
-
     def renamed(self, names: Mapping[Owner, Owner]) -> Task:
         """The task on other memory."""
         if not names:

@@ -6,21 +6,18 @@ from collections.abc import Iterator
 from itertools import product
 from math import prod
 
+from tracejit.compiler.target import ProductSegment
 from tracejit.ops.op import Layout
 from tracejit.passes.layouts import row_major
-from tracejit.runtime.gemm import DEPTH, gemm_segment
 
 Part = tuple[tuple[int, int, int], tuple[int, ...], int, int]
 """Offsets in elements of A, B and C, the kernel's dims, its tasks, its grain."""
 
 
 def product_segments(
-    left: Layout, right: Layout, shape: tuple[int, ...], depth: int = DEPTH
+    left: Layout, right: Layout, shape: tuple[int, ...], segment: ProductSegment
 ) -> Iterator[Part]:
-    """The segments of `left @ right`: one, unless the leading dimensions cannot be walked by a single stride.
-
-    `depth` values of the inner axis are summed at a time.
-    """
+    """The segments of `left @ right`: one, unless the leading dimensions cannot be walked by a single stride."""
     if 0 in shape:
         return
     *batch, m, n = shape
@@ -31,11 +28,11 @@ def product_segments(
     while not all(_walks(strides[outer:], batch[outer:]) for strides in (a, b, c)):
         outer += 1
     steps = [strides[-1] if batch[outer:] else 0 for strides in (a, b, c)]
-    dims, tasks, grain = gemm_segment(
+    dims, tasks, grain = segment(
         prod(batch[outer:]), m, n, k,
         a=(steps[0], left.strides[-2], left.strides[-1]),
         b=(steps[1], right.strides[-2], right.strides[-1]),
-        c=(steps[2], n), depth=depth,
+        c=(steps[2], n),
     )  # fmt: skip
     for place in product(*map(range, batch[:outer])):
         offsets = [

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tracejit._records import dataclass
-from tracejit.artifact import KernelSource
-from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.lower import lower
 from tracejit.compiler.launches import Launch, Task, note_of
 from tracejit.compiler.products import product_segments
 from tracejit.compiler.slabs import Slabs, Walk, cut, cut_product
+from tracejit.compiler.target import Target
 from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Owner, Product
 from tracejit.ir.graph import Node
 from tracejit.ops.op import Layout
 from tracejit.passes.homes import Unit, nbytes
 from tracejit.passes.layouts import Layouts, relabel
-from tracejit.runtime.gemm import DEPTH, KERNELS, SCRATCH_BYTES
 from tracejit.runtime.slabs import KERNEL, SCRATCH, Part, Pointer, dims_of, pointer_bytes
 from tracejit.runtime.workspace import aligned
 
-Emit = Callable[[Kernel], KernelSource]
-"""Makes a kernel's code and keeps it for the plan."""
 Pairs = frozenset[tuple[Owner, Owner]]
 
 
@@ -42,9 +38,9 @@ class Inner:
     aligned: Pairs = frozenset()
 
 
-def slab_launch(slabs: Slabs, layouts: Layouts, emit: Emit) -> Task:
+def slab_launch(slabs: Slabs, layouts: Layouts, target: Target) -> Task:
     """One launch of all the steps."""
-    inner = [each for walk in slabs.walks for each in _inner(walk, slabs.count, layouts, emit)]
+    inner = [each for walk in slabs.walks for each in _inner(walk, slabs.count, layouts, target)]
     kernels = tuple(dict.fromkeys(each.kernel for each in inner))
     touched = dict.fromkeys(owner for each in inner for owner, _, _ in each.arguments)
     outside = [owner for owner in touched if owner not in slabs.private]
@@ -111,18 +107,18 @@ def _stays_aligned(pair: tuple[Owner, Owner], walk: Walk, slabs: Slabs) -> bool:
     )
 
 
-def _inner(walk: Walk, count: int, layouts: Layouts, emit: Emit) -> Iterator[Inner]:
+def _inner(walk: Walk, count: int, layouts: Layouts, target: Target) -> Iterator[Inner]:
     if isinstance(walk.step, Product):
-        yield from _inner_product(walk, count, layouts)
+        yield from _inner_product(walk, count, layouts, target)
         return
 
     def place(node: Node) -> tuple[Node, Layout]:
         return layouts.root(node), layouts.layout(node)
 
-    for lowered in lower(cut(walk, count), place, relabel):
+    for lowered in lower(cut(walk, count), place, relabel, target.grain):
         yield Inner(
             walk,
-            emit(lowered.kernel).name,
+            target.kernel(lowered.kernel),
             tuple(
                 (owner, offset, walk.advance(owner, offset, count))
                 for owner, offset in lowered.arguments
@@ -134,20 +130,21 @@ def _inner(walk: Walk, count: int, layouts: Layouts, emit: Emit) -> Iterator[Inn
         )
 
 
-def _inner_product(walk: Walk, count: int, layouts: Layouts) -> Iterator[Inner]:
+def _inner_product(walk: Walk, count: int, layouts: Layouts, target: Target) -> Iterator[Inner]:
     assert isinstance(walk.step, Product)
     node = walk.step.node
     left, right = (layouts.layout(source) for source in node.inputs)
     owners = (*(layouts.root(source) for source in node.inputs), node)
     advances = [touch.stride * (walk.extent // count) for touch in walk.touches]
-    depth = node.kwargs.get("depth", DEPTH)
-    for offsets, dims, tasks, _ in product_segments(*cut_product(walk, left, right, count), depth):
+    kernel = target.product(node.aval.dtype.name, node.aval.sizes, **node.kwargs)
+    sizes = cut_product(walk, left, right, count)
+    for offsets, dims, tasks, _ in product_segments(*sizes, kernel.segment):
         firsts = (left.offset + offsets[0], right.offset + offsets[1], offsets[2])
         yield Inner(
             walk,
-            KERNELS[node.aval.dtype.name],
+            kernel.name,
             tuple(zip(owners, firsts, advances, strict=True)),
             dims,
             tasks,
-            SCRATCH_BYTES,
+            kernel.scratch_bytes,
         )

@@ -188,7 +188,9 @@ class Module:
     def to(self, target: DType | str) -> Self:
         """In place: every floating-point parameter and buffer in another dtype, or all on another device."""
         if isinstance(target, str):
-            check_device(target)
+            device = check_device(target)
+            for tensor in chain(self.parameters(), self.buffers()):
+                become(tensor, tensor.dtype, device)
             return self
         if not target.is_float:
             raise TypeError(
@@ -196,8 +198,14 @@ class Module:
             )
         for tensor in chain(self.parameters(), self.buffers()):
             if tensor.dtype.is_float:
-                become(tensor, target)
+                become(tensor, target, tensor.device)
         return self
+
+    def cpu(self) -> Self:
+        return self.to("cpu")
+
+    def cuda(self, device: int = 0) -> Self:
+        return self.to(f"cuda:{device}")
 
     # State
 

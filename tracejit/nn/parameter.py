@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tracejit.dtypes import DType
+from tracejit.ops.arguments import moved
 from tracejit.tensor import Tensor, from_data
 
 
@@ -30,14 +31,14 @@ class Parameter(Tensor):
         return Parameter, (self.detach(), self.requires_grad)
 
 
-def become(tensor: Tensor, dtype: DType) -> None:
-    """`tensor` itself is from now on its values in `dtype`, in new memory; its gradient too."""
-    if tensor.dtype is dtype:
+def become(tensor: Tensor, dtype: DType, device: str) -> None:
+    """`tensor` itself is from now on its values in `dtype` and on `device`, in new memory; its gradient too."""
+    if tensor.dtype is dtype and tensor.device == device:
         return
     gradient, requires_grad = tensor.grad, tensor.requires_grad
-    value = from_data(tensor.detach(), dtype)
+    value = from_data(tensor.detach(), dtype, device)
     tensor.storage, tensor.layout, tensor.aval = value.storage, value.layout, value.aval
     tensor.autograd = None
     tensor.requires_grad_(requires_grad)
     if gradient is not None:
-        tensor.grad = gradient.astype(dtype)
+        tensor.grad = moved(gradient.astype(dtype), device)

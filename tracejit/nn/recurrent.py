@@ -114,7 +114,7 @@ class _Recurrent(Module):
         """The given state, or zeros."""
         count = self.kind.states
         if given is None:
-            return (zeros(shape, dtype=x.dtype),) * count
+            return (zeros(shape, dtype=x.dtype, device=x.device),) * count
         state = tuple(map(value, given if count > 1 else (given,)))
         if len(state) != count or any(part.shape != shape for part in state):
             shown = ", ".join(str(part.aval) for part in state)

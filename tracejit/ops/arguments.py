@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tracejit import dtypes
-from tracejit._errors import AxisError, DTypeError, ShapeError, at_user_line
+from tracejit._errors import AxisError, DeviceError, DTypeError, ShapeError, at_user_line
 from tracejit.dispatch import Scalar, bind, lift
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, aval, same_shape
@@ -194,13 +194,34 @@ def distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def one_device(name: str, avals: Sequence[Aval]) -> str:
-    """The device of an op's arguments; 0-d ones go along with the others."""
-    devices = {a.device for a in avals if a.shape} or {a.device for a in avals}
+    """The device of an op's arguments: numbers, which are the CPU's, go along with arrays."""
+    devices = {a.device for a in avals}
     if len(devices) > 1:
-        refuse(
-            ShapeError,
-            name,
-            avals,
-            "the arguments are on different devices: move one by .to(device)",
-        )
+        devices = {a.device for a in avals if a.shape or a.device != "cpu"}
+    if len(devices) > 1:
+        refuse_devices(name, avals)
     return devices.pop() if devices else "cpu"
+
+
+def check_devices(name: str, avals: Sequence[Aval]) -> None:
+    """DeviceError unless all the arrays of an op, those of no dimensions too, are on one device."""
+    if len({a.device for a in avals}) > 1:
+        refuse_devices(name, avals)
+
+
+def refuse_devices(name: str, avals: Iterable[Aval]) -> NoReturn:
+    shown = [f"{a.text(','.join(map(str, a.shape)))}{'@cpu' * (a.device == 'cpu')}" for a in avals]
+    why = "the arguments are on different devices: move one by .to(device)"
+    refuse(DeviceError, name, shown, why)
+
+
+def on(device: str) -> dict[str, str]:
+    """The parameter that says where the result of an op without arrays is to be; the CPU goes without saying."""
+    return {} if device == "cpu" else {"device": device}
+
+
+def moved(x: Any, device: str) -> Any:
+    """`x`, a value or a number, on a device: itself where it is there."""
+    if isinstance(x, Scalar):
+        return REGISTRY["fill"](x, shape=(), **on(device))
+    return x if x.aval.device == device else REGISTRY["to_device"](x, device=device)

@@ -15,7 +15,7 @@ from tracejit.dtypes import DType
 from tracejit.ops.arguments import cast, normal_axes, normal_axis, refuse, value
 from tracejit.ops.elementwise import (
     add,
-    constant,
+    constant_like,
     divide,
     greater_equal,
     isfinite,
@@ -67,7 +67,7 @@ def _shifted(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
     shape = x.aval.shape
     if 0 in [shape[axis] for axis in axes]:
         kept = tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
-        return x, constant(shape=kept, dtype=x.aval.dtype, value=0)
+        return x, constant_like(x, 0, shape=kept)
     most = stop_gradient(max(x, axis=axes, keepdims=True))
     most = where(isfinite(most), most, 0.0)
     return subtract(x, most), most

@@ -131,7 +131,8 @@ def average_pool(
         around = [(0, after - own) for own, (_, after) in zip(padding, widths)]
     if not any(map(any, around)):
         return cast(divide(total, as_float(prod(size))), dtype)
-    counted = _padded(ones(spatial, dtype=total.aval.dtype), around, 0)
+    one = ones(spatial, dtype=total.aval.dtype, device=x.aval.device)
+    counted = _padded(one, around, 0)
     return cast(divide(total, _window_sums(counted, size, stride)), dtype)
 
 

@@ -20,7 +20,9 @@ from tracejit.ops.arguments import (
     NUMBERS,
     cast,
     copied,
+    moved,
     normal_shape,
+    on,
     python_number,
     refuse,
     value,
@@ -50,72 +52,76 @@ def _chosen(dtype: Any, *numbers: bool | int | float) -> DType:
 # constants
 
 
-def zeros(shape: Size, *, dtype: Any = None) -> Any:
+def zeros(shape: Size, *, dtype: Any = None, device: str = "cpu") -> Any:
     """Zeros of `shape`, by default of the default float dtype."""
-    return constant(shape=normal_shape(shape), dtype=_chosen(dtype), value=0)
+    return constant(shape=normal_shape(shape), dtype=_chosen(dtype), value=0, **on(device))
 
 
-def ones(shape: Size, *, dtype: Any = None) -> Any:
+def ones(shape: Size, *, dtype: Any = None, device: str = "cpu") -> Any:
     """Ones of `shape`, by default of the default float dtype."""
-    return constant(shape=normal_shape(shape), dtype=_chosen(dtype), value=1)
+    return constant(shape=normal_shape(shape), dtype=_chosen(dtype), value=1, **on(device))
 
 
-def ones_like(x: Any, *, dtype: Any = None) -> Any:
-    """Ones of `x`'s shape and, by default, dtype."""
+def ones_like(x: Any, *, dtype: Any = None, device: str | None = None) -> Any:
+    """Ones of `x`'s shape and, by default, dtype and device."""
     x = value(x)
-    return ones(x.aval.shape, dtype=x.aval.dtype if dtype is None else dtype)
+    chosen = x.aval.dtype if dtype is None else dtype
+    return ones(x.aval.shape, dtype=chosen, device=device or x.aval.device)
 
 
 _fill: Op = record(
     "fill",
-    infer=lambda number, *, shape: aval(number.dtype, shape, number.device),
-    eval=lambda number, *, shape: np.full(shape, number, number.dtype),
-    recipe=Pointwise(lambda s, number, *, shape: number),
-    vjp=(lambda ct, out, number, shape: ct,),
+    infer=lambda number, *, shape, device="cpu": aval(number.dtype, shape, device),
+    eval=lambda number, *, shape, device="cpu": np.full(shape, number, number.dtype),
+    recipe=Pointwise(lambda s, number, *, shape, device="cpu": number),
+    vjp=(lambda ct, out, number, shape, device="cpu": ct,),
     doc="A number of no dimensions in every place of `shape`.",
 )
 
 
-def full(shape: Size, fill_value: Any, *, dtype: Any = None) -> Any:
-    """`fill_value` in every place of `shape`; its dtype is by default that of the value."""
+def full(shape: Size, fill_value: Any, *, dtype: Any = None, device: str | None = None) -> Any:
+    """`fill_value` in every place of `shape`; its dtype is by default that of the value, its device that of a tensor."""
     wanted = normal_shape(shape)
     fill = value_or_number(fill_value)
     if type(fill) in NUMBERS:
-        return _fill(cast(fill, _chosen(dtype, fill)), shape=wanted)
+        return _fill(cast(fill, _chosen(dtype, fill)), shape=wanted, **on(device or "cpu"))
     fill = cast(fill, fill.aval.dtype if dtype is None else dtypes.as_dtype(dtype))
-    return (
-        _fill(fill, shape=wanted)
-        if isinstance(fill, Scalar)
-        else copied(broadcast_to(fill, wanted))
-    )
+    if isinstance(fill, Scalar):
+        return _fill(fill, shape=wanted, **on(device or "cpu"))
+    return copied(broadcast_to(moved(fill, device or fill.aval.device), wanted))
 
 
-def full_like(x: Any, fill_value: Any, *, dtype: Any = None) -> Any:
-    """`fill_value` in every place of `x`'s shape, by default in `x`'s dtype."""
+def full_like(x: Any, fill_value: Any, *, dtype: Any = None, device: str | None = None) -> Any:
+    """`fill_value` in every place of `x`'s shape, by default in `x`'s dtype and on its device."""
     x = value(x)
-    return full(x.aval.shape, fill_value, dtype=x.aval.dtype if dtype is None else dtype)
+    chosen = x.aval.dtype if dtype is None else dtype
+    return full(x.aval.shape, fill_value, dtype=chosen, device=device or x.aval.device)
 
 
 # sequences
 
 
-def _arange_eval(start: Any, step: Any, *, length: int) -> Any:
+def _arange_eval(start: Any, step: Any, *, length: int, device: str = "cpu") -> Any:
     return start + np.arange(length).astype(start.dtype) * step
 
 
 _arange: Op = record(
     "arange",
-    infer=lambda start, step, *, length: aval(start.dtype, (length,)),
+    infer=lambda start, step, *, length, device="cpu": aval(start.dtype, (length,), device),
     eval=in_single(_arange_eval),
     recipe=Pointwise(
-        lambda s, start, step, *, length: start + s.cast(s.index(0), start.dtype) * step
+        lambda s, start, step, *, length, device="cpu": (
+            start + s.cast(s.index(0), start.dtype) * step
+        )
     ),
     vjp=(None, None),
     doc="start + i * step for i in range(length).",
 )
 
 
-def arange(start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None) -> Any:
+def arange(
+    start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: str = "cpu"
+) -> Any:
     """start, start + step, ... up to but without `stop`; of one number, from 0 up to it.
 
     int64 where all numbers are integers, else the default float.
@@ -132,15 +138,17 @@ def arange(start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None) ->
     else:
         length = max(0, ceil((stop - start) / step))
     if not chosen.is_float:
-        return _arange(cast(int(start), chosen), cast(int(step), chosen), length=length)
+        first, by = cast(int(start), chosen), cast(int(step), chosen)
+        return _arange(first, by, length=length, **on(device))
     first = cast(float(start), chosen)
     # As in NumPy, the step is the distance between the first two elements as the dtype has them.
     second = cast(float(start + step), chosen)
-    return _arange(first, cast(second.value - first.value, chosen), length=length)
+    by = cast(second.value - first.value, chosen)
+    return _arange(first, by, length=length, **on(device))
 
 
 def _linspace_eval(
-    start: Any, step: Any, stop: Any, last: Any, *, length: int, dtype: DType
+    start: Any, step: Any, stop: Any, last: Any, *, length: int, dtype: DType, device: str = "cpu"
 ) -> Any:
     places = np.arange(length)
     points = np.where(places == last, stop, places.astype(np.float64) * step + start)
@@ -153,7 +161,15 @@ def _linspace_eval(
 
 
 def _linspace_scalar(
-    s: Any, start: Any, step: Any, stop: Any, last: Any, *, length: int, dtype: DType
+    s: Any,
+    start: Any,
+    step: Any,
+    stop: Any,
+    last: Any,
+    *,
+    length: int,
+    dtype: DType,
+    device: str = "cpu",
 ) -> Any:
     place = s.index(0)
     point = s.select(place == last, stop, s.cast(place, dtypes.float64) * step + start)
@@ -164,7 +180,7 @@ def _linspace_scalar(
 
 _linspace: Op = record(
     "linspace",
-    infer=lambda *numbers, length, dtype: aval(dtype, (length,)),
+    infer=lambda *numbers, length, dtype, device="cpu": aval(dtype, (length,), device),
     eval=_linspace_eval,
     recipe=Pointwise(_linspace_scalar),
     vjp=(None, None, None, None),
@@ -173,7 +189,13 @@ _linspace: Op = record(
 
 
 def linspace(
-    start: float, stop: float, num: int = 50, *, endpoint: bool = True, dtype: Any = None
+    start: float,
+    stop: float,
+    num: int = 50,
+    *,
+    endpoint: bool = True,
+    dtype: Any = None,
+    device: str = "cpu",
 ) -> Any:
     """`num` evenly spaced numbers from `start` to `stop`, which is the last one unless `endpoint` is False."""
     if num < 0:
@@ -186,17 +208,18 @@ def linspace(
         step = 0.0
     numbers = (cast(float(number), dtypes.float64) for number in (start, step, stop))
     last = num - 1 if endpoint and num > 1 else -1
-    return _linspace(*numbers, cast(last, dtypes.int64), length=num, dtype=_chosen(dtype))
+    chosen = _chosen(dtype)
+    return _linspace(*numbers, cast(last, dtypes.int64), length=num, dtype=chosen, **on(device))
 
 
 # matrices
 
 
-def _matrix(*avals: Aval, shape: tuple[int, int], dtype: DType) -> Aval:
-    return aval(dtype, shape)
+def _matrix(*avals: Aval, shape: tuple[int, int], dtype: DType, device: str = "cpu") -> Aval:
+    return aval(dtype, shape, device)
 
 
-def _eye_eval(diagonal: Any, *, shape: tuple[int, int], dtype: DType) -> Any:
+def _eye_eval(diagonal: Any, *, shape: tuple[int, int], dtype: DType, device: str = "cpu") -> Any:
     rows, columns = np.indices(shape, sparse=True)
     return (columns - rows == diagonal).astype(dtype.numpy)
 
@@ -206,17 +229,19 @@ _eye: Op = record(
     infer=_matrix,
     eval=_eye_eval,
     recipe=Pointwise(
-        lambda s, diagonal, *, shape, dtype: s.cast(s.index(1) - s.index(0) == diagonal, dtype)
+        lambda s, diagonal, *, shape, dtype, device="cpu": s.cast(
+            s.index(1) - s.index(0) == diagonal, dtype
+        )
     ),
     vjp=(None,),
     doc="A matrix of ones where column - row is `diagonal`, else zeros.",
 )
 
 
-def eye(n: int, m: int | None = None, *, k: int = 0, dtype: Any = None) -> Any:
+def eye(n: int, m: int | None = None, *, k: int = 0, dtype: Any = None, device: str = "cpu") -> Any:
     """A matrix of `n` rows and `m` (by default `n`) columns with ones on diagonal `k`, zeros elsewhere."""
     shape = normal_shape((n, n if m is None else m))
-    return _eye(_diagonal(k, shape), shape=shape, dtype=_chosen(dtype))
+    return _eye(_diagonal(k, shape), shape=shape, dtype=_chosen(dtype), **on(device))
 
 
 def _diagonal(k: int, shape: Sequence[int]) -> Scalar:

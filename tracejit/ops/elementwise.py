@@ -9,13 +9,14 @@ import numpy as np
 from tracejit import dtypes
 from tracejit._errors import DTypeError
 from tracejit.dtypes import ALL, FLOATING, NUMERIC, DType, bool_
-from tracejit.ir.aval import Aval, aval
+from tracejit.ir.aval import Aval, Shape, aval
 from tracejit.ops.arguments import (
     NUMBERS,
     broadcast_shapes,
     cast,
     copied,
     in_range,
+    on,
     one_device,
     refuse,
     value,
@@ -45,7 +46,7 @@ from tracejit.ops.logic import (
     not_equal,
     signbit,
 )
-from tracejit.ops.op import Op, Params, Pointwise
+from tracejit.ops.op import Op, Params, Pointwise, Transfer
 
 
 def _zero_gradient(ct: Any, out: Any, *args: Any) -> Any:
@@ -54,19 +55,26 @@ def _zero_gradient(ct: Any, out: Any, *args: Any) -> Any:
 
 def zeros_like(x: Any) -> Any:
     """Zeros of `x`'s shape and dtype that depend on nothing."""
-    x = value(x)
-    return constant(shape=x.aval.shape, dtype=x.aval.dtype, value=0)
+    return constant_like(value(x), 0)
 
 
-def _constant_aval(*, shape: tuple[int, ...], dtype: DType, value: float) -> Aval:
-    return aval(dtype, shape)
+def constant_like(
+    x: Any, number: float, *, shape: Shape | None = None, dtype: DType | None = None
+) -> Any:
+    """`number` in every place of `x`'s shape and dtype, or those given, on the device of `x`."""
+    kept = x.aval.shape if shape is None else shape
+    return constant(shape=kept, dtype=dtype or x.aval.dtype, value=number, **on(x.aval.device))
+
+
+def _constant_aval(*, shape: Shape, dtype: DType, value: float, device: str = "cpu") -> Aval:
+    return aval(dtype, shape, device)
 
 
 constant: Op = record(
     "constant",
     infer=_constant_aval,
-    eval=lambda *, shape, dtype, value: np.full(shape, value, dtype.numpy),
-    recipe=Pointwise(lambda s, *, shape, dtype, value: s.const(value, dtype)),
+    eval=lambda *, shape, dtype, value, device="cpu": np.full(shape, value, dtype.numpy),
+    recipe=Pointwise(lambda s, *, shape, dtype, value, device="cpu": s.const(value, dtype)),
     traits=("constant",),
     doc="An array of `shape` and `dtype` whose elements are all the number `value`, which is part of the program.",
     vjp=(),
@@ -96,6 +104,16 @@ _cast_to: Op = record(
     recipe=Pointwise(_astype_scalar),
     vjp=(lambda ct, out, x, dtype: cast(ct, x.aval.dtype),),
     doc="The elements converted to `dtype`.",
+)
+
+
+to_device: Op = record(
+    "to_device",
+    infer=lambda x, *, device: aval(x.dtype, x.shape, device),
+    eval=lambda x, *, device: x,
+    recipe=Transfer(),
+    vjp=(lambda ct, out, x, device: to_device(ct, device=x.aval.device),),
+    doc="The elements on another device.",
 )
 
 

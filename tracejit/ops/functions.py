@@ -14,7 +14,7 @@ from tracejit.dtypes import FLOATING, NUMERIC
 from tracejit.ops.arguments import cast, value, value_or_number, weak_dtype
 from tracejit.ops.elementwise import (
     add,
-    constant,
+    constant_like,
     divide,
     equal,
     greater,
@@ -268,7 +268,7 @@ def _as_base(x: Any, y: int | float) -> Any:
 
 
 def _ones_like(x: Any) -> Any:
-    return constant(shape=x.aval.shape, dtype=x.aval.dtype, value=1)
+    return constant_like(x, 1)
 
 
 # activations

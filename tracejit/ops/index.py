@@ -17,13 +17,14 @@ from tracejit.ops.arguments import (
     NUMBERS,
     cast,
     copied,
+    moved,
     normal_axis,
     refuse,
     value,
     value_or_number,
 )
 from tracejit.ops.creation import arange
-from tracejit.ops.elementwise import add, constant, less, multiply, where
+from tracejit.ops.elementwise import add, constant_like, less, multiply, where
 from tracejit.ops.families import extern, record, reshape_to
 from tracejit.ops.keys import Basic, Selection, index_value, integers_only, select
 from tracejit.ops.op import Gather, Op, Params, Pointwise, ScatterAdd
@@ -37,7 +38,7 @@ from tracejit.ops.slicing import length_of, slice_, update_slice
 def _indexed_coerce(name: str) -> Any:
     def coerce(x: Any, indices: Any, *updates: Any, axis: int) -> tuple[tuple[Any, ...], Params]:
         x = value(x)
-        indices = index_value(indices)
+        indices = moved(index_value(indices), x.aval.device)
         integers_only(name, indices.aval)
         rest = (cast(value_or_number(update), x.aval.dtype) for update in updates)
         return (x, cast(indices, dtypes.int64), *rest), {
@@ -59,7 +60,7 @@ gather: Op = record(
     coerce=_indexed_coerce("take"),
     vjp=(
         lambda ct, out, x, indices, axis: scatter_add(
-            constant(shape=x.aval.shape, dtype=ct.aval.dtype, value=0), indices, ct, axis=axis
+            constant_like(ct, 0, shape=x.aval.shape), indices, ct, axis=axis
         ),
         None,
     ),
@@ -81,7 +82,7 @@ def _scatter_infer(name: str) -> Any:
 
 def _spread(name: str, updates: Any, base: Aval, shape: Shape) -> Any:
     """`updates`, converted to `base`'s dtype, repeated to `shape`; leading axes of extent 1 too many are dropped."""
-    updates = cast(value(updates), base.dtype)
+    updates = moved(cast(value(updates), base.dtype), base.device)
     given = updates.aval.shape
     extra = max(0, len(given) - len(shape))
     if any(n != 1 for n in given[:extra]) or any(
@@ -147,7 +148,7 @@ put: Op = extern(
     coerce=_indexed_coerce("put"),
     vjp=(
         lambda ct, out, base, indices, updates, axis: put(
-            ct, indices, constant(shape=updates.aval.shape, dtype=ct.aval.dtype, value=0), axis=axis
+            ct, indices, constant_like(ct, 0, shape=updates.aval.shape), axis=axis
         ),
         None,
         lambda ct, out, base, indices, updates, axis: gather(ct, indices, axis=axis),
@@ -192,15 +193,16 @@ def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
     return _take_together(
         x,
         [
-            indices if at == place else along(n, at, x.aval.ndim)
+            indices if at == place else along(n, at, x.aval.ndim, x.aval.device)
             for at, n in enumerate(x.aval.shape)
         ],
     )
 
 
-def along(extent: int, axis: int, ndim: int) -> Any:
+def along(extent: int, axis: int, ndim: int, device: str) -> Any:
     """0, 1, ... along `axis` of `ndim` axes, the others of extent 1."""
-    return reshape(arange(extent), tuple(extent if at == axis else 1 for at in range(ndim)))
+    places = arange(extent, device=device)
+    return reshape(places, tuple(extent if at == axis else 1 for at in range(ndim)))
 
 
 def _one_hot_infer(labels: Aval, *, axis: int, depth: int, dtype: DType) -> Aval:
@@ -309,7 +311,7 @@ def _take_together(x: Any, indices: Sequence[Any]) -> Any:
 
 def _places(x: Any, key: Any) -> Any:
     """The row-major places in `x` of what `key` selects."""
-    return getitem(reshape_to(arange(x.aval.size), x.aval.shape), key)
+    return getitem(reshape_to(arange(x.aval.size, device=x.aval.device), x.aval.shape), key)
 
 
 def set_item(x: Any, key: Any, part: Any) -> Any:

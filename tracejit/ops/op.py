@@ -85,8 +85,23 @@ class Extern:
     """Computed by the op's own `eval` on NumPy arrays, outside generated code."""
 
 
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """The same elements on `params["device"]`: no part of a graph, as each is of one device."""
+
+
 Recipe = (
-    Pointwise | Reduction | View | Gather | ScatterAdd | Update | Concat | Pad | Contract | Extern
+    Pointwise
+    | Reduction
+    | View
+    | Gather
+    | ScatterAdd
+    | Update
+    | Concat
+    | Pad
+    | Contract
+    | Extern
+    | Transfer
 )
 
 

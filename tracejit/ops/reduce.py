@@ -52,7 +52,8 @@ def _to_the_first(ct: Any, out: Any, x: Any, axes: tuple[int, ...]) -> Any:
     """The first of the elements equal to the result, in row-major order, has its cotangent."""
     window = x.aval.shape[axes[0] : axes[-1] + 1]
     tail = (1,) * (x.aval.ndim - axes[-1] - 1)
-    own = reshape_to(arange(product(window)), (*window, *tail))
+    places = arange(product(window), device=x.aval.device)
+    own = reshape_to(places, (*window, *tail))
     first = _spread(reduce_argmax(x, axes=axes), x, axes)
     return where(equal(own, first), _spread(ct, x, axes), 0.0)
 

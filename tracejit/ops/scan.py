@@ -20,7 +20,7 @@ from tracejit.ops.arguments import (
     value_or_number,
     weak_dtype,
 )
-from tracejit.ops.elementwise import constant, multiply, not_equal, subtract
+from tracejit.ops.elementwise import constant_like, multiply, not_equal, subtract
 from tracejit.ops.families import extern, reshape_to
 from tracejit.ops.op import Op
 from tracejit.ops.shape import broadcast_to
@@ -149,7 +149,7 @@ def product_before(x: Any, axis: int) -> Any:
 def _edge(x: Any, axis: int, fill: int) -> Any:
     """`fill`s in the shape of one place of `x` along `axis`."""
     shape = tuple(1 if at == axis else extent for at, extent in enumerate(x.aval.shape))
-    return constant(shape=shape, dtype=x.aval.dtype, value=fill)
+    return constant_like(x, fill, shape=shape)
 
 
 def diff(x: Any, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:

@@ -29,7 +29,7 @@ from tracejit.ops.arguments import (
     value_or_number,
     weak_dtype,
 )
-from tracejit.ops.elementwise import constant, zeros_like
+from tracejit.ops.elementwise import constant_like, zeros_like
 from tracejit.ops.families import add_up, record, reshape_to, unbroadcast, view
 from tracejit.ops.op import Concat, Layout, Op, Pad, Params, Update
 from tracejit.ops.shape import broadcast_to, expand_dims, ravel, reshape
@@ -99,7 +99,7 @@ def _slice_vjp(ct: Any, out: Any, x: Any, start: Starts, stop: Starts, step: Sta
     if all(by == 1 for by in step):
         widths = tuple((b, n - b - m) for b, n, m in zip(start, x.aval.shape, ct.aval.shape))
         # The zero is part of the program, so that it can be seen to be one where padded parts are added up.
-        zero = constant(shape=(), dtype=x.aval.dtype, value=0)
+        zero = constant_like(x, 0, shape=())
         return _pad(ct, zero, widths=widths) if ct.aval.size else zeros_like(x)
     return update_slice(zeros_like(x), ct, start=start, stop=stop, step=step)
 

@@ -11,6 +11,7 @@ from tracejit._errors import ShapeError, at_user_line
 from tracejit.ir.aval import Aval, aval
 from tracejit.ops.arguments import (
     cast,
+    moved,
     normal_axis,
     one_device,
     refuse,
@@ -19,7 +20,7 @@ from tracejit.ops.arguments import (
     weak_dtype,
 )
 from tracejit.ops.elementwise import (
-    constant,
+    constant_like,
     equal,
     less,
     logical_and,
@@ -135,11 +136,12 @@ def isin(x: Any, values: Any, *, invert: bool = False) -> Any:
     >>> tj.isin(tj.tensor([1, 2, 3]), [3, 1])
     tensor([ True, False,  True])
     """
-    x, values = value(x), ravel(value(values))
+    x = value(x)
+    values = moved(ravel(value(values)), x.aval.device)
     dtype = dtypes.promote_all(x.aval.dtype, values.aval.dtype)
     x, count = cast(x, dtype), values.aval.size
     if not count:
-        return constant(shape=x.aval.shape, dtype=dtypes.bool_, value=invert)
+        return constant_like(x, invert, dtype=dtypes.bool_)
     ordered = sort(cast(values, dtype))
     place = searchsorted(ordered, x)
     beside = gather(ordered, minimum(place, count - 1), axis=0)

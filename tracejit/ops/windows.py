@@ -10,7 +10,7 @@ import numpy as np
 from tracejit._errors import ShapeError
 from tracejit.ir.aval import Aval, Shape
 from tracejit.ops.arguments import refuse
-from tracejit.ops.elementwise import constant
+from tracejit.ops.elementwise import constant_like
 from tracejit.ops.families import add_up, reshape_to, view
 from tracejit.ops.op import Layout, Op
 from tracejit.ops.shape import permute_dims
@@ -110,7 +110,7 @@ def add_windows(ct: Any, extents: Shape, *, stride: Extents, dilation: Extents) 
     lead = ct.aval.ndim - 2 * count
     sizes, counts = ct.aval.shape[lead : lead + count], ct.aval.shape[lead + count :]
     if 0 in counts:
-        return constant(shape=(*ct.aval.shape[:lead], *extents), dtype=ct.aval.dtype, value=0)
+        return constant_like(ct, 0, shape=(*ct.aval.shape[:lead], *extents))
     inside, places = range(lead, lead + count), range(lead + count, lead + 2 * count)
     order = list(range(lead))
     plan: list[Rows] = []
@@ -134,7 +134,7 @@ def _sheared(x: Any, plan: list[Rows], lead: int) -> Any:
         for rows, columns, _, by, _ in plan:
             stop += rows, (columns - 1) * by + 1
             step += 1, by
-        zeros = constant(shape=laid, dtype=x.aval.dtype, value=0)
+        zeros = constant_like(x, 0, shape=laid)
         start = (0,) * len(laid)
         x = update_slice(zeros, x, start=start, stop=tuple(stop), step=tuple(step))
     flat = reshape_to(x, (*batch, *(rows * length for (rows, *_), length in zip(plan, lengths))))

@@ -23,6 +23,7 @@ from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.background import BACKGROUND
 from tracejit.tracing.closed import Sealed, are_plain, is_closed, lie_apart
 from tracejit.tracing.gradients import remember
+from tracejit.tracing.placed import placed
 from tracejit.tracing.programs import Options, Programs
 from tracejit.tracing.replay import MISS
 from tracejit.tracing.session import is_recording, recording, tracing
@@ -57,6 +58,7 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
         dynamic: bool | None = None,
         verify: int = 0,
         on_miss: OnMiss = "record",
+        device: str | None = None,
         options: Options | None = None,
     ) -> None:
         functools.update_wrapper(self, function, updated=())
@@ -70,6 +72,7 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
         self._dynamic = dynamic
         self._verify = verify
         self._on_miss = on_miss
+        self._device = device
         self._turn = 0
         self._has_compared = False
         self._lock = threading.Lock()
@@ -98,6 +101,8 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
         return {**self._calls, "replay": self._calls["replay"] + native}
 
     def called(self, /, *args: Any, **kwargs: Any) -> Any:
+        if self._device is not None:
+            args, kwargs = (placed(each, self._device) for each in (args, kwargs))
         if self._verify and self._is_turn():
             return self._compared(args, kwargs)
         if not is_recording() and not is_watched():
@@ -270,6 +275,7 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
             dynamic=self._dynamic,
             verify=self._verify,
             on_miss=self._on_miss,
+            device=self._device,
             options=self.programs.options,
         )
         return make, (self.function,)
@@ -303,7 +309,8 @@ def compile(
     call runs Python, as a call does of which too little is known (`tj.explain` says why). NumPy arrays in the arguments, and
     what is computed from them, are NumPy arrays again when it returns. Results carry gradients.
 
-    device        "cpu"; DeviceUnavailable for what is not there
+    device        where it computes: NumPy arrays and tensors in the arguments that lie elsewhere are copied there, and results
+                  stay there; None: where its arguments are. DeviceUnavailable for what is not there
     dynamic       None: a size of an argument that changes is left open, and one recording serves all; True: from the first call
                   on; False: a recording for each combination of sizes
     verify        compare every N-th call with eager execution, and warn with the first line that differs; 0: never
@@ -324,7 +331,7 @@ def compile(
     >>> norm(tj.tensor([3.0, 4.0]))
     tensor(5.)
     """
-    check_device(device)
+    place = None if device is None else check_device(device)
     if on_miss not in ("record", "error"):
         raise ValueError(at_user_line(f"compile: on_miss is 'record' or 'error', got {on_miss!r}"))
     if type(verify) is not int or verify < 0:
@@ -334,6 +341,7 @@ def compile(
             at_user_line(f"compile: memory_limit is a number of bytes, got {memory_limit!r}")
         )
     how: dict[str, Any] = {"dynamic": dynamic, "verify": verify, "on_miss": on_miss}
+    how["device"] = None if place == "cpu" else place  # what is computed there is computed as ever
     options = Options(fastmath, memory_limit, bool(background))
     if f is None:
         return functools.partial(compile, **how, **asdict(options))

@@ -16,6 +16,7 @@ import numpy as np
 from tracejit._config import config
 from tracejit._records import dataclass
 from tracejit.executable import executable_of, is_loaded, may_keep
+from tracejit.ir.device import device_of
 from tracejit.ir.dim import Sizes, name_of
 from tracejit.ir.graph import Graph, Input
 from tracejit.ir.interpret import interpret
@@ -63,7 +64,7 @@ class Program:
     def __init__(self, graph: Graph, text: str, options: Options) -> None:
         start = time.perf_counter()
         self.graph = graph
-        self.is_compiled = config.eager != "numpy"
+        self.is_compiled = config.eager != "numpy" or device_of(graph) != "cpu"
         self.executable = (
             executable_of(graph, text, fastmath=options.fastmath, memory_limit=options.memory_limit)
             if self.is_compiled
@@ -260,8 +261,8 @@ def program_of(graph: Graph, *, options: Options) -> Program:
 
 def _meanwhile(graph: Graph, options: Options) -> Stepwise | Interpreted | None:
     """What runs the graph until it has been compiled; None where the call waits for that."""
-    # Whether a limit can be kept is said at the call.
-    if config.eager == "numpy" or options.memory_limit is not None:
+    # Whether a limit can be kept is said at the call; neither NumPy nor a step after another runs on a GPU.
+    if config.eager == "numpy" or options.memory_limit is not None or device_of(graph) != "cpu":
         return None
     if not is_loaded() and may_keep(graph) and is_exact(graph):
         return Interpreted(graph)  # NumPy is there, and the compiler takes long to load

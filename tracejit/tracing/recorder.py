@@ -11,7 +11,7 @@ from tracejit._errors import CompileError, at_user_line, user_location
 from tracejit.autograd.tape import is_grad_enabled
 from tracejit.eager import check_indices
 from tracejit.ops.arguments import SCALARS, number_as
-from tracejit.ops.op import Gather, Op, Params, Pointwise, ScatterAdd, View
+from tracejit.ops.op import Gather, Op, Params, Pointwise, ScatterAdd, Transfer, View
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor, make, view_of
@@ -45,6 +45,8 @@ class Recorder(Tracer):
         if recipe is not Pointwise:
             if recipe is View and (view := view_of(args[0], op, params)) is not None:
                 return view
+            if recipe is Transfer:
+                return self._transfer(op, args[0], params)
             if recipe in (Gather, ScatterAdd):  # they can fail: here, not when they run
                 axis = params["axis"]
                 self._check_indices(op, args[1], axis, args[0].aval.sizes[axis])
@@ -57,6 +59,19 @@ class Recorder(Tracer):
         except _Elsewhere as found:
             found.storage.realize()
             return self.bind(op, args, params)
+        except _OtherDevice:
+            self._cut("what follows is computed on another device")
+            return self.bind(op, args, params)
+
+    def _check_place(self, device: str) -> None:
+        if self._last.device not in (None, device):
+            raise _OtherDevice
+
+    def _transfer(self, op: Op, tensor: Tensor, params: Params) -> Tensor:
+        """The elements on another device: at once, as a program is of one device."""
+        self._cut("a value moves to another device")
+        moved: Tensor = dispatch.below(self).bind(op, (tensor,), params)
+        return moved
 
     def _check_indices(self, op: Op, indices: Tensor, axis: int, extent: int) -> None:
         check_indices(op, indices, axis, extent)
@@ -131,6 +146,9 @@ class Recorder(Tracer):
         except _Elsewhere as found:
             found.storage.realize()
             self.assign(target, value)
+        except _OtherDevice:
+            self._cut("what follows is computed on another device")
+            self.assign(target, value)
 
     def realize(self, storage: Storage) -> None:
         """Gives `storage` its memory; with it all other values that wait."""
@@ -196,6 +214,10 @@ class Recorder(Tracer):
 
     def _execute(self, program: Program) -> list[Buffer]:
         return program.run(self._addresses, self._scalars)
+
+
+class _OtherDevice(Exception):
+    """An op is computed on another device than those recorded before."""
 
 
 class _Elsewhere(Exception):

@@ -22,23 +22,27 @@ class Step:
 
     node       the value in the tensor graph
     place      how many values stand before it in the trace
+    device     of the ops up to here; None where there are none
     after      the next step by what it does
     programs   what was compiled of the trace up to here, by its ends
     """
 
-    __slots__ = ("after", "aval", "layout", "node", "parent", "place", "programs")
+    __slots__ = ("after", "aval", "device", "layout", "node", "parent", "place", "programs")
 
     node: Node
 
     def __init__(self, node: Node | None, parent: Step | None) -> None:
         self.parent = parent
         self.place: int = -1 if parent is None else parent.place + 1
+        self.device: str | None = None if parent is None else parent.device
         self.after: dict[Hashable, Step] = {}
         self.programs: dict[Ends, Program] = {}
         if node is not None:  # the root is no value
             self.node = node
             self.aval: Aval = node.aval
             self.layout: Layout = row_major(node.aval.shape)
+            if isinstance(node, Apply):
+                self.device = node.aval.device
 
     def then(self, key: Hashable, node: Node) -> Step:
         """The step that does `key`; made with `node` if it is new."""

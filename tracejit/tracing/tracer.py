@@ -14,6 +14,7 @@ from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval
 from tracejit.ir.dim import plain
 from tracejit.ir.graph import Apply, Input, Node, ScalarInput, params_key
+from tracejit.ops.arguments import check_devices
 from tracejit.ops.op import Op, Params
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
@@ -87,10 +88,15 @@ class Tracer(ABC):
         step = self._last.after.get(key)
         if step is None:
             inputs = tuple(self._steps[place].node for place in places)
+            check_devices(op.name, [n.aval for n in inputs if type(n) is not ScalarInput])
             aval = op.infer(*(node.aval for node in inputs), **params)
+            self._check_place(aval.device)
             node = Apply(op, inputs, params_key(params), aval, user_location())
             step = self._new(key, node)
         return step
+
+    def _check_place(self, device: str) -> None:  # noqa: B027  # most take any
+        """Asked before a new step is made of an op, whose result is on that device."""
 
     def write(self, target: Any, place: int) -> tuple[Any, int]:
         """The tensor that `target` is a view of, and its place after `target` has become the value at `place`."""
@@ -164,7 +170,7 @@ class Tracer(ABC):
             place, copy = self._copies[key]
             if same_bits(now, copy):
                 return place
-        buffer = Buffer.allocate(tensor.aval.nbytes)
+        buffer = Buffer.allocate(tensor.aval.nbytes)  # others see no memory but the CPU's
         copy = buffer.array(now.dtype, now.shape)
         copy[...] = now
         address = buffer.address

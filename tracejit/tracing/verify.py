@@ -19,7 +19,7 @@ from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval, aval
 from tracejit.ir.graph import Apply, Node
 from tracejit.ops.op import Op, Params
-from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.buffer import Buffer, copy_of
 from tracejit.storage import Storage, as_array, row_major
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.programs import Programs, program_of
@@ -194,10 +194,7 @@ class Witness(Tracer):
 
     def _memory(self, storage: Storage) -> Buffer:
         if storage not in self._before:
-            buffer = storage.realize()
-            copy = self._before[storage] = Buffer.allocate(buffer.nbytes)
-            whole = np.dtype(np.uint8), (buffer.nbytes,)
-            copy.array(*whole)[...] = buffer.array(*whole)
+            self._before[storage] = copy_of(storage.realize())
         return self._before[storage]
 
     # Afterwards

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.buffer import Buffer, copy_of, overwrite
 from tracejit.storage import Storage
-
-_BYTES = np.dtype(np.uint8)
 
 
 class Abandoned(Exception):
@@ -35,10 +33,7 @@ def private(buffer: Buffer) -> Buffer:
     """The same bytes in memory of its own."""
     if buffer.foreign:
         raise Abandoned("memory of another library is written before the last decision")
-    copy = Buffer.allocate(buffer.nbytes)
-    shape = (buffer.nbytes,)
-    copy.array(_BYTES, shape)[...] = buffer.array(_BYTES, shape)
-    return copy
+    return copy_of(buffer)
 
 
 def settle(storage: Storage, buffer: Buffer) -> None:
@@ -47,5 +42,4 @@ def settle(storage: Storage, buffer: Buffer) -> None:
         storage.buffer = buffer
         return
     assert storage.buffer is not None
-    shape = (buffer.nbytes,)
-    storage.buffer.array(_BYTES, shape)[...] = buffer.array(_BYTES, shape)
+    overwrite(storage.buffer, buffer)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tracejit.autograd.tape import base_of, edge_of, is_grad_enabled
 from tracejit.eager import check_indices
 from tracejit.ir.dim import plain
-from tracejit.ops.op import Op
-from tracejit.runtime.buffer import Buffer
+from tracejit.ops.op import Op, Params
+from tracejit.runtime.buffer import Buffer, copy_of
 from tracejit.storage import Storage
 from tracejit.symbols import frozen
 from tracejit.tensor import Tensor
 from tracejit.tracing.programs import Program, Programs, SizedProgram
 from tracejit.tracing.recorder import Recorder
 from tracejit.tracing.replay.recording import Recording
-from tracejit.tracing.replay.segments import Check, Fresh, Run
+from tracejit.tracing.replay.segments import Check, Fresh, Run, Transfer
 
 
 class ReplayRecorder(Recorder):
@@ -72,6 +70,18 @@ class ReplayRecorder(Recorder):
                 Check(function, before, slot, tensor.aval, layout, after, recording.resizing())
             )
 
+    def _transfer(self, op: Op, tensor: Tensor, params: Params) -> Tensor:
+        moved = super()._transfer(op, tensor, params)
+        recording = self.recording
+        memory = recording.memory_of(tensor) if recording.live else None
+        if memory is not None:
+            slot, layout = memory
+            target = recording.memory[moved.storage] = recording.slot()
+            recording.segment.instructions.append(
+                Transfer(target, slot, tensor.aval, layout, moved.aval.device, recording.resizing())
+            )
+        return moved
+
     def made(self, tensor: Tensor) -> None:
         """A tensor of values that are guarded, or of the library's own: each replay begins with it as it is now."""
         recording, storage = self.recording, tensor.storage
@@ -80,8 +90,7 @@ class ReplayRecorder(Recorder):
         assert storage.buffer is not None
         if storage.buffer.foreign:
             return  # an array's own memory, which has a source or is not to be used
-        template = Buffer.allocate(storage.buffer.nbytes)
-        bytes_of(template)[...] = bytes_of(storage.buffer)
+        template = copy_of(storage.buffer)
         slot = recording.memory[storage] = recording.slot()
         recording.segment.instructions.append(Fresh(slot, template))
 
@@ -151,7 +160,3 @@ class ReplayRecorder(Recorder):
         if isinstance(program, SizedProgram):
             return program.run_at(self.recording.now, self._addresses, self._scalars)
         return super()._execute(program)
-
-
-def bytes_of(buffer: Buffer) -> Any:
-    return buffer.array(np.dtype(np.uint8), (buffer.nbytes,))

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from tracejit._records import dataclass
+from tracejit.eager import transferred
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Graph, ScalarInput
 from tracejit.ops.op import Layout
@@ -118,6 +119,27 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Transfer:
+    """The elements of a tensor in new memory of another device."""
+
+    slot: int
+    memory: int
+    aval: Aval
+    layout: Layout
+    device: str
+    sizes: Resizing | None = None
+
+    def line(self, pool: Pool) -> str:
+        names = ", ".join(
+            pool.name(each) if self.sizes is None else self.sizes.text(pool, each)
+            for each in (self.aval, self.layout)
+        )
+        tensor = f"{pool.name(tensor_over)}(E[{self.memory}], {names})"
+        moved = f"{pool.name(transferred)}({tensor}, {self.device!r})"
+        return f"E[{self.slot}] = {moved}.storage.buffer"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Fresh:
     """Memory that holds the same at the start of every call."""
 
@@ -141,7 +163,7 @@ class Move:
         return f"{left}= {right}" if self.targets else "pass"
 
 
-Instruction = Run | Compute | Element | Check | Fresh | Move
+Instruction = Run | Compute | Element | Check | Transfer | Fresh | Move
 RISKY = Compute | Check
 """What may raise."""
 

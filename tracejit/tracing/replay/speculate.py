@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from tracejit._errors import MemoryLimitError
+from tracejit.ir.device import device_of
 from tracejit.ir.graph import Apply, Graph, Input, Node, ScalarInput, params_key, with_inputs
 from tracejit.ops.registry import REGISTRY
 from tracejit.storage import row_major
@@ -95,6 +96,8 @@ def speculate(
         return None
     if any(run.sizes or any(type(at) in SYMBOLS for _, at in run.inputs) for run in runs):
         return None  # where memory lies, or how much of it, is known at each run
+    if len({device_of(run.graph) for run in runs}) > 1:
+        return None
     needed = _mentioned(withheld) | {
         each.memory for each in instructions if isinstance(each, Element)
     }

@@ -7,6 +7,7 @@ import io
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import CellType, MemberDescriptorType
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from tracejit._records import dataclass
 from tracejit.autograd.node import Handle
-from tracejit.runtime.buffer import Buffer, ForeignBuffer
+from tracejit.runtime.buffer import ForeignBuffer, copy_of, overwrite
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay.recording import Recording
@@ -186,11 +187,14 @@ def _keep_cell(cell: Any) -> Undo:
 
 def _keep_memory(storage: Storage) -> Undo:
     buffer, version, written = storage.realize(), storage.version, storage.written
-    before = content_of(buffer).copy()
+    if isinstance(buffer, ForeignBuffer):
+        put_back = _keep_array(buffer.owner)
+    else:
+        put_back = partial(overwrite, buffer, copy_of(buffer))
 
     def undo() -> None:
         storage.buffer, storage.version, storage.written = buffer, version, written
-        content_of(buffer)[...] = before
+        put_back()
 
     return undo
 
@@ -204,13 +208,6 @@ def _keep_array(array: np.ndarray) -> Undo:
 
 def _nothing() -> None:
     pass
-
-
-def content_of(buffer: Buffer) -> np.ndarray:
-    """All that the buffer holds: of memory of others the elements of their array, wherever they lie."""
-    if isinstance(buffer, ForeignBuffer):
-        return buffer.owner
-    return buffer.array(np.dtype(np.uint8), (buffer.nbytes,))
 
 
 def _keep_content(container: Any) -> Undo:

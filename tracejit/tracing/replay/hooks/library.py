@@ -370,13 +370,15 @@ def generator_leaf(recording: Recording, method: MethodType) -> Callable[..., An
     generator: Any = method.__self__
     if not recording.is_made(generator):
         source = recording.outside.get(id(generator))
-        if source is None and generator is default_generator:
+        if source is None and generator is default_generator.on(generator.state.aval.device):
             source = recording.outside[id(generator)] = constant(generator, "tj.random", holds=True)
         if source is None:
             recording.deny("a generator of unknown origin")
         else:
             recording.read(source.attribute("state"), generator.state)
     if method.__name__ == "seed":
+        if generator._twins:
+            recording.deny("random.seed seeds the generators of several devices")
         return _seeding(recording, method)
     if method.__name__ == "permutation":
         recording.deny("random.permutation sorts by NumPy")

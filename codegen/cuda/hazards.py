@@ -1,0 +1,157 @@
+"""Where the threads of a team must meet: before one reads or writes memory that another has written or read.
+
+A team does a task's statements one after another, each shared among its threads in a way of its own. Within a vector loop or a
+fold along lanes each element belongs to one thread, and iterations are independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import field
+from typing import assert_never
+
+from tracejit._records import dataclass
+from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.ir import (
+    Buffer,
+    Fold,
+    For,
+    Kernel,
+    Kind,
+    Let,
+    Load,
+    Stmt,
+    Store,
+    Tree,
+)
+from tracejit.dtypes import bool_
+
+
+@dataclass(slots=True)
+class Accesses:
+    """Memory read and written since the team has met."""
+
+    read: set[Buffer] = field(default_factory=set)
+    written: set[Buffer] = field(default_factory=set)
+
+    def clashes(self, other: Accesses) -> bool:
+        """Whether what comes in `other` must wait until all threads have done this."""
+        return (
+            _meet(self.written, other.read)
+            or _meet(self.written, other.written)
+            or _meet(self.read, other.written)
+        )
+
+    def add(self, other: Accesses) -> None:
+        self.read |= other.read
+        self.written |= other.written
+
+
+def _meet(some: set[Buffer], others: set[Buffer]) -> bool:
+    return any(may_be_one(a, b) for a in some for b in others)
+
+
+def may_be_one(a: Buffer, b: Buffer) -> bool:
+    """An argument that is read may be the memory of one that is written: an update in place, element by element."""
+    if a is b:
+        return True
+    are_arguments = a.scratch is None and b.scratch is None
+    return are_arguments and a.written != b.written and a.dtype.itemsize == b.dtype.itemsize
+
+
+def accesses(body: Sequence[Stmt]) -> Accesses:
+    """Of all statements."""
+    found = Accesses()
+    for stmt in statements(body):
+        match stmt:
+            case Load(buffer=buffer):
+                found.read.add(buffer)
+            case Store(buffer=buffer, add=add):
+                found.written.add(buffer)
+                if add:
+                    found.read.add(buffer)
+            case Let() | For() | Fold():
+                pass
+            case _:
+                assert_never(stmt)
+    return found
+
+
+def statements(body: Sequence[Stmt]) -> Iterator[Stmt]:
+    """All of them, the inner ones too."""
+    for stmt in body:
+        yield stmt
+        if isinstance(stmt, For | Fold):
+            yield from statements(stmt.body)
+
+
+def meetings(kernel: Kernel) -> set[Stmt]:
+    """The statements before which a team must meet."""
+    found: set[Stmt] = set()
+    for loop in kernel.body:
+        _Finder(found).block(loop.body, Accesses())
+    return found
+
+
+class _Finder:
+    """Walks what all threads of a team go through; the body of a loop twice, for what one iteration leaves to the next."""
+
+    def __init__(self, found: set[Stmt]) -> None:
+        self.found = found
+
+    def block(self, body: Sequence[Stmt], before: Accesses) -> None:
+        for stmt in body:
+            self.stmt(stmt, before)
+
+    def stmt(self, stmt: Stmt, before: Accesses) -> None:
+        if isinstance(stmt, For | Fold) and not self.is_shared(stmt):
+            self.block(stmt.body, before)
+            self.block(stmt.body, before)
+            return
+        own = accesses([stmt])
+        if stmt in self.found or before.clashes(own):
+            self.found.add(stmt)
+            before.read.clear()
+            before.written.clear()
+        before.add(own)
+        if isinstance(stmt, For) and is_columns(stmt):
+            _Finder(self.found).block(stmt.body, Accesses())
+
+    def is_shared(self, stmt: For | Fold) -> bool:
+        """Whether its iterations are shared among the threads."""
+        if isinstance(stmt, For):
+            return stmt.kind is Kind.VECTOR
+        return stmt.tree is Tree.LANES or is_independent(stmt) or stmt.tree is Tree.ROWS
+
+
+def is_columns(loop: For) -> bool:
+    """Whether a vector loop is done by rows of threads: it holds folds that can be shared among them."""
+    folds = [stmt for stmt in loop.body if isinstance(stmt, Fold)]
+    return any(fold.tree is Tree.ROWS or is_independent(fold) for fold in folds)
+
+
+def is_independent(fold: Fold) -> bool:
+    """Whether a fold of no results is a loop whose iterations touch memory of their own."""
+    inside = list(statements(fold.body))
+    stores = [stmt for stmt in inside if isinstance(stmt, Store)]
+    reads = {stmt.buffer for stmt in inside if isinstance(stmt, Load)}
+    return not fold.results and all(
+        not store.add
+        and store.buffer not in reads
+        and any(var is fold.index for var, _ in store.address.terms)
+        for store in stores
+    )
+
+
+def rare_body(loop: For, meetings: set[Stmt]) -> For | None:
+    """The last statement of a serial loop, if it is one that runs once or not at all, and all before it only finds that out."""
+    *before, last = loop.body
+    if not isinstance(last, For) or last.kind is not Kind.SERIAL or last in meetings:
+        return None
+    finds_out = all(isinstance(stmt, Let | Load) and stmt not in meetings for stmt in before)
+    choices = {
+        stmt.var
+        for stmt in before
+        if isinstance(stmt, Let) and stmt.fn is Fn.CAST and stmt.args[0].dtype is bool_
+    }
+    return last if finds_out and last.extent in choices else None

@@ -1,0 +1,186 @@
+"""What is chosen for speed alone: the threads of a task, and what each does at a time. No bit of a result depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from tracejit._records import dataclass
+from tracejit.artifact import LaunchShape
+from tracejit.codegen.cuda.hazards import is_columns, meetings, statements
+from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.ir import (
+    Const,
+    Fold,
+    For,
+    Kernel,
+    Kind,
+    Let,
+    Operand,
+    Size,
+    Stmt,
+    Tree,
+)
+from tracejit.codegen.llvm.schedule import is_light
+from tracejit.dtypes import int64
+
+WARP: Final = 32
+ROW_WARPS: Final = 8
+"""Most warps of a team that share a fold along a row."""
+MOST_GROUPS: Final = 16
+"""And down columns."""
+THREADS: Final = 256
+"""Of a block, where nothing speaks for more or fewer."""
+SHARED: Final = 48 << 10
+"""Bytes of dynamic shared memory that leave room for several blocks."""
+MOST_SHARED: Final = 96 << 10
+"""Bytes of dynamic shared memory that a block may have, on every GPU since sm_80, and leave some to a second."""
+FILLED: Final = 1 << 17
+"""Threads that keep a large GPU busy."""
+
+
+def strips_of(body: Sequence[Stmt], loads: int) -> int:
+    """Packs that a thread reads at once in a vector loop."""
+    return 2 if loads <= 2 and is_light(tuple(body)) else 1
+
+
+def row_strips_of(body: Sequence[Stmt], bytes_each: int) -> int:
+    """Pairs that a thread reads at once in a fold along a row, `bytes_each` bytes of each pair being read.
+
+    A light body waits for memory alone; a heavy one needs the registers, and has other warps to hide behind.
+    """
+    wanted = 64 if is_light(tuple(body)) else 32
+    return min(max(wanted // max(bytes_each, 1), 2), 8)
+
+
+def bounds_of(kernel: Kernel) -> tuple[int, int]:
+    """The most threads of a block of the kernel, and how many such blocks a processor is to have room for.
+
+    So many registers are left to a thread. If not told, the compiler takes more, and fewer warps hide each other's waits.
+    """
+    needs = _Needs.of(kernel)
+    is_wide = _largest(kernel) > 4
+    if needs.has_lanes:
+        return WARP * ROW_WARPS, 2 if is_wide else 3
+    if needs.has_columns:
+        return WARP * MOST_GROUPS, 1 if is_wide else 2
+    return THREADS, 1
+
+
+def _largest(kernel: Kernel) -> int:
+    """Bytes of its largest floats."""
+    buffers = (*kernel.buffers, *kernel.scratch)
+    return max((each.dtype.itemsize for each in buffers if each.dtype.is_float), default=4)
+
+
+def shape_of(
+    kernel: Kernel, segments: Sequence[tuple[Sequence[int], int]], scratch_bytes: int = 0
+) -> LaunchShape:
+    """The shape of a launch of `segments`, each its (dims, tasks); `scratch_bytes` is what one task needs."""
+    needs = _Needs.of(kernel)
+    extents = [_Extents(kernel, dims) for dims, _ in segments]
+    tasks = sum(count for _, count in segments)
+    if needs.has_lanes:
+        return _for_rows(max(each.folded for each in extents), scratch_bytes)
+    if needs.has_columns:
+        return _for_columns(max(each.folded for each in extents), tasks, scratch_bytes)
+    if not needs.has_vectors:
+        return _placed(WARP if needs.meets else 1, THREADS, scratch_bytes)
+    team = _power_of_two(max(each.vector for each in extents) // max(16 // _largest(kernel), 1))
+    team = max(min(team, THREADS), WARP if needs.meets else 1)
+    if needs.meets:
+        return _placed(WARP if team <= 2 * WARP else team, THREADS, scratch_bytes)
+    return LaunchShape(team, THREADS // team)
+
+
+def _for_rows(extent: int, scratch_bytes: int) -> LaunchShape:
+    """A warp a row, or as many as a long row has blocks."""
+    warps = min(-(-extent // Tree.LANES.block), ROW_WARPS)
+    return _placed(WARP * _power_of_two(warps), THREADS, scratch_bytes)
+
+
+def _for_columns(extent: int, tasks: int, scratch_bytes: int) -> LaunchShape:
+    """A warp for 32 columns, or several where that would leave most of the GPU idle."""
+    wanted = max(FILLED // (max(tasks, 1) * WARP), 1)
+    groups = min(wanted, -(-extent // Tree.ROWS.block), MOST_GROUPS)
+    return _placed(WARP * _power_of_two(groups), THREADS, scratch_bytes)
+
+
+def _placed(team: int, threads: int, scratch_bytes: int) -> LaunchShape:
+    """Teams that have to meet: several of a warp in a block, or one. Their scratch lies in shared memory, where it fits."""
+    teams = max(threads // team, 1) if team <= WARP else 1
+    if scratch_bytes > MOST_SHARED:
+        return LaunchShape(team, teams, scratch_bytes=scratch_bytes)
+    if scratch_bytes:
+        room = SHARED if scratch_bytes * 4 <= SHARED else MOST_SHARED
+        teams = min(teams, max(room // scratch_bytes, 1))
+    return LaunchShape(team, teams, shared_bytes=teams * scratch_bytes)
+
+
+def _power_of_two(count: int) -> int:
+    """The least that is not below `count`."""
+    return 1 << max(count - 1, 0).bit_length()
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What a kernel's statements ask of its teams."""
+
+    has_lanes: bool
+    has_columns: bool
+    has_vectors: bool
+    meets: bool
+
+    @staticmethod
+    def of(kernel: Kernel) -> _Needs:
+        stmts = list(statements(kernel.body))
+        loops = [s for s in stmts if isinstance(s, For) and s.kind is Kind.VECTOR]
+        return _Needs(
+            any(isinstance(s, Fold) and s.tree is Tree.LANES for s in stmts),
+            any(map(is_columns, loops)),
+            bool(loops),
+            bool(meetings(kernel)) or bool(kernel.scratch),
+        )
+
+
+class _Extents:
+    """How long a kernel's loops are for given sizes; what is computed in the kernel is taken as long."""
+
+    def __init__(self, kernel: Kernel, dims: Sequence[int]) -> None:
+        self.sizes = dict(zip(kernel.sizes, dims, strict=True))
+        self.stmts = list(statements(kernel.body))
+        self.bounds = {
+            stmt.var: int(bound.value)
+            for stmt in self.stmts
+            if isinstance(stmt, Let) and stmt.fn is Fn.MIN
+            for bound in stmt.args
+            if isinstance(bound, Const) and stmt.var.dtype is int64
+        }
+        """Of what is the least of two, one of them a number."""
+
+    def number(self, operand: Operand, otherwise: int) -> int:
+        match operand:
+            case Const(value=value):
+                return int(value)
+            case Size():
+                return self.sizes[operand]
+            case _:
+                return self.bounds.get(operand, otherwise)
+
+    @property
+    def folded(self) -> int:
+        """Of the longest fold."""
+        return max(self._folds(), default=0)
+
+    def _folds(self) -> Iterator[int]:
+        for stmt in self.stmts:
+            if isinstance(stmt, Fold):
+                # A range that is computed is a task's share of a long fold.
+                share = stmt.tree.block if stmt.tree is Tree.LANES else stmt.tree.superblock
+                yield self.number(stmt.stop, share) - self.number(stmt.start, 0)
+
+    @property
+    def vector(self) -> int:
+        """Of the longest vector loop."""
+        loops = (s for s in self.stmts if isinstance(s, For) and s.kind is Kind.VECTOR)
+        return max((self.number(loop.extent, 1 << 12) for loop in loops), default=0)

@@ -1,0 +1,43 @@
+"""How work is cut into tasks, for speed alone: for cores with vectors, and for the warps of a GPU."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tracejit._records import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """Of one kind of device."""
+
+    columns: int
+    """Columns that one task folds."""
+    short_run: int
+    """Elements of a run that take no longer than finding out where it begins, a few divisions: a task does many such runs."""
+    many_tasks: int
+    """As many as keep all threads busy."""
+    by_blocks: bool
+    """Whether a long fold along a row is shared among tasks by blocks rather than by superblocks."""
+    scattered: int
+    """Elements of each update's row that one task of a scatter adds."""
+    scatters: int
+    """Tasks of a scatter that are worth a look of each at all indices: a task adds to some rows alone."""
+
+
+CORES: Final = Grain(
+    columns=64,  # 256 bytes of float32 in each memory row
+    short_run=256,
+    many_tasks=64,
+    by_blocks=False,
+    scattered=256,
+    scatters=1,
+)
+WARPS: Final = Grain(
+    columns=32,  # one for each thread of a warp
+    short_run=0,
+    many_tasks=0,
+    by_blocks=True,
+    scattered=128,
+    scatters=4096,
+)

@@ -1,0 +1,1 @@
+"""NVIDIA GPUs: devices, their memory, kernels and programs."""

@@ -1,0 +1,345 @@
+"""GPUs by NVIDIA's driver, through pycuda, which only this module imports, and only when a GPU is first used.
+
+A `Gpu` has the device's primary context, which PyTorch and CuPy share, one stream on which all that it does is in order, and a
+pool of its memory. Whatever is enqueued may use memory that is freed afterwards: its next owner comes later on the same stream.
+Nothing here waits for the device but `read` and `synchronize`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import importlib
+import os
+import threading
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from tracejit._errors import DeviceError, DeviceMemoryError, DeviceUnavailable, at_user_line
+from tracejit.runtime.pool import MemoryStats
+
+LIBRARY = "libcuda.so.1"
+NO_PYCUDA = (
+    "pycuda is not installed: pip install 'tracejit[cuda]', or, where there is no CUDA toolkit, "
+    "tracejit doctor --install-cuda"
+)
+_WITHOUT = "to do without a GPU use device='cpu'"
+_NON_BLOCKING = 1
+_FORKED = (
+    "the process was forked after CUDA had been used, and a child cannot use it: start children "
+    "with multiprocessing's 'spawn', or use CUDA first in the child"
+)
+
+
+class Gpu:
+    """One device, ready for use by any thread."""
+
+    def __init__(self, index: int) -> None:
+        cuda, tools = _pycuda(), importlib.import_module("pycuda.tools")
+        device = cuda.Device(index)
+        attribute = cuda.device_attribute
+        self.index = index
+        self.label = f"cuda:{index}"
+        self.name: str = device.name()
+        self.capability: tuple[int, int] = device.compute_capability()
+        self.processors: int = device.get_attribute(attribute.MULTIPROCESSOR_COUNT)
+        self.shared_bytes: int = device.get_attribute(attribute.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
+        """Shared memory that a block may have if its kernel asks for it."""
+        self.total_bytes: int = device.total_memory()
+        self._cuda = cuda
+        self._process = os.getpid()
+        self._context = device.retain_primary_context()
+        self.enter()
+        self.stream = cuda.Stream()
+        self.aside = cuda.Stream(_NON_BLOCKING)
+        """For captures alone: what other libraries do on their default streams must not meet one."""
+        self._pool = tools.DeviceMemoryPool()
+        self._peak = self._asked = 0
+        self._kept: list[Any] = []
+        """What a child process must not take apart: it has no context in which to do so."""
+        self.is_released = False
+        """Whether nothing can be done on it any more, and nothing need be put in order."""
+
+    @property
+    def architecture(self) -> str:
+        """What its machine code is made for: `sm_90`."""
+        major, minor = self.capability
+        return f"sm_{major}{minor}"
+
+    def enter(self) -> None:
+        """Makes the device the current one of this thread. Raises DeviceUnavailable in a forked child."""
+        if _here.visit is None or _here.visit.gpu is not self:
+            if self._process != os.getpid():
+                raise DeviceUnavailable(at_user_line(f"{self.label}: {_FORKED}"))
+            _here.visit = None  # the other device is left first
+            _here.visit = _Visit(self, self._context)
+
+    # Memory
+
+    def allocate(self, nbytes: int) -> Any:
+        """Uninitialised memory, which goes back to the pool when nobody holds what this returns; `int()` is its address.
+
+        Raises DeviceMemoryError.
+        """
+        self.enter()
+        try:
+            memory = self._pool.allocate(max(nbytes, 1))
+        except self._cuda.Error as error:
+            if not isinstance(error, self._cuda.MemoryError):
+                raise self.failure(error) from None
+            raise DeviceMemoryError(at_user_line(self._shortage(nbytes))) from None
+        self._asked += 1
+        self._peak = max(self._peak, self._pool.active_bytes)
+        return memory
+
+    def expect_back(self, memory: Any, leak: Any = ctypes.pythonapi.Py_IncRef) -> None:
+        """To be called just before memory is let go of. pycuda's pool needs the context for that, or ends the process."""
+        if self.is_released:
+            leak(ctypes.py_object(memory))
+        else:
+            self.enter()
+
+    def write(self, address: int, array: np.ndarray) -> None:
+        """Enqueues a copy of a row-major array, which may be changed afterwards: the driver has its bytes by then."""
+        self.enter()
+        if array.nbytes:
+            self._do(self._cuda.memcpy_htod_async, address, _bytes_of(array), self.stream)
+
+    def read(self, array: np.ndarray, address: int) -> None:
+        """Waits for what was enqueued before, and copies from the device."""
+        self.enter()
+        if array.nbytes:
+            self._do(self._cuda.memcpy_dtoh_async, _bytes_of(array), address, self.stream)
+        self._do(self.stream.synchronize)
+
+    def copy(self, target: int, source: int, nbytes: int) -> None:
+        """Enqueues a copy within the device."""
+        self.enter()
+        if nbytes:
+            self._do(self._cuda.memcpy_dtod_async, target, source, nbytes, self.stream)
+
+    def stats(self) -> MemoryStats:
+        pool = self._pool
+        in_use, kept = pool.active_bytes, pool.managed_bytes - pool.active_bytes
+        made = pool.active_blocks + pool.held_blocks  # those that were given up are not counted
+        return MemoryStats(in_use, kept, made, self._asked - made, self._peak)
+
+    def reset_peak(self) -> None:
+        self._peak = self._pool.active_bytes
+
+    def empty_cache(self) -> None:
+        """Gives memory that nothing uses back to the driver."""
+        self.enter()
+        self._do(self._pool.free_held)
+
+    def free_bytes(self) -> int:
+        """Memory of the device that no program has taken."""
+        self.enter()
+        free: int = self._do(self._cuda.mem_get_info)[0]
+        return free
+
+    def _shortage(self, nbytes: int) -> str:
+        pool = self._pool
+        return (
+            f"{self.label} is out of memory: {nbytes:,} bytes were asked for, of {self.total_bytes:,} "
+            f"tracejit holds {pool.managed_bytes:,} ({pool.active_bytes:,} of them in tensors), and "
+            f"{self.free_bytes():,} are free. Nothing was lost: compute less at once, or let go of tensors"
+        )
+
+    def release(self) -> None:
+        """At the end of the process: nothing can be done on it afterwards."""
+        self.is_released = True
+        if self._process == os.getpid():
+            self._context.detach()
+
+    # Programs
+
+    def load(self, image: bytes) -> Any:
+        """Machine code as a module, whose `get_function` has its kernels."""
+        self.enter()
+        module = self._do(self._cuda.module_from_buffer, image)
+        self._kept.append(module)
+        return module
+
+    def allow_shared(self, function: Any, nbytes: int) -> None:
+        """Lets a kernel have more shared memory than the 48 KB that all may have."""
+        self.enter()
+        attribute = self._cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
+        self._do(function.set_attribute, attribute, nbytes)
+
+    def event(self) -> Any:
+        """A mark on the stream, with the time at which the device came to it."""
+        self.enter()
+        mark = self._cuda.Event()
+        mark.record(self.stream)
+        return mark
+
+    def synchronize(self) -> None:
+        """Waits until all that was enqueued is done."""
+        self.enter()
+        self._do(self.stream.synchronize)
+
+    @property
+    def error(self) -> type[Exception]:
+        """What pycuda raises."""
+        kind: type[Exception] = self._cuda.Error
+        return kind
+
+    def failure(self, error: Exception, what: str = "") -> Exception:
+        """The error to raise where the driver has told one."""
+        where = f" ({what})" if what else ""
+        return DeviceError(
+            at_user_line(
+                f"{self.label}: the driver reports: {error}{where}. After a fault of a kernel nothing "
+                "on the device can be used any more, and the process has to be started again"
+            )
+        )
+
+    def _do(self, function: Any, *args: Any) -> Any:
+        try:
+            return function(*args)
+        except self._cuda.Error as error:
+            raise self.failure(error) from None
+
+    def __repr__(self) -> str:
+        return f"<{self.label}: {self.name}>"
+
+
+def _bytes_of(array: np.ndarray) -> np.ndarray:
+    """The memory of a row-major array: the buffer protocol, by which it is copied, has no name for the ml_dtypes."""
+    return array.reshape(-1).view(np.uint8)
+
+
+class _Visit:
+    """A device that is the current one of a thread, until the thread ends: pycuda aborts the process if it still is then."""
+
+    def __init__(self, gpu: Gpu, context: Any) -> None:
+        context.push()
+        self.gpu = gpu
+        self._context = context
+        self._thread = threading.get_ident()
+
+    def __del__(self, me=threading.get_ident) -> None:  # type: ignore[no-untyped-def]  # bound early: at exit the globals are gone
+        # Of daemons the interpreter takes the objects apart on another thread, when the device has been released.
+        if getattr(self, "_thread", None) == me() and not self.gpu.is_released:
+            self._context.pop()
+
+
+class _Here(threading.local):
+    visit: _Visit | None = None
+
+
+_here = _Here()
+_gpus: dict[int, Gpu] = {}
+_opening = threading.Lock()
+
+
+def gpu(index: int = 0) -> Gpu:
+    """A device by its number. Raises DeviceUnavailable, saying what mends it."""
+    found = _gpus.get(index)
+    return _opened(index) if found is None else found
+
+
+def gpu_named(device: str) -> Gpu:
+    """The device of a name such as `cuda:0`."""
+    return gpu(int(device.partition(":")[2] or 0))
+
+
+def opened() -> list[Gpu]:
+    """The devices that have been used."""
+    return list(_gpus.values())
+
+
+def why_not() -> str | None:
+    """What keeps CUDA from being used here, and what mends it; None where it can be used."""
+    why = why_no_driver()
+    if why is None and find_spec("pycuda") is None:
+        why = NO_PYCUDA
+    if why is None:
+        try:
+            why = None if device_count() else "the driver finds no GPU: see what nvidia-smi says"
+        except DeviceUnavailable as reason:
+            why = str(reason)
+    return None if why is None else f"{why}; {_WITHOUT}"
+
+
+def why_no_driver() -> str | None:
+    """What is wrong with NVIDIA's driver; None where it is there."""
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError:
+        return f"there is no NVIDIA driver ({LIBRARY} is not found): install that of the GPU"
+    return None
+
+
+def usable() -> int:
+    """How many GPUs can be used here."""
+    return 0 if why_not() else device_count()
+
+
+def device_count() -> int:
+    """How many GPUs the driver finds. Raises DeviceUnavailable where it cannot be asked."""
+    try:
+        count: int = _pycuda().Device.count()
+    except (ImportError, RuntimeError) as error:
+        raise DeviceUnavailable(f"CUDA does not start: {error}") from None
+    return count
+
+
+@cache
+def driver_version() -> str:
+    """The CUDA version of the driver, such as `13.0`."""
+    version = _pycuda().get_driver_version()
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def _opened(index: int) -> Gpu:
+    with _opening:
+        if index in _gpus:
+            return _gpus[index]
+        why = why_not()
+        if why is not None:
+            raise DeviceUnavailable(at_user_line(f"cuda:{index}: {why}"))
+        if index >= (count := device_count()):
+            found = f"the driver finds {count} GPU{'s' if count > 1 else ''}, numbered from 0"
+            raise DeviceUnavailable(at_user_line(f"cuda:{index}: {found} (or use device='cpu')"))
+        if not _gpus:
+            atexit.register(_end)
+            os.register_at_fork(before=_leave, after_in_child=_keep_for_ever)
+        _gpus[index] = Gpu(index)
+        return _gpus[index]
+
+
+@cache
+def _pycuda() -> Any:
+    """pycuda's driver module, started. It raises ImportError, or what pycuda calls RuntimeError."""
+    cuda = importlib.import_module("pycuda.driver")
+    try:
+        cuda.init()
+    except cuda.Error as error:
+        raise RuntimeError(str(error)) from None
+    return cuda
+
+
+def _leave() -> None:
+    """This thread has no current device: before a fork, as the child could not put it away."""
+    _here.visit = None
+
+
+def _end() -> None:
+    """Lets go of the devices before the interpreter takes pycuda's objects apart, in an order that pycuda complains of."""
+    _leave()
+    for each in _gpus.values():
+        each.release()
+
+
+def _keep_for_ever() -> None:
+    """In a child: the driver's objects are its parent's, and must not be taken apart here."""
+    global _opening
+    _opening = threading.Lock()
+    for each in _gpus.values():
+        each.is_released = True
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))

@@ -1,0 +1,133 @@
+"""A fixed sample of kernels through NVRTC: they compile for sm_80 and sm_90, spill nothing, and keep to their registers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.codegen.cuda.test_graphs import layer_norm, softmax
+from tests.codegen.test_emit_scalars import one_output_each
+from tests.emulation.plans import plan_of
+from tests.ir.graphs import apply
+from tracejit import dtypes
+from tracejit._errors import DeviceUnavailable
+from tracejit._records import dataclass
+from tracejit.codegen.cuda.emit import emit
+from tracejit.codegen.cuda.product import TILES, product_source
+from tracejit.codegen.kernel.fn import COMPARISONS, Fn
+from tracejit.codegen.kernel.ir import Kind
+from tracejit.codegen.kernel.scalars import takes
+from tracejit.dtypes import DType
+from tracejit.ir.aval import aval
+from tracejit.ir.graph import Effect, Graph, Input, Node
+from tracejit.runtime.cuda import nvrtc
+
+ARCHITECTURES = ("sm_80", "sm_90")
+
+
+@pytest.fixture(autouse=True)
+def _has_nvrtc() -> None:
+    try:
+        nvrtc.library()
+    except DeviceUnavailable as error:
+        pytest.skip(str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What ptxas says of a kernel."""
+
+    registers: int
+    spilled: int
+
+
+def cost(text: str, architecture: str) -> Cost:
+    log = nvrtc.compile_text(text, architecture, ("--ptxas-options=-v",)).log
+    (entry,) = re.findall(r"Compiling entry function.*?Used (\d+) registers", log, re.DOTALL)
+    spilled = sum(map(int, re.findall(r"(\d+) bytes spill (?:stores|loads)", log)))
+    return Cost(int(entry), spilled)
+
+
+def array(*shape: int, dtype: DType = dtypes.float32) -> Input:
+    return Input(aval(dtype, shape))
+
+
+def chain(dtype: DType) -> Graph:
+    x, y = array(1000, 999, dtype=dtype), array(1000, 999, dtype=dtype)
+    return Graph((x, y), (apply("tanh", apply("add", apply("multiply", x, y), x)),), ())
+
+
+def rows(make: object, dtype: DType) -> Graph:
+    x = array(64, 1000, dtype=dtype)
+    return Graph((x,), (make(x),), ())  # type: ignore[operator]
+
+
+def columns() -> Graph:
+    x = array(3000, 1000)
+    return Graph((x,), (apply("sum", apply("square", x), axes=(0,)),), ())
+
+
+def adam() -> Graph:
+    p, g, m, v = (array(1000, 999) for _ in range(4))
+
+    def mix(a: Node, b: Node) -> Node:
+        return apply("add", apply("multiply", a, a), apply("multiply", b, b))
+
+    new_m, new_v = mix(m, g), mix(v, apply("square", g))
+    step = apply("divide", new_m, apply("sqrt", new_v))
+    effects = (Effect(m, new_m), Effect(v, new_v), Effect(p, apply("subtract", p, step)))
+    return Graph((p, g, m, v), (), effects)
+
+
+GRAPHS = {
+    "chain": (chain(dtypes.float32), 64),
+    "chain of bfloat16": (chain(dtypes.bfloat16), 80),
+    "softmax": (rows(softmax, dtypes.float32), 128),
+    "softmax of float16": (rows(softmax, dtypes.float16), 128),
+    "layer norm": (rows(layer_norm, dtypes.float32), 128),
+    "columns": (columns(), 64),
+    "adam": (adam(), 64),
+}
+"""Each with the most registers that its kernels may take."""
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("name", GRAPHS)
+def test_main_kernels_spill_nothing(name: str, architecture: str) -> None:
+    graph, most = GRAPHS[name]
+    for source in plan_of(graph).kernels:
+        found = cost(source.text, architecture)
+        assert found.spilled == 0
+        assert found.registers <= most
+
+
+@pytest.mark.parametrize("name", ["chain", "chain of bfloat16", "softmax", "layer norm", "adam"])
+def test_aligned_runs_are_read_and_written_sixteen_bytes_at_a_time(name: str) -> None:
+    """By the accesses of the text in PTX, which ptxas does not take apart."""
+    for source in plan_of(GRAPHS[name][0]).kernels:
+        ptx = nvrtc.compile_text(source.text, "compute_90").image.decode()
+        assert re.search(r"ld\.(global\.)?v4\.", ptx)
+        assert "st.global.v4.b32" in ptx
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("dtype", "tile"), [(dtype, tile) for dtype in TILES for tile in TILES[dtype]]
+)
+def test_products_spill_nothing(dtype: str, tile: int, architecture: str) -> None:
+    found = cost(product_source(dtype, tile).text, architecture)
+    assert found.spilled == 0
+    assert found.registers <= 255
+
+
+@pytest.mark.parametrize("source", dtypes.ALL, ids=str)
+def test_every_function_and_cast_compiles(source: DType) -> None:
+    outputs = [(Fn.CAST, to) for to in dtypes.ALL]
+    outputs += [
+        (fn, dtypes.bool_ if fn in COMPARISONS else source)
+        for fn in Fn
+        if takes(fn, source) and fn is not Fn.CAST
+    ]
+    kernel = one_output_each(source, outputs, Kind.SERIAL)
+    assert nvrtc.compile_text(emit(kernel, "kernel"), "sm_90").image

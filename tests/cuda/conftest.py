@@ -1,0 +1,40 @@
+"""Tests of GPUs run on an emulated one (`cuda-emulated`), and by `pytest -m cuda` on a real one (`cuda`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import tracejit as tj
+from tests.emulation import standin
+
+
+@pytest.fixture
+def emulated() -> str:
+    """An emulated GPU, for tests that ask its driver what it did, or break it."""
+    if (why := standin.why_not()) is not None:
+        pytest.skip(why)
+    standin.install()
+    return "cuda:0"
+
+
+@pytest.fixture(params=["cuda-emulated", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> str:
+    """A GPU by its name."""
+    if request.param == "cuda-emulated":
+        name: str = request.getfixturevalue("emulated")
+        return name
+    if standin.is_installed():
+        pytest.skip("an emulated GPU has taken the place of the real one in this process")
+    if (why := tj.cuda.why_not()) is not None:
+        pytest.skip(why)
+    return "cuda:0"
+
+
+@pytest.fixture
+def in_a_process(emulated: str, run_python: Callable[..., str]) -> Callable[[str], str]:
+    """Runs a script in a process of its own, which has an emulated GPU; gives what it printed."""
+    return lambda script: run_python(
+        f"from tests.emulation import standin\nstandin.install()\n{script}"
+    )

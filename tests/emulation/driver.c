@@ -1,0 +1,377 @@
+// A libcuda.so.1 for machines without a GPU: the part of NVIDIA's driver that pycuda and tracejit call, over the emulation.
+//
+// A kernel's image is a library of the emulation instead of machine code of a GPU. Work is done at once, in the order in which
+// it is enqueued. Where the driver is strict, so is this: a context is current for one thread, memory ends where a page begins
+// that may not be touched, 48 KB of shared memory are not exceeded unasked, an error of a kernel stays, and a forked child gets
+// nothing. What is not here is made a function that says "not supported" (see standin.py).
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef int Status;
+typedef uintptr_t Address;
+enum {
+  SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_DEVICE = 101, INVALID_IMAGE = 200,
+  INVALID_CONTEXT = 201, NO_BINARY_FOR_GPU = 209, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719,
+  NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900,
+};
+enum { PAGE = 4096, PROCESSORS = 4, COMMON_SHARED = 48 << 10, MOST_SHARED = 232448, MOST_THREADS = 1024, MOST_PARAMETERS = 4096 };
+
+typedef struct {  // as the emulation's libraries export it
+  void (*thread)(const void *), (*block)(const void *, void *);
+  char *(*shared)(void);
+  unsigned parameter_bytes;
+  int meets;
+} Kernel;
+static int (*emulated_launch)(const Kernel *, unsigned grid, unsigned team, unsigned teams, unsigned shared_bytes,
+                              const void *parameters, int order, char *message, size_t message_bytes);
+__attribute__((constructor)) static void begin(void) {
+  void *scheduler = dlopen(SCHEDULER, RTLD_NOW | RTLD_GLOBAL);  // for all: kernels refer to it by name
+  emulated_launch = scheduler ? dlsym(scheduler, "emulated_launch") : 0;
+}
+
+// ---- what tests set and ask
+
+typedef struct { long launches, graph_launches, copies_in, copies_out, waits, allocations; } Counts;
+static Counts counts;
+static size_t limit = (size_t)1 << 30;
+static int order;
+Counts *standin_counts(void) { return &counts; }
+void standin_set_limit(size_t nbytes) { limit = nbytes; }  // the device's memory
+void standin_set_order(int which) { order = which; }       // of a block's threads: 0 forward, 1 backward, more: shuffled
+
+// ---- state
+
+typedef struct Block { char *start, *pages; size_t nbytes, mapped; struct Block *next; } Block;
+typedef enum { LAUNCH, COPY, FILL } Kind;
+typedef struct Function { const Kernel *kernel; int most_shared; char name[128]; } Function;
+typedef struct Node {
+  Kind kind;
+  Function *function; unsigned grid[3], block[3], shared; void *parameters;
+  char *target; const char *source; size_t nbytes; unsigned value; int width;
+  struct Node *next;
+} Node;
+typedef struct { Node *first, **end; } Graph;
+typedef struct { Graph *captured; } Stream;
+typedef struct { double milliseconds; } Event;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static Block *blocks;
+static size_t used;
+static pid_t process;
+static Status fault;
+static char message[512] = "unspecified launch failure";
+static Stream default_stream;
+static __thread int depth;  // of this thread's stack of contexts; there is one context, the primary one
+
+static Status ready(void) {
+  if (process != getpid()) return NOT_INITIALIZED;
+  return depth ? fault : INVALID_CONTEXT;
+}
+#define NEEDS_CONTEXT { Status found = ready(); if (found) return found; }
+
+void standin_recover(void) { fault = SUCCESS; }  // which a device never does
+
+// ---- devices and contexts
+
+Status cuInit(unsigned flags) {
+  if (process && process != getpid()) return NOT_INITIALIZED;
+  process = getpid();
+  return flags ? INVALID_VALUE : SUCCESS;
+}
+// Asked for by NVRTC, which else calls it unseen.
+Status cuGetExportTable(const void **table, const void *id) { *table = 0; return NOT_SUPPORTED; }
+Status cuDriverGetVersion(int *version) { *version = 13000; return SUCCESS; }
+Status cuDeviceGetCount(int *count) { *count = 1; return process == getpid() ? SUCCESS : NOT_INITIALIZED; }
+Status cuDeviceGet(int *device, int index) { *device = index; return index ? INVALID_DEVICE : SUCCESS; }
+Status cuDeviceGetName(char *name, int size, int device) { snprintf(name, size, "host emulation"); return SUCCESS; }
+Status cuDeviceTotalMem_v2(size_t *nbytes, int device) { *nbytes = limit; return SUCCESS; }
+Status cuDeviceComputeCapability(int *major, int *minor, int device) { *major = 9; *minor = 0; return SUCCESS; }
+Status cuDeviceGetAttribute(int *value, int attribute, int device) {
+  static const int known[][2] = {  // by the numbers of cuda.h
+      {1, MOST_THREADS}, {2, 1024}, {3, 1024}, {4, 64}, {5, 2147483647}, {6, 65535}, {7, 65535}, {8, COMMON_SHARED}, {10, 32},
+      {12, 65536}, {16, PROCESSORS}, {38, 50 << 20}, {39, 2048}, {41, 1}, {75, 9}, {76, 0}, {81, 233472}, {97, MOST_SHARED},
+  };
+  *value = 0;
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (known[i][0] == attribute) *value = known[i][1];
+  return SUCCESS;
+}
+Status cuDeviceGetPCIBusId(char *text, int size, int device) { snprintf(text, size, "0000:00:00.0"); return SUCCESS; }
+Status cuDevicePrimaryCtxRetain(void **context, int device) { *context = (void *)1; return process == getpid() ? SUCCESS : NOT_INITIALIZED; }
+Status cuDevicePrimaryCtxRelease_v2(int device) { return SUCCESS; }
+Status cuCtxPushCurrent_v2(void *context) { if (process != getpid()) return NOT_INITIALIZED; depth++; return SUCCESS; }
+Status cuCtxPopCurrent_v2(void **context) { if (!depth) return INVALID_CONTEXT; depth--; *context = (void *)1; return SUCCESS; }
+Status cuCtxGetDevice(int *device) { NEEDS_CONTEXT *device = 0; return SUCCESS; }
+Status cuCtxGetApiVersion(void *context, unsigned *version) { *version = 13000; return SUCCESS; }
+Status cuCtxSynchronize(void) { NEEDS_CONTEXT counts.waits++; return SUCCESS; }
+
+Status cuGetErrorString(Status status, const char **text) {
+  static const struct { Status status; const char *text; } known[] = {
+      {SUCCESS, "no error"}, {INVALID_VALUE, "invalid argument"}, {OUT_OF_MEMORY, "out of memory"},
+      {NOT_INITIALIZED, "initialization error"}, {INVALID_DEVICE, "invalid device ordinal"},
+      {INVALID_IMAGE, "device kernel image is invalid"}, {INVALID_CONTEXT, "invalid device context"},
+      {NO_BINARY_FOR_GPU, "no kernel image is available for execution on the device"}, {NOT_FOUND, "named symbol not found"},
+      {ILLEGAL_ADDRESS, message}, {LAUNCH_FAILED, message}, {NOT_SUPPORTED, "operation not supported"},
+      {CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing"},
+  };
+  *text = "unknown error";
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (known[i].status == status) *text = known[i].text;
+  return SUCCESS;
+}
+
+// ---- memory: each allocation ends, to 16 bytes, where a page begins that may not be touched
+
+Status cuMemAlloc_v2(Address *address, size_t nbytes) {
+  NEEDS_CONTEXT
+  if (!nbytes) return INVALID_VALUE;
+  pthread_mutex_lock(&lock);
+  Status status = OUT_OF_MEMORY;
+  if (used + nbytes <= limit) {
+    size_t mapped = (nbytes + PAGE - 1) / PAGE * PAGE + PAGE;
+    char *pages = mmap(0, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pages != MAP_FAILED) {
+      mprotect(pages + mapped - PAGE, PAGE, PROT_NONE);
+      Block *block = malloc(sizeof *block);
+      *block = (Block){pages + mapped - PAGE - (nbytes + 15) / 16 * 16, pages, nbytes, mapped, blocks};
+      blocks = block;
+      used += nbytes;
+      counts.allocations++;
+      if (nbytes <= 1 << 20) memset(block->start, 0xff, nbytes);  // NaN: nobody may count on zeros
+      *address = (Address)block->start;
+      status = SUCCESS;
+    }
+  }
+  pthread_mutex_unlock(&lock);
+  return status;
+}
+Status cuMemFree_v2(Address address) {
+  if (process != getpid()) return NOT_INITIALIZED;
+  Status status = INVALID_VALUE;
+  pthread_mutex_lock(&lock);
+  for (Block **at = &blocks; *at; at = &(*at)->next)
+    if ((Address)(*at)->start == address) {
+      Block *block = *at;
+      *at = block->next;
+      munmap(block->pages, block->mapped);
+      used -= block->nbytes;
+      free(block);
+      status = SUCCESS;
+      break;
+    }
+  pthread_mutex_unlock(&lock);
+  return status;
+}
+Status cuMemGetInfo_v2(size_t *unused, size_t *total) { NEEDS_CONTEXT *total = limit; *unused = limit > used ? limit - used : 0; return SUCCESS; }
+Status cuMemHostAlloc(void **memory, size_t nbytes, unsigned flags) { NEEDS_CONTEXT return posix_memalign(memory, PAGE, nbytes) ? OUT_OF_MEMORY : SUCCESS; }
+Status cuMemFreeHost(void *memory) { free(memory); return SUCCESS; }
+
+static int is_device(Address address, size_t nbytes) {
+  int found = 0;
+  pthread_mutex_lock(&lock);
+  for (Block *block = blocks; block && !found; block = block->next)
+    found = address >= (Address)block->start && address + nbytes <= (Address)block->start + block->nbytes;
+  pthread_mutex_unlock(&lock);
+  return found;
+}
+
+// ---- streams: what is enqueued on one is done at once, or captured
+
+static Stream *stream_of(void *handle) { return (uintptr_t)handle <= 2 ? &default_stream : handle; }
+
+static Status run(const Node *node);
+
+static Status enqueue(void *handle, Node node) {
+  Stream *stream = stream_of(handle);
+  if (!stream->captured) return run(&node);
+  Node *kept = malloc(sizeof *kept);
+  *kept = node;
+  if (node.kind == LAUNCH) kept->parameters = memcpy(malloc(MOST_PARAMETERS), node.parameters, MOST_PARAMETERS);
+  *stream->captured->end = kept;
+  stream->captured->end = &kept->next;
+  return SUCCESS;
+}
+Status cuStreamCreate(void **stream, unsigned flags) { NEEDS_CONTEXT *stream = calloc(1, sizeof(Stream)); return SUCCESS; }
+Status cuStreamDestroy_v2(void *stream) { free(stream); return SUCCESS; }
+Status cuStreamSynchronize(void *stream) { NEEDS_CONTEXT counts.waits++; return stream_of(stream)->captured ? CAPTURE_UNSUPPORTED : SUCCESS; }
+Status cuStreamQuery(void *stream) { NEEDS_CONTEXT return SUCCESS; }
+Status cuStreamWaitEvent(void *stream, void *event, unsigned flags) { NEEDS_CONTEXT return SUCCESS; }
+
+static Status copy(Address target, Address source, size_t nbytes, void *stream) {
+  return enqueue(stream, (Node){.kind = COPY, .target = (char *)target, .source = (const char *)source, .nbytes = nbytes});
+}
+Status cuMemcpyHtoDAsync_v2(Address target, const void *source, size_t nbytes, void *stream) {
+  NEEDS_CONTEXT
+  counts.copies_in++;
+  return is_device(target, nbytes) ? copy(target, (Address)source, nbytes, stream) : INVALID_VALUE;
+}
+Status cuMemcpyDtoHAsync_v2(void *target, Address source, size_t nbytes, void *stream) {
+  NEEDS_CONTEXT
+  counts.copies_out++;
+  return is_device(source, nbytes) ? copy((Address)target, source, nbytes, stream) : INVALID_VALUE;
+}
+Status cuMemcpyDtoDAsync_v2(Address target, Address source, size_t nbytes, void *stream) {
+  NEEDS_CONTEXT
+  return is_device(source, nbytes) && is_device(target, nbytes) ? copy(target, source, nbytes, stream) : INVALID_VALUE;
+}
+Status cuMemcpyHtoD_v2(Address target, const void *source, size_t nbytes) { return cuMemcpyHtoDAsync_v2(target, source, nbytes, 0); }
+Status cuMemcpyDtoH_v2(void *target, Address source, size_t nbytes) { return cuMemcpyDtoHAsync_v2(target, source, nbytes, 0); }
+Status cuMemcpyDtoD_v2(Address target, Address source, size_t nbytes) { return cuMemcpyDtoDAsync_v2(target, source, nbytes, 0); }
+
+static Status fill(Address target, unsigned value, int width, size_t count, void *stream) {
+  NEEDS_CONTEXT
+  if (!is_device(target, count * width)) return INVALID_VALUE;
+  return enqueue(stream, (Node){.kind = FILL, .target = (char *)target, .nbytes = count * width, .value = value, .width = width});
+}
+Status cuMemsetD8Async(Address target, unsigned char value, size_t count, void *stream) { return fill(target, value, 1, count, stream); }
+Status cuMemsetD32Async(Address target, unsigned value, size_t count, void *stream) { return fill(target, value, 4, count, stream); }
+Status cuMemsetD8_v2(Address target, unsigned char value, size_t count) { return fill(target, value, 1, count, 0); }
+Status cuMemsetD32_v2(Address target, unsigned value, size_t count) { return fill(target, value, 4, count, 0); }
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
+}
+Status cuEventCreate(void **event, unsigned flags) { NEEDS_CONTEXT *event = calloc(1, sizeof(Event)); return SUCCESS; }
+Status cuEventDestroy_v2(void *event) { free(event); return SUCCESS; }
+Status cuEventRecord(Event *event, void *stream) { NEEDS_CONTEXT event->milliseconds = now(); return SUCCESS; }
+Status cuEventQuery(void *event) { NEEDS_CONTEXT return SUCCESS; }
+Status cuEventSynchronize(void *event) { NEEDS_CONTEXT counts.waits++; return SUCCESS; }
+Status cuEventElapsedTime_v2(float *milliseconds, Event *first, Event *second) {
+  *milliseconds = (float)(second->milliseconds - first->milliseconds);
+  return SUCCESS;
+}
+
+// ---- kernels
+
+Status cuModuleLoadDataEx(void **module, const void *image, unsigned options, void *names, void *values) {
+  NEEDS_CONTEXT
+  const unsigned char *bytes = image;
+  enum { CUDA_MACHINE = 190 };
+  if (memcmp(bytes, "\177ELF", 4) || bytes[18] == CUDA_MACHINE) return NO_BINARY_FOR_GPU;
+  uint64_t sections;
+  uint16_t size_of_section, number;
+  memcpy(&sections, bytes + 40, 8);
+  memcpy(&size_of_section, bytes + 58, 2);
+  memcpy(&number, bytes + 60, 2);
+  size_t nbytes = sections + (size_t)size_of_section * number;
+  char path[] = P_tmpdir "/tracejit-kernel-XXXXXX";  // a new name each time, as dlopen knows files by their names
+  int file = mkstemp(path);
+  Status status = write(file, image, nbytes) == (ssize_t)nbytes ? SUCCESS : INVALID_IMAGE;
+  close(file);
+  void *library = status ? 0 : dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  unlink(path);
+  *module = library;
+  return library ? SUCCESS : INVALID_IMAGE;
+}
+Status cuModuleLoadData(void **module, const void *image) { return cuModuleLoadDataEx(module, image, 0, 0, 0); }
+Status cuModuleUnload(void *module) { dlclose(module); return SUCCESS; }
+Status cuModuleGetFunction(void **function, void *module, const char *name) {
+  char symbol[256];
+  snprintf(symbol, sizeof symbol, "emulated_kernel_%s", name);
+  const Kernel *kernel = dlsym(module, symbol);
+  if (!kernel) return NOT_FOUND;
+  Function *made = calloc(1, sizeof *made);
+  *made = (Function){.kernel = kernel, .most_shared = COMMON_SHARED};
+  snprintf(made->name, sizeof made->name, "%s", name);
+  *function = made;
+  return SUCCESS;
+}
+enum { ATTRIBUTE_MOST_SHARED = 8 };
+Status cuFuncGetAttribute(int *value, int attribute, Function *function) {
+  *value = attribute == 0 ? MOST_THREADS : attribute == ATTRIBUTE_MOST_SHARED ? function->most_shared : 0;
+  return SUCCESS;
+}
+Status cuFuncSetAttribute(Function *function, int attribute, int value) {
+  if (attribute != ATTRIBUTE_MOST_SHARED) return SUCCESS;
+  if (value > MOST_SHARED) return INVALID_VALUE;
+  function->most_shared = value;
+  return SUCCESS;
+}
+Status cuFuncSetBlockShape(void *function, int x, int y, int z) { return SUCCESS; }
+Status cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
+                      void *stream, void **parameters, void **extra) {
+  NEEDS_CONTEXT
+  enum { END = 0, POINTER = 1, SIZE = 2 };
+  char packed[MOST_PARAMETERS] = {0};
+  const void *given = 0;
+  size_t nbytes = 0;
+  uint64_t threads = (uint64_t)bx * by * bz;
+  if (!gx || gy != 1 || gz != 1 || bz != 1 || !threads || threads > MOST_THREADS) return INVALID_VALUE;
+  if ((int)shared > function->most_shared || !extra) return INVALID_VALUE;
+  for (; (uintptr_t)*extra != END; extra += 2) {
+    if ((uintptr_t)*extra == POINTER) given = extra[1];
+    if ((uintptr_t)*extra == SIZE) nbytes = *(size_t *)extra[1];
+  }
+  if (nbytes != function->kernel->parameter_bytes || nbytes > MOST_PARAMETERS) return INVALID_VALUE;
+  memcpy(packed, given, nbytes);
+  return enqueue(stream, (Node){.kind = LAUNCH, .function = function, .grid = {gx, gy, gz}, .block = {bx, by, bz}, .shared = shared, .parameters = packed});
+}
+
+static Status launch(const Node *node) {
+  static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+  char why[400];
+  pthread_mutex_lock(&one);
+  int failed = emulated_launch(node->function->kernel, node->grid[0], node->block[0], node->block[1], node->shared,
+                               node->parameters, order, why, sizeof why);
+  counts.launches++;
+  if (failed) {
+    snprintf(message, sizeof message, "%s: %s", node->function->name, why);
+    fault = strstr(why, "invalid address") ? ILLEGAL_ADDRESS : LAUNCH_FAILED;
+  }
+  pthread_mutex_unlock(&one);
+  return fault;
+}
+
+static Status run(const Node *node) {
+  switch (node->kind) {
+    case LAUNCH: return launch(node);
+    case COPY: memmove(node->target, node->source, node->nbytes); break;
+    case FILL: for (size_t at = 0; at < node->nbytes; at += node->width) memcpy(node->target + at, &node->value, node->width); break;
+  }
+  return SUCCESS;
+}
+
+// ---- graphs
+
+Status cuStreamBeginCapture_v2(void *handle, int mode) {
+  NEEDS_CONTEXT
+  Stream *stream = stream_of(handle);
+  if (stream == &default_stream || stream->captured) return CAPTURE_UNSUPPORTED;
+  stream->captured = calloc(1, sizeof(Graph));
+  stream->captured->end = &stream->captured->first;
+  return SUCCESS;
+}
+Status cuStreamEndCapture(void *handle, void **graph) {
+  Stream *stream = stream_of(handle);
+  *graph = stream->captured;
+  stream->captured = 0;
+  return *graph ? SUCCESS : INVALID_VALUE;
+}
+Status cuGraphInstantiateWithFlags(void **ready_graph, void *graph, unsigned long long flags) { NEEDS_CONTEXT *ready_graph = graph; return SUCCESS; }
+Status cuGraphLaunch(Graph *graph, void *stream) {
+  NEEDS_CONTEXT
+  counts.graph_launches++;
+  Status status = SUCCESS;
+  for (const Node *node = graph->first; node && !status; node = node->next) status = run(node);
+  return status;
+}
+Status cuGraphDestroy(void *graph) { return SUCCESS; }  // the one that is ready to run is the same
+Status cuGraphExecDestroy(Graph *graph) {
+  for (Node *node = graph->first; node;) {
+    Node *next = node->next;
+    free(node->parameters);
+    free(node);
+    node = next;
+  }
+  free(graph);
+  return SUCCESS;
+}

@@ -1,0 +1,98 @@
+"""Plans for this machine's processor: kernels as LLVM text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache, partial
+from typing import Any
+
+from tracejit._config import config
+from tracejit._dump import Dump
+from tracejit._records import dataclass
+from tracejit.artifact import KernelSource, LaunchSpec, Segment
+from tracejit.codegen.kernel.grain import CORES, Grain
+from tracejit.codegen.kernel.ir import Kernel
+from tracejit.codegen.kernel.printer import print_kernel
+from tracejit.codegen.kernel.verify import verify
+from tracejit.codegen.llvm.emit import emit
+from tracejit.codegen.llvm.target import TARGETS
+from tracejit.codegen.llvm.target import Target as Level
+from tracejit.compiler.launches import Launch
+from tracejit.compiler.target import ProductKernel
+from tracejit.runtime.cpu.pool import thread_pool
+from tracejit.runtime.cpu.target import target_level
+from tracejit.runtime.gate import late
+from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES, gemm_segment
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Kernels are named by their text, so that equal kernels are one."""
+
+    dump: Dump | None = None
+
+    @property
+    def streams(self) -> bool:
+        return True
+
+    @property
+    def has_slabs(self) -> bool:
+        return True
+
+    @property
+    def joins_products(self) -> bool:
+        return True
+
+    @property
+    def grain(self) -> Grain:
+        return CORES
+
+    @property
+    def threads(self) -> int:
+        return thread_pool().threads
+
+    def kernel(self, kernel: Kernel) -> str:
+        text = print_kernel(kernel)
+        if config.verify_ir:
+            verify(kernel)
+        level = host_target(config.target or None)
+        name = "k" + hashlib.sha256(f"{level.name}\n{text}".encode()).hexdigest()[:20]
+        source = _emitted.get(name)
+        if source is None:
+            source = _emitted[name] = KernelSource(name, emit(kernel, name, level))
+        if self.dump:
+            self.dump.write(f"kernel-{name}", text)
+            self.dump.write(f"kernel-{name}", source.text, "ll")
+            if config.dump_asm:
+                assembly = late("tracejit.runtime.cpu.llvm").assembly
+                self.dump.write(f"kernel-{name}", assembly(source.text), "s")
+        return name
+
+    def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
+        return ProductKernel(KERNELS[dtype], SCRATCH_BYTES, partial(gemm_segment, **params))
+
+    def launches(
+        self, work: Launch, segments: tuple[Segment, ...], nbytes: int
+    ) -> Iterator[LaunchSpec]:
+        yield LaunchSpec(
+            work.kernel,
+            segments,
+            work.grain,
+            work.scratch_bytes,
+            work.note,
+            nbytes,
+            calls=work.calls,
+        )
+
+    def source(self, name: str) -> KernelSource | None:
+        return _emitted.get(name)
+
+
+_emitted: dict[str, KernelSource] = {}
+
+
+@cache
+def host_target(level: str | None) -> Level:
+    """The instruction set level to emit for: the host's best, or the one asked for."""
+    return TARGETS[target_level(level).name]

@@ -1,0 +1,132 @@
+"""Plans for a GPU: kernels as CUDA C, each for the number of segments that its launches have."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from math import prod
+from typing import Any
+
+from tracejit._config import config
+from tracejit._dump import Dump
+from tracejit._records import dataclass
+from tracejit.artifact import KernelSource, LaunchSpec, Segment
+from tracejit.codegen.cuda.emit import emit
+from tracejit.codegen.cuda.product import (
+    SEGMENTS,
+    product_segment,
+    product_shape,
+    product_source,
+    tile_of,
+)
+from tracejit.codegen.cuda.schedule import shape_of
+from tracejit.codegen.kernel.grain import WARPS, Grain
+from tracejit.codegen.kernel.ir import Kernel
+from tracejit.codegen.kernel.printer import print_kernel
+from tracejit.codegen.kernel.verify import verify
+from tracejit.compiler.launches import Launch
+from tracejit.compiler.target import ProductKernel
+
+MOST_PARAMETERS = 4000
+"""Bytes of a launch's struct, of 4,096 that the driver takes; what is left holds the scratch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cuda:
+    """Kernels are named by their text, so that equal kernels are one."""
+
+    dump: Dump | None = None
+
+    @property
+    def streams(self) -> bool:
+        return False
+
+    @property
+    def has_slabs(self) -> bool:
+        return False  # a kernel cannot call another
+
+    @property
+    def joins_products(self) -> bool:
+        return False
+
+    @property
+    def grain(self) -> Grain:
+        return WARPS
+
+    @property
+    def threads(self) -> int:
+        return 1  # its scratch is counted where the launch is laid out
+
+    def kernel(self, kernel: Kernel) -> str:
+        text = print_kernel(kernel)
+        if config.verify_ir:
+            verify(kernel)
+        name = "c" + hashlib.sha256(text.encode()).hexdigest()[:20]
+        _kernels.setdefault(name, kernel)
+        if self.dump:
+            self.dump.write(f"kernel-{name}", text)
+        return name
+
+    def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
+        *batch, m, n = shape
+        tile = tile_of(dtype, prod(batch), m, n)
+        source = product_source(dtype, tile)
+        _emitted.setdefault(source.name, source)
+        _products.add(source.name)
+        return ProductKernel(source.name, 0, partial(_segment, tile))
+
+    def launches(
+        self, work: Launch, segments: tuple[Segment, ...], nbytes: int
+    ) -> Iterator[LaunchSpec]:
+        """As many segments at a time as a launch's parameters may hold."""
+        is_product = work.kernel in _products
+        most = SEGMENTS if is_product else _most_segments(segments[0])
+        for start in range(0, len(segments), most):
+            part = segments[start : start + most]
+            moved = nbytes * _tasks(part) // max(_tasks(segments), 1)
+            launch = LaunchSpec(work.kernel, part, work.grain, work.scratch_bytes, work.note, moved)
+            yield _product(launch) if is_product else _shaped(launch)
+
+    def source(self, name: str) -> KernelSource | None:
+        source = _emitted.get(name)
+        if source is None:
+            base, _, segments = name.rpartition("_")
+            source = KernelSource(name, emit(_kernels[base], name, int(segments)))
+            _emitted[name] = source
+        if self.dump:
+            self.dump.write(f"kernel-{name}", source.text, "cu")
+        return source
+
+
+def _segment(tile: int, *sizes: int, **strides: Any) -> tuple[tuple[int, ...], int, int]:
+    return (*product_segment(tile, *sizes, **strides), 1)
+
+
+def _product(launch: LaunchSpec) -> LaunchSpec:
+    """With segments of no tasks in the places that the kernel has for more."""
+    first = launch.segments[0]
+    none = (replace(first, tasks=0),) * (SEGMENTS - len(launch.segments))
+    return replace(launch, segments=launch.segments + none, shape=product_shape())
+
+
+def _shaped(launch: LaunchSpec) -> LaunchSpec:
+    kernel, segments = _kernels[launch.kernel], launch.segments
+    sizes = [(each.dims, each.tasks) for each in segments]
+    shape = shape_of(kernel, sizes, launch.scratch_bytes)
+    return replace(launch, kernel=f"{launch.kernel}_{len(segments)}", shape=shape)
+
+
+def _most_segments(segment: Segment) -> int:
+    words = len(segment.arguments) + len(segment.dims) + 1
+    return max(MOST_PARAMETERS // (8 * words), 1)
+
+
+def _tasks(segments: Sequence[Segment]) -> int:
+    return sum(segment.tasks for segment in segments)
+
+
+_kernels: dict[str, Kernel] = {}
+_products: set[str] = set()
+_emitted: dict[str, KernelSource] = {}

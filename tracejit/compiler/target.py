@@ -1,0 +1,71 @@
+"""What a plan is assembled for: how its kernels are written, and what becomes of a launch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from tracejit._records import dataclass
+from tracejit.artifact import KernelSource, LaunchSpec, Segment
+from tracejit.codegen.kernel.grain import Grain
+from tracejit.codegen.kernel.ir import Kernel
+from tracejit.compiler.launches import Launch
+
+ProductSegment = Callable[..., tuple[tuple[int, ...], int, int]]
+"""The dims, tasks and grain of a batched product, from what `runtime.gemm.gemm_segment` takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductKernel:
+    """What computes a matrix product: a kernel, the scratch that it needs, and how a product is cut into its tasks."""
+
+    name: str
+    scratch_bytes: int
+    segment: ProductSegment
+
+
+class Target(Protocol):
+    """A kind of device."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether large results are better written past the caches, by kernels that say so."""
+        ...
+
+    @property
+    def has_slabs(self) -> bool:
+        """Whether a task can call other kernels, for a part of the leading axis each."""
+        ...
+
+    @property
+    def joins_products(self) -> bool:
+        """Whether products can be summed in parts of any depth."""
+        ...
+
+    @property
+    def grain(self) -> Grain:
+        """How work is cut into tasks."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """That may take part in a run, each with scratch of its own."""
+        ...
+
+    def kernel(self, kernel: Kernel) -> str:
+        """The name of a kernel that launches are to use."""
+        ...
+
+    def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
+        """For a result of this dtype and shape, with the op's parameters."""
+        ...
+
+    def launches(
+        self, work: Launch, segments: tuple[Segment, ...], nbytes: int
+    ) -> Iterator[LaunchSpec]:
+        """The launches that one becomes, whose memory is known; it moves so many bytes."""
+        ...
+
+    def source(self, name: str) -> KernelSource | None:
+        """The code of a kernel that a launch uses; None where the run time has it."""
+        ...

@@ -1,0 +1,72 @@
+"""GPUs: whether there are any, and their memory. Tensors come to one by `t.to("cuda")`, modules by `model.to("cuda")`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracejit._errors import at_user_line
+from tracejit.runtime.gate import late
+from tracejit.runtime.pool import MemoryStats
+
+
+def _driver() -> Any:
+    return late("tracejit.runtime.cuda.driver")
+
+
+def _gpu(device: str | int) -> Any:
+    name = f"cuda:{device}" if isinstance(device, int) else device
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or not (index.isdecimal() or not index):
+        raise ValueError(
+            at_user_line(f"a GPU is named 'cuda', 'cuda:1' or by a number, got {device!r}")
+        )
+    return _driver().gpu_named(name)
+
+
+def is_available() -> bool:
+    """Whether programs can run on a GPU here; `why_not()` says what is missing."""
+    return why_not() is None
+
+
+def why_not() -> str | None:
+    """What keeps programs from running on a GPU here, and what mends it; None where they can."""
+    reason: str | None = _driver().why_not()
+    return reason
+
+
+def device_count() -> int:
+    """How many GPUs can be used.
+
+    >>> device_count() >= 0
+    True
+    """
+    count: int = _driver().usable()
+    return count
+
+
+def get_device_name(device: str | int = "cuda") -> str:
+    """What its maker calls it. Raises DeviceUnavailable, as all below."""
+    name: str = _gpu(device).name
+    return name
+
+
+def synchronize(device: str | int = "cuda") -> None:
+    """Waits until the GPU has done all that it was given."""
+    _gpu(device).synchronize()
+
+
+def memory_stats(device: str | int = "cuda") -> MemoryStats:
+    """How much of its memory tensors use and the pool keeps, in bytes."""
+    stats: MemoryStats = _gpu(device).stats()
+    return stats
+
+
+def reset_peak_memory_stats(device: str | int = "cuda") -> None:
+    """From now on `memory_stats().bytes_peak` is the most bytes in use since this call."""
+    _gpu(device).reset_peak()
+
+
+def empty_cache() -> None:
+    """Gives the memory that no tensor uses back to the driver, for other programs; what tensors hold stays theirs."""
+    for gpu in _driver().opened():
+        gpu.empty_cache()
