@@ -40,14 +40,12 @@ class Gpu:
     def __init__(self, index: int) -> None:
         cuda, tools = _pycuda(), importlib.import_module("pycuda.tools")
         device = cuda.Device(index)
-        attribute = cuda.device_attribute
         self.index = index
         self.label = f"cuda:{index}"
         self.name: str = device.name()
         self.capability: tuple[int, int] = device.compute_capability()
-        self.processors: int = device.get_attribute(attribute.MULTIPROCESSOR_COUNT)
-        self.shared_bytes: int = device.get_attribute(attribute.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
-        """Shared memory that a block may have if its kernel asks for it."""
+        processors = cuda.device_attribute.MULTIPROCESSOR_COUNT
+        self.processors: int = device.get_attribute(processors)
         self.total_bytes: int = device.total_memory()
         self._cuda = cuda
         self._process = os.getpid()
