@@ -30,7 +30,9 @@ def is_available() -> bool:
 
 def why_not() -> str | None:
     """What keeps programs from running on a GPU here, and what mends it; None where they can."""
-    reason: str | None = _driver().why_not()
+    reason: str | None = (
+        _driver().why_not() or late("tracejit.runtime.cuda.kernels").why_no_compiler()
+    )
     return reason
 
 

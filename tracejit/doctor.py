@@ -57,8 +57,26 @@ def cuda() -> Iterator[tuple[str, str]]:
     except DeviceUnavailable as error:
         yield "NVRTC", str(error)
     why = driver.why_not()
-    names = [] if why else [repr(driver.gpu(index)) for index in range(driver.device_count())]
-    yield "GPU", ", ".join(names) or f"not used: {why}"
+    if why is not None:
+        yield "GPU", f"not used: {why}"
+        return
+    for gpu in map(driver.gpu, range(driver.device_count())):
+        made_for = f"{gpu.architecture}, a driver of CUDA {driver.driver_version()}"
+        yield (
+            "GPU",
+            f"{gpu.label}: {gpu.name}, {made_for}: {gpu_fault(gpu.label) or 'computes what the CPU does'}",
+        )
+
+
+def gpu_fault(device: str) -> str | None:
+    """What goes wrong when a small program is compiled and run there."""
+    x = Tensor(np.linspace(-3, 3, 1000, dtype=np.float32))
+    try:
+        with config.scope(eager="compiled"):
+            there, here = ((exp(each) * 2 + 1).tolist() for each in (x.to(device), x))
+    except Exception as error:  # whatever it is, it is the finding
+        return f"fails: {type(error).__name__}: {error}"
+    return None if there == here else "computes something else than the CPU"
 
 
 def calls() -> str:

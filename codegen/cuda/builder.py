@@ -17,7 +17,6 @@ from tracejit._records import dataclass
 from tracejit.codegen.llvm.builder import Builder, Number, Value
 from tracejit.codegen.llvm.casts import narrow
 from tracejit.codegen.llvm.cold import libm_where
-from tracejit.codegen.llvm.math_core import BIAS, MANTISSA_BITS, times_power_of_two
 from tracejit.codegen.llvm.target import Target
 from tracejit.codegen.llvm.types import Type
 from tracejit.dtypes import DType, float16
@@ -277,23 +276,6 @@ def _(b: CudaBuilder, where: Value, function: str, value: Value, *args: Value) -
         f"{where.text} ? {b.outside(f'far_{function}_{element}', args, body)} : {value.text}",
         value.type,
     )
-
-
-@times_power_of_two.register
-def _(b: CudaBuilder, x: Value, n: Value, integer: Value) -> Value:
-    """By the exponent's bits where the result is normal; the rest is out of line, so that it takes no instructions."""
-    element = x.type.element
-    plain = times_power_of_two.dispatch(Builder)
-    slow = b.outside(
-        f"times_power_of_two_{element}",
-        (x, integer),
-        lambda inner, value, power: plain(inner, value, value, power),
-    )
-    # |x| is in [1/2, 2]: its exponent is -1, 0 or 1.
-    count = 2 * BIAS[element] - 2
-    is_normal = b.compare("ult", integer + (BIAS[element] - 2), b.constant(integer.type, count))
-    quick = b.from_bits(b.bits(x) + (integer << MANTISSA_BITS[element]))
-    return b.emit(f"{is_normal.text} ? {quick.text} : {slow}", x.type)
 
 
 @narrow.register

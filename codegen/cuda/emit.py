@@ -23,17 +23,17 @@ from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt,
 from tracejit.codegen.llvm.flow import I64
 
 
-def emit(kernel: Kernel, name: str, segments: int = 1) -> str:
+def emit(kernel: Kernel, name: str, segments: int = 1, *, global_scratch: bool = False) -> str:
     """A module that defines `extern "C" __global__ void name(const __grid_constant__ Segments segments)`.
 
     struct Segment { void *buffers[B]; long long dims[D]; long long tasks; };   // an array of no elements is left out
     struct Segments { Segment segment[SEGMENTS]; char *scratch; long long scratch_bytes; };
 
-    The last two words are there only for a kernel with scratch: null and 0 where scratch is the launch's dynamic shared memory,
-    else the global memory, and the bytes of one team's part of it (team number blockIdx.x * blockDim.y + threadIdx.y).
+    The last two words are there only for a kernel with scratch, and used only if that is global memory: the memory, and the bytes
+    of one team's part of it (team number blockIdx.x * blockDim.y + threadIdx.y). Else scratch is dynamic shared memory.
     """
     hoisted = hoist(kernel)
-    writer = _Writer(hoisted)
+    writer = _Writer(hoisted, global_scratch)
     writer.kernel()
     body = writer.b.text()
     functions = writer.b.module.text().strip()
@@ -56,14 +56,14 @@ def emit(kernel: Kernel, name: str, segments: int = 1) -> str:
 class _Writer:
     """Writes statements one after another."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, global_scratch: bool) -> None:
         self.b = CudaBuilder(0, CUDA)
-        self.frame = Frame(kernel, self.b)
+        self.frame = Frame(kernel, self.b, global_scratch=global_scratch)
         self.meetings = meetings(kernel)
 
     def kernel(self) -> None:
         b, frame = self.b, self.frame
-        if frame.kernel.scratch:
+        if frame.kernel.scratch and not frame.global_scratch:
             b.line("extern __shared__ __align__(16) char shared[];")
         b.line(
             "const int group = threadIdx.x / 32, lane = threadIdx.x % 32, groups = blockDim.x / 32;"

@@ -48,6 +48,7 @@ class Frame:
     pointers: dict[Buffer, str] = field(default_factory=dict)
     elements: dict[Load | Store, str] = field(default_factory=dict)
     """Accesses that are made several elements at a time: the place of this one among them."""
+    global_scratch: bool = False
     guard: str = ""
     """Which of the threads that all compute the same stores it; empty where each computes for itself."""
 
@@ -152,10 +153,10 @@ class Frame:
             end = f"({offsets[-1]} + {used} + {ALIGNMENT - 1}) & -{ALIGNMENT}ll"
             self.b.line(f"const long long end{number} = {end};")
             offsets.append(f"end{number}")
-        slot = "((long long)blockIdx.x * blockDim.y + threadIdx.y) * segments.scratch_bytes"
-        own = f"shared + threadIdx.y * {offsets[-1]}"
-        choice = f"segments.scratch ? segments.scratch + {slot} : {own}"
-        self.b.line(f"char *const scratch = {choice};")
+        team = "((long long)blockIdx.x * blockDim.y + threadIdx.y)"
+        far = f"segments.scratch + {team} * segments.scratch_bytes"
+        near = f"shared + threadIdx.y * {offsets[-1]}"
+        self.b.line(f"char *const scratch = {far if self.global_scratch else near};")
         for number, buffer in enumerate(buffers):
             c_type = memory_type(buffer.dtype)
             self.b.line(f"{c_type} *const t{number} = ({c_type} *)(scratch + {offsets[number]});")

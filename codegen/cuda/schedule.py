@@ -112,8 +112,7 @@ def _placed(team: int, threads: int, scratch_bytes: int) -> LaunchShape:
     if scratch_bytes > MOST_SHARED:
         return LaunchShape(team, teams, scratch_bytes=scratch_bytes)
     if scratch_bytes:
-        room = SHARED if scratch_bytes * 4 <= SHARED else MOST_SHARED
-        teams = min(teams, max(room // scratch_bytes, 1))
+        teams = min(teams, max(SHARED // scratch_bytes, 1))
     return LaunchShape(team, teams, shared_bytes=teams * scratch_bytes)
 
 

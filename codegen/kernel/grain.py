@@ -19,6 +19,8 @@ class Grain:
     """As many as keep all threads busy."""
     by_blocks: bool
     """Whether a long fold along a row is shared among tasks by blocks rather than by superblocks."""
+    row_bytes: int
+    """Of memory that is near, for rows: what several loops along one read is kept there, if it fits."""
     scattered: int
     """Elements of each update's row that one task of a scatter adds."""
     scatters: int
@@ -30,6 +32,7 @@ CORES: Final = Grain(
     short_run=256,
     many_tasks=64,
     by_blocks=False,
+    row_bytes=0,  # the first cache keeps them
     scattered=256,
     scatters=1,
 )
@@ -38,6 +41,7 @@ WARPS: Final = Grain(
     short_run=0,
     many_tasks=0,
     by_blocks=True,
+    row_bytes=96 << 10,
     scattered=128,
     scatters=4096,
 )

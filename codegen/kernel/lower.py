@@ -31,7 +31,7 @@ from tracejit.codegen.kernel.ir import (
     Var,
 )
 from tracejit.codegen.kernel.nest import Lowered, Nest, only_loop, variable
-from tracejit.codegen.kernel.stages import Stages
+from tracejit.codegen.kernel.stages import Read, Stages
 from tracejit.dtypes import DType, int64
 from tracejit.ir.cluster import Fused, Store, Temporary
 from tracejit.ir.graph import Apply
@@ -88,6 +88,9 @@ class StepNest(Nest):
         super().__init__(accesses)
         self.grain = grain
         self.stage_of = Stages(accesses)
+        self.needed: dict[
+            Apply | Read, list[int]
+        ] = {}  # what is kept in scratch, with the loops that need it
 
     @property
     def tree(self) -> Tree:
@@ -252,11 +255,8 @@ class StepNest(Nest):
 
     def stages(self, *, spill: bool) -> None:
         """Each fold in the loop where its values are known, then what is kept, then the stores that need them all."""
-        spilled = self.stage_of.spilled() if spill else set()
-        for node in spilled:
-            self.scratch[node] = Buffer(
-                node.aval.dtype, "t", written=True, scratch=self.size("folded", self.folded_extent)
-            )
+        if spill:
+            self.keep_in_scratch(self.stage_of.spilled())
         for stage in range(self.stage_of.folds):
             extent = self.size("folded", self.folded_extent)
             results = self.fold(stage, constant(0, int64), extent)
@@ -265,12 +265,48 @@ class StepNest(Nest):
         self.store(self.kept_stores)
         if last := self.full_stores(self.stage_of.folds):
             with self.last_loop():
+                self.read_ahead(self.stage_of.folds)
                 self.store(last)
+
+    def keep_in_scratch(self, spilled: set[Apply]) -> None:
+        """Costly values that several loops need; and, where there is room near by, what several loops read."""
+        uses = self.stage_of.uses(spilled)
+        reads = [key for key, loops in uses.items() if isinstance(key, tuple) and len(loops) > 1]
+        largest = sum(key[0].aval.dtype.itemsize for key in reads)
+        largest += sum(node.aval.dtype.itemsize for node in spilled)
+        fits = largest * self.folded_extent <= self.grain.row_bytes
+        order: list[Apply | Read] = [*reads, *spilled] if fits else [*spilled]
+        last_use: dict[Buffer, int] = {}
+        for key in sorted(order, key=lambda key: uses[key][0]):
+            dtype = (key[0] if isinstance(key, tuple) else key).aval.dtype
+            first, last = uses[key][0], uses[key][-1]
+            # All that a loop needs it reads first, so that what it computes may take the place of what it needs last.
+            free = [b for b, use in last_use.items() if fits and use <= first and b.dtype is dtype]
+            buffer = free[0] if free else self.row_buffer(dtype)
+            last_use[buffer] = last
+            if isinstance(key, tuple):
+                self.kept_reads[key] = buffer
+            else:
+                self.scratch[key] = buffer
+        self.needed = {key: loops for key, loops in uses.items() if key in order and fits}
+
+    def row_buffer(self, dtype: DType) -> Buffer:
+        length = self.size("folded", self.folded_extent)
+        return Buffer(dtype, "t", written=True, scratch=length)
+
+    def read_ahead(self, loop: int) -> None:
+        """What is kept of earlier loops and needed in this one; and what this one is the first to read."""
+        for key, loops in self.needed.items():
+            if loop in loops and isinstance(key, tuple):
+                self.kept_read(*key)
+            elif loop in loops[1:] and isinstance(key, Apply):
+                self.member(key)
 
     def fold(self, stage: int, start: Operand, stop: Operand) -> dict[Apply, Element]:
         """The folds of one stage, and the stores whose values are known in it; the results, not yet rounded."""
         results: dict[Apply, Element] = {}
         with self.builder.fold(start, stop, self.tree, "k") as fold, self.along_row(fold.index):
+            self.read_ahead(stage)
             for node in self.reductions:
                 if self.stage_of[node.inputs[0]] == stage:
                     results[node] = fold.join(combine_of(node), self.joined(node))

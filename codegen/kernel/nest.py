@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
@@ -88,8 +88,9 @@ class Nest:
         self.buffers: dict[tuple[Owner, int, bool], Buffer] = {}
         self.sizes: dict[object, tuple[Size, int]] = {}
         self.scratch: dict[Apply, Buffer] = {}
-        self.filled: set[Apply] = set()
-        self.scopes: list[dict[Apply, Element]] = [{}]  # members' values, a scope per open loop
+        self.kept_reads: dict[tuple[Node, Labels], Buffer] = {}
+        self.filled: set[object] = set()
+        self.scopes: list[dict[object, Element]] = [{}]  # members' values, a scope per open loop
         self.indices: dict[Axis, list[Var]] = {}  # the variables whose sum is an axis's coordinate
         self.row_index: Var | None = None  # along the folded axes taken as one
         self.part: Var | None = None  # which part of a shared fold the task does
@@ -179,9 +180,34 @@ class Nest:
             own = result_labels(self.step, member)
             assert all(a == b or None in (a, b) for a, b in zip(seen, own, strict=True)), node
             return self.member(member)
+        if (node, labels) in self.kept_reads:
+            return self.kept_read(node, labels)
+        return self.read(node, labels)
+
+    def read(self, node: Node, labels: Labels) -> Element:
         access = self.accesses.reads[node, labels]
         buffer = self.buffer(access.root, access.offset, node.aval.dtype)
         return self.builder.load(buffer, self.address(access))
+
+    def kept_read(self, node: Node, labels: Labels) -> Element:
+        """An element of an array that the first loop which reads it keeps in scratch for the others."""
+        key = (node, labels)
+        for scope in reversed(self.scopes):
+            if key in scope:
+                return scope[key]
+        self.scopes[-1][key] = self.kept_element(key, self.kept_reads[key], lambda: self.read(*key))
+        return self.scopes[-1][key]
+
+    def kept_element(self, key: object, buffer: Buffer, first: Callable[[], Element]) -> Element:
+        """`first()`, which is stored, and read back by the loops after this one."""
+        assert self.row_index is not None
+        place = Address(((self.row_index, 1),))
+        if key in self.filled:
+            return self.builder.load(buffer, place)
+        element = first()
+        self.builder.store(buffer, place, element)
+        self.filled.add(key)
+        return element
 
     def member(self, node: Apply) -> Element:
         for scope in reversed(self.scopes):
@@ -190,14 +216,8 @@ class Nest:
         buffer = self.scratch.get(node)
         if buffer is None:
             element = self.compute(node)
-        elif node in self.filled:
-            assert self.row_index is not None
-            element = self.builder.load(buffer, Address(((self.row_index, 1),)))
         else:
-            assert self.row_index is not None
-            element = self.compute(node)
-            self.builder.store(buffer, Address(((self.row_index, 1),)), element)
-            self.filled.add(node)
+            element = self.kept_element(node, buffer, lambda: self.compute(node))
         self.scopes[-1][node] = element
         return element
 
@@ -297,7 +317,7 @@ class Nest:
         cost += 0.1 * len(self.buffers)
         scratch = sum(
             -(-self.folded_extent * buffer.dtype.itemsize // 64) * 64
-            for buffer in self.scratch.values()
+            for buffer in self.scratch_buffers
         )
         return Lowered(
             self.kernel(),
@@ -322,11 +342,16 @@ class Nest:
             if places == {(write.offset, write.strides, 0)}
         )
 
+    @property
+    def scratch_buffers(self) -> tuple[Buffer, ...]:
+        """Each once: values that are not needed at the same time share one."""
+        return tuple(dict.fromkeys((*self.kept_reads.values(), *self.scratch.values())))
+
     def kernel(self) -> Kernel:
         return Kernel(
             tuple(self.buffers.values()),
             tuple(size for size, _ in self.sizes.values()),
-            tuple(self.scratch.values()),
+            self.scratch_buffers,
             only_loop(self.body),
         )
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from tracejit.codegen.kernel.access import Accesses
 from tracejit.codegen.kernel.cost import is_costly
+from tracejit.ir.cluster import Labels
 from tracejit.ir.graph import Apply, Node
 from tracejit.ops.op import Reduction
+
+Read = tuple[Node, Labels]
+"""An array as a step reads it."""
 
 
 class Stages:
@@ -54,6 +60,56 @@ class Stages:
                 stack += [source for source in inputs if source]
             before |= seen
         return spilled
+
+    def uses(self, spilled: set[Apply]) -> dict[Apply | Read, list[int]]:
+        """The loops that need each spilled value, and each array that is read along the rows."""
+        found: dict[Apply | Read, list[int]] = {}
+        for loop, roots in enumerate(self._roots()):
+            computed = {value for value in spilled if value in found}
+            for key in self._needed(roots, spilled, computed):
+                found.setdefault(key, []).append(loop)
+        return found
+
+    def _needed(
+        self, roots: list[Node], spilled: set[Apply], computed: set[Apply]
+    ) -> dict[Apply | Read, None]:
+        """What one loop reads, and which spilled values it computes or reads back."""
+        stack: list[Read] = [read for root in roots for read in self._root_reads[root]]
+        needed: dict[Apply | Read, None] = {}
+        seen: set[Apply] = set()
+        while stack:
+            node, labels = stack.pop()
+            member = self.accesses.behind(node)
+            if member is None:
+                if (node, labels) in self.accesses.reads and self._is_along(node, labels):
+                    needed[node, labels] = None
+                continue
+            if isinstance(member.op.recipe, Reduction) or member in seen:
+                continue
+            seen.add(member)
+            if member in spilled:
+                needed[member] = None
+            if member not in computed:
+                stack += self.accesses.operands(member)
+        return needed
+
+    @cached_property
+    def _root_reads(self) -> dict[Node, list[Read]]:
+        """The labels under which the loops' roots are read."""
+        step, found = self.accesses.step, dict[Node, list[Read]]()
+        for member in step.members:
+            if isinstance(member.op.recipe, Reduction):
+                read = (member.inputs[0], step.labels[member])
+                found.setdefault(member.inputs[0], []).append(read)
+        for store in step.stores:
+            labels = self.accesses.value_labels(store.value, store.layout)
+            found.setdefault(store.value, []).append((store.value, labels))
+        return found
+
+    def _is_along(self, node: Node, labels: Labels) -> bool:
+        """Whether an array that is read has elements of its own along the rows."""
+        step, strides = self.accesses.step, self.accesses.reads[node, labels].strides
+        return any(strides[axis] for axis in step.axes if step.space[axis] != 1)
 
     def _roots(self) -> list[list[Node]]:
         """What each loop computes."""

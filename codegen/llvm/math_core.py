@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cache, singledispatch
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -112,7 +112,6 @@ def power_of_two(b: Builder, n: Value) -> Value:
     return b.from_bits((n + BIAS[element]) << MANTISSA_BITS[element])
 
 
-@singledispatch
 def times_power_of_two(b: Builder, x: Value, n: Value, integer: Value) -> Value:
     """x * 2^n rounded once, for |x| in [1/2, 2] and n, also given as integer, of at most twice the exponent range."""
     type = x.type

@@ -6,7 +6,7 @@ from typing import Final
 
 from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.math_core import at_most, horner
-from tracejit.codegen.llvm.math_exp import exp
+from tracejit.codegen.llvm.math_exp import exp_of_moderate
 
 ERF_TAIL: Final = {
     # erf x / x - 1, z = x^2 on [0, 1]
@@ -54,5 +54,5 @@ def erf(b: Builder, x: Value) -> Value:
     t = at_most(b, a, ONE_FROM[element])
     if CENTRE[element]:
         t = t - CENTRE[element]
-    large = 1.0 - exp(b, -horner(b, t, LOG_ERFC[element]))
+    large = 1.0 - exp_of_moderate(b, -horner(b, t, LOG_ERFC[element]))
     return b.copysign(b.select(a < 1.0, small, large), x)

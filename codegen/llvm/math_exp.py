@@ -75,6 +75,13 @@ def exp(b: Builder, x: Value) -> Value:
     return exp_times_power_of_two(b, x, 0)
 
 
+def exp_of_moderate(b: Builder, x: Value) -> Value:
+    """e^x where it and x are far from the ends of their range: the bits of `exp`."""
+    _, integer, r = reduce(b, x)
+    tail = horner(b, r, EXPM1_TAIL[x.type.element])
+    return b.fma(b.fma(tail, r, 1.0), r, 1.0) * power_of_two(b, integer)
+
+
 def exp_times_power_of_two(b: Builder, x: Value, power: int) -> Value:
     """e^x * 2^power, finite where that is."""
     element = x.type.element

@@ -40,14 +40,12 @@ class Gpu:
     def __init__(self, index: int) -> None:
         cuda, tools = _pycuda(), importlib.import_module("pycuda.tools")
         device = cuda.Device(index)
-        attribute = cuda.device_attribute
         self.index = index
         self.label = f"cuda:{index}"
         self.name: str = device.name()
         self.capability: tuple[int, int] = device.compute_capability()
-        self.processors: int = device.get_attribute(attribute.MULTIPROCESSOR_COUNT)
-        self.shared_bytes: int = device.get_attribute(attribute.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
-        """Shared memory that a block may have if its kernel asks for it."""
+        processors = cuda.device_attribute.MULTIPROCESSOR_COUNT
+        self.processors: int = device.get_attribute(processors)
         self.total_bytes: int = device.total_memory()
         self._cuda = cuda
         self._process = os.getpid()
@@ -84,22 +82,26 @@ class Gpu:
 
         Raises DeviceMemoryError.
         """
-        self.enter()
+        if (
+            visit := _here.visit
+        ) is None or visit.gpu is not self:  # as in `enter`, without the call
+            self.enter()
         try:
-            memory = self._pool.allocate(max(nbytes, 1))
+            memory = self._pool.allocate(nbytes or 1)
         except self._cuda.Error as error:
             if not isinstance(error, self._cuda.MemoryError):
                 raise self.failure(error) from None
             raise DeviceMemoryError(at_user_line(self._shortage(nbytes))) from None
         self._asked += 1
-        self._peak = max(self._peak, self._pool.active_bytes)
+        if (in_use := self._pool.active_bytes) > self._peak:
+            self._peak = in_use
         return memory
 
     def expect_back(self, memory: Any, leak: Any = ctypes.pythonapi.Py_IncRef) -> None:
         """To be called just before memory is let go of. pycuda's pool needs the context for that, or ends the process."""
         if self.is_released:
             leak(ctypes.py_object(memory))
-        else:
+        elif (visit := _here.visit) is None or visit.gpu is not self:
             self.enter()
 
     def write(self, address: int, array: np.ndarray) -> None:

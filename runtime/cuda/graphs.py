@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from tracejit._errors import DeviceError
 from tracejit.runtime.cuda.driver import LIBRARY, Gpu
 
 AFTER = 2
@@ -57,7 +58,7 @@ class Graphs:
         if seen > AFTER and self._captures < MOST_CAPTURES and _one.acquire(blocking=False):
             try:
                 self._capture(addresses, enqueue)
-            except GraphError:  # the launches do the same one by one
+            except (GraphError, DeviceError):  # the launches do the same one by one
                 self._captures = MOST_CAPTURES
             finally:
                 _one.release()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tracejit.runtime.cuda.nvrtc as nvrtc
+from tracejit._errors import DeviceUnavailable
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.threads import available_cores, in_threads
@@ -38,6 +39,15 @@ def load_objects(keys: Mapping[str, str], gpu: Gpu, disk: DiskCache) -> dict[str
         return None
     _load(images, gpu)
     return {name: _functions[gpu.index, name] for name in keys}
+
+
+def why_no_compiler() -> str | None:
+    """Why kernels cannot be compiled here, and what mends it; None where they can. It loads the compiler."""
+    try:
+        nvrtc.library()
+    except DeviceUnavailable as error:
+        return str(error)
+    return None
 
 
 def object_key(source: KernelSource, architecture: str) -> str:

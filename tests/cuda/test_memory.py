@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 import tracejit as tj
 from tests.emulation import standin
+from tracejit import nn, optim
 
 MIB = 1 << 20
 
@@ -87,3 +88,36 @@ def test_fresh_memory_is_no_input(device: str) -> None:
     for _ in range(3):
         x = tj.tensor(np.arange(100, dtype=np.float32), device=device)
         assert (x.cumsum(0)[-1] + tj.empty(3, device=device).sum()).item() == 4950
+
+
+def test_a_step_that_found_no_memory_can_be_made_again(small: str) -> None:
+    def trained(failing: int | None) -> list[object]:
+        tj.random.seed(0)
+        model = nn.Linear(40, 30).to(small)
+        optimizer = optim.Adam(model.parameters(), lr=0.1)
+
+        @tj.compile
+        def step(x: tj.Tensor) -> tj.Tensor:
+            optimizer.zero_grad()
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        x = tj.ones((50, 40), device=small)
+        losses = []
+        for number in range(6):
+            if number == failing:
+                fail(step, x)
+            losses.append(step(x).item())
+        return [losses, *(parameter.tolist() for parameter in model.parameters())]
+
+    def fail(step: Callable[..., tj.Tensor], x: tj.Tensor) -> None:
+        tj.cuda.empty_cache()
+        library = standin.install()
+        library.standin_set_limit(1)
+        with pytest.raises(tj.DeviceMemoryError):
+            step(x)
+        library.standin_set_limit(1 << 30)
+
+    assert trained(failing=4) == trained(failing=None)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tracejit as tj
+from tracejit import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 Script = Callable[[str], str]
@@ -230,3 +231,10 @@ print("tracejit.compiler" in sys.modules)
     first, second = (in_a_process(script).splitlines() for _ in range(2))
     assert first[0] == second[0]
     assert (first[1], second[1]) == ("True", "False")
+
+
+def test_doctor_tells_of_the_device(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("GPU")]
+    assert tj.cuda.get_device_name() in line
+    assert line.endswith("computes what the CPU does")

@@ -24,14 +24,14 @@ ORDERS = (0, 1, 7)
 Segment = tuple[Sequence[Array], Sequence[int], int]
 """Arrays, sizes, tasks."""
 
-_TEXTS: dict[tuple[str, int], str] = {}
+_TEXTS: dict[tuple[str, int, bool], str] = {}
 
 
-def text_of(kernel: Kernel, segments: int = 1) -> str:
+def text_of(kernel: Kernel, segments: int = 1, global_scratch: bool = False) -> str:
     """The kernel's CUDA C; kernels that print alike have one."""
-    key = (print_kernel(verify(kernel)), segments)
+    key = (print_kernel(verify(kernel)), segments, global_scratch)
     if key not in _TEXTS:
-        _TEXTS[key] = emit(kernel, "kernel", segments)
+        _TEXTS[key] = emit(kernel, "kernel", segments, global_scratch=global_scratch)
     return _TEXTS[key]
 
 
@@ -76,7 +76,8 @@ def launch(
     memory = np.full(max(shape.scratch_bytes * shape.teams * grid, 1), 0xFF, np.uint8)
     scratch = (memory.ctypes.data, shape.scratch_bytes) if shape.scratch_bytes else (0, 0)
     parameters = pack(kernel, segments, origins or [0] * len(kernel.buffers), scratch)
-    run = load(text_of(kernel, len(segments)), "kernel")
+    text = text_of(kernel, len(segments), shape.scratch_bytes > 0)
+    run = load(text, "kernel")
     run(grid, (shape.team, shape.teams), shape.shared_bytes, parameters, order)
 
 

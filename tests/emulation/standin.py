@@ -70,7 +70,9 @@ def install() -> ctypes.CDLL:
     library.standin_counts.restype = ctypes.POINTER(Counts)
     library.standin_set_limit.argtypes = [ctypes.c_size_t]
     assert ctypes.CDLL(driver.LIBRARY)._handle == library._handle
-    kernels.nvrtc = SimpleNamespace(compiled=_image, fingerprint=lambda: "emulation")  # type: ignore[assignment]
+    kernels.nvrtc = SimpleNamespace(
+        compiled=_image, fingerprint=lambda: "emulation", library=install
+    )  # type: ignore[assignment]
     return library
 
 

@@ -92,8 +92,9 @@ class Cuda:
     def source(self, name: str) -> KernelSource | None:
         source = _emitted.get(name)
         if source is None:
-            base, _, segments = name.rpartition("_")
-            source = KernelSource(name, emit(_kernels[base], name, int(segments)))
+            base, segments, scratch = name.split("_")
+            text = emit(_kernels[base], name, int(segments), global_scratch=scratch == "far")
+            source = KernelSource(name, text)
             _emitted[name] = source
         if self.dump:
             self.dump.write(f"kernel-{name}", source.text, "cu")
@@ -115,7 +116,8 @@ def _shaped(launch: LaunchSpec) -> LaunchSpec:
     kernel, segments = _kernels[launch.kernel], launch.segments
     sizes = [(each.dims, each.tasks) for each in segments]
     shape = shape_of(kernel, sizes, launch.scratch_bytes)
-    return replace(launch, kernel=f"{launch.kernel}_{len(segments)}", shape=shape)
+    scratch = "far" if shape.scratch_bytes else "near"
+    return replace(launch, kernel=f"{launch.kernel}_{len(segments)}_{scratch}", shape=shape)
 
 
 def _most_segments(segment: Segment) -> int:

@@ -107,7 +107,7 @@ def test_aligned_runs_are_read_and_written_sixteen_bytes_at_a_time(name: str) ->
     """By the accesses of the text in PTX, which ptxas does not take apart."""
     for source in plan_of(GRAPHS[name][0]).kernels:
         ptx = nvrtc.compile_text(source.text, "compute_90").image.decode()
-        assert re.search(r"ld\.(global\.)?v4\.", ptx)
+        assert re.search(r"ld\.(\w+\.)?v4\.", ptx)
         assert "st.global.v4.b32" in ptx
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
 from tracejit._config import config
 from tracejit._dump import open_dump
-from tracejit._errors import CompileError, at_user_line
+from tracejit._errors import CompileError, DeviceMemoryError, at_user_line
 from tracejit.symbols import concrete
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.replay import MISS
 from tracejit.tracing.replay.code import Pool, Writer, constants_of, function_of
 from tracejit.tracing.replay.guards import Guard
 from tracejit.tracing.replay.memory import private
-from tracejit.tracing.replay.segments import Instruction, Segment, last_risk
+from tracejit.tracing.replay.segments import Instruction, Run, Segment, last_risk
 from tracejit.tracing.replay.signatures import OPEN, Signature, signature_of
 from tracejit.tracing.replay.speculate import AFTER, Speculation, speculate
 
@@ -192,6 +192,8 @@ class Tree:
                     return result
                 node = _next(node, slots, args, kwargs)
         except Exception as error:
+            if isinstance(error, DeviceMemoryError) and (not slots[-1] or _is_untouched(path)):
+                raise  # nothing has been done
             if slots[-1]:
                 message = f"{self.name}: a replay failed after it had begun to write"
                 raise CompileError(at_user_line(message)) from error
@@ -408,6 +410,15 @@ def _dump(enter: list[str], run: list[str], body: list[str] | None) -> None:
     if dump is not None:
         for stage, lines in (("enter", enter), ("run", run), ("commit", body or [])):
             dump.write(stage, "\n".join(lines), "py")
+
+
+def _is_untouched(path: Iterable[Node]) -> bool:
+    """Whether a program that had no memory was the first that writes: each takes its memory before it does anything."""
+    nodes = list(path)
+    if any(node.end is not None and node.end[0] != "branch" for node in nodes):
+        return False  # a loop may have been round before
+    runs = [each for node in nodes for each in node.instructions if isinstance(each, Run)]
+    return not any(run.written for run in runs[:-1])
 
 
 def _next(
