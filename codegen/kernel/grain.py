@@ -17,6 +17,8 @@ class Grain:
     """Elements of a run that take no longer than finding out where it begins, a few divisions: a task does many such runs."""
     many_tasks: int
     """As many as keep all threads busy."""
+    products: int
+    """Tasks of a matrix product that keep all of the device busy."""
     by_blocks: bool
     """Whether a long fold along a row is shared among tasks by blocks rather than by superblocks."""
     row_bytes: int
@@ -31,6 +33,7 @@ CORES: Final = Grain(
     columns=64,  # 256 bytes of float32 in each memory row
     short_run=256,
     many_tasks=64,
+    products=2,  # more share the bandwidth of memory well enough
     by_blocks=False,
     row_bytes=0,  # the first cache keeps them
     scattered=256,
@@ -40,6 +43,7 @@ WARPS: Final = Grain(
     columns=32,  # one for each thread of a warp
     short_run=0,
     many_tasks=0,
+    products=120,
     by_blocks=True,
     row_bytes=96 << 10,
     scattered=128,

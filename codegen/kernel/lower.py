@@ -31,6 +31,7 @@ from tracejit.codegen.kernel.ir import (
     Var,
 )
 from tracejit.codegen.kernel.nest import Lowered, Nest, only_loop, variable
+from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.stages import Read, Stages
 from tracejit.dtypes import DType, int64
 from tracejit.ir.cluster import Fused, Store, Temporary
@@ -217,7 +218,9 @@ class StepNest(Nest):
                 count = -(-parts // BLOCKS)
                 superblocks = Temporary(source.dtype, folds * count)
                 lowered.append(join_blocks(node, source, superblocks, folds, parts))
-            lowered.append(join_partials(node, superblocks, folds, count))
+            lowered.append(
+                join_parts(combine_of(node), superblocks, node, folds, count, self.grain)
+            )
         return lowered
 
     @property
@@ -367,20 +370,6 @@ class StepNest(Nest):
         """The stored value runs along the folded axes."""
         labels = self.accesses.value_labels(store.value, store.layout)
         return any(dim in labels for axis in self.folded for dim in axis.dims)
-
-
-def join_partials(node: Apply, partial: Temporary, folds: int, parts: int) -> Lowered:
-    """The results of a fold's superblocks joined, for each fold."""
-    builder = ScalarBuilder()
-    source, target = Buffer(partial.dtype, "a"), Buffer(node.aval.dtype, "a", written=True)
-    tasks, extent = Size("tasks"), Size("parts")
-    with builder.block() as body, builder.loop(tasks, Kind.PARALLEL, "p") as task:
-        with builder.fold(constant(0, int64), extent, Tree.SERIAL, "k") as fold:
-            value = builder.load(source, Address(((fold.index, tasks), (task, 1))))
-            result = fold.join(combine_of(node), value)
-        builder.store(target, Address(((task, 1),)), builder.cast(result, node.aval.dtype))
-    kernel = Kernel((source, target), (tasks, extent), (), only_loop(body))
-    return Lowered(kernel, ((partial, 0), (node, 0)), (folds, parts), folds, grain=64)
 
 
 def join_blocks(

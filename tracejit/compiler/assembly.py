@@ -15,15 +15,17 @@ from tracejit.artifact import (
     Plan,
     Segment,
 )
+from tracejit.codegen.kernel.ir import Combine
 from tracejit.codegen.kernel.lower import lower
 from tracejit.codegen.kernel.nest import Lowered
+from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.scatter import lower_scatter
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
-from tracejit.compiler.products import product_segments
+from tracejit.compiler.products import Part, deep_parts, part_segments, product_segments
 from tracejit.compiler.slab_launch import slab_launch
 from tracejit.compiler.slabs import Slabs, slabbed
-from tracejit.compiler.target import Target
+from tracejit.compiler.target import ProductKernel, Target
 from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step, Temporary
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
@@ -241,18 +243,32 @@ class Assembly:
     def _product(self, step: Product) -> None:
         node = step.node
         left, right = (self.layouts.layout(source) for source in node.inputs)
-        roots = [self.layouts.root(source) for source in node.inputs]
-        kernel = self.target.product(node.aval.dtype.name, node.aval.sizes, **node.kwargs)
-        parts = list(product_segments(left, right, node.aval.sizes, kernel.segment))
+        shape = node.aval.sizes
+        kernel = self.target.product(node.aval.dtype.name, shape, **node.kwargs)
+        parts = list(product_segments(left, right, shape, kernel.segment))
         if not parts:
             return
+        count = 0 if node.params else deep_parts(left, shape)
+        if not count or sum(tasks for _, _, tasks, _ in parts) >= self.target.grain.products:
+            self._multiply(step, kernel, parts, node)
+            return
+        sums = Temporary(node.aval.dtype, count * node.aval.size)
+        self._multiply(step, kernel, list(part_segments(left, right, shape, kernel.segment)), sums)
+        joined = join_parts(Combine.SUM, sums, node, node.aval.size, count, self.target.grain)
+        self._launch(step, joined, note_of((node,)))
+
+    def _multiply(
+        self, step: Product, kernel: ProductKernel, parts: list[Part], target: Owner
+    ) -> None:
+        left, right = (self.layouts.layout(source) for source in step.node.inputs)
+        roots = [self.layouts.root(source) for source in step.node.inputs]
         segments = tuple(
-            (((roots[0], left.offset + a), (roots[1], right.offset + b), (node, c)), dims, tasks)
+            (((roots[0], left.offset + a), (roots[1], right.offset + b), (target, c)), dims, tasks)
             for (a, b, c), dims, tasks, _ in parts
         )
-        grain = parts[0][3]
-        launch = Launch(kernel.name, segments, grain, kernel.scratch_bytes, note_of((node,)))
-        self._run(step, launch, tuple(dict.fromkeys(roots)), (node,))
+        note = note_of((step.node,))
+        launch = Launch(kernel.name, segments, parts[0][3], kernel.scratch_bytes, note)
+        self._run(step, launch, tuple(dict.fromkeys(roots)), (target,))
 
     # the plan's own records
 

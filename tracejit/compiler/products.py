@@ -9,6 +9,7 @@ from math import prod
 from tracejit.compiler.target import ProductSegment
 from tracejit.ops.op import Layout
 from tracejit.passes.layouts import row_major
+from tracejit.runtime.gemm import DEPTH
 
 Part = tuple[tuple[int, int, int], tuple[int, ...], int, int]
 """Offsets in elements of A, B and C, the kernel's dims, its tasks, its grain."""
@@ -40,6 +41,41 @@ def product_segments(
             for strides in (a, b, c)
         ]
         yield (offsets[0], offsets[1], offsets[2]), dims, tasks, grain
+
+
+DEEP_WORK = 1 << 22
+"""Multiply-adds that are worth two launches."""
+LEAST_PARTS = 8
+
+
+def deep_parts(left: Layout, shape: tuple[int, ...]) -> int:
+    """How many partial sums a product has, if they are worth being computed side by side; 0 where they are few, or take more
+    memory than the operands."""
+    *batch, m, n = shape
+    depth = left.shape[-1]
+    parts = -(-depth // DEPTH)
+    is_deep = parts >= LEAST_PARTS and m * n * depth >= DEEP_WORK
+    return parts if prod(batch) == 1 and is_deep and m * n <= DEPTH * (m + n) else 0
+
+
+def part_segments(
+    left: Layout, right: Layout, shape: tuple[int, ...], segment: ProductSegment
+) -> Iterator[Part]:
+    """The segments of a deep product: each of its partial sums as a product of its own, one after the other in C."""
+    *_, m, n = shape
+    whole, rest = divmod(left.shape[-1], DEPTH)
+    a, b = left.strides[-2:], right.strides[-2:]
+    sums = (
+        Layout((whole, m, DEPTH), (DEPTH * a[1], *a)),
+        Layout((whole, DEPTH, n), (DEPTH * b[0], *b)),
+        (whole, m, n),
+    )
+    last = Layout((m, rest), a), Layout((rest, n), b), (m, n)
+    yield from product_segments(*sums, segment)
+    skip = whole * DEPTH * a[1], whole * DEPTH * b[0], whole * m * n
+    for offsets, dims, tasks, grain in product_segments(*last, segment) if rest else ():
+        x, y, z = (offset + skipped for offset, skipped in zip(offsets, skip, strict=True))
+        yield (x, y, z), dims, tasks, grain
 
 
 def _batch_strides(layout: Layout, ndim: int) -> tuple[int, ...]:

@@ -1,0 +1,35 @@
+"""Results that are shared among tasks: joined in the order of the parts."""
+
+from __future__ import annotations
+
+from tracejit.codegen.kernel.builder import ScalarBuilder, constant
+from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.grain import Grain
+from tracejit.codegen.kernel.ir import Address, Buffer, Combine, Kernel, Kind, Size, Tree
+from tracejit.codegen.kernel.nest import Lowered, only_loop, variable
+from tracejit.dtypes import int64
+from tracejit.ir.cluster import Temporary
+from tracejit.ir.graph import Node
+
+
+def join_parts(
+    combine: Combine, partial: Temporary, target: Node, results: int, parts: int, grain: Grain
+) -> Lowered:
+    """So many results, each from its value in every part; a part has all results side by side."""
+    builder = ScalarBuilder()
+    source, whole = Buffer(partial.dtype, "a"), Buffer(target.aval.dtype, "a", written=True)
+    tasks, extent, count = Size("tasks"), Size("results"), Size("parts")
+    columns = constant(grain.columns, int64)
+    with builder.block() as body, builder.loop(tasks, Kind.PARALLEL, "p") as task:
+        first = variable(builder.let(Fn.MUL, int64, task, columns))
+        left = builder.let(Fn.SUB, int64, extent, first)
+        lanes = builder.let(Fn.MIN, int64, left.operand, columns).operand
+        with builder.loop(lanes, Kind.VECTOR, "v") as lane:
+            with builder.fold(constant(0, int64), count, Tree.SERIAL, "k") as fold:
+                value = builder.load(source, Address(((fold.index, extent), (first, 1), (lane, 1))))
+                joined = fold.join(combine, value)
+            result = builder.cast(joined, target.aval.dtype)
+            builder.store(whole, Address(((first, 1), (lane, 1))), result)
+    kernel = Kernel((source, whole), (tasks, extent, count), (), only_loop(body))
+    needed = -(-results // grain.columns)
+    return Lowered(kernel, ((partial, 0), (target, 0)), (needed, results, parts), needed, grain=4)
