@@ -181,6 +181,15 @@ def test_overlapping_writes_read_completely_first() -> None:
         assert_same(t, array)
 
 
+def test_a_row_becomes_a_column_as_it_was_before() -> None:
+    x = np.arange(16, dtype=np.float32).reshape(4, 4)
+    for row, column in ((1, 3), (3, 0), (2, 2)):
+        t, expected = tj.tensor(x), x.copy()
+        expected[:, column] = x[row]
+        t[:, column] = t[row]
+        np.testing.assert_array_equal(t.numpy(), expected)
+
+
 def test_a_broadcast_view_cannot_be_written() -> None:
     view = tj.zeros((3, 1)).broadcast_to((3, 4))
     row = view[:, 0]

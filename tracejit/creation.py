@@ -14,7 +14,7 @@ from tracejit._config import config
 from tracejit._errors import at_user_line
 from tracejit.ops import creation
 from tracejit.ops.arguments import moved, value
-from tracejit.tensor import Tensor, check_device, from_array
+from tracejit.tensor import Tensor, check_device, from_array, from_data
 
 
 def tensor(
@@ -54,8 +54,11 @@ def asarray(
         made = made if place is None else moved(made, place)
         made = made.copy() if copy and made is obj else made
     else:
-        if not isinstance(obj, (np.ndarray, np.generic)) and hasattr(obj, "__dlpack__"):
-            obj = np.from_dlpack(obj)
+        if not isinstance(obj, (np.ndarray, np.generic)):
+            if hasattr(obj, "__cuda_array_interface__"):
+                return from_data(obj, wanted, place)
+            if hasattr(obj, "__dlpack__"):
+                obj = np.from_dlpack(obj)
         is_memory = isinstance(obj, np.ndarray)
         made = from_array(obj, copy=bool(copy) or not is_memory, dtype=wanted)
         made = made if place is None else moved(made, place)

@@ -109,8 +109,9 @@ class Eager:
         elif target.aval.device != "cpu":
             self._store(target, value)
         else:
-            # NumPy sees where the two overlap, and then reads the value completely first.
-            as_array(target)[...] = as_array(value)
+            there, what = as_array(target), as_array(value)
+            # NumPy reads the value completely first in some cases only: not one-dimensional ones of different strides.
+            there[...] = what.copy() if np.may_share_memory(there, what) else what
         storage.note_write()
 
     def _store(self, target: Tensor, value: Tensor) -> None:

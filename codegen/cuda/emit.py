@@ -17,7 +17,7 @@ from tracejit.codegen.cuda.frame import Frame
 from tracejit.codegen.cuda.hazards import is_columns, meetings, rare_body
 from tracejit.codegen.cuda.launch import BOUNDS, HALVES, MEET, PRELUDE, segment_text
 from tracejit.codegen.cuda.schedule import bounds_of, strips_of
-from tracejit.codegen.cuda.strips import bind, find_packs, write_strips
+from tracejit.codegen.cuda.strips import Walk, bind, find_packs, write_strips
 from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store
 from tracejit.codegen.llvm.flow import I64
@@ -147,15 +147,15 @@ class _Writer:
         extent = frame.operand(stmt.extent).text
         with b.braces(), frame.guarded(""):
             packs = find_packs(stmt.body, stmt.index)
-            full, first = "0ll", b.fresh("i")
+            full = "0ll"
             if packs:
                 condition = bind(frame, packs)
                 full = b.emit(f"{condition} ? {extent} & -{packs.lanes}ll : 0", I64).text
+                own = b.emit(f"(long long)threadIdx.x * {packs.lanes}", I64).text
                 stride = b.emit(f"(long long)blockDim.x * {packs.lanes}", I64).text
-                b.line(f"long long {first} = (long long)threadIdx.x * {packs.lanes};")
                 strips = strips_of(stmt.body, len(packs.loads))
-                element = partial(self.element, stmt)
-                write_strips(frame, packs, strips, first, stride, full, element)
+                walk = Walk(own, stride, full, "long long")
+                write_strips(frame, packs, strips, walk, partial(self.element, stmt))
             last = b.fresh("i")
             start = f"long long {last} = {full} + threadIdx.x"
             b.line("#pragma unroll 1")

@@ -13,7 +13,7 @@ from tracejit.codegen.cuda.builder import TYPES
 from tracejit.codegen.cuda.frame import Frame
 from tracejit.codegen.cuda.hazards import is_independent
 from tracejit.codegen.cuda.schedule import MOST_GROUPS, WARP, row_strips_of
-from tracejit.codegen.cuda.strips import Packs, bind, find_packs, write_strips
+from tracejit.codegen.cuda.strips import Packs, Walk, bind, find_packs, write_strips
 from tracejit.codegen.kernel.ir import Fold, Tree
 from tracejit.codegen.llvm.builder import Value
 from tracejit.codegen.llvm.flow import I64, Values
@@ -188,8 +188,8 @@ class Folder:
         full = b.emit(f"{condition} ? {count} & -{LANES} : 0", _INT).text
         read = sum(LANES * load.buffer.dtype.itemsize for load in packs.loads)
         strips = row_strips_of(self.fold.body, read)
-        b.line(f"int {(k := b.fresh('k'))} = {LANES} * lane;")
-        write_strips(self.frame, packs, strips, k, str(LANES * WARP), full, self.element(begin))
+        walk = Walk(f"{LANES} * lane", str(LANES * WARP), full, "int")
+        write_strips(self.frame, packs, strips, walk, self.element(begin))
         return full
 
     def one_by_one(self, begin: str, count: str, full: str) -> None:

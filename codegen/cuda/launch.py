@@ -49,6 +49,7 @@ A plain store may be taken apart nevertheless, into one for each element; PTX is
 """
 
 BOUNDS: Final = """\
+static __device__ __forceinline__ int least(int a, int b) { return a < b ? a : b; }
 static __device__ __forceinline__ long long least(long long a, long long b) { return a < b ? a : b; }
 static __device__ __forceinline__ long long most(long long a, long long b) { return a > b ? a : b; }
 """

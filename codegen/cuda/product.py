@@ -22,7 +22,7 @@ TYPES: Final = {"float32": "float", "float64": "double"}
 """The dtypes that have kernels."""
 TILES: Final = {"float32": (128, 64, 32), "float64": (64, 32)}
 """Rows and columns of a tile, by dtype: as many as leave room for 64 (16) sums a thread in registers."""
-STEPS: Final = {"float32": {128: 16, 64: 16, 32: 32}, "float64": {64: 16, 32: 32}}
+STEPS: Final = {"float32": {128: 8, 64: 16, 32: 32}, "float64": {64: 8, 32: 16}}
 """Values of K that are fetched at a time, by tile: a small one computes little meanwhile, and waits the fewer times."""
 ENOUGH: Final = 120
 """Tiles that give each processor of a large GPU one."""
@@ -78,6 +78,7 @@ def product_source(dtype: str, tile: int) -> KernelSource:
     text = Template(_KERNEL).substitute(
         NAME=name,
         T=TYPES[dtype],
+        BYTES={"float32": 4, "float64": 8}[dtype],
         FMA={"float32": "fmaf", "float64": "fma"}[dtype],
         TILE=tile,
         STEP=STEPS[dtype][tile],
@@ -96,11 +97,27 @@ def _parts(size: int, part: int) -> int:
 
 _KERNEL: Final = """\
 $PRELUDE
+#ifndef EMULATED
+// Copies to shared memory that go on while the thread does other things, and in which no register takes part.
+static __device__ __forceinline__ void copy_ahead($T *to, const $T *from) {
+  const unsigned place = (unsigned)__cvta_generic_to_shared(to);
+  asm volatile("cp.async.ca.shared.global [%0], [%1], $BYTES;" ::"r"(place), "l"(from) : "memory");
+}
+static __device__ __forceinline__ void end_of_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int PENDING> static __device__ __forceinline__ void await_groups() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}
+#endif
+
 $ARGUMENTS
 // TILE     rows and columns of a block's tile; 16 x 16 threads have EACH x EACH elements of it, in runs of RUN
-// STEP     values of K in shared memory at a time
+// STEP     values of K in shared memory at a time; STAGES such pieces are there or on their way
 // DEPTH    values of K in one partial sum
-enum { TILE = $TILE, EACH = $EACH, RUN = $RUN, STEP = $STEP, DEPTH = 256, LOADS = TILE * STEP / 256, PAD = 4 };
+enum {
+  TILE = $TILE, EACH = $EACH, RUN = $RUN, STEP = $STEP, STAGES = 4, DEPTH = 256, LOADS = TILE * STEP / 256, PAD = 4
+};
+
+typedef $T Tile[STEP][TILE + PAD];
 
 // The place in a tile of a thread's element number e.
 static __device__ __forceinline__ int place(int thread, int e) { return e / RUN * (16 * RUN) + thread * RUN + e % RUN; }
@@ -109,10 +126,10 @@ static __device__ __forceinline__ int place(int thread, int e) { return e / RUN 
 // threads read along the dimension whose elements are neighbours in memory.
 struct Piece {
   const $T *from;   // its first element
-  long long line, step, jump;
-  int first_line, first_step, more_lines, more_steps;
+  long long step, jump;
+  int first_line, first_step, more_lines, more_steps, lines;
 
-  __device__ __forceinline__ Piece(const $T *base, long long line, long long step) : line(line), step(step) {
+  __device__ __forceinline__ Piece(const $T *base, long long line, long long step, long long left) : step(step) {
     const bool is_down = step == 1;
     const int thread = threadIdx.x;
     first_line = is_down ? thread / STEP : thread % TILE;
@@ -121,24 +138,23 @@ struct Piece {
     more_steps = is_down ? 0 : 256 / TILE;
     from = base + first_line * line + first_step * step;
     jump = more_lines * line + more_steps * step;
+    lines = left < TILE ? (int)left : TILE;
   }
-  __device__ __forceinline__ void read($T (&into)[LOADS], long long lines, long long steps) const {
+  // Begins to copy the piece from value k on; what lies outside is left as it is, and is not used.
+  __device__ __forceinline__ void copy(Tile &tile, long long k, long long K) const {
+    const $T *const first = from + k * step;
+    const int steps = K - k < STEP ? (int)(K - k) : STEP;
     #pragma unroll
     for (int n = 0; n < LOADS; ++n) {
-      const bool is_inside = first_line + n * more_lines < lines && first_step + n * more_steps < steps;
-      into[n] = is_inside ? from[n * jump] : 0;
+      const int at_line = first_line + n * more_lines, at_step = first_step + n * more_steps;
+      if (at_line < lines && at_step < steps) copy_ahead(&tile[at_step][at_line], first + n * jump);
     }
   }
-  __device__ __forceinline__ void write($T (&tile)[STEP][TILE + PAD], const $T (&values)[LOADS]) const {
-    #pragma unroll
-    for (int n = 0; n < LOADS; ++n) tile[first_step + n * more_steps][first_line + n * more_lines] = values[n];
-  }
-  __device__ __forceinline__ void advance() { from += STEP * step; }
 };
 
 extern "C" __global__ void __launch_bounds__(256, $BLOCKS)
 $NAME(const __grid_constant__ Segments segments) {
-  __shared__ $T left[2][STEP][TILE + PAD], right[2][STEP][TILE + PAD];
+  __shared__ __align__(16) Tile left[STAGES], right[STAGES];
   const int row = threadIdx.x / 16, column = threadIdx.x % 16;
   long long task = blockIdx.x;
   for (int s = 0; s < SEGMENTS; ++s) {
@@ -154,27 +170,30 @@ $NAME(const __grid_constant__ Segments segments) {
       $T *const c = ($T *)segment.buffers[2] + batch * dims[10] + first_row * c_row + first_column;
       const long long rows = M - first_row, columns = N - first_column;
       const bool is_packed = (unsigned long long)c % (sizeof($T) * RUN) == 0 && c_row % RUN == 0;
-      Piece from_a(a, dims[3], dims[4]), from_b(b, dims[6], dims[5]);
-      $T sums[EACH][EACH], next_a[LOADS], next_b[LOADS];
+      const Piece of_a(a, dims[3], dims[4], rows), of_b(b, dims[6], dims[5], columns);
+      $T sums[EACH][EACH];
       #pragma unroll
       for (int i = 0; i < EACH; ++i)
         #pragma unroll
         for (int j = 0; j < EACH; ++j) sums[i][j] = 0;
-      from_a.read(next_a, rows, K);
-      from_b.read(next_b, columns, K);
+      #pragma unroll
+      for (int n = 0; n < STAGES - 1; ++n) {
+        of_a.copy(left[n], n * STEP, K);
+        of_b.copy(right[n], n * STEP, K);
+        end_of_group();
+      }
       int now = 0;
       long long k = 0;
       do {
-        from_a.write(left[now], next_a);
-        from_b.write(right[now], next_b);
+        await_groups<STAGES - 2>();
+        // What all have copied is there, and what was there before this piece has been used by all.
         __syncthreads();
-        k += STEP;
-        from_a.advance();
-        from_b.advance();
-        from_a.read(next_a, rows, K - k);
-        from_b.read(next_b, columns, K - k);
-        // Products of zeros beyond K add nothing: but a sum of -0 would become 0, and an infinity NaN.
-        const int depth = K - k >= 0 ? STEP : (int)(K - k + STEP);
+        const int next = (now + STAGES - 1) % STAGES;
+        of_a.copy(left[next], k + (STAGES - 1) * STEP, K);
+        of_b.copy(right[next], k + (STAGES - 1) * STEP, K);
+        end_of_group();
+        // Products of zeros beyond K would add nothing: but a sum of -0 would become 0, and an infinity NaN.
+        const int depth = K - k < STEP ? (int)(K - k) : STEP;
         #pragma unroll
         for (int d = 0; d < STEP; ++d) {
           if (d >= depth) break;
@@ -189,7 +208,8 @@ $NAME(const __grid_constant__ Segments segments) {
             #pragma unroll
             for (int j = 0; j < EACH; ++j) sums[i][j] = $FMA(x[i / RUN].at[i % RUN], y[j / RUN].at[j % RUN], sums[i][j]);
         }
-        now ^= 1;
+        now = (now + 1) % STAGES;
+        k += STEP;
         if (k % DEPTH != 0 && k < K) continue;
         const bool is_first = k <= DEPTH;
         #pragma unroll
@@ -215,6 +235,7 @@ $NAME(const __grid_constant__ Segments segments) {
           for (int j = 0; j < EACH; ++j) sums[i][j] = 0;
         }
       } while (k < K);
+      await_groups<0>();
       __syncthreads();
     }
     task -= segment.tasks;

@@ -49,8 +49,8 @@ def row_strips_of(body: Sequence[Stmt], bytes_each: int) -> int:
 
     A light body waits for memory alone; a heavy one needs the registers, and has other warps to hide behind.
     """
-    wanted = 64 if is_light(tuple(body)) else 32
-    return min(max(wanted // max(bytes_each, 1), 2), 8)
+    wanted = 128 if is_light(tuple(body)) else 32
+    return min(max(wanted // max(bytes_each, 1), 2), 16)
 
 
 def bounds_of(kernel: Kernel) -> tuple[int, int]:

@@ -125,35 +125,59 @@ Element = Callable[[str, str], None]
 """`element(place, lane)` writes what is done with one element."""
 
 
-def write_strips(
-    frame: Frame, packs: Packs, strips: int, at: str, stride: str, limit: str, element: Element
-) -> None:
-    """All packs from variable `at` on and below `limit`, `stride` elements apart: `strips` at a time, then one by one."""
-    b = frame.b
-    ahead = f" + {strips - 1} * {stride}" if strips > 1 else ""
-    b.line("#pragma unroll 1")
-    with b.braces(f"for (; {at}{ahead} < {limit}; {at} += {strips} * {stride})"):
-        _write_packs(frame, packs, strips, at, stride, element)
-    if strips > 1:
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How threads walk along a run: each from its `own` element on, all `stride` elements at a time, below `limit`.
+
+    Each is C; `stride` is that of all threads together, and `c_type` an integer that holds the places.
+    """
+
+    own: str
+    stride: str
+    limit: str
+    c_type: str
+
+
+def write_strips(frame: Frame, packs: Packs, strips: int, walk: Walk, element: Element) -> None:
+    """All packs below the limit: `strips` at a time, and then as many as are left, all of whose loads come first too."""
+    b, at = frame.b, frame.b.fresh("k")
+    b.line(f"{walk.c_type} {at} = 0;")
+    if strips == 1:
         b.line("#pragma unroll 1")
-        with b.braces(f"for (; {at} < {limit}; {at} += {stride})"):
-            _write_packs(frame, packs, 1, at, stride, element)
+        with b.braces(f"for (; {at} + {walk.own} < {walk.limit}; {at} += {walk.stride})"):
+            _write_packs(frame, packs, 1, at, walk, element)
+        return
+    step = f"{strips} * {walk.stride}"
+    b.line("#pragma unroll 1")
+    with b.braces(f"for (; {at} + {step} <= {walk.limit}; {at} += {step})"):
+        _write_packs(frame, packs, strips, at, walk, element)
+    with b.braces(f"if ({at} + {walk.own} < {walk.limit})"):
+        _write_packs(frame, packs, strips, at, walk, element, is_tail=True)
 
 
 def _write_packs(
-    frame: Frame, packs: Packs, strips: int, at: str, stride: str, element: Element
+    frame: Frame,
+    packs: Packs,
+    strips: int,
+    at: str,
+    walk: Walk,
+    element: Element,
+    *,
+    is_tail: bool = False,
 ) -> None:
-    """All loads first, to wait for them once."""
+    """All loads first, to wait for them once. In the tail a pack beyond the limit is read from before it, and goes nowhere."""
     b, lanes = frame.b, packs.lanes
     loaded = {load: b.fresh("q") for load in packs.loads}
-    place = f"{at} + u * {stride}"
+    place = f"{at} + {walk.own} + u * {walk.stride}"
     for load, name in loaded.items():
         b.line(f"{pack_type(load, lanes)} {name}[{strips}];")
     with b.unrolled(f"int u = 0; u < {strips}; ++u"):
+        inside = f"least({place}, {walk.limit} - {lanes})" if is_tail else place
         for load, name in loaded.items():
             kind = pack_type(load, lanes)
-            b.line(f"{name}[u] = {kind}::read({packs.loads[load]} + ({place}));")
-    with b.unrolled(f"int u = 0; u < {strips}; ++u"):
+            b.line(f"{name}[u] = {kind}::read({packs.loads[load]} + ({inside}));")
+    condition = f"{place} < {walk.limit}" if is_tail else ""
+    with b.unrolled(f"int u = 0; u < {strips}; ++u"), frame.when(condition):
         stored = {store: b.fresh("q") for store in packs.stores}
         for store, name in stored.items():
             b.line(f"{pack_type(store, lanes)} {name};")

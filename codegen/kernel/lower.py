@@ -30,9 +30,10 @@ from tracejit.codegen.kernel.ir import (
     Tree,
     Var,
 )
+from tracejit.codegen.kernel.kept import Key, near_places
 from tracejit.codegen.kernel.nest import Lowered, Nest, only_loop, variable
 from tracejit.codegen.kernel.parts import join_parts
-from tracejit.codegen.kernel.stages import Read, Stages
+from tracejit.codegen.kernel.stages import Stages
 from tracejit.dtypes import DType, int64
 from tracejit.ir.cluster import Fused, Store, Temporary
 from tracejit.ir.graph import Apply
@@ -90,7 +91,7 @@ class StepNest(Nest):
         self.grain = grain
         self.stage_of = Stages(accesses)
         self.needed: dict[
-            Apply | Read, list[int]
+            Key, Sequence[int]
         ] = {}  # what is kept in scratch, with the loops that need it
 
     @property
@@ -137,7 +138,7 @@ class StepNest(Nest):
     def rows(self) -> Lowered:
         """Folds along rows, stage after stage; a row is a task."""
         with self.tasks(self.kept):
-            self.stages(spill=self.folded_extent <= LONGEST_SPILL)
+            self.stages(spill=True)
         return self.finish(self.folded_extent * self.stage_of.loops)
 
     @property
@@ -259,7 +260,7 @@ class StepNest(Nest):
     def stages(self, *, spill: bool) -> None:
         """Each fold in the loop where its values are known, then what is kept, then the stores that need them all."""
         if spill:
-            self.keep_in_scratch(self.stage_of.spilled())
+            self.keep_in_scratch(list(self.stage_of.spilled()))
         for stage in range(self.stage_of.folds):
             extent = self.size("folded", self.folded_extent)
             results = self.fold(stage, constant(0, int64), extent)
@@ -271,27 +272,21 @@ class StepNest(Nest):
                 self.read_ahead(self.stage_of.folds)
                 self.store(last)
 
-    def keep_in_scratch(self, spilled: set[Apply]) -> None:
+    def keep_in_scratch(self, spilled: Sequence[Apply]) -> None:
         """Costly values that several loops need; and, where there is room near by, what several loops read."""
-        uses = self.stage_of.uses(spilled)
-        reads = [key for key, loops in uses.items() if isinstance(key, tuple) and len(loops) > 1]
-        largest = sum(key[0].aval.dtype.itemsize for key in reads)
-        largest += sum(node.aval.dtype.itemsize for node in spilled)
-        fits = largest * self.folded_extent <= self.grain.row_bytes
-        order: list[Apply | Read] = [*reads, *spilled] if fits else [*spilled]
-        last_use: dict[Buffer, int] = {}
-        for key in sorted(order, key=lambda key: uses[key][0]):
-            dtype = (key[0] if isinstance(key, tuple) else key).aval.dtype
-            first, last = uses[key][0], uses[key][-1]
-            # All that a loop needs it reads first, so that what it computes may take the place of what it needs last.
-            free = [b for b, use in last_use.items() if fits and use <= first and b.dtype is dtype]
-            buffer = free[0] if free else self.row_buffer(dtype)
-            last_use[buffer] = last
-            if isinstance(key, tuple):
-                self.kept_reads[key] = buffer
-            else:
-                self.scratch[key] = buffer
-        self.needed = {key: loops for key, loops in uses.items() if key in order and fits}
+        if not self.grain.row_bytes:
+            if self.folded_extent <= LONGEST_SPILL:
+                self.scratch |= {node: self.row_buffer(node.aval.dtype) for node in spilled}
+            return
+        uses = self.stage_of.uses(set(spilled))
+        for place in near_places(spilled, uses, self.folded_extent, self.grain.row_bytes):
+            buffer = self.row_buffer(place.dtype)
+            for key in place.keys:
+                self.needed[key] = uses[key]
+                if isinstance(key, tuple):
+                    self.kept_reads[key] = buffer
+                else:
+                    self.scratch[key] = buffer
 
     def row_buffer(self, dtype: DType) -> Buffer:
         length = self.size("folded", self.folded_extent)

@@ -56,6 +56,8 @@ class Gpu:
         """For captures alone: what other libraries do on their default streams must not meet one."""
         self._pool = tools.DeviceMemoryPool()
         self._peak = self._asked = 0
+        self._allowed: dict[Any, int] = {}
+        """Shared memory, by kernel."""
         self._kept: list[Any] = []
         """What a child process must not take apart: it has no context in which to do so."""
         self.is_released = False
@@ -167,10 +169,12 @@ class Gpu:
         return module
 
     def allow_shared(self, function: Any, nbytes: int) -> None:
-        """Lets a kernel have more shared memory than the 48 KB that all may have."""
+        """Lets a kernel have more shared memory than the 48 KB that all may have; what it was allowed before stays so."""
         self.enter()
-        attribute = self._cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
-        self._do(function.set_attribute, attribute, nbytes)
+        if nbytes > self._allowed.get(function, 0):
+            attribute = self._cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
+            self._do(function.set_attribute, attribute, nbytes)
+            self._allowed[function] = nbytes
 
     def event(self) -> Any:
         """A mark on the stream, with the time at which the device came to it."""
@@ -194,11 +198,18 @@ class Gpu:
         """The error to raise where the driver has told one."""
         where = f" ({what})" if what else ""
         return DeviceError(
-            at_user_line(
-                f"{self.label}: the driver reports: {error}{where}. After a fault of a kernel nothing "
-                "on the device can be used any more, and the process has to be started again"
-            )
+            at_user_line(f"{self.label}: the driver reports: {error}{where}{self._outlook()}")
         )
+
+    def _outlook(self) -> str:
+        """What an error means for what comes after it: that of a kernel stays, and meets all that is asked of the driver."""
+        try:
+            self._cuda.mem_get_info()
+        except self._cuda.Error:
+            return (
+                ". Nothing on the device can be used any more: the process has to be started again"
+            )
+        return ""
 
     def _do(self, function: Any, *args: Any) -> Any:
         try:

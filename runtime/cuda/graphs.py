@@ -65,8 +65,7 @@ class Graphs:
 
     def _capture(self, addresses: Addresses, enqueue: Callable[[Addresses, Any], None]) -> None:
         # On another stream: what other threads enqueue meanwhile is no part of it.
-        stream = self._gpu.aside
-        made = _Captured(stream.handle, lambda: enqueue(addresses, stream))
+        made = _Captured(self._gpu, lambda: enqueue(addresses, self._gpu.aside))
         self._captures += 1
         if len(self._captured) >= MOST:
             self._captured.pop(next(iter(self._captured)), None)
@@ -81,7 +80,9 @@ _one = threading.Lock()
 class _Captured:
     """A graph, ready to be launched."""
 
-    def __init__(self, stream: int, enqueue: Callable[[], None]) -> None:
+    def __init__(self, gpu: Gpu, enqueue: Callable[[], None]) -> None:
+        self._gpu = gpu
+        stream = gpu.aside.handle
         graph = ctypes.c_void_p()
         _call("cuStreamBeginCapture_v2", ctypes.c_void_p(stream), _THREAD_LOCAL)
         try:
@@ -99,7 +100,7 @@ class _Captured:
         _call("cuGraphLaunch", self._exec, ctypes.c_void_p(stream))
 
     def __del__(self) -> None:
-        if getattr(self, "_exec", None):
+        if getattr(self, "_exec", None) and not self._gpu.is_released:
             _driver().cuGraphExecDestroy(self._exec)
 
 

@@ -36,22 +36,14 @@ GRAPH_FROM = 2
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """One launch: `launch(grid, block, parameters, shared bytes, stream)`.
-
-    words    the parameters, each as (which address, what is added to it)
-    """
+    """One launch: `launch(grid, block, parameters, shared bytes, stream)`; its parameters are a part of the plan's."""
 
     launch: Callable[..., None]
-    pack: Callable[..., bytes]
-    words: tuple[tuple[int, int], ...]
+    parameters: slice
     grid: tuple[int, int]
     block: tuple[int, int, int]
     shared_bytes: int
     what: str
-
-    def enqueue(self, addresses: Sequence[int], stream: Any) -> None:
-        parameters = self.pack(*[addresses[which] + offset for which, offset in self.words])
-        self.launch(self.grid, self.block, parameters, self.shared_bytes, stream)
 
 
 class CudaProgram:
@@ -76,15 +68,18 @@ class CudaProgram:
         self._arena_at = aligned(8 * len(plan.scalars))
         self._scratch_at = self._arena_at + aligned(plan.arena_bytes)
         self._steps: list[_Launch | HostCall] = []
+        words: list[tuple[int, int]] = []
         scratch = 0
         for step in plan.steps:
-            if isinstance(step, LaunchSpec):
-                made = self._laid_out(step, functions[step.kernel])
-                scratch = max(scratch, _global_scratch(step.shape, made.grid[0]))
-                self._steps.append(made)
-            else:
+            if isinstance(step, HostCall):
                 self._steps.append(step)
+                continue
+            made = self._laid_out(step, functions[step.kernel], words)
+            scratch = max(scratch, _global_scratch(step.shape, made.grid[0]))
+            self._steps.append(made)
         self._workspace_bytes = self._scratch_at + scratch
+        # All launches' parameters, each an address and what is added to it.
+        self._which, self._added = np.array(words, np.int64).reshape(-1, 2).T.copy()
         self._written_integers = [
             n for n in plan.written if numpy_dtype(plan.inputs[n].dtype).kind in "iu"
         ]
@@ -143,12 +138,14 @@ class CudaProgram:
             raise DeviceMemoryError(f"{error}. {self._appetite()}") from None
 
     def _enqueue(self, addresses: Sequence[int], stream: Any) -> None:
+        packed = (np.array(addresses, np.int64)[self._which] + self._added).tobytes()
         for step in self._steps:
             if isinstance(step, HostCall):
                 self._call_host(step, addresses)
                 continue
+            parameters = packed[step.parameters]
             try:
-                step.enqueue(addresses, stream)
+                step.launch(step.grid, step.block, parameters, step.shared_bytes, stream)
             except self.gpu.error as error:
                 raise self.gpu.failure(error, step.what) from None
 
@@ -182,12 +179,12 @@ class CudaProgram:
         write_slots(slots, 0, self.plan.scalars, scalars)
         return slots
 
-    def _laid_out(self, launch: LaunchSpec, function: Any) -> _Launch:
-        shape = launch.shape
+    def _laid_out(self, launch: LaunchSpec, function: Any, words: list[tuple[int, int]]) -> _Launch:
+        """The launch, whose parameters are added to those of the launches before it."""
+        begin, shape = len(words), launch.shape
         assert shape is not None, "a launch on a GPU says how its kernel runs"
         if shape.shared_bytes > COMMON_SHARED:
             self.gpu.allow_shared(function, shape.shared_bytes)
-        words: list[tuple[int, int]] = []
         for segment in launch.segments:
             words += map(self._slots.locate, segment.arguments)
             words += [(0, number) for number in (*segment.dims, segment.tasks)]
@@ -196,8 +193,7 @@ class CudaProgram:
             words += [(self._slots.words if is_global else 0, 0), (0, shape.scratch_bytes)]
         return _Launch(
             function._launch_kernel,
-            struct.Struct(f"={len(words)}q").pack,
-            tuple(words),
+            slice(8 * begin, 8 * len(words)),
             (_blocks(launch, shape, self.gpu), 1),
             (shape.team, shape.teams, 1),
             shape.shared_bytes,

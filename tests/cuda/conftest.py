@@ -11,20 +11,19 @@ from tests.emulation import standin
 
 
 @pytest.fixture
-def emulated() -> str:
+def emulated(request: pytest.FixtureRequest) -> str:
     """An emulated GPU, for tests that ask its driver what it did, or break it."""
+    if request.config.getoption("markexpr") == "cuda":
+        pytest.skip("the emulated GPU would take the place of the real one")
     if (why := standin.why_not()) is not None:
         pytest.skip(why)
     standin.install()
     return "cuda:0"
 
 
-@pytest.fixture(params=["cuda-emulated", pytest.param("cuda", marks=pytest.mark.cuda)])
-def device(request: pytest.FixtureRequest) -> str:
-    """A GPU by its name."""
-    if request.param == "cuda-emulated":
-        name: str = request.getfixturevalue("emulated")
-        return name
+@pytest.fixture
+def real() -> str:
+    """A real GPU, for tests with the mark `cuda`."""
     if standin.is_installed():
         pytest.skip("an emulated GPU has taken the place of the real one in this process")
     if (why := tj.cuda.why_not()) is not None:
@@ -32,9 +31,15 @@ def device(request: pytest.FixtureRequest) -> str:
     return "cuda:0"
 
 
+@pytest.fixture(params=["cuda-emulated", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> str:
+    """A GPU by its name."""
+    name: str = request.getfixturevalue("real" if request.param == "cuda" else "emulated")
+    return name
+
+
 @pytest.fixture
 def in_a_process(emulated: str, run_python: Callable[..., str]) -> Callable[[str], str]:
     """Runs a script in a process of its own, which has an emulated GPU; gives what it printed."""
-    return lambda script: run_python(
-        f"from tests.emulation import standin\nstandin.install()\n{script}"
-    )
+    begin = "from tests.emulation import standin\nstandin.install()\n"
+    return lambda script: run_python(begin + script)

@@ -212,3 +212,15 @@ def test_results_that_are_kept_are_not_written_again(device: str) -> None:
     kept = [f(x * n) for n in range(12)]
     for n, made in enumerate(kept):
         np.testing.assert_array_equal(made.cpu().numpy(), f(tj.tensor(X) * n).numpy())
+
+
+def test_programs_that_share_a_kernel_may_need_different_amounts_of_shared_memory(
+    device: str,
+) -> None:
+    rows = [
+        np.random.default_rng(n).standard_normal((2, n), dtype=np.float32) for n in (20000, 14000)
+    ]
+    f = tj.compile(tj.softmax, dynamic=False)
+    for x in (*rows, *rows):
+        made = f(tj.tensor(x, device=device))
+        np.testing.assert_array_equal(made.cpu().numpy(), f(tj.tensor(x)).numpy())

@@ -12,6 +12,7 @@ import pytest
 
 import tracejit as tj
 from tests.emulation import standin
+from tracejit import nn, optim
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -241,3 +242,27 @@ def test_integers_that_were_sent_and_written_since_are_seen_as_they_are(
         assert x.tolist() == expected.tolist()
         assert part.tolist() == expected[2:].tolist()
         assert other.tolist() == values.tolist()
+
+
+def test_modules_and_optimizers_move_with_all_that_they_have(device: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    model(tj.tensor(X)).sum().backward()
+    before = {name: t.tolist() for name, t in model.state_dict().items()}
+    parameters = list(model.parameters())
+    assert model.cuda() is model
+    assert all(a is b for a, b in zip(model.parameters(), parameters))
+    assert {t.device for t in (*model.parameters(), *model.buffers())} == {device}
+    assert {p.grad.device for p in parameters if p.grad is not None} == {device}
+    assert {name: t.tolist() for name, t in model.state_dict().items()} == before
+    there = optim.Adam(parameters)
+    there.step()
+    here = optim.Adam(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).parameters())
+    here.load_state_dict(there.state_dict())
+    there.load_state_dict(here.state_dict())
+    there.step()
+    model.cpu()
+    assert {t.device for t in (*model.parameters(), *model.buffers())} == {"cpu"}
+    with pytest.raises(
+        ValueError, match=r"the state 'exp_avg' is f32\[3,4\]@cuda:0, its parameter f32\[3,4\]"
+    ):
+        there.step()

@@ -133,6 +133,29 @@ static inline unsigned __ballot_sync(unsigned mask, int predicate) {
   return own.result;
 }
 
+// copies that go on meanwhile: each lands when its group is waited for, and not before, so that a missing wait shows
+
+struct emulated_copy { void *to; const void *from; unsigned bytes, group; };
+struct emulated_copies { unsigned count, groups; emulated_copy copies[128]; };
+static emulated_copies emulated_pending[1024];
+
+template <class T> static inline void copy_ahead(T *to, const T *from) {
+  emulated_copies &own = emulated_pending[emulated_current->number];
+  if (own.count == 128) __builtin_trap();
+  own.copies[own.count++] = {to, from, sizeof(T), own.groups};
+}
+static inline void end_of_group() { emulated_pending[emulated_current->number].groups++; }
+template <int PENDING> static inline void await_groups() {
+  emulated_copies &own = emulated_pending[emulated_current->number];
+  unsigned kept = 0;
+  for (unsigned n = 0; n < own.count; n++) {
+    const emulated_copy &copy = own.copies[n];
+    if (copy.group + PENDING < own.groups) __builtin_memcpy(copy.to, copy.from, copy.bytes);
+    else own.copies[kept++] = copy;
+  }
+  own.count = kept;
+}
+
 // what is appended to a text: its kernel for the scheduler; and, for one that asks for it, dynamic shared memory (as much as sm_90 has)
 
 #define EMULATED_SHARED thread_local __align__(1024) char shared[232448]; \

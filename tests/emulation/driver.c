@@ -169,10 +169,6 @@ Status cuMemFree_v2(Address address) {
   pthread_mutex_unlock(&lock);
   return status;
 }
-Status cuMemGetInfo_v2(size_t *unused, size_t *total) { NEEDS_CONTEXT *total = limit; *unused = limit > used ? limit - used : 0; return SUCCESS; }
-Status cuMemHostAlloc(void **memory, size_t nbytes, unsigned flags) { NEEDS_CONTEXT return posix_memalign(memory, PAGE, nbytes) ? OUT_OF_MEMORY : SUCCESS; }
-Status cuMemFreeHost(void *memory) { free(memory); return SUCCESS; }
-
 static int is_device(Address address, size_t nbytes) {
   int found = 0;
   pthread_mutex_lock(&lock);
@@ -181,6 +177,15 @@ static int is_device(Address address, size_t nbytes) {
   pthread_mutex_unlock(&lock);
   return found;
 }
+Status cuPointerGetAttribute(void *value, int attribute, Address address) {
+  enum { DEVICE_ORDINAL = 9 };
+  if (attribute != DEVICE_ORDINAL || !is_device(address, 1)) return INVALID_VALUE;
+  *(int *)value = 0;
+  return SUCCESS;
+}
+Status cuMemGetInfo_v2(size_t *unused, size_t *total) { NEEDS_CONTEXT *total = limit; *unused = limit > used ? limit - used : 0; return SUCCESS; }
+Status cuMemHostAlloc(void **memory, size_t nbytes, unsigned flags) { NEEDS_CONTEXT return posix_memalign(memory, PAGE, nbytes) ? OUT_OF_MEMORY : SUCCESS; }
+Status cuMemFreeHost(void *memory) { free(memory); return SUCCESS; }
 
 // ---- streams: what is enqueued on one is done at once, or captured
 

@@ -121,7 +121,7 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Takes over a copy of what `state_dict()` gave, or, where it does not fit the parameters, nothing."""
+        """Takes over a copy of what `state_dict()` gave, from any device, or, where it does not fit the parameters, nothing."""
         groups = state_dict["param_groups"]
         sizes = [len(group["params"]) for group in self.param_groups]
         if [len(group["params"]) for group in groups] != sizes:
@@ -129,7 +129,9 @@ class Optimizer:
         states = {}
         for index, parameter in enumerate(self._parameters()):
             loaded = state_dict["state"].get(index, self.state[parameter])
-            states[parameter] = {name: _copy(value) for name, value in loaded.items()}
+            states[parameter] = {
+                name: _copy(value, parameter.device) for name, value in loaded.items()
+            }
             self._check_fit(parameter, states[parameter])
         for own, group in zip(self.param_groups, groups, strict=True):
             own.update({name: value for name, value in group.items() if name != "params"})
@@ -179,5 +181,5 @@ class Optimizer:
                 raise ValueError(at_user_line(message))
 
 
-def _copy(value: Any) -> Any:
-    return from_data(value) if isinstance(value, Tensor) else value
+def _copy(value: Any, device: str) -> Any:
+    return from_data(value, device=device) if isinstance(value, Tensor) else value

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from tracejit._errors import user_location
-from tracejit.dispatch import Scalar
+from tracejit.dispatch import Scalar, below
 from tracejit.ir.aval import Aval
 from tracejit.ir.dim import plain
 from tracejit.ir.graph import Apply, Input, Node, ScalarInput, params_key
 from tracejit.ops.arguments import check_devices
 from tracejit.ops.op import Op, Params
 from tracejit.ops.registry import REGISTRY
-from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.buffer import Buffer, RemoteBuffer
 from tracejit.storage import Storage, as_array, is_row_major
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.trace import Step
@@ -164,13 +164,15 @@ class Tracer(ABC):
 
     def _copy(self, tensor: Any) -> int:
         """Memory that others can write to is read as of the op: by way of a copy, renewed where it has become old."""
+        if tensor.aval.device != "cpu":
+            return self._copy_there(tensor)
         now = as_array(tensor)
         key = (tensor.storage, tensor.layout)
         if key in self._copies:
             place, copy = self._copies[key]
             if same_bits(now, copy):
                 return place
-        buffer = Buffer.allocate(tensor.aval.nbytes)  # others see no memory but the CPU's
+        buffer = Buffer.allocate(tensor.aval.nbytes)
         copy = buffer.array(now.dtype, now.shape)
         copy[...] = now
         address = buffer.address
@@ -178,6 +180,16 @@ class Tracer(ABC):
         self._kept.append(buffer)
         self._addresses.append(address)
         self._copies[key] = place, copy
+        return place
+
+    def _copy_there(self, tensor: Any) -> int:
+        """The same on a GPU, renewed each time."""
+        aval = tensor.aval
+        copy = below(self).bind(REGISTRY["astype"], (tensor,), {"dtype": aval.dtype})
+        place = self._enter((aval, None, None), _input_node, aval, None, None)
+        buffer = copy.storage.realize()
+        self._kept.append(buffer)
+        self._addresses.append(buffer.address)
         return place
 
 
@@ -196,7 +208,8 @@ def is_exposed(storage: Storage) -> bool:
     if not storage.escaped or storage.buffer is None:
         return False
     # An array over a buffer holds it: where only the storage does (and this call), what `numpy()` gave is gone.
-    if not storage.buffer.foreign and sys.getrefcount(storage.buffer) == 2:
+    is_seen = storage.buffer.foreign or isinstance(storage.buffer, RemoteBuffer)
+    if not is_seen and sys.getrefcount(storage.buffer) == 2:
         storage.escaped = False
     return storage.escaped
 

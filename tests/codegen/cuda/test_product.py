@@ -47,7 +47,11 @@ def by_parts(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def launch(
-    dtype: DType, tile: int, products: list[tuple[np.ndarray, np.ndarray, np.ndarray]], order: int
+    dtype: DType,
+    tile: int,
+    products: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    order: int,
+    text: str = "",
 ) -> None:
     words: list[int] = []
     for a, b, c in products:
@@ -57,7 +61,7 @@ def launch(
         words += [a.ctypes.data, b.ctypes.data, c.ctypes.data, *dims, tasks]
     words += [0] * ((SEGMENTS - len(products)) * 15)
     source, shape = product_source(dtype.name, tile), product_shape()
-    run = load(source.text, source.name)
+    run = load(text or source.text, source.name)
     run(2, (shape.team, shape.teams), 0, struct.pack(f"{len(words)}q", *words), order)
 
 
@@ -107,6 +111,19 @@ def test_zeros_keep_their_signs_and_infinities_stay_apart_where_k_ends() -> None
     launch(float32, 32, [(a, b, c)], order=0)
     with np.errstate(invalid="ignore"):
         assert same_bits(by_parts(a, b).ravel(), c.ravel()).all()
+
+
+def test_a_missing_wait_shows() -> None:
+    """The emulation lets copies land when they are waited for, and no sooner."""
+    skip_unless_emulated()
+    a, b = operands(float32, 33, 40, 200)
+    expected = by_parts(a, b)
+    source = product_source("float32", 32)
+    hasty = source.text.replace("await_groups<STAGES - 2>();", "await_groups<STAGES - 1>();")
+    for text, is_right in ((source.text, True), (hasty, False)):
+        c = np.zeros_like(expected)
+        launch(float32, 32, [(a, b, c)], order=0, text=text)
+        assert same_bits(expected.ravel(), c.ravel()).all() == is_right
 
 
 def test_a_tile_is_large_where_there_are_many_and_small_where_there_are_few() -> None:
