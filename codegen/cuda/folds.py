@@ -58,7 +58,9 @@ class Folder:
         for result, value in zip(self.fold.results, self.joins.outcomes(total), strict=True):
             self.frame.define(result.var, value)
 
-    def iterate(self, head: str, index: str, into: Values, pragma: str = "") -> None:
+    def iterate(
+        self, head: str, index: str, into: Values, pragma: str = "", carried: Values = ()
+    ) -> None:
         """A loop in ascending order."""
         if pragma:
             self.b.line(pragma)
@@ -66,15 +68,31 @@ class Folder:
             self.frame.define(self.fold.index, self.frame.integer(index))
             self.body()
             self.join(into, self.values())
+            self.hand_on(carried)
+
+    def hand_on(self, carried: Values) -> None:
+        """What the next iteration gets, all at once: one scalar may become what another was."""
+        following = [self.frame.operand(each.next) for each in self.fold.carried]
+        if len(carried) > 1:
+            following = [self.b.emit(value.text, value.type) for value in following]
+        for variable, value in zip(carried, following):
+            self.b.set(variable, value)
 
     # trees
 
     def serial(self) -> None:
         total = self.variables()
+        carried = tuple(
+            self.b.variable(self.frame.operand(each.first)) for each in self.fold.carried
+        )
+        for each, variable in zip(self.fold.carried, carried):
+            self.frame.define(each.var, variable)
         k = self.b.fresh("k")
         head = f"long long {k} = {self.start}; {k} < {self.stop}; ++{k}"
-        self.iterate(head, k, total, "#pragma unroll 4")
+        self.iterate(head, k, total, "#pragma unroll 4", carried)
         self.define(total)
+        for each, variable in zip(self.fold.carried, carried):
+            self.frame.define(each.last, variable)
 
     def spread(self) -> None:
         """A loop whose iterations are independent, shared among the rows of threads."""

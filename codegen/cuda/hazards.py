@@ -135,7 +135,7 @@ def is_independent(fold: Fold) -> bool:
     inside = list(statements(fold.body))
     stores = [stmt for stmt in inside if isinstance(stmt, Store)]
     reads = {stmt.buffer for stmt in inside if isinstance(stmt, Load)}
-    return not fold.results and all(
+    return not (fold.results or fold.carried) and all(
         not store.add
         and store.buffer not in reads
         and any(var is fold.index for var, _ in store.address.terms)

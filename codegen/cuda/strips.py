@@ -80,8 +80,9 @@ def defined(body: Sequence[Stmt]) -> set[Var]:
         match stmt:
             case Let(var=var) | Load(var=var):
                 found.add(var)
-            case Fold(index=index, results=results):
+            case Fold(index=index, results=results, carried=carried):
                 found |= {index, *(result.var for result in results)}
+                found |= {var for each in carried for var in (each.var, each.last)}
     return found
 
 

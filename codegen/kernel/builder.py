@@ -15,6 +15,7 @@ from tracejit.codegen.kernel.fn import COMPARISONS, Fn
 from tracejit.codegen.kernel.ir import (
     Address,
     Buffer,
+    Carried,
     Combine,
     Const,
     Fold,
@@ -163,11 +164,13 @@ class _Block:
 
 @dataclass(slots=True)
 class FoldBody:
-    """An open fold: its index, and `join`, which adds a result."""
+    """An open fold: its index, `join`, which adds a result, and `carry`, which adds a scalar that iterations `hand_on`."""
 
     index: Var
     builder: ScalarBuilder
     results: list[Result] = field(default_factory=list)
+    carried: list[Carried] = field(default_factory=list)
+    firsts: dict[Var, Operand] = field(default_factory=dict)
 
     def join(self, combine: Combine, value: Element | Const) -> Element:
         """All of `value` joined; defined once the fold is closed."""
@@ -176,6 +179,19 @@ class FoldBody:
         var = Var(int64 if index_of else operand.dtype, "r")
         self.results.append(Result(var, combine, operand))
         return self.builder.element(var)
+
+    def carry(self, first: Operand) -> Element:
+        """What the iteration before has handed on; in the first one `first`."""
+        var = Var(first.dtype, "c")
+        self.firsts[var] = first
+        return self.builder.element(var)
+
+    def hand_on(self, carried: Element, value: Element) -> Element:
+        """Makes `value` what is `carried` into the next iteration; what the last one leaves, defined once the fold is closed."""
+        var, last = carried.operand, Var(value.dtype, "r")
+        assert isinstance(var, Var)
+        self.carried.append(Carried(var, self.firsts[var], value.operand, last))
+        return self.builder.element(last)
 
 
 class ScalarBuilder:
@@ -305,12 +321,13 @@ class ScalarBuilder:
     def fold(
         self, start: Operand | int, stop: Operand | int, tree: Tree, name: str = "k"
     ) -> Iterator[FoldBody]:
-        """A fold round the statements inside the `with`; ask for results with `.join` inside it."""
+        """A fold round the statements inside the `with`; ask for results with `.join` and `.carry` inside it."""
         fold = FoldBody(Var(int64, name), self)
         with self.block() as body:
             yield fold
-        results = tuple(fold.results)
-        self.append(Fold(fold.index, _int64(start), _int64(stop), tree, tuple(body), results))
+        ends = _int64(start), _int64(stop)
+        handed = tuple(fold.results), tuple(fold.carried)
+        self.append(Fold(fold.index, *ends, tree, tuple(body), *handed))
 
     def _select(self, condition: Operand, x: Operand, y: Operand) -> Element:
         if isinstance(condition, Const):

@@ -27,6 +27,8 @@ class Grain:
     """Elements of each update's row that one task of a scatter adds."""
     scatters: int
     """Tasks of a scatter that are worth a look of each at all indices: a task adds to some rows alone."""
+    chains: int
+    """Rows, or blocks, of a scan that are done side by side, in scalars; 0 where each is a lane's."""
 
 
 CORES: Final = Grain(
@@ -38,6 +40,7 @@ CORES: Final = Grain(
     row_bytes=0,  # the first cache keeps them
     scattered=256,
     scatters=1,
+    chains=4,
 )
 WARPS: Final = Grain(
     columns=32,  # one for each thread of a warp
@@ -48,4 +51,5 @@ WARPS: Final = Grain(
     row_bytes=96 << 10,
     scattered=128,
     scatters=4096,
+    chains=0,
 )

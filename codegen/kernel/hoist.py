@@ -62,7 +62,8 @@ class _Hoister:
     def inside(self, loop: For | Fold) -> tuple[Stmt, ...]:
         level = _Level(loop, frozenset(stored_buffers(loop.body)))
         self.levels.append(level)
-        self.depths[loop.index] = len(self.levels) - 1
+        carried = [each.var for each in loop.carried] if isinstance(loop, Fold) else []
+        self.depths |= dict.fromkeys((loop.index, *carried), len(self.levels) - 1)
         for stmt in loop.body:
             self.stmt(stmt)
         self.levels.pop()
@@ -91,9 +92,13 @@ class _Hoister:
     def fold(self, fold: Fold) -> None:
         body = self.inside(fold)
         results = tuple(replace(result, value=self.now(result.value)) for result in fold.results)
-        self.levels[-1].stmts.append(replace(fold, body=body, results=results))
-        for result in results:
-            self.depths[result.var] = len(self.levels) - 1
+        carried = tuple(
+            replace(each, first=self.now(each.first), next=self.now(each.next))
+            for each in fold.carried
+        )
+        self.levels[-1].stmts.append(replace(fold, body=body, results=results, carried=carried))
+        after = (*(result.var for result in results), *(each.last for each in carried))
+        self.depths |= dict.fromkeys(after, len(self.levels) - 1)
 
     def load(self, load: Load) -> None:
         depth = self.depth(*address_operands(load.address), load.where, self.now(load.other))

@@ -127,11 +127,15 @@ class _Run:
     def fold(self, fold: Fold) -> None:
         start, stop = self.integer(fold.start), self.integer(fold.stop)
         joins = [_Join(result, fold.tree) for result in fold.results]
+        handed_on = [self.operand(each.first) for each in fold.carried]
         for i in range(start, stop):
             self.values[fold.index] = np.int64(i)
+            self.values |= {each.var: value for each, value in zip(fold.carried, handed_on)}
             self.block(fold.body)
             for join in joins:
                 join.add(i - start, i, self.operand(join.result.value))
+            handed_on = [self.operand(each.next) for each in fold.carried]
+        self.values |= {each.last: value for each, value in zip(fold.carried, handed_on)}
         for join in joins:
             self.values[join.result.var] = join.total()
 

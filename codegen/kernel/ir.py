@@ -36,7 +36,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Var:
-    """A scalar: a let, a load, a fold's result or a loop's index (int64)."""
+    """A scalar: a let, a load, a fold's result, what it carries, or a loop's index (int64)."""
 
     dtype: DType
     name: str
@@ -164,9 +164,20 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Carried:
+    """A scalar that each iteration of a fold hands on: `var` is `first`, and later what `next` was in the one before. After the
+    fold `last` is what a further iteration would have been handed."""
+
+    var: Var
+    first: Operand
+    next: Operand
+    last: Var
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Fold:
     """Joins the results' values over `index` in range(start, stop) by `tree`; `start` is a multiple of the superblock, or of the
-    block if the range is within one.
+    block if the range is within one. Only a SERIAL fold carries scalars.
 
     A LANES fold is vectorised along itself and may stand in PARALLEL and SERIAL loops only; its body may also store (a stage that
     keeps what it computes). ROWS and SERIAL folds may stand in a VECTOR loop, whose lanes they then keep apart.
@@ -178,6 +189,7 @@ class Fold:
     tree: Tree
     body: tuple[Stmt, ...]
     results: tuple[Result, ...]
+    carried: tuple[Carried, ...] = ()
 
 
 Stmt = Let | Load | Store | For | Fold

@@ -102,6 +102,8 @@ class _Finder:
         if fold.tree is Tree.LANES:
             self.vectorise(fold.index)
         self.block(fold.body)
+        while self.carries_more(fold):
+            self.block(fold.body)
         for result in fold.results:
             if fold.tree is Tree.LANES:
                 self.use(result.value)
@@ -109,6 +111,16 @@ class _Finder:
             elif self.lanes.varies(result.value):
                 self.lanes.varying.add(result.var)
                 self.use(fold.index if result.combine in SEARCHES else None)
+
+    def carries_more(self, fold: Fold) -> bool:
+        """Marks what the fold carries from lane to lane; whether that is more than was known, so that its body follows suit."""
+        found = False
+        for each in fold.carried:
+            if self.lanes.varies(each.first) or self.lanes.varies(each.next):
+                found |= each.var not in self.lanes.varying
+                self.lanes.varying |= {each.var, each.last}
+                self.use(each.first, each.next)
+        return found
 
     def vectorise(self, index: Var) -> None:
         self.lanes.varying.add(index)

@@ -96,7 +96,12 @@ class _Printer:
             case Fold(tree=tree):
                 ends = f"{self.operand(stmt.start)} .. {self.operand(stmt.stop)}"
                 yield f"fold {self.name(stmt.index, 'i')} in {ends} by {tree.value}:"
+                for each in stmt.carried:
+                    yield f"{INDENT}{self.define(each.var)} from {self.operand(each.first)}"
                 yield from self.block(stmt.body, INDENT)
+                for each in stmt.carried:
+                    value = f"{self.operand(each.var)} then {self.operand(each.next)}"
+                    yield f"{INDENT}{self.define(each.last)} = last of {value}"
                 for result in stmt.results:
                     value = f"{result.combine.value}({self.operand(result.value)})"
                     yield f"{INDENT}{self.define(result.var)} = {value}"

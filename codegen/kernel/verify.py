@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NoReturn, assert_never
 
 from tracejit._errors import CompileError
@@ -11,6 +11,7 @@ from tracejit.codegen.kernel.folds import SEARCHES
 from tracejit.codegen.kernel.ir import (
     Address,
     Buffer,
+    Carried,
     Combine,
     Const,
     Extent,
@@ -79,12 +80,16 @@ class _Verifier:
             self.operand(loop.extent, int64)
             self.block(loop.body, [loop.index])
 
-    def block(self, body: tuple[Stmt, ...], indices: Iterable[Var]) -> set[Var | Size]:
+    def block(
+        self, body: tuple[Stmt, ...], indices: Iterable[Var], carried: Iterable[Var] = ()
+    ) -> set[Var | Size]:
         """Checks the body of a loop; gives what is known at its end, which is not known after it."""
         outside = set(self.known)
         for index in indices:
             self.check(index.dtype is int64, "an index is an int64")
             self.define(index)
+        for var in carried:
+            self.define(var)
         for stmt in body:
             self.at = stmt
             self.stmt(stmt)
@@ -186,17 +191,34 @@ class _Verifier:
         for end in (stmt.start, stmt.stop):
             self.operand(end, int64)
             self.check(not self.lanes.varies(end), "the ends of a fold differ from lane to lane")
-        self.inside(stmt, stmt.results, stmt if is_strip else None)
-        for result in stmt.results:
-            self.define(result.var)
+        self.check(
+            stmt.tree is Tree.SERIAL or not stmt.carried, "only a SERIAL fold carries scalars"
+        )
+        for each in stmt.carried:
+            self.operand(each.first, each.var.dtype)
+        self.inside(stmt, stmt.results, stmt if is_strip else None, stmt.carried)
+        for var in (
+            *(result.var for result in stmt.results),
+            *(each.last for each in stmt.carried),
+        ):
+            self.define(var)
 
-    def inside(self, stmt: For | Fold, results: Iterable[Result], strip: For | Fold | None) -> None:
+    def inside(
+        self,
+        stmt: For | Fold,
+        results: Iterable[Result],
+        strip: For | Fold | None,
+        carried: Sequence[Carried] = (),
+    ) -> None:
         outer, self.strip = self.strip, strip or self.strip
-        known = self.block(stmt.body, [stmt.index])
+        known = self.block(stmt.body, [stmt.index], [each.var for each in carried])
         self.strip, self.at = outer, stmt
         after, self.known = self.known, known
         for result in results:
             self.result(result)
+        for each in carried:
+            self.operand(each.next, each.var.dtype)
+            self.check(each.last.dtype is each.var.dtype, f"the last is a {each.var.dtype}")
         self.known = after
 
     def result(self, result: Result) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain
 
 from tracejit.codegen.kernel.folds import NO_INDEX
-from tracejit.codegen.kernel.ir import Fold, Tree
+from tracejit.codegen.kernel.ir import Carried, Fold, Operand, Tree, Var
 from tracejit.codegen.llvm import memory
 from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.flow import Values, loop, when
@@ -228,6 +228,7 @@ class _Chain:
         self.varying = Joins.of(frame.b, varying)
         self.uniform = Joins.of(frame.b, uniform)
         self.numbers = frame.numbers() if varying else range(0)
+        self.carried = [_Handed(frame, each) for each in fold.carried]
 
     def nothing(self) -> Values:
         vectors = self.varying.nothing(self.frame.b.width) * len(self.numbers)
@@ -245,14 +246,28 @@ class _Chain:
         return (*chain.from_iterable(joined), *self.uniform.follow(old_scalars, new_scalars))
 
     def block(self, first: Value, end: Value) -> Values:
-        def one(index: Value, carried: Values) -> Values:
+        nothing = self.nothing()
+        size = len(nothing)
+
+        def one(index: Value, states: Values) -> Values:
             self.frame.define(self.fold.index, index)
+            self.take(states[size:], [each.carried.var for each in self.carried])
             self.frame.down = None if is_light(self.fold.body) else self.fold.index
             self.body()
             self.frame.down = None
-            return self.join(carried, self.values())
+            following = chain.from_iterable(each.of(each.carried.next) for each in self.carried)
+            return (*self.join(states[:size], self.values()), *following)
 
-        return loop(self.frame.b, first, end, 1, self.nothing(), one)
+        given = chain.from_iterable(each.of(each.carried.first) for each in self.carried)
+        states = loop(self.frame.b, first, end, 1, (*nothing, *given), one)
+        self.take(states[size:], [each.carried.last for each in self.carried])
+        return states[:size]
+
+    def take(self, states: Values, names: list[Var]) -> None:
+        """What is carried, under these names."""
+        for each, name in zip(self.carried, names, strict=True):
+            each.define(name, states[: each.size])
+            states = states[each.size :]
 
     def values(self) -> Values:
         frame, index = self.frame, self.fold.index
@@ -273,3 +288,27 @@ class _Chain:
             self.uniform.joins, self.uniform.outcomes(scalars, first), strict=True
         ):
             self.frame.define(join.result.var, value)
+
+
+class _Handed:
+    """A scalar that iterations hand on: one for each vector of the strip round the fold, if it differs from lane to lane."""
+
+    def __init__(self, frame: Frame, carried: Carried) -> None:
+        self.frame = frame
+        self.carried = carried
+        self.numbers = frame.numbers() if frame.lanes.varies(carried.var) else None
+
+    @property
+    def size(self) -> int:
+        return 1 if self.numbers is None else len(self.numbers)
+
+    def of(self, operand: Operand) -> Values:
+        if self.numbers is None:
+            return (self.frame.scalar(operand),)
+        return tuple(self.frame.vector(operand, number) for number in self.numbers)
+
+    def define(self, name: Var, values: Values) -> None:
+        if self.numbers is None:
+            self.frame.define(name, *values)
+        else:
+            self.frame.vectors[name] = values

@@ -19,6 +19,7 @@ from tracejit.codegen.kernel.ir import Combine
 from tracejit.codegen.kernel.lower import lower
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.parts import join_parts
+from tracejit.codegen.kernel.scan import lower_scan
 from tracejit.codegen.kernel.scatter import lower_scatter
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
@@ -27,7 +28,7 @@ from tracejit.compiler.slab_launch import slab_launch
 from tracejit.compiler.slabs import Slabs, slabbed
 from tracejit.compiler.target import ProductKernel, Target
 from tracejit.compiler.work import nanoseconds
-from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step, Temporary
+from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step, Temporary
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
 from tracejit.ops.op import Layout
 from tracejit.passes.expand import store
@@ -192,6 +193,9 @@ class Assembly:
                 self._launch(
                     step, lower_scatter(node, self._place, self.target.grain), note_of((node,))
                 )
+            case Scan(node=node):
+                for lowered in lower_scan(node, self._place, self.target.grain):
+                    self._launch(step, lowered, note_of((node,)))
             case Product():
                 self._product(step)
             case Host(node=node):

@@ -17,7 +17,7 @@ from typing import assert_never
 from tracejit._records import dataclass
 from tracejit.codegen.kernel.access import Accesses
 from tracejit.codegen.kernel.cost import profile
-from tracejit.ir.cluster import Fused, Host, Owner, Product, Scatter, Step
+from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step
 from tracejit.ir.graph import Apply, Node
 from tracejit.ops.op import Layout
 from tracejit.passes.homes import nbytes
@@ -216,7 +216,7 @@ class _Known:
                 self.reads[step] = {access.root for access in accesses.every_read()}
                 self.writes[step] = {each.target for each in step.stores}
                 walk = None if stays else _walk_of_loops(step, accesses)
-            case Product(node=node) | Host(node=node) | Scatter(node=node):
+            case Product(node=node) | Scatter(node=node) | Scan(node=node) | Host(node=node):
                 self.reads[step] = {self.layouts.root(source) for source in node.inputs}
                 self.writes[step] = {node}
                 if isinstance(step, Product):

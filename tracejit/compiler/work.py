@@ -6,7 +6,8 @@ from math import prod
 from typing import assert_never
 
 from tracejit.codegen.kernel.cost import profile
-from tracejit.ir.cluster import Fused, Host, Product, Scatter, Step
+from tracejit.codegen.kernel.scan import ELEMENT_NS
+from tracejit.ir.cluster import Fused, Host, Product, Scan, Scatter, Step
 
 NS_PER_BYTE = 0.05
 """Of memory that is read or written in order."""
@@ -24,6 +25,8 @@ def nanoseconds(step: Step, moved: int) -> float:
         case Product(node=node):
             terms = node.aval.size * node.inputs[0].aval.sizes[-1]
             return terms * NS_PER_MULTIPLY_ADD + moved * NS_PER_BYTE
+        case Scan(node=node):
+            return node.aval.size * ELEMENT_NS + moved * NS_PER_BYTE
         case Scatter() | Host():
             return moved * NS_PER_BYTE_OUTSIDE
         case _:

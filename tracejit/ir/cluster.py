@@ -55,13 +55,20 @@ class Scatter:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """A recurrence along an axis."""
+
+    node: Apply
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Host:
     """An op computed by its NumPy `eval`."""
 
     node: Apply
 
 
-Step = Fused | Product | Scatter | Host
+Step = Fused | Product | Scatter | Scan | Host
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
-from tracejit.ir.cluster import Fused, Host, Product, Scatter, Step
+from tracejit.ir.cluster import Fused, Host, Product, Scan, Scatter, Step
 from tracejit.ir.graph import Graph, Input, Node
 from tracejit.ir.printer import print_node
 
@@ -35,6 +35,8 @@ def _step(step: Step, names: dict[Node, str]) -> Iterator[str]:
             yield f"product: {print_node(node, names)}"
         case Scatter(node=node):
             yield f"scatter: {print_node(node, names)}"
+        case Scan(node=node):
+            yield f"scan: {print_node(node, names)}"
         case Host(node=node):
             yield f"host: {print_node(node, names)}"
         case _:

@@ -59,6 +59,19 @@ class ScatterAdd:
 
 
 @dataclass(frozen=True, slots=True)
+class Recurrence:
+    """Along `params["axis"]` each element of the output from the one before it and the inputs' elements at its place.
+
+    `scalar(s, before, *elements)` builds the expression, `s.index(0)` being the place along the axis; `first` stands before the
+    first element. If `is_sum` it is `before + element`, and elements may be added up in blocks.
+    """
+
+    first: float
+    scalar: Callable[..., Any]
+    is_sum: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """`base` with a part replaced by `value`; `layout(layout, **params)` is that part, as a View's would be."""
 
@@ -96,6 +109,7 @@ Recipe = (
     | View
     | Gather
     | ScatterAdd
+    | Recurrence
     | Update
     | Concat
     | Pad

@@ -21,8 +21,8 @@ from tracejit.ops.arguments import (
     weak_dtype,
 )
 from tracejit.ops.elementwise import constant_like, multiply, not_equal, subtract
-from tracejit.ops.families import extern, reshape_to
-from tracejit.ops.op import Op
+from tracejit.ops.families import in_single, record, reshape_to
+from tracejit.ops.op import Op, Recurrence
 from tracejit.ops.shape import broadcast_to
 from tracejit.ops.slicing import concat, flip, slice_axis
 
@@ -71,10 +71,14 @@ def _scan_backwards(ct: Any, decay: Any, axis: int) -> Any:
     return flip(reverse, axis)
 
 
-linear_scan: Op = extern(
+linear_scan: Op = record(
     "linear_scan",
     infer=_along_infer("linear_scan"),
-    eval=_linear_scan_eval,
+    eval=in_single(_linear_scan_eval),
+    recipe=Recurrence(
+        0.0,
+        lambda s, before, x, decay: s.select(s.index(0) == 0, x, x + decay * before),
+    ),
     vjp=(
         lambda ct, out, x, decay, axis: _scan_backwards(ct, decay, axis),
         lambda ct, out, x, decay, axis: multiply(
@@ -83,17 +87,19 @@ linear_scan: Op = extern(
     ),
     doc="y[0] = x[0], y[i] = x[i] + decay[i] * y[i - 1] along `axis`.",
 )
-_cumulative_sum: Op = extern(
+_cumulative_sum: Op = record(
     "cumulative_sum",
     infer=_along_infer("cumulative_sum"),
-    eval=lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
+    eval=in_single(lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype)),
+    recipe=Recurrence(-0.0, lambda s, before, x: before + x, is_sum=True),
     vjp=(lambda ct, out, x, axis: flip(_cumulative_sum(flip(ct, axis), axis=axis), axis),),
     doc="Running sums along `axis`.",
 )
-_cumulative_prod: Op = extern(
+_cumulative_prod: Op = record(
     "cumulative_prod",
     infer=_along_infer("cumulative_prod"),
-    eval=lambda x, *, axis: np.cumprod(x, axis=axis, dtype=x.dtype),
+    eval=in_single(lambda x, *, axis: np.cumprod(x, axis=axis, dtype=x.dtype)),
+    recipe=Recurrence(1.0, lambda s, before, x: before * x),
     vjp=(lambda ct, out, x, axis: multiply(_scan_backwards(ct, x, axis), product_before(x, axis)),),
     doc="Running products along `axis`.",
 )

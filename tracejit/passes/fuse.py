@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
-from tracejit.ir.cluster import Fused, Host, Labels, Product, Step, Store
+from tracejit.ir.cluster import Fused, Host, Labels, Product, Scan, Step, Store
 from tracejit.ir.graph import Apply, Graph, Node
 from tracejit.ops.op import (
     Concat,
@@ -20,6 +20,7 @@ from tracejit.ops.op import (
     Gather,
     Pad,
     Pointwise,
+    Recurrence,
     Reduction,
     ScatterAdd,
     Update,
@@ -69,7 +70,7 @@ class Fusion:
 
     def _pin_operands(self, node: Apply) -> None:
         match node.op.recipe:
-            case Contract() | Extern() | ScatterAdd() | Update() | Concat() | Pad():
+            case Contract() | Extern() | Recurrence() | ScatterAdd() | Update() | Concat() | Pad():
                 self.pinned.update(self.layouts.root(source) for source in node.inputs)
                 self.pinned.add(node)
             case Gather():
@@ -92,7 +93,7 @@ class Fusion:
                 self._place_reduction(node)
             case View():  # a copy: it runs over its input's space, and only its memory has the new shape
                 self._new_group(node, node.inputs[0].aval.sizes, single=True)
-            case Contract() | Extern() | ScatterAdd() | Update() | Concat() | Pad():
+            case Contract() | Extern() | Recurrence() | ScatterAdd() | Update() | Concat() | Pad():
                 self._new_group(node, node.aval.sizes, single=True)
 
     def _new_group(
@@ -406,6 +407,8 @@ class Fusion:
                 return self.direct.rest(node)
             case Contract():
                 return [Product(node)]
+            case Recurrence():
+                return [Scan(node)]
             case Extern():
                 return [Host(node)]
             case _:
