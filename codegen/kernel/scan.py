@@ -38,7 +38,6 @@ from tracejit.dtypes import DType, int64
 from tracejit.ir.cluster import Owner, Temporary
 from tracejit.ir.graph import Apply
 from tracejit.ops.op import Layout, Recurrence
-from tracejit.passes.layouts import row_major
 
 BLOCK = 32
 SUPERBLOCK = 1024
@@ -78,7 +77,8 @@ def _with(numbers: tuple[int, ...], place: int, number: int) -> tuple[int, ...]:
 
 
 def temporary(dtype: DType, shape: tuple[int, ...]) -> Array:
-    return Array(Temporary(dtype, prod(shape)), dtype, row_major(shape))
+    strides = tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
+    return Array(Temporary(dtype, prod(shape)), dtype, Layout(shape, strides))
 
 
 def lower_scan(node: Apply, place: Place, grain: Grain = CORES) -> list[Lowered]:

@@ -7,7 +7,9 @@ import pytest
 
 from tests.codegen.harness import WIDEST, Machine
 from tests.codegen.kernels import EMITTED, assert_emitted_as_interpreted, at, run, samples
-from tracejit.codegen.kernel.builder import ScalarBuilder
+from tracejit.codegen.kernel.builder import ScalarBuilder, constant
+from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.interpret import interpret
 from tracejit.codegen.kernel.ir import Address, Buffer, Combine, Kernel, Kind, Size, Tree
 from tracejit.dtypes import DType, bool_, float32, float64, int8, int32, int64, uint64
 
@@ -166,3 +168,53 @@ def test_a_fold_of_no_results_is_a_loop_of_stores(machine: Machine) -> None:
     kernel = Kernel((x, out), (rows, size), (), tuple(body))
     arrays = [samples(float32, 700), np.zeros(700, np.float32)]
     assert_emitted_as_interpreted(kernel, machine, arrays, [10, 70])
+
+
+def sequences(dtype: DType) -> Kernel:
+    """Down each column a, b = b, a + b from (x, 1) on, and c, which all columns share; what they are, and what is left."""
+    s, rows, size = ScalarBuilder(), Size("rows"), Size("n")
+    x = Buffer(dtype, "x")
+    out, last = Buffer(dtype, "out", written=True), Buffer(dtype, "last", written=True)
+    with s.block() as body, s.loop(2, Kind.PARALLEL) as task, s.loop(size, Kind.VECTOR) as column:
+        first = s.load(x, Address(((task, size), (column, 1))))
+        with s.fold(0, rows, Tree.SERIAL) as fold:
+            a, b = fold.carry(first.operand), fold.carry(constant(1, dtype))
+            c = fold.carry(constant(3, dtype))
+            row = s.let(Fn.ADD, int64, s.let(Fn.MUL, int64, task, rows).operand, fold.index)
+            place = Address(((row.operand, size), (column, 1)))  # type: ignore[arg-type]
+            s.store(out, place, a + c)
+            left = [fold.hand_on(a, b), fold.hand_on(b, a + b), fold.hand_on(c, c + c)]
+        total = s.add(s.add(left[0], left[1]), left[2])
+        s.store(last, Address(((task, size), (column, 1))), total)
+    return Kernel((x, out, last), (rows, size), (), tuple(body))
+
+
+@each_machine(float32, float64, int8, int64)
+def test_columns_hand_on_scalars(machine: Machine, dtype: DType) -> None:
+    for rows, count in ((0, 5), (1, 64), (9, 83)):
+        outs = [np.zeros(2 * n, dtype.numpy) for n in (rows * count, count)]
+        arrays = [samples(dtype, 2 * count, count), *outs]
+        assert_emitted_as_interpreted(sequences(dtype), machine, arrays, [rows, count], tasks=2)
+
+
+@machines
+def test_a_fold_hands_on_what_vectors_in_it_use(machine: Machine) -> None:
+    s, rows, size = ScalarBuilder(), Size("rows"), Size("n")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(1, Kind.PARALLEL), s.fold(0, rows, Tree.SERIAL) as fold:
+        before = fold.carry(constant(2, float32))
+        with s.loop(size, Kind.VECTOR) as column:
+            here = Address(((fold.index, size), (column, 1)))
+            s.store(out, here, s.load(x, here) * before)
+        fold.hand_on(before, before + s.load(x, at(fold.index, size)))
+    kernel = Kernel((x, out), (rows, size), (), tuple(body))
+    for count in (1, 70):
+        arrays = [samples(float32, 10 * count), np.zeros(10 * count, np.float32)]
+        assert_emitted_as_interpreted(kernel, machine, arrays, [10, count])
+
+
+def test_the_interpreter_hands_on_all_scalars_at_once() -> None:
+    out, last = np.zeros(2 * 6, np.int64), np.zeros(2, np.int64)
+    interpret(sequences(int64), [np.zeros(2, np.int64), out, last], [6, 1])
+    assert out.tolist() == [3, 7, 13, 26, 51, 101] * 2
+    assert last.tolist() == [8 + 13 + 192] * 2

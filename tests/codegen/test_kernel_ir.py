@@ -20,6 +20,7 @@ from tracejit.codegen.kernel.interpret import interpret
 from tracejit.codegen.kernel.ir import (
     Address,
     Buffer,
+    Carried,
     Combine,
     Const,
     Fold,
@@ -241,6 +242,10 @@ def lanes(*body: Stmt, results: tuple[Result, ...] = (), tree: Tree = Tree.LANES
     return Fold(Var(int64, "k"), Const(int64, 0), END, tree, body, results)
 
 
+def handing(carried: Carried, tree: Tree = Tree.SERIAL) -> Fold:
+    return Fold(Var(int64, "k"), Const(int64, 0), END, tree, (), (), (carried,))
+
+
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
@@ -268,6 +273,12 @@ def lanes(*body: Stmt, results: tuple[Result, ...] = (), tree: Tree = Tree.LANES
         ((lanes(results=(Result(C, Combine.SUM, Const(bool_, True)),)),), "sum is not defined on b1"),
         ((lanes(results=(Result(X, Combine.ARGMAX, ONE),)),), "argmax of f32 is a i64"),
         ((lanes(results=(Result(X, Combine.MAX, Y),)),), "y is not defined here"),
+        ((handing(Carried(X, ONE, X, Y), tree=Tree.ROWS),), "only a SERIAL fold carries scalars"),
+        ((handing(Carried(X, Y, X, Y)),), "y is not defined here"),
+        ((handing(Carried(X, ONE, Y, Y)),), "y is not defined here"),
+        ((handing(Carried(X, ONE, Const(float64, 1.0), Y)),), "needs f32, got f64"),
+        ((handing(Carried(X, ONE, X, C)),), "the last is a f32"),
+        ((handing(Carried(X, ONE, X, X)),), "x is defined twice"),
     ],
 )  # fmt: skip
 def test_the_verifier_says_what_is_wrong(body: tuple[Stmt, ...], problem: str) -> None:
@@ -377,3 +388,32 @@ def test_fma_rounds_once() -> None:
 def test_an_access_outside_an_array_is_found() -> None:
     with pytest.raises(IndexError, match=r"out\[0\] is outside an array of 0"):
         interpret(storing(ONE), [np.zeros(0, np.float32)], [])
+
+
+def test_what_is_carried_is_printed_where_it_begins_and_ends() -> None:
+    s, size = ScalarBuilder(), Size("n")
+    x, out = Buffer(float32, "x"), Buffer(float32, "o", written=True)
+    with s.block() as body, s.loop(1, Kind.PARALLEL):
+        with s.fold(0, size, Tree.SERIAL) as fold:
+            before = fold.carry(constant(0, float32))
+            factor = s.exp(s.load(x, Address()))
+            last = fold.hand_on(before, before + s.load(x, Address(((fold.index, 1),))) * factor)
+        s.store(out, Address(), last)
+    kernel = Kernel((x, out), (size,), (), tuple(body))  # type: ignore[arg-type]
+    assert print_kernel(verify(hoist(kernel))) == CARRIED
+
+
+CARRIED = """\
+kernel(a0: f32*, a1: out f32*, n0):
+  parallel i0 < 1:i64:
+    v0: b1 = lt(0:i64, n0)
+    v1: f32 = a0[0] if v0 else 0.0:f32
+    v2: f32 = exp(v1)
+    fold i1 in 0:i64 .. n0 by serial:
+      v3: f32 from 0.0:f32
+      v4: f32 = a0[i1]
+      v5: f32 = mul(v4, v2)
+      v6: f32 = add(v3, v5)
+      v7: f32 = last of v3 then v6
+    a1[0] = v7
+"""

@@ -14,7 +14,7 @@ from tracejit.compiler import compile_graph
 from tracejit.dtypes import DType
 from tracejit.ir.aval import aval
 from tracejit.ir.graph import Effect, Graph, Input, Node
-from tracejit.ops import index  # noqa: F401  # it registers its ops
+from tracejit.ops import index, scan  # noqa: F401  # they register their ops
 
 UNARY = ("negative", "abs", "exp", "tanh", "square", "sqrt", "floor", "sign")
 BINARY = ("add", "subtract", "multiply", "maximum", "minimum", "divide")
@@ -61,7 +61,7 @@ def _fold(rnd: Random, x: Node) -> list[Node]:
 
 
 def index_graph(rnd: Random, dtype: DType) -> Graph:
-    """Slices with steps, updates, concatenation, gathers and scatters, mixed with arithmetic and effects."""
+    """Slices with steps, updates, concatenation, gathers, scatters and scans, mixed with arithmetic and effects."""
     shape = (rnd.choice((1, 3, 17, 40)), rnd.choice((1, 2, 5, 33, 70)))
     x, y = Input(aval(dtype, shape)), Input(aval(dtype, shape))
     indices = Input(aval(dtypes.int64, (rnd.choice((1, 4, 9)),)))
@@ -75,7 +75,7 @@ def index_graph(rnd: Random, dtype: DType) -> Graph:
 
 def _index_op(rnd: Random, x: Node, values: list[Node], indices: Node) -> list[Node]:
     kind = rnd.choice(
-        ("unary", "binary", "slice", "update", "concat", "take", "scatter", "sum", "turn")
+        ("unary", "binary", "slice", "update", "concat", "take", "scatter", "scan", "sum", "turn")
     )
     axis = rnd.randrange(x.aval.ndim) if x.aval.ndim else 0
     match kind if x.aval.ndim else "unary":
@@ -99,6 +99,12 @@ def _index_op(rnd: Random, x: Node, values: list[Node], indices: Node) -> list[N
         case "scatter":
             return [
                 apply("scatter_add", x, indices, apply("take", x, indices, axis=axis), axis=axis)
+            ]
+        case "scan":
+            decay = apply("tanh", rnd.choice([v for v in values if v.aval is x.aval]))
+            return [
+                apply("cumulative_sum", x, axis=axis),
+                apply("linear_scan", x, decay, axis=axis),
             ]
         case "sum":
             return [apply("sum", x, axes=(axis,))]
