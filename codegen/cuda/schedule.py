@@ -86,7 +86,8 @@ def shape_of(
         return _for_columns(max(each.folded for each in extents), tasks, scratch_bytes)
     if not needs.has_vectors:
         return _placed(WARP if needs.meets else 1, THREADS, scratch_bytes)
-    team = _power_of_two(max(each.vector for each in extents) // max(16 // _largest(kernel), 1))
+    at_once = 1 if needs.has_chains else max(16 // _largest(kernel), 1)
+    team = _power_of_two(max(each.vector for each in extents) // at_once)
     team = max(min(team, THREADS), WARP if needs.meets else 1)
     if needs.meets:
         return _placed(WARP if team <= 2 * WARP else team, THREADS, scratch_bytes)
@@ -128,6 +129,8 @@ class _Needs:
     has_lanes: bool
     has_columns: bool
     has_vectors: bool
+    has_chains: bool
+    """Lanes that take long, each for itself."""
     meets: bool
 
     @staticmethod
@@ -138,6 +141,7 @@ class _Needs:
             any(isinstance(s, Fold) and s.tree is Tree.LANES for s in stmts),
             any(map(is_columns, loops)),
             bool(loops),
+            any(isinstance(s, Fold) for loop in loops for s in loop.body),
             bool(meetings(kernel)) or bool(kernel.scratch),
         )
 

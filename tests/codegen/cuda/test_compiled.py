@@ -68,6 +68,13 @@ def columns() -> Graph:
     return Graph((x,), (apply("sum", apply("square", x), axes=(0,)),), ())
 
 
+def scans(dtype: DType) -> Graph:
+    x, y = array(100_000, dtype=dtype), array(500, 900, dtype=dtype)
+    running = [apply("cumulative_sum", y, axis=axis) for axis in (0, 1)]
+    products = [apply("cumulative_prod", y, axis=axis) for axis in (0, 1)]
+    return Graph((x, y), (apply("cumulative_sum", x, axis=0), *running, *products), ())
+
+
 def adam() -> Graph:
     p, g, m, v = (array(1000, 999) for _ in range(4))
 
@@ -88,6 +95,8 @@ GRAPHS = {
     "layer norm": (rows(layer_norm, dtypes.float32), 128),
     "columns": (columns(), 64),
     "adam": (adam(), 64),
+    "scans": (scans(dtypes.float32), 80),
+    "scans of float64": (scans(dtypes.float64), 96),
 }
 """Each with the most registers that its kernels may take."""
 

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from tests.codegen.kernels import ORDERS, skip_unless_emulated
 from tests.compiler.programs import arrays_of, fold_graph, index_graph, run
 from tests.compiler.test_random_graphs import same_bits
-from tests.emulation.plans import Emulated
+from tests.emulation.plans import Emulated, plan_of
 from tests.ir.graphs import apply
 from tracejit import dtypes
+from tracejit.artifact import LaunchSpec
 from tracejit.dtypes import DType
 from tracejit.ir.aval import aval
 from tracejit.ir.graph import Effect, Graph, Input, Node
-from tracejit.ops import contract  # noqa: F401  # it registers its ops
+from tracejit.ops import contract, scan  # noqa: F401  # they register their ops
 
 MAKERS = {"folds": fold_graph, "indexing": index_graph}
 
@@ -81,6 +82,17 @@ def test_gathers_and_scatters() -> None:
     rows = apply("take", table, indices, axis=0)
     added = apply("scatter_add", table, indices, apply("exp", rows), axis=0)
     assert_same_as_cpu(Graph((table, indices), (rows, added), ()))
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((2100,), 0), ((70, 40), 0), ((5, 90), 1)], ids=str)
+@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.bfloat16, dtypes.float64], ids=str)
+def test_scans_among_pointwise_ops(shape: tuple[int, ...], axis: int, dtype: DType) -> None:
+    x = array(*shape, dtype=dtype)
+    running = apply("cumulative_sum", apply("tanh", x), axis=axis)
+    result = apply("linear_scan", apply("square", running), apply("sin", x), axis=axis)
+    graph = Graph((x,), (running, apply("cumulative_prod", apply("cos", result), axis=axis)))
+    assert all(isinstance(step, LaunchSpec) for step in plan_of(graph).steps)
+    assert_same_as_cpu(graph)
 
 
 def test_updates_of_several_parameters_are_one_launch_in_place() -> None:
