@@ -19,7 +19,7 @@ from tracejit.artifact import LaunchSpec
 from tracejit.compiler import compile_graph, slabs
 from tracejit.dtypes import DType
 from tracejit.ir.aval import aval
-from tracejit.ir.graph import Apply, Graph, Input
+from tracejit.ir.graph import Apply, Effect, Graph, Input
 from tracejit.ops.scan import linear_scan
 from tracejit.runtime.slabs import KERNEL
 
@@ -182,6 +182,19 @@ def test_long_sums_take_no_memory_of_their_own_twice() -> None:
     x = Input(aval(dtypes.float32, (1 << 20,)))
     graph = Graph((x,), (apply("cumulative_sum", x, axis=0),))
     assert compile_graph(graph).plan.arena_bytes < 1 << 14
+
+
+@pytest.mark.parametrize("shape", [(300,), (9, 60), (2100,), (70, 3)], ids=str)
+@pytest.mark.parametrize("name", ["cumulative_sum", "cumulative_prod"])
+def test_a_scan_may_replace_what_it_reads(name: str, shape: tuple[int, ...]) -> None:
+    x = Input(aval(dtypes.float32, shape))
+    data = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    scan = apply(name, x, axis=0)
+    in_place = Graph((x,), (), (Effect(x, scan),))
+    launches = len(compile_graph(in_place).launches)
+    arena = compile_graph(in_place).plan.arena_bytes
+    assert arena == 0 if launches == 1 else arena < 4 * x.aval.size + 256  # in between once
+    np.testing.assert_array_equal(run(in_place, [data])[0], run(Graph((x,), (scan,)), [data])[0])
 
 
 def test_slabs_leave_a_scan_alone(monkeypatch: pytest.MonkeyPatch) -> None:

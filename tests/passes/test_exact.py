@@ -127,6 +127,17 @@ def test_arrangements_are_exact_and_other_functions_are_not() -> None:
     assert not is_exact(Graph((x,), (apply("exp", x),)))
 
 
+@pytest.mark.parametrize("dtype", [dtypes.int8, dtypes.uint64], ids=str)
+@pytest.mark.parametrize("name", ["cumulative_sum", "cumulative_prod", "linear_scan"])
+def test_scans_of_integers_are_exact(name: str, dtype: DType) -> None:
+    values = np.tile(special(dtype), 300)
+    x = Input(aval(dtype, values.shape, "cpu"))
+    sources = (x, x) if name == "linear_scan" else (x,)
+    assert_same_bits(Graph((x,), (apply(name, *sources, axis=0),)), [values])
+    y = Input(aval(dtypes.float32, values.shape, "cpu"))
+    assert not is_exact(Graph((y,), (apply("cumulative_sum", y, axis=0),)))
+
+
 def test_bfloat16_is_not() -> None:
     """NumPy's functions for it lose what a NaN carries."""
     x = Input(aval(dtypes.bfloat16, (3,), "cpu"))

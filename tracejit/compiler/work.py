@@ -6,7 +6,7 @@ from math import prod
 from typing import assert_never
 
 from tracejit.codegen.kernel.cost import profile
-from tracejit.codegen.kernel.scan import ELEMENT_NS
+from tracejit.codegen.kernel.lines import ELEMENT_NS
 from tracejit.ir.cluster import Fused, Host, Product, Scan, Scatter, Step
 
 NS_PER_BYTE = 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracejit.dtypes import bfloat16
 from tracejit.ir.graph import Apply, Graph
 from tracejit.ops import elementwise as e
-from tracejit.ops.op import Concat, Gather, Pad, Update, View
+from tracejit.ops.op import Concat, Gather, Pad, Recurrence, Update, View
 
 EXACT = frozenset({
     e.add, e.subtract, e.multiply, e.divide, e.negative, e.positive, e.abs, e.square, e.sqrt, e.sign,
@@ -30,4 +30,6 @@ def _is_exact(node: Apply) -> bool:
         node.op.name == "astype"
     ):  # what does not fit into an integer is converted by a rule of our own
         return not (node.inputs[0].aval.dtype.is_float and node.aval.dtype.is_integer)
+    if isinstance(node.op.recipe, Recurrence):  # NumPy adds floats in another order
+        return node.aval.dtype.is_integer
     return node.op in EXACT or isinstance(node.op.recipe, _MOVES)
