@@ -11,10 +11,10 @@ from contextlib import contextmanager
 
 from tracejit.codegen.cuda.builder import TYPES
 from tracejit.codegen.cuda.frame import Frame
-from tracejit.codegen.cuda.hazards import is_independent
+from tracejit.codegen.cuda.hazards import is_independent, statements
 from tracejit.codegen.cuda.schedule import MOST_GROUPS, WARP, row_strips_of
 from tracejit.codegen.cuda.strips import Packs, Walk, bind, find_packs, write_strips
-from tracejit.codegen.kernel.ir import Fold, Tree
+from tracejit.codegen.kernel.ir import Fold, Store, Tree
 from tracejit.codegen.llvm.builder import Value
 from tracejit.codegen.llvm.flow import I64, Values
 from tracejit.codegen.llvm.joins import Joins
@@ -89,10 +89,16 @@ class Folder:
             self.frame.define(each.var, variable)
         k = self.b.fresh("k")
         head = f"long long {k} = {self.start}; {k} < {self.stop}; ++{k}"
-        self.iterate(head, k, total, "#pragma unroll 4", carried)
+        self.iterate(head, k, total, f"#pragma unroll {1 if self.waits else 4}", carried)
         self.define(total)
         for each, variable in zip(self.fold.carried, carried):
             self.frame.define(each.last, variable)
+
+    @property
+    def waits(self) -> bool:
+        """Whether an iteration's loads have to wait for the stores of the one before, so that no two are under way at once."""
+        inside = statements(self.fold.body)
+        return any(isinstance(stmt, Store) and stmt.buffer.scratch is None for stmt in inside)
 
     def spread(self) -> None:
         """A loop whose iterations are independent, shared among the rows of threads."""

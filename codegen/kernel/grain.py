@@ -29,6 +29,8 @@ class Grain:
     """Tasks of a scatter that are worth a look of each at all indices: a task adds to some rows alone."""
     chains: int
     """Rows, or blocks, of a scan that are done side by side, in scalars; 0 where each is a lane's."""
+    ahead: int
+    """Elements of a scan that are read before the first of them is written: what a processor does not find out by itself."""
 
 
 CORES: Final = Grain(
@@ -41,6 +43,7 @@ CORES: Final = Grain(
     scattered=256,
     scatters=1,
     chains=4,
+    ahead=1,
 )
 WARPS: Final = Grain(
     columns=32,  # one for each thread of a warp
@@ -52,4 +55,5 @@ WARPS: Final = Grain(
     scattered=128,
     scatters=4096,
     chains=0,
+    ahead=8,
 )

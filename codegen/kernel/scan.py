@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from math import prod
+from typing import cast
 
 from tracejit.codegen.kernel.access import Place
 from tracejit.codegen.kernel.builder import Element, FoldBody, constant
@@ -126,7 +127,7 @@ class _Scan(Lines):
                     if self.has_blocks:
                         self.columns_of_blocks(self.length())
                     else:
-                        self.run(self.length().operand)
+                        self.run(self.length())
         return self.finish()
 
     # one element after another
@@ -134,20 +135,57 @@ class _Scan(Lines):
     def serial(self, stop: Operand | int) -> AbstractContextManager[FoldBody]:
         return self.s.fold(0, stop, Tree.SERIAL, "k")
 
-    def run(self, stop: Operand, start: Terms = (), by: Element | None = None) -> Element:
+    def run(self, stop: Element, start: Terms = (), by: Element | None = None) -> Element:
         """So many running values from a place on, stored raised `by` a value; the last of them, not raised."""
-        with self.serial(stop) as fold:
-            place = (*start, *self.along((fold.index, 1)))
-            running, last = self.follow(fold, place)
-            self.store(running if by is None else by + running, place)
-        return last
+        ahead = self.grain.ahead
+        groups = self.s.apply(Fn.FLOORDIV, stop, ahead) if ahead > 1 else stop
+        last = self.several(self.first, groups.operand, start, by, ahead)
+        if ahead == 1:
+            return last
+        done = groups * ahead
+        start = (*start, *self.along((variable(done), 1)))
+        return self.several(last.operand, (stop - done).operand, start, by, 1)
+
+    def several(
+        self, first: Operand, groups: Operand, start: Terms, by: Element | None, count: int
+    ) -> Element:
+        """Groups of so many elements each, all read before the first is written."""
+        with self.serial(groups) as fold:
+            place = (*start, *self.along((fold.index, count)))
+            skips = [(self.axis, number) for number in range(count)]
+            read = [self.elements(place, skip) for skip in skips]
+            before = running = fold.carry(first)
+            values = []
+            for skip, elements in zip(skips, read, strict=True):
+                running = self.following(running, elements, place, skip)
+                values.append(running if by is None else by + running)
+            for skip, value in zip(skips, values, strict=True):
+                self.store(value, place, skip)
+            return fold.hand_on(before, running)
+
+    def elements(self, place: Terms, skip: Skip) -> list[Element]:
+        return [self.load(source, place, skip) for source in self.sources]
+
+    def following(
+        self, before: Element, elements: list[Element], place: Terms, skip: Skip
+    ) -> Element:
+        """The running value after the elements at a place."""
+        self.s.axis_index = lambda _: self.coordinate(place, skip)
+        return cast(Element, self.recipe.scalar(self.s, before, *elements))
+
+    def coordinate(self, place: Terms, skip: Skip) -> Operand:
+        """Along the axis."""
+        along = [(self.s.element(var), times) for dim, var, times in place if dim == self.axis]
+        total, *others = [var if times == 1 else var * times for var, times in along]
+        for other in others:
+            total = total + other
+        skipped = skip[1] if skip[0] == self.axis else 0
+        return (total + skipped if skipped else total).operand
 
     def follow(self, fold: FoldBody, place: Terms, skip: Skip = NOTHING) -> tuple[Element, Element]:
         """The running value at a place, and what it is after the fold."""
         before = fold.carry(self.first)
-        elements = [self.load(source, place, skip) for source in self.sources]
-        self.s.axis_index = lambda _: fold.index
-        running = self.recipe.scalar(self.s, before, *elements)
+        running = self.following(before, self.elements(place, skip), place, skip)
         return running, fold.hand_on(before, running)
 
     def side_by_side(self, count: Element) -> Iterator[tuple[tuple[tuple[Var, int], ...], int]]:
@@ -178,7 +216,7 @@ class _Scan(Lines):
         with self.serial(((length + (BLOCK - 1)) >> 5).operand) as blocks:
             by = blocks.carry(self.first)
             left = length - self.s.element(blocks.index) * BLOCK
-            stop = self.s.apply(Fn.MIN, left, BLOCK).operand
+            stop = self.s.apply(Fn.MIN, left, BLOCK)
             total = self.run(stop, self.along((blocks.index, BLOCK)), by)
             blocks.hand_on(by, by + total)
 
