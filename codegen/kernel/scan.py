@@ -138,11 +138,11 @@ class _Scan(Lines):
     def run(self, stop: Element, start: Terms = (), by: Element | None = None) -> Element:
         """So many running values from a place on, stored raised `by` a value; the last of them, not raised."""
         ahead = self.grain.ahead
-        groups = self.s.apply(Fn.FLOORDIV, stop, ahead) if ahead > 1 else stop
-        last = self.several(self.first, groups.operand, start, by, ahead)
         if ahead == 1:
-            return last
+            return self.several(self.first, stop.operand, start, by, 1)
+        groups = stop // ahead
         done = groups * ahead
+        last = self.several(self.first, groups.operand, start, by, ahead)
         start = (*start, *self.along((variable(done), 1)))
         return self.several(last.operand, (stop - done).operand, start, by, 1)
 
@@ -191,7 +191,7 @@ class _Scan(Lines):
     def side_by_side(self, count: Element) -> Iterator[tuple[tuple[tuple[Var, int], ...], int]]:
         """Loops over some of `count` at a time, and over the rest: the place of the first, and how many there are."""
         chains = self.grain.chains
-        groups = self.s.apply(Fn.FLOORDIV, count, chains)
+        groups = count // chains
         with self.s.loop(groups.operand, Kind.SERIAL, "g") as group:
             yield ((group, chains),), chains
         done = groups * chains
@@ -199,7 +199,7 @@ class _Scan(Lines):
             yield ((variable(done), 1), (one, 1)), 1
 
     def rows(self, count: Element) -> None:
-        """Several rows, one element of each at a time: while one value is on its way others are."""
+        """Several rows side by side, element after element: while one value is on its way others are."""
         row = self.axis - 1
         for first, chains in self.side_by_side(count):
             start = tuple((row, var, times) for var, times in first)
@@ -213,7 +213,7 @@ class _Scan(Lines):
 
     def columns_of_blocks(self, length: Element) -> None:
         """Block after block, whose elements are raised at once."""
-        with self.serial(((length + (BLOCK - 1)) >> 5).operand) as blocks:
+        with self.serial(((length + (BLOCK - 1)) // BLOCK).operand) as blocks:
             by = blocks.carry(self.first)
             left = length - self.s.element(blocks.index) * BLOCK
             stop = self.s.apply(Fn.MIN, left, BLOCK)
@@ -222,7 +222,7 @@ class _Scan(Lines):
 
     def blocks(self, length: Element) -> None:
         """All blocks by themselves, kept in scratch, and then raised: those of 32 elements, and what is left."""
-        whole, rest = length >> 5, (length & (BLOCK - 1)).operand
+        whole, rest = length // BLOCK, (length % BLOCK).operand
         end = variable(whole)
         if self.grain.chains:
             for first, chains in self.side_by_side(whole):

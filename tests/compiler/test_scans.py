@@ -144,6 +144,15 @@ def test_the_order_follows_from_the_length_alone() -> None:
             np.testing.assert_array_equal(row, line)
 
 
+def test_what_is_broadcast_is_read_where_it_is() -> None:
+    row = tj.arange(40, dtype="float32")
+    wide = tj.broadcast_to(row, (3, 40))
+    np.testing.assert_array_equal(tj.cumulative_sum(wide, axis=0)[2].numpy(), 3 * row.numpy())
+    column = tj.broadcast_to(tj.ones(3)[:, None], (3, 2000))
+    counts = tj.cumulative_sum(column, axis=1).numpy()
+    np.testing.assert_array_equal(counts, np.tile(np.arange(1, 2001), (3, 1)))
+
+
 def test_threads_change_no_bit() -> None:
     x = tj.tensor(np.random.default_rng(0).standard_normal((3, 50_000)).astype(np.float32))
     before = tj.get_num_threads()
