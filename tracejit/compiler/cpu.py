@@ -37,7 +37,7 @@ class Cpu:
         return True
 
     @property
-    def has_slabs(self) -> bool:
+    def calls_kernels(self) -> bool:
         return True
 
     @property
@@ -82,6 +82,7 @@ class Cpu:
             work.scratch_bytes,
             work.note,
             nbytes,
+            kernels=work.kernels,
             calls=work.calls,
         )
 

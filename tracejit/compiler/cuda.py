@@ -44,8 +44,8 @@ class Cuda:
         return False
 
     @property
-    def has_slabs(self) -> bool:
-        return False  # a kernel cannot call another
+    def calls_kernels(self) -> bool:
+        return False
 
     @property
     def joins_products(self) -> bool:

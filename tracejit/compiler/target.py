@@ -33,8 +33,8 @@ class Target(Protocol):
         ...
 
     @property
-    def has_slabs(self) -> bool:
-        """Whether a task can call other kernels, for a part of the leading axis each."""
+    def calls_kernels(self) -> bool:
+        """Whether kernels are called by address: a task can call others, and a launch can be of several."""
         ...
 
     @property
