@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from tracejit._records import dataclass
 from tracejit.artifact import LaunchShape
 from tracejit.codegen.cuda.hazards import is_columns, meetings, statements
 from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import (
     Const,
     Fold,
@@ -131,7 +133,10 @@ class _Needs:
     meets: bool
 
     @staticmethod
+    @lru_cache
     def of(kernel: Kernel) -> _Needs:
+        """Of the kernel as it is written, with all moved out of loops that can be."""
+        kernel = hoist(kernel)
         stmts = list(statements(kernel.body))
         loops = [s for s in stmts if isinstance(s, For) and s.kind is Kind.VECTOR]
         return _Needs(
