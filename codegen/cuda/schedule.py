@@ -18,6 +18,7 @@ from tracejit.codegen.kernel.ir import (
     Kernel,
     Kind,
     Let,
+    Load,
     Operand,
     Size,
     Stmt,
@@ -92,6 +93,8 @@ def shape_of(
     team = max(min(team, THREADS), WARP if needs.meets else 1)
     if needs.meets:
         return _placed(WARP if team <= 2 * WARP else team, THREADS, scratch_bytes)
+    if needs.strides and tasks * WARP >= FILLED:
+        team = min(team, WARP)
     return LaunchShape(team, THREADS // team)
 
 
@@ -131,6 +134,8 @@ class _Needs:
     has_columns: bool
     has_vectors: bool
     meets: bool
+    strides: bool
+    """Whether it reads across memory: neighbouring tasks had then better be in one block, for they read what lies next to it."""
 
     @staticmethod
     @lru_cache
@@ -144,7 +149,14 @@ class _Needs:
             any(map(is_columns, loops)),
             bool(loops),
             bool(meetings(kernel)) or bool(kernel.scratch),
+            any(map(_reads_across, loops)),
         )
+
+
+def _reads_across(loop: For) -> bool:
+    loads = [stmt for stmt in loop.body if isinstance(stmt, Load)]
+    terms = [term for load in loads for term in load.address.terms]
+    return any(var is loop.index and stride != 1 for var, stride in terms)
 
 
 class _Extents:

@@ -142,6 +142,19 @@ def test_a_map_of_short_runs_has_small_teams() -> None:
     assert shape_of(kernel, [([100_000, 100], 100)]).team == 256
 
 
+def test_tasks_that_read_across_memory_are_neighbours_in_a_block() -> None:
+    """A transpose: what eight tasks read side by side is one sector of memory."""
+    s, size, tasks = ScalarBuilder(), Size("n"), Size("tasks")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(tasks, Kind.PARALLEL) as row, s.loop(size, Kind.VECTOR) as i:
+        value = s.load(x, Address(((i, tasks), (row, 1))))
+        s.store(out, Address(((row, size), (i, 1))), value)
+    kernel = Kernel((x, out), (size, tasks), (), tuple(body))
+    many, few = (shape_of(kernel, [([4096, count], count)]) for count in (4096, 100))
+    assert (many.team, many.teams) == (32, 8)
+    assert few.team == 256
+
+
 # what the emulation finds
 
 
