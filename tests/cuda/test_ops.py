@@ -151,3 +151,31 @@ def test_gradients_of_other_ops(device: str, op: Callable[..., Any]) -> None:
     there = gradient(tj.tensor(X, device=device), tj.tensor(PLACES, device=device))
     assert (here is None) == (there is None)
     assert here is None or same(there, here)
+
+
+WITH_NUMBERS: list[Callable[..., Any]] = [
+    lambda x: x**3,
+    lambda x: x**-2.5,
+    lambda x: 2.0**x,
+    lambda x: tj.lerp(x, x * 2, 0.3),
+    lambda x: tj.lerp(1.0, x, 0.3),
+    lambda x: tj.addcdiv(x, x, x + 3, value=0.5),
+    lambda x: tj.clip(x, 0.5, 2.0),
+    lambda x: tj.maximum(x, 1.0) - tj.minimum(2.0, x),
+    lambda x: tj.where(x > 1, x, 0.5),
+    lambda x: tj.atan2(x, 2.0) + tj.atan2(1.0, x),
+    lambda x: tj.hypot(x, 3.0) + tj.logaddexp(x, 1.0),
+    lambda x: 1 / x + x / 3 - (2 - x) * 4,
+    lambda x: tj.remainder(x, 0.7) + tj.copysign(x, -1.0),
+    lambda x: tj.softplus(x) + tj.nn.functional.gelu(x) + tj.nn.functional.silu(x),
+]
+
+
+@pytest.mark.parametrize("op", WITH_NUMBERS)
+def test_gradients_beside_numbers(device: str, op: Callable[..., Any]) -> None:
+    gradient = tj.grad(lambda x: op(x).sum())
+    compiled = tj.compile(gradient)
+    x = np.float32([0.3, 1.2, 2.7])
+    expected = gradient(tj.tensor(x))
+    for f in (gradient, compiled, compiled):
+        assert same(f(tj.tensor(x, device=device)), expected)
