@@ -187,7 +187,7 @@ class Folder:
         condition = bind(self.frame, packs, f" + {begin}")
         full = b.emit(f"{condition} ? {count} & -{LANES} : 0", _INT).text
         read = sum(LANES * load.buffer.dtype.itemsize for load in packs.loads)
-        strips = row_strips_of(self.fold.body, read)
+        strips = row_strips_of(self.fold.body, read, self.frame.variant)
         walk = Walk(f"{LANES} * lane", str(LANES * WARP), full, "int")
         write_strips(self.frame, packs, strips, walk, self.element(begin))
         return full

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from functools import lru_cache
 from typing import Final
 
@@ -47,13 +48,38 @@ def strips_of(body: Sequence[Stmt], loads: int) -> int:
     return 2 if loads <= 2 and is_light(tuple(body)) else 1
 
 
-def row_strips_of(body: Sequence[Stmt], bytes_each: int) -> int:
+class Variant(Enum):
+    """Texts of one kernel, for sizes that differ."""
+
+    SHORT = "short"  # rows of which many are worked on at once
+    LONG = "long"  # few, for shared memory has room for few: each waits for more at a time
+    FAR = "far"  # with scratch in global memory
+
+
+LONG_ROW: Final = 2048
+"""Elements."""
+
+
+def variant_of(
+    kernel: Kernel, segments: Sequence[tuple[Sequence[int], int]], shape: LaunchShape
+) -> Variant:
+    """The text for a launch of `segments`, each its (dims, tasks), by `shape`."""
+    if shape.scratch_bytes:
+        return Variant.FAR
+    if not _Needs.of(kernel).has_lanes:
+        return Variant.SHORT
+    longest = max(_Extents(kernel, dims).folded for dims, _ in segments)
+    return Variant.LONG if longest >= LONG_ROW else Variant.SHORT
+
+
+def row_strips_of(body: Sequence[Stmt], bytes_each: int, variant: Variant) -> int:
     """Pairs that a thread reads at once in a fold along a row, `bytes_each` bytes of each pair being read.
 
     A light body waits for memory alone; a heavy one needs the registers, and has other warps to hide behind.
     """
-    wanted = 128 if is_light(tuple(body)) else 32
-    return min(max(wanted // max(bytes_each, 1), 2), 16)
+    most = 8 if variant is Variant.SHORT else 16
+    wanted = 8 * most if is_light(tuple(body)) else 32
+    return min(max(wanted // max(bytes_each, 1), 2), most)
 
 
 def bounds_of(kernel: Kernel) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from tests.codegen.kernels import same_bits, samples, skip_unless_emulated
 from tests.emulation.emulate import EmulationError, guarded, load
 from tests.emulation.launch import launch
 from tracejit.artifact import LaunchShape
-from tracejit.codegen.cuda.schedule import MOST_SHARED, bounds_of, shape_of
+from tracejit.codegen.cuda.emit import emit
+from tracejit.codegen.cuda.schedule import MOST_SHARED, bounds_of, shape_of, variant_of
 from tracejit.codegen.kernel.builder import ScalarBuilder
 from tracejit.codegen.kernel.interpret import interpret
 from tracejit.codegen.kernel.ir import Address, Buffer, Combine, Kernel, Kind, Size, Tree
@@ -126,6 +129,15 @@ def test_scratch_that_no_block_has_room_for_is_global() -> None:
     shape = shape_of(centred(), [([50_000, 9], 9)], 200_000)
     assert shape.scratch_bytes == 200_000 > MOST_SHARED
     assert shape.shared_bytes == 0
+
+
+def test_long_rows_have_a_text_of_their_own_that_waits_for_more_at_a_time() -> None:
+    kernel, texts = centred(), []
+    for count in (1000, 8192):
+        segments = [([count, 9], 9)]
+        variant = variant_of(kernel, segments, shape_of(kernel, segments, 4 * count))
+        texts.append(emit(kernel, "kernel", 1, variant))
+    assert [re.findall(r"int u = 0; u < (\d+)", text)[0] for text in texts] == ["8", "16"]
 
 
 def test_few_columns_are_shared_among_warps_and_many_are_not() -> None:
