@@ -23,7 +23,7 @@ from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt,
 from tracejit.codegen.llvm.flow import I64
 
 
-def emit(kernel: Kernel, name: str, segments: int = 1, variant: Variant = Variant.SHORT) -> str:
+def emit(kernel: Kernel, name: str, segments: int = 1, variant: Variant = Variant.LONG) -> str:
     """A module that defines `extern "C" __global__ void name(const __grid_constant__ Segments segments)`.
 
     struct Segment { void *buffers[B]; long long dims[D]; long long tasks; };   // an array of no elements is left out

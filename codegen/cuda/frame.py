@@ -49,7 +49,7 @@ class Frame:
     pointers: dict[Buffer, str] = field(default_factory=dict)
     elements: dict[Load | Store, str] = field(default_factory=dict)
     """Accesses that are made several elements at a time: the place of this one among them."""
-    variant: Variant = Variant.SHORT
+    variant: Variant = Variant.LONG
     guard: str = ""
     """Which of the threads that all compute the same stores it; empty where each computes for itself."""
 

@@ -51,8 +51,10 @@ def strips_of(body: Sequence[Stmt], loads: int) -> int:
 class Variant(Enum):
     """Texts of one kernel, for sizes that differ."""
 
-    SHORT = "short"  # rows of which many are worked on at once
-    LONG = "long"  # few, for shared memory has room for few: each waits for more at a time
+    SHORT = "short"  # a row is at most a block of the fold's tree, by a single warp
+    LONG = (
+        "long"  # any rows: shared memory has room for few, each of which waits for more at a time
+    )
     FAR = "far"  # with scratch in global memory
 
 
@@ -68,6 +70,8 @@ def variant_of(
         return Variant.FAR
     if not _Needs.of(kernel).has_lanes:
         return Variant.SHORT
+    if shape.team > WARP:
+        return Variant.LONG
     longest = max(_Extents(kernel, dims).folded for dims, _ in segments)
     return Variant.LONG if longest >= LONG_ROW else Variant.SHORT
 

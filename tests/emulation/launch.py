@@ -27,7 +27,7 @@ Segment = tuple[Sequence[Array], Sequence[int], int]
 _TEXTS: dict[tuple[str, int, Variant], str] = {}
 
 
-def text_of(kernel: Kernel, segments: int = 1, variant: Variant = Variant.SHORT) -> str:
+def text_of(kernel: Kernel, segments: int = 1, variant: Variant = Variant.LONG) -> str:
     """The kernel's CUDA C; kernels that print alike have one."""
     key = (print_kernel(verify(kernel)), segments, variant)
     if key not in _TEXTS:
