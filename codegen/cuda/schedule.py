@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from tracejit._records import dataclass
 from tracejit.artifact import LaunchShape
 from tracejit.codegen.cuda.hazards import is_columns, meetings, statements
 from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import (
     Const,
     Fold,
@@ -16,6 +19,7 @@ from tracejit.codegen.kernel.ir import (
     Kernel,
     Kind,
     Let,
+    Load,
     Operand,
     Size,
     Stmt,
@@ -44,13 +48,42 @@ def strips_of(body: Sequence[Stmt], loads: int) -> int:
     return 2 if loads <= 2 and is_light(tuple(body)) else 1
 
 
-def row_strips_of(body: Sequence[Stmt], bytes_each: int) -> int:
+class Variant(Enum):
+    """Texts of one kernel, for sizes that differ."""
+
+    SHORT = "short"  # a row is at most a block of the fold's tree, by a single warp
+    LONG = (
+        "long"  # any rows: shared memory has room for few, each of which waits for more at a time
+    )
+    FAR = "far"  # with scratch in global memory
+
+
+LONG_ROW: Final = 2048
+"""Elements."""
+
+
+def variant_of(
+    kernel: Kernel, segments: Sequence[tuple[Sequence[int], int]], shape: LaunchShape
+) -> Variant:
+    """The text for a launch of `segments`, each its (dims, tasks), by `shape`."""
+    if shape.scratch_bytes:
+        return Variant.FAR
+    if not _Needs.of(kernel).has_lanes:
+        return Variant.SHORT
+    if shape.team > WARP:
+        return Variant.LONG
+    longest = max(_Extents(kernel, dims).folded for dims, _ in segments)
+    return Variant.LONG if longest >= LONG_ROW else Variant.SHORT
+
+
+def row_strips_of(body: Sequence[Stmt], bytes_each: int, variant: Variant) -> int:
     """Pairs that a thread reads at once in a fold along a row, `bytes_each` bytes of each pair being read.
 
     A light body waits for memory alone; a heavy one needs the registers, and has other warps to hide behind.
     """
-    wanted = 128 if is_light(tuple(body)) else 32
-    return min(max(wanted // max(bytes_each, 1), 2), 16)
+    most = 8 if variant is Variant.SHORT else 16
+    wanted = 8 * most if is_light(tuple(body)) else 32
+    return min(max(wanted // max(bytes_each, 1), 2), most)
 
 
 def bounds_of(kernel: Kernel) -> tuple[int, int]:
@@ -90,6 +123,8 @@ def shape_of(
     team = max(min(team, THREADS), WARP if needs.meets else 1)
     if needs.meets:
         return _placed(WARP if team <= 2 * WARP else team, THREADS, scratch_bytes)
+    if needs.strides and tasks * WARP >= FILLED:
+        team = min(team, WARP)
     return LaunchShape(team, THREADS // team)
 
 
@@ -129,9 +164,14 @@ class _Needs:
     has_columns: bool
     has_vectors: bool
     meets: bool
+    strides: bool
+    """Whether it reads across memory: neighbouring tasks had then better be in one block, for they read what lies next to it."""
 
     @staticmethod
+    @lru_cache
     def of(kernel: Kernel) -> _Needs:
+        """Of the kernel as it is written, with all moved out of loops that can be."""
+        kernel = hoist(kernel)
         stmts = list(statements(kernel.body))
         loops = [s for s in stmts if isinstance(s, For) and s.kind is Kind.VECTOR]
         return _Needs(
@@ -139,7 +179,14 @@ class _Needs:
             any(map(is_columns, loops)),
             bool(loops),
             bool(meetings(kernel)) or bool(kernel.scratch),
+            any(map(_reads_across, loops)),
         )
+
+
+def _reads_across(loop: For) -> bool:
+    loads = [stmt for stmt in loop.body if isinstance(stmt, Load)]
+    terms = [term for load in loads for term in load.address.terms]
+    return any(var is loop.index and stride != 1 for var, stride in terms)
 
 
 class _Extents:

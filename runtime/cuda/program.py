@@ -98,6 +98,7 @@ class CudaProgram:
         """
         if len(inputs) != len(self.plan.inputs) or len(scalars) != len(self.plan.scalars):
             raise ValueError(self._mismatch(inputs, scalars))
+        self.gpu.enter()
         outputs, workspace = self._memory()
         base = workspace.address if workspace else 0
         addresses = (

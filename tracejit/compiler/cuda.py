@@ -21,7 +21,7 @@ from tracejit.codegen.cuda.product import (
     product_source,
     tile_of,
 )
-from tracejit.codegen.cuda.schedule import shape_of
+from tracejit.codegen.cuda.schedule import Variant, shape_of, variant_of
 from tracejit.codegen.kernel.grain import WARPS, Grain
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.printer import print_kernel
@@ -92,9 +92,8 @@ class Cuda:
     def source(self, name: str) -> KernelSource | None:
         source = _emitted.get(name)
         if source is None:
-            base, segments, scratch = name.split("_")
-            text = emit(_kernels[base], name, int(segments), global_scratch=scratch == "far")
-            source = KernelSource(name, text)
+            base, segments, variant = name.split("_")
+            source = KernelSource(name, emit(_kernels[base], name, int(segments), Variant(variant)))
             _emitted[name] = source
         if self.dump:
             self.dump.write(f"kernel-{name}", source.text, "cu")
@@ -116,8 +115,8 @@ def _shaped(launch: LaunchSpec) -> LaunchSpec:
     kernel, segments = _kernels[launch.kernel], launch.segments
     sizes = [(each.dims, each.tasks) for each in segments]
     shape = shape_of(kernel, sizes, launch.scratch_bytes)
-    scratch = "far" if shape.scratch_bytes else "near"
-    return replace(launch, kernel=f"{launch.kernel}_{len(segments)}_{scratch}", shape=shape)
+    variant = variant_of(kernel, sizes, shape)
+    return replace(launch, kernel=f"{launch.kernel}_{len(segments)}_{variant.value}", shape=shape)
 
 
 def _most_segments(segment: Segment) -> int:

@@ -58,8 +58,8 @@ def chain(dtype: DType) -> Graph:
     return Graph((x, y), (apply("tanh", apply("add", apply("multiply", x, y), x)),), ())
 
 
-def rows(make: object, dtype: DType) -> Graph:
-    x = array(64, 1000, dtype=dtype)
+def rows(make: object, dtype: DType, width: int = 1000) -> Graph:
+    x = array(64, width, dtype=dtype)
     return Graph((x,), (make(x),), ())  # type: ignore[operator]
 
 
@@ -83,9 +83,10 @@ def adam() -> Graph:
 GRAPHS = {
     "chain": (chain(dtypes.float32), 64),
     "chain of bfloat16": (chain(dtypes.bfloat16), 80),
-    "softmax": (rows(softmax, dtypes.float32), 128),
-    "softmax of float16": (rows(softmax, dtypes.float16), 128),
-    "layer norm": (rows(layer_norm, dtypes.float32), 128),
+    "softmax": (rows(softmax, dtypes.float32), 64),
+    "softmax of float16": (rows(softmax, dtypes.float16), 64),
+    "softmax of long rows": (rows(softmax, dtypes.float32, 8192), 80),
+    "layer norm": (rows(layer_norm, dtypes.float32), 64),
     "columns": (columns(), 64),
     "adam": (adam(), 64),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from tests.codegen.kernels import same_bits, samples, skip_unless_emulated
 from tests.emulation.emulate import EmulationError, guarded, load
 from tests.emulation.launch import launch
 from tracejit.artifact import LaunchShape
-from tracejit.codegen.cuda.schedule import MOST_SHARED, bounds_of, shape_of
+from tracejit.codegen.cuda.emit import emit
+from tracejit.codegen.cuda.schedule import MOST_SHARED, bounds_of, shape_of, variant_of
 from tracejit.codegen.kernel.builder import ScalarBuilder
 from tracejit.codegen.kernel.interpret import interpret
 from tracejit.codegen.kernel.ir import Address, Buffer, Combine, Kernel, Kind, Size, Tree
@@ -128,6 +131,15 @@ def test_scratch_that_no_block_has_room_for_is_global() -> None:
     assert shape.shared_bytes == 0
 
 
+def test_long_rows_have_a_text_of_their_own_that_waits_for_more_at_a_time() -> None:
+    kernel, texts = centred(), []
+    for count in (1000, 8192):
+        segments = [([count, 9], 9)]
+        variant = variant_of(kernel, segments, shape_of(kernel, segments, 4 * count))
+        texts.append(emit(kernel, "kernel", 1, variant))
+    assert [re.findall(r"int u = 0; u < (\d+)", text)[0] for text in texts] == ["8", "16"]
+
+
 def test_few_columns_are_shared_among_warps_and_many_are_not() -> None:
     kernel = columns()
     assert shape_of(kernel, [([5000, 64], 1)]).team == 512
@@ -140,6 +152,19 @@ def test_a_map_of_short_runs_has_small_teams() -> None:
     assert shape_of(kernel, [([16, 100], 100)]).team == 4
     assert shape_of(kernel, [([16, 100], 100)]).threads == 256
     assert shape_of(kernel, [([100_000, 100], 100)]).team == 256
+
+
+def test_tasks_that_read_across_memory_are_neighbours_in_a_block() -> None:
+    """A transpose: what eight tasks read side by side is one sector of memory."""
+    s, size, tasks = ScalarBuilder(), Size("n"), Size("tasks")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(tasks, Kind.PARALLEL) as row, s.loop(size, Kind.VECTOR) as i:
+        value = s.load(x, Address(((i, tasks), (row, 1))))
+        s.store(out, Address(((row, size), (i, 1))), value)
+    kernel = Kernel((x, out), (size, tasks), (), tuple(body))
+    many, few = (shape_of(kernel, [([4096, count], count)]) for count in (4096, 100))
+    assert (many.team, many.teams) == (32, 8)
+    assert few.team == 256
 
 
 # what the emulation finds
