@@ -20,11 +20,12 @@ from tracejit.artifact import (
     Place,
     Plan,
 )
-from tracejit.runtime import slabs
+from tracejit.runtime import gemv, slabs
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.gemm import gemm_source
+from tracejit.runtime.cpu.gemv import gemv_source
 from tracejit.runtime.cpu.pool import address_of, run_function, runners, thread_pool
 from tracejit.runtime.cpu.slabs import slabs_source
 from tracejit.runtime.cpu.target import target_level
@@ -210,6 +211,9 @@ def kernels_of(plan: Plan) -> dict[str, KernelSource]:
     for dtype, kernel in KERNELS.items():
         if kernel in launched:
             kernels[kernel] = gemm_source(dtype, target_level(config.target or None))
+    for dtype, kernel in gemv.KERNELS.items():
+        if kernel in launched:
+            kernels[kernel] = gemv_source(dtype, target_level(config.target or None))
     if slabs.KERNEL in launched:
         kernels[slabs.KERNEL] = slabs_source()
     return kernels

@@ -20,6 +20,7 @@ from tracejit.codegen.llvm.target import TARGETS
 from tracejit.codegen.llvm.target import Target as Level
 from tracejit.compiler.launches import Launch
 from tracejit.compiler.target import ProductKernel
+from tracejit.runtime import gemv
 from tracejit.runtime.cpu.pool import thread_pool
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.gate import late
@@ -70,6 +71,8 @@ class Cpu:
         return name
 
     def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
+        if gemv.is_vector(shape):
+            return ProductKernel(gemv.KERNELS[dtype], gemv.SCRATCH_BYTES, gemv.gemv_segment)
         return ProductKernel(KERNELS[dtype], SCRATCH_BYTES, partial(gemm_segment, **params))
 
     def launches(

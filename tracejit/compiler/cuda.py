@@ -22,12 +22,13 @@ from tracejit.codegen.cuda.product import (
     tile_of,
 )
 from tracejit.codegen.cuda.schedule import Variant, shape_of, variant_of
+from tracejit.codegen.cuda.vector_product import vector_segment, vector_source
 from tracejit.codegen.kernel.grain import WARPS, Grain
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.compiler.launches import Launch
-from tracejit.compiler.target import ProductKernel
+from tracejit.compiler.target import ProductKernel, ProductSegment
 
 MOST_PARAMETERS = 4000
 """Bytes of a launch's struct, of 4,096 that the driver takes; what is left holds the scratch."""
@@ -71,11 +72,14 @@ class Cuda:
 
     def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
         *batch, m, n = shape
-        tile = tile_of(dtype, prod(batch), m, n)
-        source = product_source(dtype, tile)
+        segment: ProductSegment = vector_segment
+        source = vector_source(dtype)
+        if 1 not in (m, n):
+            tile = tile_of(dtype, prod(batch), m, n)
+            source, segment = product_source(dtype, tile), partial(_segment, tile)
         _emitted.setdefault(source.name, source)
         _products.add(source.name)
-        return ProductKernel(source.name, 0, partial(_segment, tile))
+        return ProductKernel(source.name, 0, segment)
 
     def launches(
         self, work: Launch, segments: tuple[Segment, ...], nbytes: int

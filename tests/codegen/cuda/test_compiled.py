@@ -15,6 +15,7 @@ from tracejit._errors import DeviceUnavailable
 from tracejit._records import dataclass
 from tracejit.codegen.cuda.emit import emit
 from tracejit.codegen.cuda.product import TILES, product_source
+from tracejit.codegen.cuda.vector_product import vector_source
 from tracejit.codegen.kernel.fn import COMPARISONS, Fn
 from tracejit.codegen.kernel.ir import Kind
 from tracejit.codegen.kernel.scalars import takes
@@ -120,6 +121,14 @@ def test_products_spill_nothing(dtype: str, tile: int, architecture: str) -> Non
     found = cost(product_source(dtype, tile).text, architecture)
     assert found.spilled == 0
     assert found.registers <= 255
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("dtype", TILES)
+def test_products_of_vectors_spill_nothing(dtype: str, architecture: str) -> None:
+    found = cost(vector_source(dtype).text, architecture)
+    assert found.spilled == 0
+    assert found.registers <= 64
 
 
 @pytest.mark.parametrize("source", dtypes.ALL, ids=str)
