@@ -222,8 +222,7 @@ class _Extents:
         for stmt in self.stmts:
             if isinstance(stmt, Fold):
                 # A range that is computed is a task's share of a long fold.
-                share = stmt.tree.block if stmt.tree is Tree.LANES else stmt.tree.superblock
-                yield self.number(stmt.stop, share) - self.number(stmt.start, 0)
+                yield self.number(stmt.stop, stmt.tree.block) - self.number(stmt.start, 0)
 
     @property
     def vector(self) -> int:

@@ -18,7 +18,7 @@ class Grain:
     many_tasks: int
     """As many as keep all threads busy."""
     by_blocks: bool
-    """Whether a long fold along a row is shared among tasks by blocks rather than by superblocks."""
+    """Whether a long fold is shared among tasks by blocks rather than by superblocks."""
     row_bytes: int
     """Of memory that is near, for rows: what several loops along one read is kept there, if it fits."""
     scattered: int

@@ -70,7 +70,7 @@ def plan_graph(
     graph = optimize(without_device(graph), fastmath=fastmath, dump=_graph_dump(dump))
     graph = duplicate_free(turn_products(graph), is_costly)
     layouts = Layouts(graph)
-    steps = fuse(graph, layouts, is_costly, join=config.fuse)
+    steps = fuse(graph, layouts, is_costly, join=config.fuse, sharing=target.sharing)
     plan = Assembly(graph, layouts, target).plan(steps, memory_limit)
     if dump:
         dump.write("steps", print_steps(steps, graph))
