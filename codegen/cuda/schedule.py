@@ -118,7 +118,7 @@ def shape_of(
     if needs.has_columns:
         return _for_columns(max(each.folded for each in extents), tasks, scratch_bytes)
     if not needs.has_vectors:
-        return _placed(WARP if needs.meets else 1, THREADS, scratch_bytes)
+        return _placed(1, THREADS, scratch_bytes)
     team = _power_of_two(max(each.vector for each in extents) // max(16 // _largest(kernel), 1))
     team = max(min(team, THREADS), WARP if needs.meets else 1)
     if needs.meets:

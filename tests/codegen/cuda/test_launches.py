@@ -7,7 +7,13 @@ import re
 import numpy as np
 import pytest
 
-from tests.codegen.kernels import same_bits, samples, skip_unless_emulated
+from tests.codegen.kernels import (
+    EMULATED,
+    assert_emitted_as_interpreted,
+    same_bits,
+    samples,
+    skip_unless_emulated,
+)
 from tests.emulation.emulate import EmulationError, guarded, load
 from tests.emulation.launch import launch
 from tracejit.artifact import LaunchShape
@@ -152,6 +158,20 @@ def test_a_map_of_short_runs_has_small_teams() -> None:
     assert shape_of(kernel, [([16, 100], 100)]).team == 4
     assert shape_of(kernel, [([16, 100], 100)]).threads == 256
     assert shape_of(kernel, [([100_000, 100], 100)]).team == 256
+
+
+def test_a_task_with_nothing_to_share_is_a_thread() -> None:
+    s, count, tasks = ScalarBuilder(), Size("count"), Size("tasks")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(tasks, Kind.PARALLEL) as task:
+        with s.fold(0, count, Tree.SERIAL) as fold:
+            total = fold.join(Combine.SUM, s.load(x, Address(((fold.index, tasks), (task, 1)))))
+        s.store(out, Address(((task, 1),)), total)
+    kernel = Kernel((x, out), (count, tasks), (), tuple(body))
+    assert shape_of(kernel, [([64, 1000], 1000)]) == LaunchShape(1, 256)
+    assert_emitted_as_interpreted(
+        kernel, EMULATED, [samples(float32, 70), np.zeros(10, np.float32)], [7, 10], tasks=10
+    )
 
 
 def test_tasks_that_read_across_memory_are_neighbours_in_a_block() -> None:
