@@ -14,7 +14,7 @@ from typing import assert_never
 from tracejit.codegen.cuda.builder import CUDA, CudaBuilder
 from tracejit.codegen.cuda.folds import write_fold
 from tracejit.codegen.cuda.frame import Frame
-from tracejit.codegen.cuda.hazards import is_columns, meetings, rare_body
+from tracejit.codegen.cuda.hazards import has_teams, is_columns, meetings, rare_body
 from tracejit.codegen.cuda.launch import BOUNDS, HALVES, MEET, PRELUDE, segment_text
 from tracejit.codegen.cuda.schedule import Variant, bounds_of, strips_of
 from tracejit.codegen.cuda.strips import Walk, bind, find_packs, write_strips
@@ -79,7 +79,7 @@ class _Writer:
                 frame.define(tasks.index, frame.integer("task"))
                 with frame.guarded("threadIdx.x == 0"):
                     self.block(tasks.body)
-                if frame.kernel.scratch:
+                if frame.kernel.scratch and has_teams(frame.kernel):
                     frame.meet()
             b.line("task -= segment.tasks;")
 

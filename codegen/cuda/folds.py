@@ -18,6 +18,7 @@ from tracejit.codegen.kernel.ir import Fold, Tree
 from tracejit.codegen.llvm.builder import Value
 from tracejit.codegen.llvm.flow import I64, Values
 from tracejit.codegen.llvm.joins import Joins
+from tracejit.codegen.llvm.schedule import is_light
 from tracejit.codegen.llvm.types import Type
 
 LANES = 2
@@ -73,7 +74,7 @@ class Folder:
         total = self.variables()
         k = self.b.fresh("k")
         head = f"long long {k} = {self.start}; {k} < {self.stop}; ++{k}"
-        self.iterate(head, k, total, "#pragma unroll 4")
+        self.iterate(head, k, total, f"#pragma unroll {16 if is_light(self.fold.body) else 4}")
         self.define(total)
 
     def spread(self) -> None:

@@ -99,9 +99,23 @@ def statements(body: Sequence[Stmt]) -> Iterator[Stmt]:
             yield from statements(stmt.body)
 
 
+def has_teams(kernel: Kernel) -> bool:
+    """Whether there is anything for several threads to share."""
+    return any(map(is_shared, statements(kernel.body)))
+
+
+def is_shared(stmt: Stmt) -> bool:
+    """Whether the statement is one that the threads of a team share."""
+    if isinstance(stmt, For):
+        return stmt.kind is Kind.VECTOR
+    return isinstance(stmt, Fold) and stmt.tree is Tree.LANES
+
+
 def meetings(kernel: Kernel) -> set[Stmt]:
-    """The statements before which a team must meet."""
+    """The statements before which a team must meet. Where there is nothing to share, a team is one thread."""
     found: set[Stmt] = set()
+    if not has_teams(kernel):
+        return found
     for loop in kernel.body:
         _Finder(found).block(loop.body, Accesses())
     return found
@@ -118,7 +132,7 @@ class _Finder:
             self.stmt(stmt, before)
 
     def stmt(self, stmt: Stmt, before: Accesses) -> None:
-        if isinstance(stmt, For | Fold) and not self.is_shared(stmt):
+        if isinstance(stmt, For | Fold) and not self.is_divided(stmt):
             self.block(stmt.body, before)
             self.block(stmt.body, before)
             return
@@ -133,11 +147,11 @@ class _Finder:
         if isinstance(stmt, For) and is_columns(stmt):
             _Finder(self.found).block(stmt.body, Accesses())
 
-    def is_shared(self, stmt: For | Fold) -> bool:
-        """Whether its iterations are shared among the threads."""
-        if isinstance(stmt, For):
-            return stmt.kind is Kind.VECTOR
-        return stmt.tree is Tree.LANES or is_independent(stmt) or stmt.tree is Tree.ROWS
+    def is_divided(self, stmt: For | Fold) -> bool:
+        """Whether its iterations may be shared among the threads."""
+        if is_shared(stmt):
+            return True
+        return isinstance(stmt, Fold) and (is_independent(stmt) or stmt.tree is Tree.ROWS)
 
 
 def is_columns(loop: For) -> bool:

@@ -41,6 +41,8 @@ MOST_SHARED: Final = 96 << 10
 """Bytes of dynamic shared memory that a block may have, on every GPU since sm_80, and leave some to a second."""
 FILLED: Final = 1 << 17
 """Threads that keep a large GPU busy."""
+BLOCKS: Final = 256
+"""Blocks that give each processor of a large GPU about two."""
 
 
 def strips_of(body: Sequence[Stmt], loads: int) -> int:
@@ -114,41 +116,47 @@ def shape_of(
     extents = [_Extents(kernel, dims) for dims, _ in segments]
     tasks = sum(count for _, count in segments)
     if needs.has_lanes:
-        return _for_rows(max(each.folded for each in extents), scratch_bytes)
+        return _for_rows(max(each.folded for each in extents), tasks, scratch_bytes)
     if needs.has_columns:
         return _for_columns(max(each.folded for each in extents), tasks, scratch_bytes)
     if not needs.has_vectors:
-        return _placed(WARP if needs.meets else 1, THREADS, scratch_bytes)
+        return _placed(1, tasks, scratch_bytes)
     team = _power_of_two(max(each.vector for each in extents) // max(16 // _largest(kernel), 1))
     team = max(min(team, THREADS), WARP if needs.meets else 1)
     if needs.meets:
-        return _placed(WARP if team <= 2 * WARP else team, THREADS, scratch_bytes)
+        return _placed(WARP if team <= 2 * WARP else team, tasks, scratch_bytes)
     if needs.strides and tasks * WARP >= FILLED:
         team = min(team, WARP)
-    return LaunchShape(team, THREADS // team)
+    return LaunchShape(team, _teams(team, tasks))
 
 
-def _for_rows(extent: int, scratch_bytes: int) -> LaunchShape:
+def _for_rows(extent: int, tasks: int, scratch_bytes: int) -> LaunchShape:
     """A warp a row, or as many as a long row has blocks."""
     warps = min(-(-extent // Tree.LANES.block), ROW_WARPS)
-    return _placed(WARP * _power_of_two(warps), THREADS, scratch_bytes)
+    return _placed(WARP * _power_of_two(warps), tasks, scratch_bytes)
 
 
 def _for_columns(extent: int, tasks: int, scratch_bytes: int) -> LaunchShape:
     """A warp for 32 columns, or several where that would leave most of the GPU idle."""
     wanted = max(FILLED // (max(tasks, 1) * WARP), 1)
     groups = min(wanted, -(-extent // Tree.ROWS.block), MOST_GROUPS)
-    return _placed(WARP * _power_of_two(groups), THREADS, scratch_bytes)
+    return _placed(WARP * _power_of_two(groups), tasks, scratch_bytes)
 
 
-def _placed(team: int, threads: int, scratch_bytes: int) -> LaunchShape:
+def _placed(team: int, tasks: int, scratch_bytes: int) -> LaunchShape:
     """Teams that have to meet: several of a warp in a block, or one. Their scratch lies in shared memory, where it fits."""
-    teams = max(threads // team, 1) if team <= WARP else 1
+    teams = _teams(team, tasks) if team <= WARP else 1
     if scratch_bytes > MOST_SHARED:
         return LaunchShape(team, teams, scratch_bytes=scratch_bytes)
     if scratch_bytes:
         teams = min(teams, max(SHARED // scratch_bytes, 1))
     return LaunchShape(team, teams, shared_bytes=teams * scratch_bytes)
+
+
+def _teams(team: int, tasks: int) -> int:
+    """Of a block: as many as it has room for, unless that would leave processors without one; a warp of threads at least."""
+    wanted = _power_of_two(-(-tasks // BLOCKS))
+    return max(min(THREADS // team, wanted), WARP // team, 1)
 
 
 def _power_of_two(count: int) -> int:
@@ -222,8 +230,7 @@ class _Extents:
         for stmt in self.stmts:
             if isinstance(stmt, Fold):
                 # A range that is computed is a task's share of a long fold.
-                share = stmt.tree.block if stmt.tree is Tree.LANES else stmt.tree.superblock
-                yield self.number(stmt.stop, share) - self.number(stmt.start, 0)
+                yield self.number(stmt.stop, stmt.tree.block) - self.number(stmt.start, 0)
 
     @property
     def vector(self) -> int:

@@ -99,10 +99,15 @@ class Gpu:
             self._peak = in_use
         return memory
 
-    def expect_back(self, memory: Any, leak: Any = ctypes.pythonapi.Py_IncRef) -> None:
+    def expect_back(  # bound early: at exit the globals are gone
+        self,
+        memory: Any,
+        leak: Any = ctypes.pythonapi.Py_IncRef,
+        boxed: Any = ctypes.py_object,
+    ) -> None:
         """To be called just before memory is let go of. pycuda's pool needs the context for that, or ends the process."""
         if self.is_released:
-            leak(ctypes.py_object(memory))
+            leak(boxed(memory))
         elif (visit := _here.visit) is None or visit.gpu is not self:
             self.enter()
 

@@ -84,9 +84,10 @@ def launch(
 def shapes(
     kernel: Kernel, segments: Sequence[tuple[Sequence[int], int]]
 ) -> tuple[LaunchShape, ...]:
-    """The shape that is chosen, and, where a team needs a whole warp, one of several warps."""
+    """The shape that is chosen, one of more teams, and, where a team needs a whole warp, one of several warps."""
     needed = max(scratch_bytes(kernel, sizes) for sizes, _ in segments)
     own = shape_of(kernel, segments, needed)
-    if own.team != 32:
+    if own.scratch_bytes or own.team > 32:
         return (own,)
-    return (own, LaunchShape(64, 1, own.shared_bytes // own.teams, own.scratch_bytes))
+    several = LaunchShape(own.team, max(96 // own.team, 1), max(96 // own.team, 1) * needed)
+    return (own, several, LaunchShape(64, 1, needed)) if own.team == 32 else (own, several)

@@ -20,6 +20,8 @@ from tracejit.codegen.llvm.target import TARGETS
 from tracejit.codegen.llvm.target import Target as Level
 from tracejit.compiler.launches import Launch
 from tracejit.compiler.target import ProductKernel
+from tracejit.passes import group
+from tracejit.passes.group import Sharing
 from tracejit.runtime import gemv
 from tracejit.runtime.cpu.pool import thread_pool
 from tracejit.runtime.cpu.target import target_level
@@ -48,6 +50,10 @@ class Cpu:
     @property
     def grain(self) -> Grain:
         return CORES
+
+    @property
+    def sharing(self) -> Sharing:
+        return group.CORES
 
     @property
     def threads(self) -> int:

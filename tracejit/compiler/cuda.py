@@ -29,6 +29,8 @@ from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.compiler.launches import Launch
 from tracejit.compiler.target import ProductKernel, ProductSegment
+from tracejit.passes import group
+from tracejit.passes.group import Sharing
 
 MOST_PARAMETERS = 4000
 """Bytes of a launch's struct, of 4,096 that the driver takes; what is left holds the scratch."""
@@ -55,6 +57,10 @@ class Cuda:
     @property
     def grain(self) -> Grain:
         return WARPS
+
+    @property
+    def sharing(self) -> Sharing:
+        return group.WARPS
 
     @property
     def threads(self) -> int:

@@ -7,7 +7,13 @@ import re
 import numpy as np
 import pytest
 
-from tests.codegen.kernels import same_bits, samples, skip_unless_emulated
+from tests.codegen.kernels import (
+    EMULATED,
+    assert_emitted_as_interpreted,
+    same_bits,
+    samples,
+    skip_unless_emulated,
+)
 from tests.emulation.emulate import EmulationError, guarded, load
 from tests.emulation.launch import launch
 from tracejit.artifact import LaunchShape
@@ -118,7 +124,7 @@ def test_rows_of_threads_share_the_rows_of_a_column(team: int) -> None:
 
 def test_short_rows_share_a_block_and_long_ones_a_team_of_warps() -> None:
     kernel = centred()
-    short = shape_of(kernel, [([100, 9], 9)], 448)
+    short = shape_of(kernel, [([100, 9000], 9000)], 448)
     long = shape_of(kernel, [([20_000, 9], 9)], 80_000)
     assert (short.team, short.teams, short.shared_bytes) == (32, 8, 8 * 448)
     assert (long.team, long.teams, long.shared_bytes) == (256, 1, 80_000)
@@ -149,9 +155,28 @@ def test_few_columns_are_shared_among_warps_and_many_are_not() -> None:
 
 def test_a_map_of_short_runs_has_small_teams() -> None:
     kernel = doubled()
-    assert shape_of(kernel, [([16, 100], 100)]).team == 4
-    assert shape_of(kernel, [([16, 100], 100)]).threads == 256
+    assert shape_of(kernel, [([16, 1 << 14], 1 << 14)]) == LaunchShape(4, 64)
     assert shape_of(kernel, [([100_000, 100], 100)]).team == 256
+
+
+def test_a_task_with_nothing_to_share_is_a_thread() -> None:
+    s, count, tasks = ScalarBuilder(), Size("count"), Size("tasks")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(tasks, Kind.PARALLEL) as task:
+        with s.fold(0, count, Tree.SERIAL) as fold:
+            total = fold.join(Combine.SUM, s.load(x, Address(((fold.index, tasks), (task, 1)))))
+        s.store(out, Address(((task, 1),)), total)
+    kernel = Kernel((x, out), (count, tasks), (), tuple(body))
+    assert shape_of(kernel, [([64, 1 << 16], 1 << 16)]) == LaunchShape(1, 256)
+    assert_emitted_as_interpreted(
+        kernel, EMULATED, [samples(float32, 70), np.zeros(10, np.float32)], [7, 10], tasks=10
+    )
+
+
+def test_few_tasks_are_spread_over_the_processors() -> None:
+    rows, maps = centred(), doubled()
+    assert shape_of(rows, [([100, 200], 200)], 448) == LaunchShape(32, 1, 448)
+    assert shape_of(maps, [([16, 200], 200)]) == LaunchShape(4, 8)
 
 
 def test_tasks_that_read_across_memory_are_neighbours_in_a_block() -> None:
