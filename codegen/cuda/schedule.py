@@ -33,6 +33,10 @@ ROW_WARPS: Final = 8
 """Most warps of a team that share a fold along a row."""
 MOST_GROUPS: Final = 16
 """And down columns."""
+WARP_ELEMENTS: Final = 1024
+"""Of a row that is kept near, that are worth a warp."""
+KEPT_WARPS: Final = 4
+"""Warps that such a row has at most, if it has no more blocks than that."""
 THREADS: Final = 256
 """Of a block, where nothing speaks for more or fewer."""
 SHARED: Final = 48 << 10
@@ -131,9 +135,11 @@ def shape_of(
 
 
 def _for_rows(extent: int, tasks: int, scratch_bytes: int) -> LaunchShape:
-    """A warp a row, or as many as a long row has blocks."""
-    warps = min(-(-extent // Tree.LANES.block), ROW_WARPS)
-    return _placed(WARP * _power_of_two(warps), tasks, scratch_bytes)
+    """A warp a row, or as many as a long row has blocks. Of rows that are kept near there is room for few: each has more warps."""
+    warps = -(-extent // Tree.LANES.block)
+    if scratch_bytes:
+        warps = max(warps, min(-(-extent // WARP_ELEMENTS), KEPT_WARPS))
+    return _placed(WARP * _power_of_two(min(warps, ROW_WARPS)), tasks, scratch_bytes)
 
 
 def _for_columns(extent: int, tasks: int, scratch_bytes: int) -> LaunchShape:
