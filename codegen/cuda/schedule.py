@@ -135,7 +135,7 @@ def shape_of(
 
 
 def _for_rows(extent: int, tasks: int, scratch_bytes: int) -> LaunchShape:
-    """A warp a row, or as many as a long row has blocks. Of rows that are kept near there is room for few: each has more warps."""
+    """A warp a row, or as many as a long row has blocks. There is room for few rows that are kept near: each has more warps."""
     warps = -(-extent // Tree.LANES.block)
     if scratch_bytes:
         warps = max(warps, min(-(-extent // WARP_ELEMENTS), KEPT_WARPS))
