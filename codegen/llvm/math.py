@@ -1,6 +1,6 @@
 """The table of functions that take more than one instruction, for `float` and `double`, scalars and vectors.
 
-Each is accurate to 2.5 units in the last place over the full range (docs/ulp.md has the measured bounds), with NaN, infinities,
+Each is accurate to 2.2 units in the last place over the full range (docs/ulp.md has the measured bounds), with NaN, infinities,
 subnormals and the sign of zero as C's Annex F has them, and to the same bits on every vector width. Polynomials are minimax, by
 Remez exchange at 40 digits; the comment beside the coefficients says of what, where, and how well.
 """
