@@ -26,7 +26,7 @@ KERNELS = {"float32": "tracejit_gemm_f32", "float64": "tracejit_gemm_f64"}
 DIMS = (
     "M", "N", "K", "depth", "block_m", "block_n",
     "a_row", "a_column", "b_row", "b_column", "c_row",
-    "a_batch", "b_batch", "c_batch", "swapped",
+    "a_batch", "b_batch", "c_batch",
 )  # fmt: skip
 """The kernel's dims; strides in elements."""
 
@@ -62,14 +62,9 @@ def gemm_segment(
     (64, 8, 1)
     """
     c_batch, c_row = c or (m * n, n)
-    # A column is computed as a row, B @ A with both transposed: a tile is wide rather than high.
-    swapped = n == 1 < m and c_row == 1
-    if swapped:
-        m, n, c_row = 1, m, m
-        a, b = (b[0], b[2], b[1]), (a[0], a[2], a[1])
     block_m, block_n = _blocks(m, n, k)
     dims = (
-        m, n, k, depth, block_m, block_n, a[1], a[2], b[1], b[2], c_row, a[0], b[0], c_batch, int(swapped),
+        m, n, k, depth, block_m, block_n, a[1], a[2], b[1], b[2], c_row, a[0], b[0], c_batch,
     )  # fmt: skip
     tasks = batch * _parts(m, block_m) * _parts(n, block_n)
     work = min(block_m, m) * min(block_n, n) * k

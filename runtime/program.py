@@ -20,11 +20,12 @@ from tracejit.artifact import (
     Place,
     Plan,
 )
-from tracejit.runtime import slabs
+from tracejit.runtime import gemv, slabs
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.gemm import gemm_source
+from tracejit.runtime.cpu.gemv import gemv_source
 from tracejit.runtime.cpu.pool import address_of, run_function, runners, thread_pool
 from tracejit.runtime.cpu.slabs import slabs_source
 from tracejit.runtime.cpu.target import target_level
@@ -44,8 +45,8 @@ Host = Callable[[HostCall, list[np.ndarray], np.ndarray], None]
 
 LONG = 1 << 16
 """A program that moves so many bytes lets other Python threads run meanwhile."""
-_SEGMENT_WORDS = 4
-_HEADER_WORDS = 7
+_SEGMENT_WORDS = 5
+_HEADER_WORDS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +206,14 @@ def _array(address: int, spec: BufferSpec) -> np.ndarray:
 def kernels_of(plan: Plan) -> dict[str, KernelSource]:
     """The plan's kernels, and the run time's own that it uses, by what its launches call them."""
     launches = [step for step in plan.steps if isinstance(step, LaunchSpec)]
-    launched = {name for launch in launches for name in (launch.kernel, *launch.calls)}
+    launched = {name for each in launches for name in (each.kernel, *each.kernels, *each.calls)}
     kernels = {source.name: source for source in plan.kernels}
     for dtype, kernel in KERNELS.items():
         if kernel in launched:
             kernels[kernel] = gemm_source(dtype, target_level(config.target or None))
+    for dtype, kernel in gemv.KERNELS.items():
+        if kernel in launched:
+            kernels[kernel] = gemv_source(dtype, target_level(config.target or None))
     if slabs.KERNEL in launched:
         kernels[slabs.KERNEL] = slabs_source()
     return kernels
@@ -244,8 +248,10 @@ def _launch_words(launch: LaunchSpec, kernels: Mapping[str, int], slots: Slots) 
     count = argument_count(launch)
     dims_at = _HEADER_WORDS + _SEGMENT_WORDS * len(launch.segments) + 2 * count
     tasks = 0
-    for segment in launch.segments:
-        segments += (tasks, segment.tasks, len(arguments) // 2, dims_at + len(dims))
+    names = launch.kernels or (launch.kernel,) * len(launch.segments)
+    for name, segment in zip(names, launch.segments, strict=True):
+        segments += (kernels[name], tasks, segment.tasks)
+        segments += (len(arguments) // 2, dims_at + len(dims))
         for argument in segment.arguments:
             arguments += slots.locate(argument)
         if launch.calls:
@@ -254,5 +260,5 @@ def _launch_words(launch: LaunchSpec, kernels: Mapping[str, int], slots: Slots) 
         tasks += segment.tasks
     size = dims_at + len(dims)
     grain, scratch = max(launch.grain, 1), aligned(launch.scratch_bytes)
-    header = [kernels[launch.kernel], len(launch.segments), tasks, grain, scratch, count, size]
+    header = [len(launch.segments), tasks, grain, scratch, count, size]
     return header + segments + arguments + dims

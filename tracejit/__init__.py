@@ -110,6 +110,7 @@ from tracejit.ops import cumulative_prod as cumulative_prod
 from tracejit.ops import cumulative_sum as cumulative_sum
 from tracejit.ops import diagonal as diagonal
 from tracejit.ops import diff as diff
+from tracejit.ops import digamma as digamma
 from tracejit.ops import divide as divide
 from tracejit.ops import dot as dot
 from tracejit.ops import dropout as dropout
@@ -137,6 +138,7 @@ from tracejit.ops import layer_norm as layer_norm
 from tracejit.ops import lerp as lerp
 from tracejit.ops import less as less
 from tracejit.ops import less_equal as less_equal
+from tracejit.ops import lgamma as lgamma
 from tracejit.ops import log as log
 from tracejit.ops import log1p as log1p
 from tracejit.ops import log2 as log2
@@ -166,6 +168,7 @@ from tracejit.ops import one_hot as one_hot
 from tracejit.ops import outer as outer
 from tracejit.ops import pad as pad
 from tracejit.ops import permute_dims as permute_dims
+from tracejit.ops import polygamma as polygamma
 from tracejit.ops import positive as positive
 from tracejit.ops import pow as pow
 from tracejit.ops import prod as prod

@@ -86,6 +86,8 @@ class LaunchSpec:
     """Bytes of memory that it reads and writes, each operand counted once."""
     shape: LaunchShape | None = None
     """On a GPU alone."""
+    kernels: tuple[str, ...] = ()
+    """Of each segment, where they are not all `kernel`."""
     calls: tuple[str, ...] = ()
     """Kernels that it calls (`tracejit.runtime.slabs`): their number and their addresses come before the dims."""
 

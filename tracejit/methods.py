@@ -84,6 +84,11 @@ def _argsort(self: Any, axis: int = -1, *, descending: bool = False, stable: boo
     return ops.argsort(self, axis=axis, descending=descending, stable=stable)
 
 
+def _polygamma(self: Any, n: int) -> Any:
+    """The n-th derivative of digamma, for n = 0 and 1."""
+    return ops.polygamma(n, self)
+
+
 class Operators:
     """What a value with an `aval` can do."""
 
@@ -171,6 +176,7 @@ class Operators:
     addcdiv = ops.addcdiv
     ceil = _method(ops.ceil)
     cos = _method(ops.cos)
+    digamma = _method(ops.digamma)
     erf = _method(ops.erf)
     exp = _method(ops.exp)
     expm1 = _method(ops.expm1)
@@ -179,10 +185,12 @@ class Operators:
     isinf = _method(ops.isinf)
     isnan = _method(ops.isnan)
     lerp = _method(ops.lerp)
+    lgamma = _method(ops.lgamma)
     log = _method(ops.log)
     log1p = _method(ops.log1p)
     log2 = _method(ops.log2)
     log10 = _method(ops.log10)
+    polygamma = _polygamma
     pow = ops.pow
     reciprocal = _method(ops.reciprocal)
     relu = _method(ops.relu)

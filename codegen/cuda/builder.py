@@ -16,7 +16,7 @@ import numpy as np
 from tracejit._records import dataclass
 from tracejit.codegen.llvm.builder import Builder, Number, Value
 from tracejit.codegen.llvm.casts import narrow
-from tracejit.codegen.llvm.cold import libm_where
+from tracejit.codegen.llvm.cold import computed_where, libm_where
 from tracejit.codegen.llvm.target import Target
 from tracejit.codegen.llvm.types import Type
 from tracejit.dtypes import DType, float16
@@ -276,6 +276,15 @@ def _(b: CudaBuilder, where: Value, function: str, value: Value, *args: Value) -
         f"{where.text} ? {b.outside(f'far_{function}_{element}', args, body)} : {value.text}",
         value.type,
     )
+
+
+@computed_where.register
+def _(
+    b: CudaBuilder, where: Value, name: str, value: Value, body: Callable[..., Value], *args: Value
+) -> Value:
+    symbol = f"{name.replace('.', '_')}_{value.type.element}"
+    call = b.outside(symbol, (value, *args), body)
+    return b.emit(f"{where.text} ? {call} : {value.text}", value.type)
 
 
 @narrow.register

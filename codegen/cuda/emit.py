@@ -14,26 +14,27 @@ from typing import assert_never
 from tracejit.codegen.cuda.builder import CUDA, CudaBuilder
 from tracejit.codegen.cuda.folds import write_fold
 from tracejit.codegen.cuda.frame import Frame
-from tracejit.codegen.cuda.hazards import is_columns, meetings, rare_body
+from tracejit.codegen.cuda.hazards import has_teams, is_columns, meetings, rare_body
 from tracejit.codegen.cuda.launch import BOUNDS, HALVES, MEET, PRELUDE, segment_text
-from tracejit.codegen.cuda.schedule import bounds_of, strips_of
+from tracejit.codegen.cuda.schedule import Variant, bounds_of, strips_of
 from tracejit.codegen.cuda.strips import Walk, bind, find_packs, write_strips
 from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store
 from tracejit.codegen.llvm.flow import I64
 
 
-def emit(kernel: Kernel, name: str, segments: int = 1, *, global_scratch: bool = False) -> str:
+def emit(kernel: Kernel, name: str, segments: int = 1, variant: Variant = Variant.LONG) -> str:
     """A module that defines `extern "C" __global__ void name(const __grid_constant__ Segments segments)`.
 
     struct Segment { void *buffers[B]; long long dims[D]; long long tasks; };   // an array of no elements is left out
     struct Segments { Segment segment[SEGMENTS]; char *scratch; long long scratch_bytes; };
 
-    The last two words are there only for a kernel with scratch, and used only if that is global memory: the memory, and the bytes
-    of one team's part of it (team number blockIdx.x * blockDim.y + threadIdx.y). Else scratch is dynamic shared memory.
+    The last two words are there only for a kernel with scratch, and used only by the variant for which that is global memory: the
+    memory, and the bytes of a team's part of it (team number blockIdx.x * blockDim.y + threadIdx.y). Else it is dynamic shared
+    memory.
     """
     hoisted = hoist(kernel)
-    writer = _Writer(hoisted, global_scratch)
+    writer = _Writer(hoisted, variant)
     writer.kernel()
     body = writer.b.text()
     functions = writer.b.module.text().strip()
@@ -56,14 +57,14 @@ def emit(kernel: Kernel, name: str, segments: int = 1, *, global_scratch: bool =
 class _Writer:
     """Writes statements one after another."""
 
-    def __init__(self, kernel: Kernel, global_scratch: bool) -> None:
+    def __init__(self, kernel: Kernel, variant: Variant) -> None:
         self.b = CudaBuilder(0, CUDA)
-        self.frame = Frame(kernel, self.b, global_scratch=global_scratch)
+        self.frame = Frame(kernel, self.b, variant=variant)
         self.meetings = meetings(kernel)
 
     def kernel(self) -> None:
         b, frame = self.b, self.frame
-        if frame.kernel.scratch and not frame.global_scratch:
+        if frame.kernel.scratch and frame.variant is not Variant.FAR:
             b.line("extern __shared__ __align__(16) char shared[];")
         b.line(
             "const int group = threadIdx.x / 32, lane = threadIdx.x % 32, groups = blockDim.x / 32;"
@@ -78,7 +79,7 @@ class _Writer:
                 frame.define(tasks.index, frame.integer("task"))
                 with frame.guarded("threadIdx.x == 0"):
                     self.block(tasks.body)
-                if frame.kernel.scratch:
+                if frame.kernel.scratch and has_teams(frame.kernel):
                     frame.meet()
             b.line("task -= segment.tasks;")
 

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from tracejit.codegen.cuda.builder import TYPES
 from tracejit.codegen.cuda.frame import Frame
 from tracejit.codegen.cuda.hazards import is_independent, statements
-from tracejit.codegen.cuda.schedule import MOST_GROUPS, WARP, row_strips_of
+from tracejit.codegen.cuda.schedule import MOST_GROUPS, WARP, Variant, row_strips_of
 from tracejit.codegen.cuda.strips import Packs, Walk, bind, find_packs, write_strips
 from tracejit.codegen.kernel.ir import Fold, Store, Tree
 from tracejit.codegen.llvm.builder import Value
 from tracejit.codegen.llvm.flow import I64, Values
 from tracejit.codegen.llvm.joins import Joins
+from tracejit.codegen.llvm.schedule import is_light
 from tracejit.codegen.llvm.types import Type
 
 LANES = 2
@@ -89,7 +90,8 @@ class Folder:
             self.frame.define(each.var, variable)
         k = self.b.fresh("k")
         head = f"long long {k} = {self.start}; {k} < {self.stop}; ++{k}"
-        self.iterate(head, k, total, f"#pragma unroll {1 if self.waits else 4}", carried)
+        unroll = 1 if self.waits else 16 if is_light(self.fold.body) else 4
+        self.iterate(head, k, total, f"#pragma unroll {unroll}", carried)
         self.define(total)
         for each, variable in zip(self.fold.carried, carried):
             self.frame.define(each.last, variable)
@@ -122,9 +124,16 @@ class Folder:
                 self.join(superblock, block)
 
     def lanes(self) -> None:
-        with self.by_blocks("groups") as (superblock, first):
-            block = self.block_of_lanes(first)
-            self.join_groups(superblock, block, first, writer="lane == 0")
+        if self.frame.variant is Variant.SHORT:
+            # A single block, by a single warp: joined with no values it stays what it is.
+            self.total = self.block_of_lanes(self.start, f"{self.stop} - {self.start}")
+            self.define(self.total)
+        else:
+            with self.by_blocks("groups") as (superblock, first):
+                begin = self.b.emit(f"{first} + group * {Tree.LANES.block}ll", I64).text
+                left = f"least({self.stop} - {begin}, {Tree.LANES.block}ll)"
+                block = self.block_of_lanes(begin, left)
+                self.join_groups(superblock, block, first, writer="lane == 0")
         for variable in self.total:
             self.b.set(variable, self.shuffle("__shfl_sync", variable, "0"))
 
@@ -177,12 +186,10 @@ class Folder:
 
     # a block of lanes
 
-    def block_of_lanes(self, first: str) -> Values:
-        """The joined accumulators of the warp's block: lane 0 has them."""
-        b, size = self.b, Tree.LANES.block
-        begin = b.emit(f"{first} + group * {size}ll", I64).text
-        left = b.emit(f"{self.stop} - {begin}", I64).text
-        count = b.emit(f"{left} < {size} ? (int)most({left}, 0) : {size}", _INT).text
+    def block_of_lanes(self, begin: str, length: str) -> Values:
+        """The joined accumulators of the warp's block of `length` values, if that is any: lane 0 has them."""
+        b = self.b
+        count = b.emit(f"(int)most({length}, 0)", _INT).text
         states = [(b.fresh("s"), value) for value in self.joins.nothing(0)]
         for name, value in states:
             identities = ", ".join([value.text] * LANES)
@@ -211,7 +218,7 @@ class Folder:
         condition = bind(self.frame, packs, f" + {begin}")
         full = b.emit(f"{condition} ? {count} & -{LANES} : 0", _INT).text
         read = sum(LANES * load.buffer.dtype.itemsize for load in packs.loads)
-        strips = row_strips_of(self.fold.body, read)
+        strips = row_strips_of(self.fold.body, read, self.frame.variant)
         walk = Walk(f"{LANES} * lane", str(LANES * WARP), full, "int")
         write_strips(self.frame, packs, strips, walk, self.element(begin))
         return full

@@ -9,6 +9,7 @@ from dataclasses import field
 from tracejit._records import dataclass
 from tracejit.codegen.cuda.builder import TYPES, CudaBuilder
 from tracejit.codegen.cuda.functions import apply
+from tracejit.codegen.cuda.schedule import Variant
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import (
     Address,
@@ -48,7 +49,7 @@ class Frame:
     pointers: dict[Buffer, str] = field(default_factory=dict)
     elements: dict[Load | Store, str] = field(default_factory=dict)
     """Accesses that are made several elements at a time: the place of this one among them."""
-    global_scratch: bool = False
+    variant: Variant = Variant.LONG
     guard: str = ""
     """Which of the threads that all compute the same stores it; empty where each computes for itself."""
 
@@ -156,7 +157,7 @@ class Frame:
         team = "((long long)blockIdx.x * blockDim.y + threadIdx.y)"
         far = f"segments.scratch + {team} * segments.scratch_bytes"
         near = f"shared + threadIdx.y * {offsets[-1]}"
-        self.b.line(f"char *const scratch = {far if self.global_scratch else near};")
+        self.b.line(f"char *const scratch = {far if self.variant is Variant.FAR else near};")
         for number, buffer in enumerate(buffers):
             c_type = memory_type(buffer.dtype)
             self.b.line(f"{c_type} *const t{number} = ({c_type} *)(scratch + {offsets[number]});")

@@ -32,31 +32,45 @@ class Accesses:
     """Memory read and written since the team has met."""
 
     read: set[Buffer] = field(default_factory=set)
+    """By each thread at places of its own."""
+    read_alike: set[Buffer] = field(default_factory=set)
+    """By all threads at the same place."""
     written: set[Buffer] = field(default_factory=set)
+    is_shared: bool = True
+    """Whether each thread writes at places of its own; else one writes for all."""
 
     def clashes(self, other: Accesses) -> bool:
         """Whether what comes in `other` must wait until all threads have done this."""
-        return (
-            _meet(self.written, other.read)
-            or _meet(self.written, other.written)
-            or _meet(self.read, other.written)
+        if not self.written.isdisjoint(other.read | other.read_alike | other.written):
+            return True
+        return any(
+            may_be_replaced(old, new, at_one_place=old in self.read_alike and other.is_shared)
+            for old in self.read | self.read_alike
+            for new in other.written
         )
 
     def add(self, other: Accesses) -> None:
         self.read |= other.read
+        self.read_alike |= other.read_alike
         self.written |= other.written
 
+    def clear(self) -> None:
+        self.read.clear()
+        self.read_alike.clear()
+        self.written.clear()
 
-def _meet(some: set[Buffer], others: set[Buffer]) -> bool:
-    return any(may_be_one(a, b) for a in some for b in others)
 
+def may_be_replaced(old: Buffer, new: Buffer, *, at_one_place: bool) -> bool:
+    """Whether a write to `new` may replace what is read from `old`: the same memory, or an argument that is updated in place.
 
-def may_be_one(a: Buffer, b: Buffer) -> bool:
-    """An argument that is read may be the memory of one that is written: an update in place, element by element."""
-    if a is b:
+    Such an argument is read at the very places that are written, each before: never where all threads read one place, and each
+    then writes its own.
+    """
+    if old is new:
         return True
-    are_arguments = a.scratch is None and b.scratch is None
-    return are_arguments and a.written != b.written and a.dtype.itemsize == b.dtype.itemsize
+    are_arguments = old.scratch is None and new.scratch is None
+    is_pair = are_arguments and not old.written and old.dtype.itemsize == new.dtype.itemsize
+    return is_pair and not at_one_place
 
 
 def accesses(body: Sequence[Stmt]) -> Accesses:
@@ -85,9 +99,23 @@ def statements(body: Sequence[Stmt]) -> Iterator[Stmt]:
             yield from statements(stmt.body)
 
 
+def has_teams(kernel: Kernel) -> bool:
+    """Whether there is anything for several threads to share."""
+    return any(map(is_shared, statements(kernel.body)))
+
+
+def is_shared(stmt: Stmt) -> bool:
+    """Whether the statement is one that the threads of a team share."""
+    if isinstance(stmt, For):
+        return stmt.kind is Kind.VECTOR
+    return isinstance(stmt, Fold) and stmt.tree is Tree.LANES
+
+
 def meetings(kernel: Kernel) -> set[Stmt]:
-    """The statements before which a team must meet."""
+    """The statements before which a team must meet. Where there is nothing to share, a team is one thread."""
     found: set[Stmt] = set()
+    if not has_teams(kernel):
+        return found
     for loop in kernel.body:
         _Finder(found).block(loop.body, Accesses())
     return found
@@ -104,24 +132,26 @@ class _Finder:
             self.stmt(stmt, before)
 
     def stmt(self, stmt: Stmt, before: Accesses) -> None:
-        if isinstance(stmt, For | Fold) and not self.is_shared(stmt):
+        if isinstance(stmt, For | Fold) and not self.is_divided(stmt):
             self.block(stmt.body, before)
             self.block(stmt.body, before)
             return
         own = accesses([stmt])
+        if isinstance(stmt, Load | Store):
+            own.is_shared = False
+            own.read_alike, own.read = own.read, set()
         if stmt in self.found or before.clashes(own):
             self.found.add(stmt)
-            before.read.clear()
-            before.written.clear()
+            before.clear()
         before.add(own)
         if isinstance(stmt, For) and is_columns(stmt):
             _Finder(self.found).block(stmt.body, Accesses())
 
-    def is_shared(self, stmt: For | Fold) -> bool:
-        """Whether its iterations are shared among the threads."""
-        if isinstance(stmt, For):
-            return stmt.kind is Kind.VECTOR
-        return stmt.tree is Tree.LANES or is_independent(stmt) or stmt.tree is Tree.ROWS
+    def is_divided(self, stmt: For | Fold) -> bool:
+        """Whether its iterations may be shared among the threads."""
+        if is_shared(stmt):
+            return True
+        return isinstance(stmt, Fold) and (is_independent(stmt) or stmt.tree is Tree.ROWS)
 
 
 def is_columns(loop: For) -> bool:

@@ -58,6 +58,12 @@ class Fn(Enum):
     ATANH = ("atanh", 1)
     HYPOT = ("hypot", 2)
     ERF = ("erf", 1)
+    LGAMMA = ("lgamma", 1)  # log |gamma(x)|; infinite at the poles, 0 and the negative integers
+    DIGAMMA = (
+        "digamma",
+        1,
+    )  # (log gamma)'; NaN at the negative poles, infinite at zeros against their sign
+    TRIGAMMA = ("trigamma", 1)  # (log gamma)''; infinite at the poles
     # comparison -> bool; false where either is NaN, but NE, which is true
     EQ = ("eq", 2)
     NE = ("ne", 2)

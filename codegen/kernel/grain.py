@@ -20,7 +20,7 @@ class Grain:
     products: int
     """Tasks of a matrix product that keep all of the device busy."""
     by_blocks: bool
-    """Whether a long fold along a row is shared among tasks by blocks rather than by superblocks."""
+    """Whether a long fold is shared among tasks by blocks rather than by superblocks."""
     row_bytes: int
     """Of memory that is near, for rows: what several loops along one read is kept there, if it fits."""
     scattered: int

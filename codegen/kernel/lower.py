@@ -215,7 +215,7 @@ class StepNest(Nest):
         lowered = [self.finish(self.share * (self.grain.columns if inner else 1))]
         for node, source in partial.items():
             superblocks, count = source, parts
-            if self.share == self.tree.block:
+            if self.share == self.tree.block and parts > BLOCKS:  # else they are of one superblock
                 count = -(-parts // BLOCKS)
                 superblocks = Temporary(source.dtype, folds * count)
                 lowered.append(join_blocks(node, source, superblocks, folds, parts))
@@ -227,8 +227,7 @@ class StepNest(Nest):
     @property
     def share(self) -> int:
         """Values of a long fold that one task folds."""
-        by_blocks = self.grain.by_blocks and self.tree is Tree.LANES
-        return self.tree.block if by_blocks else self.tree.superblock
+        return self.tree.block if self.grain.by_blocks else self.tree.superblock
 
     def shared_range(self) -> tuple[Operand, Operand]:
         """The range of the folded axes that the task folds."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.dtypes import DType, bool_
+from tracejit.ops.gamma import digamma_in_numpy, lgamma_in_numpy, trigamma_in_numpy
 
 Scalar = Any
 """A NumPy scalar of the operand's dtype."""
@@ -203,6 +204,9 @@ FLOAT: dict[Fn, Callable[..., Any]] = COMPARISON | {
     Fn.ATANH: np.arctanh,
     Fn.HYPOT: np.hypot,
     Fn.ERF: _error_function,
+    Fn.LGAMMA: lgamma_in_numpy,
+    Fn.DIGAMMA: digamma_in_numpy,
+    Fn.TRIGAMMA: trigamma_in_numpy,
 }
 
 ANY_DTYPE = frozenset({Fn.SELECT, Fn.CAST})

@@ -1,7 +1,8 @@
-"""Calls of libm, lane by lane and out of line, for arguments that are rare."""
+"""What is out of line, as it is for arguments that are rare: calls of libm, lane by lane, and other formulas."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 
 from tracejit.codegen.llvm.builder import Builder, Value
@@ -14,19 +15,61 @@ def libm_where(b: Builder, where: Value, function: str, value: Value, *args: Val
 
     `function` is the name of the double-precision one.
     """
+
+    def mended() -> Value:
+        if value.type.width:
+            return _call_lanes(b, function, where, value, args)
+        return b.call(_symbol(function, value.type), value.type, *args)
+
+    return _seldom(b, where, value, mended)
+
+
+@singledispatch
+def computed_where(
+    b: Builder, where: Value, name: str, value: Value, body: Callable[..., Value], *args: Value
+) -> Value:
+    """`value`, but `body(builder, value, *args)` in the lanes of `where`: a branch that is seldom taken.
+
+    `name` is that of the function which the body becomes.
+    """
+
+    def mended() -> Value:
+        symbol, operands = f"{name}.{value.type.suffix}", (value, *args)
+        if not b.module.defines(symbol):
+            b.module.define(symbol, _out_of_line(b, symbol, body, operands))
+        call = f"call {value.type} @{symbol}({', '.join(map(str, operands))})"
+        return b.select(where, b.emit(call, value.type), value)
+
+    return _seldom(b, where, value, mended)
+
+
+def _seldom(b: Builder, where: Value, value: Value, mended: Callable[[], Value]) -> Value:
+    """`value`, or what `mended` computes if any lane of `where` is set."""
     rare, join, before = b.fresh("rare"), b.fresh("join"), b.fresh("before")
     some = b.any(where)
     b.jump(before)
     b.start(before)
     b.branch(some, rare, join, unlikely=True)
     b.start(rare)
-    if value.type.width:
-        mended = _call_lanes(b, function, where, value, args)
-    else:
-        mended = b.call(_symbol(function, value.type), value.type, *args)
+    instead = mended()
     b.jump(join)
     b.start(join)
-    return b.phi(value.type, (value, before), (mended, rare))
+    return b.phi(value.type, (value, before), (instead, rare))
+
+
+def _out_of_line(
+    outer: Builder, symbol: str, body: Callable[..., Value], operands: tuple[Value, ...]
+) -> str:
+    """The text of a function of vectors, or of scalars."""
+    b = Builder(outer.width, outer.target, outer.module)
+    parameters = [b.value(f"%x{n}", operand.type) for n, operand in enumerate(operands)]
+    b.start("entry")
+    result = body(b, *parameters)
+    b.line(f"ret {result}")
+    header = (
+        f"define internal {result.type} @{symbol}({', '.join(map(str, parameters))}) noinline cold"
+    )
+    return f"{header} {b.target.attributes} {{\n{b.text()}\n}}"
 
 
 def _symbol(function: str, type: Type) -> str:

@@ -1,6 +1,6 @@
 """The table of functions that take more than one instruction, for `float` and `double`, scalars and vectors.
 
-Each is accurate to 2.5 units in the last place over the full range (docs/ulp.md has the measured bounds), with NaN, infinities,
+Each is accurate to 2.2 units in the last place over the full range (docs/ulp.md has the measured bounds), with NaN, infinities,
 subnormals and the sign of zero as C's Annex F has them, and to the same bits on every vector width. Polynomials are minimax, by
 Remez exchange at 40 digits; the comment beside the coefficients says of what, where, and how well.
 """
@@ -15,7 +15,9 @@ from tracejit.codegen.llvm.builder import Value
 from tracejit.codegen.llvm.math_arc import acos, asin, atan, atan2
 from tracejit.codegen.llvm.math_erf import erf
 from tracejit.codegen.llvm.math_exp import cosh, exp, expm1, sinh, tanh
+from tracejit.codegen.llvm.math_gamma import lgamma
 from tracejit.codegen.llvm.math_log import acosh, asinh, atanh, log, log1p, log2, log10
+from tracejit.codegen.llvm.math_polygamma import digamma, trigamma
 from tracejit.codegen.llvm.math_power import hypot, pow_
 from tracejit.codegen.llvm.math_remainder import floormod, fmod, nextafter
 from tracejit.codegen.llvm.math_trig import cos, sin, tan
@@ -43,6 +45,9 @@ MATH: Final[dict[Fn, Callable[..., Value]]] = {
     Fn.ATANH: atanh,
     Fn.HYPOT: hypot,
     Fn.ERF: erf,
+    Fn.LGAMMA: lgamma,
+    Fn.DIGAMMA: digamma,
+    Fn.TRIGAMMA: trigamma,
     Fn.FMOD: fmod,
     Fn.FLOORMOD: floormod,
     Fn.NEXTAFTER: nextafter,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tracejit.codegen.llvm.builder import Builder, Value
@@ -33,6 +34,13 @@ LOG1P_TAIL: Final = (
     0.08699668930103089827,
 )  # fmt: skip
 
+LONG_LOG1P_TAIL: Final = (
+    # the same with an error of log(1 + f) of 2^-29.5
+    0.33333328228615459307, -0.25001057983898319429, 0.20001611388423196814,
+    -0.1661656127747368542, 0.14190144777253590023, -0.13207729931314311581,
+    0.12853975361108191983, -0.076303869798342418634,
+)  # fmt: skip
+
 ATANH_TAIL: Final = (
     # double: (log((1 + q) / (1 - q)) / q - 2) / z, z = q^2 on [0, 0.0295]
     0.66666666666667137477, 0.39999999999519167609, 0.28571428723204014295,
@@ -53,8 +61,8 @@ def reduce(b: Builder, x: Value) -> Reduced:
     """Of x positive and finite; of anything else, anything."""
     e, m = split_exponent(b, x)
     f = m - 1.0
-    tail = _float_tail(b, f) if x.type.element == "float" else _double_tail(b, f)
-    return Reduced(e, f, tail)
+    is_float = x.type.element == "float"
+    return Reduced(e, f, _float_tail(b, f, LOG1P_TAIL) if is_float else _double_tail(b, f))
 
 
 def split_exponent(b: Builder, x: Value) -> tuple[Value, Value]:
@@ -71,10 +79,10 @@ def split_exponent(b: Builder, x: Value) -> tuple[Value, Value]:
     return biased - excess, m
 
 
-def _float_tail(b: Builder, f: Value) -> Value:
+def _float_tail(b: Builder, f: Value, coefficients: Sequence[float]) -> Value:
     """-f^2 / 2 + f^3 P(f)"""
     square = f * f
-    return b.fma(square, horner(b, f, LOG1P_TAIL) * f, square * -0.5)
+    return b.fma(square, horner(b, f, coefficients) * f, square * -0.5)
 
 
 def _double_tail(b: Builder, f: Value) -> Value:
@@ -127,6 +135,18 @@ def log_of_sum(b: Builder, high: Value, low: Value, doublings: Value | None = No
     if doublings is not None:
         reduced = reduced._replace(e=reduced.e + doublings)
     return _natural(b, reduced, low / high)
+
+
+def log_as_sum(b: Builder, x: Value) -> tuple[Value, Value]:
+    """log x of x positive and finite as an unevaluated sum, which is good to some 4 bits more than a float."""
+    e, m = split_exponent(b, x)
+    f = m - 1.0
+    is_float = x.type.element == "float"
+    tail = _float_tail(b, f, LONG_LOG1P_TAIL) if is_float else _double_tail(b, f)
+    ln2, ln2_low = parts(LN2, x.type.element)
+    product, product_low = two_product(b, e, b.constant(x.type, ln2))
+    total, lost = fast_two_sum(product, f)
+    return fast_two_sum(total, lost + (b.fma(e, ln2_low, product_low) + tail))
 
 
 def log1p(b: Builder, x: Value) -> Value:

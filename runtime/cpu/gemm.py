@@ -11,7 +11,6 @@ from functools import cache
 
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
-from tracejit.runtime.cpu.gemm_row import ROW, write_row, write_sum
 from tracejit.runtime.cpu.packing import (
     A_ROWS,
     PACK_A,
@@ -20,6 +19,7 @@ from tracejit.runtime.cpu.packing import (
     write_pack_b,
     write_transpose,
 )
+from tracejit.runtime.cpu.sums import write_sum
 from tracejit.runtime.cpu.target import Level
 from tracejit.runtime.cpu.writer import VectorWriter
 from tracejit.runtime.gemm import DIMS, KERNELS, PANEL_BYTES
@@ -73,7 +73,6 @@ def gemm_source(dtype: str, level: Level) -> KernelSource:
             _write_tile(w, shape.vectors, rows, ragged=shape is narrow)
         write_pack_b(w, shape.vectors, ragged=shape is narrow)
         _write_down(w, shape)
-        write_row(w, shape.vectors)
         _write_panel(w, shape)
     _write_block(w, wide, narrow)
     _write_kernel(w, name)
@@ -123,10 +122,6 @@ def _write_panel(w: VectorWriter, shape: Shape) -> None:
     down = f"down_{shape.vectors}"
     with w.function(f"panel_{shape.vectors}", _PANEL):
         full = w.let(f"icmp eq i64 %columns, {shape.vectors * w.lanes}")
-        single = w.let(f"and i1 {full}, {w.let('icmp eq i64 %rows, 1')}")
-        unit_row = w.let(f"icmp eq i64 %b.row, {w.size}")
-        with w.finish_when(w.let(f"and i1 {single}, {unit_row}")):
-            w.call(f"row_{shape.vectors}", ROW, {})
         unit_column = w.let(f"icmp eq i64 %b.column, {w.size}")
         few = w.let(f"icmp sle i64 %rows, {_DIRECT_ROWS}")
         readable = w.let(f"and i1 {full}, {unit_column}")
@@ -190,14 +185,9 @@ def _write_panels(
 def _write_kernel(w: VectorWriter, name: str) -> None:
     """Tasks are blocks of C: of a row of blocks first, then of a matrix, then of the batch."""
     with w.function(name, _KERNEL, internal=False):
-        first, second, c = (
-            w.let(f"load ptr, ptr {w.at('%buffers', str(8 * i))}") for i in range(3)
-        )
+        a, b, c = (w.let(f"load ptr, ptr {w.at('%buffers', str(8 * i))}") for i in range(3))
         d = {dim: w.let(f"load i64, ptr {w.at('%dims', str(8 * i))}") for i, dim in enumerate(DIMS)}
-        swapped = w.let(f"icmp ne i64 {d['swapped']}, 0")
-        a = w.let(f"select i1 {swapped}, ptr {second}, ptr {first}")
-        b = w.let(f"select i1 {swapped}, ptr {first}, ptr {second}")
-        for dim in DIMS[6:-1]:
+        for dim in DIMS[6:]:
             d[dim] = w.scaled(d[dim])
         down, across = _write_parts(w, d["M"], d["block_m"]), _write_parts(w, d["N"], d["block_n"])
         with w.loop("%begin", "%end", "1") as task:

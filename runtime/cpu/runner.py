@@ -3,8 +3,8 @@
 Both arguments are int64 words (`tracejit.runtime.program` writes them). The launches, the same in every call:
 
     0 context  1 launches  2 bytes from the workspace to the pointers  3 bytes to the scratch, then for each launch
-      0 kernel  1 segments  2 tasks  3 grain  4 scratch bytes  5 arguments  6 words of this launch
-      segments * (first task, tasks, first argument, words from the launch's start to the dims)
+      0 segments  1 tasks  2 grain  3 scratch bytes  4 arguments  5 words of this launch
+      segments * (kernel, first task, tasks, first argument, words from the launch's start to the dims)
       arguments * (word of the workspace that holds an address, bytes to add)
       the segments' dims
 
@@ -31,7 +31,7 @@ entry:
   %launch.p = getelementptr %job, ptr %job, i64 0, i32 1
   %size = load i64, ptr %size.p
   %launch = load ptr, ptr %launch.p
-  %tasks.p = getelementptr i64, ptr %launch, i64 2
+  %tasks.p = getelementptr i64, ptr %launch, i64 1
   %tasks = load i64, ptr %tasks.p
   %begin = mul i64 %chunk, %size
   %stop = add i64 %begin, %size
@@ -50,10 +50,8 @@ entry:
   %launch = load ptr, ptr %launch.p
   %pointers = load ptr, ptr %pointers.p
   %scratch.all = load ptr, ptr %scratch.p
-  %kernel = load ptr, ptr %launch
-  %segments.p = getelementptr i64, ptr %launch, i64 1
-  %segments = load i64, ptr %segments.p
-  %scratch.bytes.p = getelementptr i64, ptr %launch, i64 4
+  %segments = load i64, ptr %launch
+  %scratch.bytes.p = getelementptr i64, ptr %launch, i64 3
   %scratch.bytes = load i64, ptr %scratch.bytes.p
   %scratch.offset = mul i64 %scratch.bytes, %worker
   %scratch = getelementptr i8, ptr %scratch.all, i64 %scratch.offset
@@ -63,9 +61,10 @@ look:
   %more = icmp ult i64 %index, %segments
   br i1 %more, label %segment, label %done
 segment:
-  %word = mul i64 %index, 4
-  %word.first = add i64 %word, 7
-  %first.p = getelementptr i64, ptr %launch, i64 %word.first
+  %word = mul i64 %index, 5
+  %word.kernel = add i64 %word, 6
+  %kernel.p = getelementptr i64, ptr %launch, i64 %word.kernel
+  %first.p = getelementptr i64, ptr %kernel.p, i64 1
   %count.p = getelementptr i64, ptr %first.p, i64 1
   %argument.p = getelementptr i64, ptr %first.p, i64 2
   %dims.p = getelementptr i64, ptr %first.p, i64 3
@@ -80,6 +79,7 @@ clip:
   %some = icmp ult i64 %lo, %hi
   br i1 %some, label %call, label %next
 call:
+  %kernel = load ptr, ptr %kernel.p
   %argument = load i64, ptr %argument.p
   %dims.word = load i64, ptr %dims.p
   %buffers = getelementptr ptr, ptr %pointers, i64 %argument
@@ -126,18 +126,17 @@ look:
   br i1 %more, label %resolve, label %done
 resolve:
   store ptr %launch, ptr %job.launch
-  %segments.p = getelementptr i64, ptr %launch, i64 1
-  %tasks.p = getelementptr i64, ptr %launch, i64 2
-  %grain.p = getelementptr i64, ptr %launch, i64 3
-  %arguments.p = getelementptr i64, ptr %launch, i64 5
-  %words.p = getelementptr i64, ptr %launch, i64 6
-  %segments = load i64, ptr %segments.p
+  %tasks.p = getelementptr i64, ptr %launch, i64 1
+  %grain.p = getelementptr i64, ptr %launch, i64 2
+  %arguments.p = getelementptr i64, ptr %launch, i64 4
+  %words.p = getelementptr i64, ptr %launch, i64 5
+  %segments = load i64, ptr %launch
   %tasks = load i64, ptr %tasks.p
   %grain = load i64, ptr %grain.p
   %arguments = load i64, ptr %arguments.p
   %words = load i64, ptr %words.p
-  %segment.words = mul i64 %segments, 4
-  %table.word = add i64 %segment.words, 7
+  %segment.words = mul i64 %segments, 5
+  %table.word = add i64 %segment.words, 6
   %sources = getelementptr i64, ptr %launch, i64 %table.word
   br label %argument
 argument:

@@ -22,6 +22,8 @@ from tracejit._errors import DeviceError, DeviceMemoryError, DeviceUnavailable, 
 from tracejit.runtime.pool import MemoryStats
 
 LIBRARY = "libcuda.so.1"
+COMMON_SHARED = 48 << 10
+"""Shared memory that a block may have without asking."""
 NO_PYCUDA = (
     "pycuda is not installed: pip install 'tracejit[cuda]', or, where there is no CUDA toolkit, "
     "tracejit doctor --install-cuda"
@@ -99,10 +101,15 @@ class Gpu:
             self._peak = in_use
         return memory
 
-    def expect_back(self, memory: Any, leak: Any = ctypes.pythonapi.Py_IncRef) -> None:
+    def expect_back(  # bound early: at exit the globals are gone
+        self,
+        memory: Any,
+        leak: Any = ctypes.pythonapi.Py_IncRef,
+        boxed: Any = ctypes.py_object,
+    ) -> None:
         """To be called just before memory is let go of. pycuda's pool needs the context for that, or ends the process."""
         if self.is_released:
-            leak(ctypes.py_object(memory))
+            leak(boxed(memory))
         elif (visit := _here.visit) is None or visit.gpu is not self:
             self.enter()
 
@@ -169,9 +176,12 @@ class Gpu:
         return module
 
     def allow_shared(self, function: Any, nbytes: int) -> None:
-        """Lets a kernel have more shared memory than the 48 KB that all may have; what it was allowed before stays so."""
+        """Lets a kernel have so much dynamic shared memory, also where that and what its text declares are more than the 48 KB
+        that all may have; what it was allowed before stays so."""
         self.enter()
-        if nbytes > self._allowed.get(function, 0):
+        if function not in self._allowed:
+            self._allowed[function] = COMMON_SHARED - self._do(lambda: function.shared_size_bytes)
+        if nbytes > self._allowed[function]:
             attribute = self._cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
             self._do(function.set_attribute, attribute, nbytes)
             self._allowed[function] = nbytes

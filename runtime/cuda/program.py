@@ -28,8 +28,6 @@ THREADS = 2048
 """Of a processor of the GPU, all that it runs at once."""
 MOST_SCRATCH = 1 << 28
 """Bytes of scratch in global memory: fewer blocks run where theirs would be more."""
-COMMON_SHARED = 48 << 10
-"""Shared memory that a block may have without asking."""
 GRAPH_FROM = 2
 """Launches that are worth a graph."""
 
@@ -98,6 +96,7 @@ class CudaProgram:
         """
         if len(inputs) != len(self.plan.inputs) or len(scalars) != len(self.plan.scalars):
             raise ValueError(self._mismatch(inputs, scalars))
+        self.gpu.enter()
         outputs, workspace = self._memory()
         base = workspace.address if workspace else 0
         addresses = (
@@ -183,7 +182,7 @@ class CudaProgram:
         """The launch, whose parameters are added to those of the launches before it."""
         begin, shape = len(words), launch.shape
         assert shape is not None, "a launch on a GPU says how its kernel runs"
-        if shape.shared_bytes > COMMON_SHARED:
+        if shape.shared_bytes:
             self.gpu.allow_shared(function, shape.shared_bytes)
         for segment in launch.segments:
             words += map(self._slots.locate, segment.arguments)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import mpmath
 import numpy as np
+from scipy import special
 
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.dtypes import DType, float32, float64
@@ -31,6 +33,29 @@ SPECIAL = (
     0.0, math.inf, math.nan, 5e-324, 1e-310, 2.0**-149, 1e-40, 2.0**-126, 1e-5, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 10.0,
     1000.0, 65536.0, 2.0**24 - 1, 2.0**53 - 1, 2.0**60, 3.4028234663852886e38, 1e300, 1.7976931348623157e308,
 )  # fmt: skip
+
+GAMMA_ZEROS = (
+    2.0,
+    1.4616321449683623,
+    -2.4570247382208006,
+    -2.7476826467274126,
+    -0.5040830082644554,
+)
+"""Of lgamma, but for 1, and of digamma."""
+GAMMAS = (Fn.LGAMMA, Fn.DIGAMMA, Fn.TRIGAMMA)
+
+
+def _of_scipy(function: Callable[[float], float], at_minus_infinity: float) -> Callable[..., float]:
+    return lambda x: function(x) if x > -math.inf else at_minus_infinity if x < 0 else x
+
+
+IN_DOUBLE = {
+    Fn.ERF: math.erf,
+    Fn.LGAMMA: _of_scipy(special.gammaln, math.inf),
+    Fn.DIGAMMA: _of_scipy(special.psi, math.nan),
+    Fn.TRIGAMMA: _of_scipy(partial(special.polygamma, 1), math.nan),
+}
+"""What NumPy does not have."""
 
 has_extended = np.finfo(np.longdouble).nmant >= 63
 
@@ -63,6 +88,8 @@ def _ranges(fn: Fn, dtype: DType, count: int, rng: np.random.Generator) -> Itera
     yield rng.standard_normal(count)
     yield rng.uniform(-1, 1, count) * np.exp2(rng.uniform(-40, 8, count))
     yield 1 + rng.uniform(-1, 1, count) * np.exp2(rng.uniform(-50, 0, count))
+    if fn in GAMMAS:
+        yield from _gamma_ranges(count, rng)
     if fn in (Fn.SIN, Fn.COS, Fn.TAN):
         multiples = (rng.integers(-20_000, 20_000, count) * (math.pi / 2)).astype(dtype.numpy)
         step = multiples.view(f"i{dtype.itemsize}") + rng.integers(-3, 4, count).astype(
@@ -72,6 +99,14 @@ def _ranges(fn: Fn, dtype: DType, count: int, rng: np.random.Generator) -> Itera
     else:
         high = math.log(np.finfo(dtype.numpy).max) + 2
         yield rng.uniform(-high - 20, high, count)
+
+
+def _gamma_ranges(count: int, rng: np.random.Generator) -> Iterator[Array]:
+    """The pieces of the positive numbers, what lies about zeros, and the negative numbers between the poles."""
+    yield rng.uniform(0, 3, count)
+    for zero in GAMMA_ZEROS:
+        yield zero + rng.uniform(-1, 1, count) * np.exp2(rng.uniform(-50, -3, count))
+    yield rng.uniform(-12, 0, count)
 
 
 def _pow_ranges(count: int, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
@@ -84,8 +119,8 @@ def extended(fn: Fn, dtype: DType, *args: Array) -> Array:
     """The function by NumPy in the next wider format."""
     wide = np.float64 if dtype is float32 else np.longdouble
     with np.errstate(all="ignore"):
-        if fn is Fn.ERF:
-            return np.array([math.erf(x) for x in args[0]])
+        if fn in IN_DOUBLE:
+            return np.array([IN_DOUBLE[fn](float(x)) for x in args[0]])
         return getattr(np, NUMPY_NAMES.get(fn, fn.method))(*(arg.astype(wide) for arg in args))
 
 
@@ -98,8 +133,33 @@ def exactly(fn: Fn, x: mpmath.mpf, *rest: mpmath.mpf) -> mpmath.mpf:
             return x ** rest[0]
         case Fn.EXPM1 if abs(x) > 1:
             return mpmath.exp(x) - 1
+        case Fn.LGAMMA | Fn.DIGAMMA | Fn.TRIGAMMA if x < 0:
+            return _reflected(fn, x)
+        case Fn.LGAMMA:
+            return mpmath.loggamma(x)
+        case Fn.TRIGAMMA:
+            return mpmath.psi(1, x)
         case _:
             return getattr(mpmath, fn.method)(x, *rest)
+
+
+def _reflected(fn: Fn, x: mpmath.mpf) -> mpmath.mpf:
+    """By the function of 1 - x; mpmath's own way takes forever far from 0."""
+    of_positive = exactly(fn, 1 - x)
+    match fn:
+        case Fn.LGAMMA:
+            return mpmath.log(abs(mpmath.pi / mpmath.sinpi(x))) - of_positive
+        case Fn.DIGAMMA:
+            return of_positive - mpmath.pi * mpmath.cospi(x) / mpmath.sinpi(x)
+        case _:
+            return (mpmath.pi / mpmath.sinpi(x)) ** 2 - of_positive
+
+
+def largest_term(fn: Fn, dtype: DType, x: mpmath.mpf) -> mpmath.mpf:
+    """The magnitude that docs/ulp.md measures errors by where that is more than the result: 0 but near negative zeros."""
+    if x > 0 or dtype is float32 or fn not in (Fn.LGAMMA, Fn.DIGAMMA):
+        return mpmath.mpf(0)
+    return max(abs(exactly(fn, 1 - x)), 2 if fn is Fn.DIGAMMA else 0)
 
 
 def errors_in_ulp(dtype: DType, got: Array, true: Array) -> Array:
@@ -121,8 +181,11 @@ def errors_in_ulp(dtype: DType, got: Array, true: Array) -> Array:
     return error.astype(np.float64)
 
 
-def distance_in_ulp(dtype: DType, got: float, exact: mpmath.mpf) -> float:
-    """`errors_in_ulp` of one finite result and a real number."""
+def distance_in_ulp(
+    dtype: DType, got: float, exact: mpmath.mpf, least_scale: mpmath.mpf | int = 0
+) -> float:
+    """`errors_in_ulp` of one finite result and a real number, in the spacing of floats about `least_scale` at least."""
     info = np.finfo(dtype.numpy)
-    exponent = min(max(int(mpmath.frexp(exact)[1]), info.minexp + 1), info.maxexp)
+    scale = max(abs(exact), least_scale)
+    exponent = min(max(int(mpmath.frexp(scale)[1]), info.minexp + 1), info.maxexp)
     return float(mpmath.ldexp(abs(got - exact), 1 + int(info.nmant) - exponent))

@@ -309,3 +309,37 @@ def test_values_that_are_used_twice_again_and_again_are_walked_once():
         return x - x.sum()
 
     np.testing.assert_allclose(f(tj.ones(5)).numpy(), np.full(5, -8.0), rtol=1e-6)
+
+
+# launches of several kernels
+
+
+def test_small_launches_of_other_kernels_go_along():
+    x, y = array(50), array(7, 9)
+    outputs = apply("exp", x), total(y, 0), apply("matmul", y, apply("permute", y, axes=(1, 0)))
+    (launch,) = compiled((x, y), *outputs).launches
+    assert isinstance(launch, LaunchSpec)
+    assert len(launch.segments) == len(launch.kernels) == len(set(launch.kernels)) == 3
+    data = [values(50), values(7, 9)]
+    found = run(Graph((x, y), outputs), data)
+    for each, output in zip(found, outputs, strict=False):
+        (alone,) = run(Graph((x, y), (output,)), data)[:1]
+        assert each.tobytes() == alone.tobytes()
+
+
+def test_launches_that_need_one_another_stay_apart():
+    x = array(5, 10)
+    z = total(apply("exp", x), 1)
+    outer = apply("matmul", *(apply("reshape", z, shape=shape) for shape in ((5, 1), (1, 5))))
+    assert len(compiled((x,), outer).launches) == 2
+
+
+def test_a_small_launch_of_many_tasks_does_not_go_along_with_a_large_one_of_few():
+    """Threads take as many tasks of either at a time."""
+    x, y = array(300, 500), array(200, 30)
+    product = apply("matmul", x, apply("permute", x, axes=(1, 0)))
+    rows = total(y, 1)
+    assert len(compiled((x, y), product, rows).launches) == 2
+    assert (
+        len(compiled((x, y), product, total(apply("reshape", y, shape=(2, 3000)), 1)).launches) == 1
+    )

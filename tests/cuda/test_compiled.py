@@ -224,3 +224,11 @@ def test_programs_that_share_a_kernel_may_need_different_amounts_of_shared_memor
     for x in (*rows, *rows):
         made = f(tj.tensor(x, device=device))
         np.testing.assert_array_equal(made.cpu().numpy(), f(tj.tensor(x)).numpy())
+
+
+def test_shared_memory_that_a_text_declares_counts(device: str) -> None:
+    """A row of 48 KiB is all that a block may have unasked, and the kernel has some bytes of its own."""
+    x = tj.tensor(np.random.default_rng(0).standard_normal((3, 12 << 10), dtype=np.float32))
+    f = tj.compile(tj.softmax, dynamic=False)
+    made = f(x.to(device))
+    np.testing.assert_array_equal(made.cpu().numpy(), f(x).numpy())

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import tracejit as tj
+from tracejit import nn
 from tracejit._errors import DTypeError
+from tracejit.nn import functional as F
 from tracejit.ops.op import Op, Pointwise, Reduction
 from tracejit.ops.registry import REGISTRY
 from tracejit.tracing.verify import alike
@@ -154,3 +156,81 @@ def test_gradients_of_other_ops(device: str, op: Callable[..., Any]) -> None:
     there = gradient(tj.tensor(X, device=device), tj.tensor(PLACES, device=device))
     assert (here is None) == (there is None)
     assert here is None or same(there, here)
+
+
+WITH_NUMBERS: list[Callable[..., Any]] = [
+    lambda x: x**3,
+    lambda x: x**-2.5,
+    lambda x: 2.0**x,
+    lambda x: tj.lerp(x, x * 2, 0.3),
+    lambda x: tj.lerp(1.0, x, 0.3),
+    lambda x: tj.addcdiv(x, x, x + 3, value=0.5),
+    lambda x: tj.clip(x, 0.5, 2.0),
+    lambda x: tj.maximum(x, 1.0) - tj.minimum(2.0, x),
+    lambda x: tj.where(x > 1, x, 0.5),
+    lambda x: tj.atan2(x, 2.0) + tj.atan2(1.0, x),
+    lambda x: tj.hypot(x, 3.0) + tj.logaddexp(x, 1.0),
+    lambda x: 1 / x + x / 3 - (2 - x) * 4,
+    lambda x: tj.remainder(x, 0.7) + tj.copysign(x, -1.0),
+    lambda x: tj.softplus(x) + tj.nn.functional.gelu(x) + tj.nn.functional.silu(x),
+]
+
+
+@pytest.mark.parametrize("op", WITH_NUMBERS)
+def test_gradients_beside_numbers(device: str, op: Callable[..., Any]) -> None:
+    gradient = tj.grad(lambda x: op(x).sum())
+    compiled = tj.compile(gradient)
+    x = np.float32([0.3, 1.2, 2.7])
+    expected = gradient(tj.tensor(x))
+    for f in (gradient, compiled, compiled):
+        assert same(f(tj.tensor(x, device=device)), expected)
+
+
+IMAGES = np.random.default_rng(2).standard_normal((2, 2, 6, 6), dtype=np.float32)
+
+LAYERS: list[Callable[..., Any]] = [
+    lambda x: tj.prod(x[0], axis=1).sum() + tj.max(x, axis=2).sum() + tj.min(x),
+    lambda x: tj.std(x, axis=(1, 2)) + tj.var(x, axis=(1, 2)),
+    lambda x: tj.logsumexp(x, axis=3) + tj.cumulative_sum(x, axis=1)[..., 0],
+    lambda x: F.log_softmax(x, 1) * F.softmax(x, 2),
+    lambda x: F.cross_entropy(x.reshape(12, 12), tj.arange(12, device=x.device)),
+    lambda x: F.mse_loss(x, x * 2 + 1),
+    lambda x: F.max_pool2d(x, 2) + F.avg_pool2d(x, 2),
+    lambda x: F.conv2d(x, x[:, :, :3, :3], stride=2, padding=1),
+    lambda x: F.conv2d(x, x[:, :, :2, :2], dilation=2),
+    lambda x: F.layer_norm(x, (6,)) + F.gelu(x) + F.silu(x),
+    lambda x: (
+        tj.concat([x[..., :2], x[..., 3:] * 2], axis=-1)
+        + tj.pad(x[..., 2:5], ((0, 0),) * 3 + ((1, 1),))
+    ),
+    lambda x: tj.stack(tj.split(x, 3, axis=2)).mT,
+    lambda x: tj.take(x, [0, 0, 1], axis=0)[:, [1, 0]],
+    lambda x: x[:, :, ::2][..., 1:4:2] ** 2,
+    lambda x: (x @ x.mT)[..., 0] + tj.einsum("abij,abjk->abik", x, x)[..., 1],
+]
+
+
+@pytest.mark.parametrize("function", LAYERS)
+def test_gradients_of_layers(device: str, function: Callable[..., Any]) -> None:
+    def gradient(x: tj.Tensor) -> tj.Tensor | None:
+        x = x.copy().requires_grad_()
+        made = function(x)
+        (made * made).sum().backward()
+        return x.grad
+
+    expected = gradient(tj.tensor(IMAGES))
+    compiled = tj.compile(gradient)
+    for f in (gradient, compiled, compiled):
+        assert same(f(tj.tensor(IMAGES, device=device)), expected)
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_layers(device: str, layer: Callable[..., nn.Module]) -> None:
+    def trained(where: str) -> list[object]:
+        tj.random.seed(0)
+        model = layer(6, 5).to(where)
+        out, _ = model(tj.tensor(IMAGES[0], device=where))
+        (out * out).sum().backward()
+        return [p.grad.tolist() for p in model.parameters() if p.grad is not None]
+
+    assert trained(device) == trained("cpu")

@@ -162,6 +162,14 @@ def work():
     threading.Event().wait()
 threading.Thread(target=work, daemon=True).start()
 event.wait()
+
+class Last:
+    x = tj.ones(3, device="cuda")
+sys.modules["held"] = Last  # until modules are taken apart
+import builtins
+builtins.held = f = tj.compile(lambda x: x @ x @ x)
+for _ in range(5):
+    builtins.made = f(tj.ones((3, 3), device="cuda"))
 print("done")
 """
     )
@@ -238,3 +246,15 @@ def test_doctor_tells_of_the_device(device: str, capsys: pytest.CaptureFixture[s
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("GPU")]
     assert tj.cuda.get_device_name() in line
     assert line.endswith("computes what the CPU does")
+
+
+def test_a_thread_may_begin_with_a_write(device: str) -> None:
+    x, y = tj.zeros(6, device=device), tj.ones(6, device=device)
+
+    def write() -> None:
+        x[1:] = y[:5]
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+    assert x.tolist() == [0, 1, 1, 1, 1, 1]

@@ -50,7 +50,8 @@ void standin_set_order(int which) { order = which; }       // of a block's threa
 
 typedef struct Block { char *start, *pages; size_t nbytes, mapped; struct Block *next; } Block;
 typedef enum { LAUNCH, COPY, FILL } Kind;
-typedef struct Function { const Kernel *kernel; int most_shared; char name[128]; } Function;
+typedef struct { void *library; int local_bytes; } Module;
+typedef struct Function { const Kernel *kernel; int shared_bytes, most_shared; char name[128]; } Function;
 typedef struct Node {
   Kind kind;
   Function *function; unsigned grid[3], block[3], shared; void *parameters;
@@ -257,7 +258,25 @@ Status cuEventElapsedTime_v2(float *milliseconds, Event *first, Event *second) {
 
 // ---- kernels
 
-Status cuModuleLoadDataEx(void **module, const void *image, unsigned options, void *names, void *values) {
+// Thread-local memory of a library: all that its text declares as __shared__, the dynamic part with as much as there can be.
+static int local_memory(const unsigned char *image) {
+  enum { THREAD_LOCAL = 7 };
+  uint64_t headers, nbytes;
+  uint16_t size_of_header, number;
+  memcpy(&headers, image + 32, 8);
+  memcpy(&size_of_header, image + 54, 2);
+  memcpy(&number, image + 56, 2);
+  for (int n = 0; n < number; n++) {
+    const unsigned char *header = image + headers + (size_t)n * size_of_header;
+    uint32_t type;
+    memcpy(&type, header, 4);
+    memcpy(&nbytes, header + 40, 8);
+    if (type == THREAD_LOCAL) return (int)nbytes;
+  }
+  return 0;
+}
+
+Status cuModuleLoadDataEx(Module **module, const void *image, unsigned options, void *names, void *values) {
   NEEDS_CONTEXT
   const unsigned char *bytes = image;
   enum { CUDA_MACHINE = 190 };
@@ -274,30 +293,34 @@ Status cuModuleLoadDataEx(void **module, const void *image, unsigned options, vo
   close(file);
   void *library = status ? 0 : dlopen(path, RTLD_NOW | RTLD_LOCAL);
   unlink(path);
-  *module = library;
-  return library ? SUCCESS : INVALID_IMAGE;
+  if (!library) return INVALID_IMAGE;
+  *module = malloc(sizeof **module);
+  **module = (Module){library, local_memory(bytes)};
+  return SUCCESS;
 }
-Status cuModuleLoadData(void **module, const void *image) { return cuModuleLoadDataEx(module, image, 0, 0, 0); }
-Status cuModuleUnload(void *module) { dlclose(module); return SUCCESS; }
-Status cuModuleGetFunction(void **function, void *module, const char *name) {
+Status cuModuleLoadData(Module **module, const void *image) { return cuModuleLoadDataEx(module, image, 0, 0, 0); }
+Status cuModuleUnload(Module *module) { dlclose(module->library); free(module); return SUCCESS; }
+Status cuModuleGetFunction(void **function, Module *module, const char *name) {
   char symbol[256];
   snprintf(symbol, sizeof symbol, "emulated_kernel_%s", name);
-  const Kernel *kernel = dlsym(module, symbol);
+  const Kernel *kernel = dlsym(module->library, symbol);
   if (!kernel) return NOT_FOUND;
   Function *made = calloc(1, sizeof *made);
-  *made = (Function){.kernel = kernel, .most_shared = COMMON_SHARED};
+  const int declared = module->local_bytes - (kernel->shared ? MOST_SHARED : 0);
+  *made = (Function){kernel, declared, COMMON_SHARED - declared};
   snprintf(made->name, sizeof made->name, "%s", name);
   *function = made;
   return SUCCESS;
 }
-enum { ATTRIBUTE_MOST_SHARED = 8 };
+enum { ATTRIBUTE_SHARED = 1, ATTRIBUTE_MOST_SHARED = 8 };
 Status cuFuncGetAttribute(int *value, int attribute, Function *function) {
-  *value = attribute == 0 ? MOST_THREADS : attribute == ATTRIBUTE_MOST_SHARED ? function->most_shared : 0;
+  *value = attribute == 0 ? MOST_THREADS : attribute == ATTRIBUTE_SHARED ? function->shared_bytes :
+           attribute == ATTRIBUTE_MOST_SHARED ? function->most_shared : 0;
   return SUCCESS;
 }
 Status cuFuncSetAttribute(Function *function, int attribute, int value) {
   if (attribute != ATTRIBUTE_MOST_SHARED) return SUCCESS;
-  if (value > MOST_SHARED) return INVALID_VALUE;
+  if (value + function->shared_bytes > MOST_SHARED) return INVALID_VALUE;
   function->most_shared = value;
   return SUCCESS;
 }

@@ -56,6 +56,8 @@ def directory() -> Path:
     """Where what was compiled is kept, for as long as the tests' temporary directory lives."""
     found = Path(tempfile.gettempdir()) / f"tracejit-emulation-{os.getuid()}"
     found.mkdir(mode=0o700, exist_ok=True)
+    if found.lstat().st_uid != os.getuid():
+        raise EmulationError(f"{found} belongs to somebody else, whose code is not run")
     return found
 
 

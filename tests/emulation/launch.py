@@ -11,7 +11,7 @@ import numpy as np
 from tests.emulation.emulate import load
 from tracejit.artifact import LaunchShape
 from tracejit.codegen.cuda.emit import emit
-from tracejit.codegen.cuda.schedule import shape_of
+from tracejit.codegen.cuda.schedule import Variant, shape_of, variant_of
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
@@ -24,14 +24,14 @@ ORDERS = (0, 1, 7)
 Segment = tuple[Sequence[Array], Sequence[int], int]
 """Arrays, sizes, tasks."""
 
-_TEXTS: dict[tuple[str, int, bool], str] = {}
+_TEXTS: dict[tuple[str, int, Variant], str] = {}
 
 
-def text_of(kernel: Kernel, segments: int = 1, global_scratch: bool = False) -> str:
+def text_of(kernel: Kernel, segments: int = 1, variant: Variant = Variant.LONG) -> str:
     """The kernel's CUDA C; kernels that print alike have one."""
-    key = (print_kernel(verify(kernel)), segments, global_scratch)
+    key = (print_kernel(verify(kernel)), segments, variant)
     if key not in _TEXTS:
-        _TEXTS[key] = emit(kernel, "kernel", segments, global_scratch=global_scratch)
+        _TEXTS[key] = emit(kernel, "kernel", segments, variant)
     return _TEXTS[key]
 
 
@@ -70,13 +70,13 @@ def launch(
     grid: int = 2,
 ) -> None:
     """All tasks of all segments, in place; a pointer is to `array[origin]`."""
-    needed = max(scratch_bytes(kernel, sizes) for _, sizes, _ in segments)
-    own = shape_of(kernel, [(sizes, tasks) for _, sizes, tasks in segments], needed)
-    shape = shape or own
+    needed = max(scratch_bytes(kernel, dims) for _, dims, _ in segments)
+    sizes = [(dims, tasks) for _, dims, tasks in segments]
+    shape = shape or shape_of(kernel, sizes, needed)
     memory = np.full(max(shape.scratch_bytes * shape.teams * grid, 1), 0xFF, np.uint8)
     scratch = (memory.ctypes.data, shape.scratch_bytes) if shape.scratch_bytes else (0, 0)
     parameters = pack(kernel, segments, origins or [0] * len(kernel.buffers), scratch)
-    text = text_of(kernel, len(segments), shape.scratch_bytes > 0)
+    text = text_of(kernel, len(segments), variant_of(kernel, sizes, shape))
     run = load(text, "kernel")
     run(grid, (shape.team, shape.teams), shape.shared_bytes, parameters, order)
 
@@ -84,9 +84,10 @@ def launch(
 def shapes(
     kernel: Kernel, segments: Sequence[tuple[Sequence[int], int]]
 ) -> tuple[LaunchShape, ...]:
-    """The shape that is chosen, and, where a team needs a whole warp, one of several warps."""
+    """The shape that is chosen, one of more teams, and, where a team needs a whole warp, one of several warps."""
     needed = max(scratch_bytes(kernel, sizes) for sizes, _ in segments)
     own = shape_of(kernel, segments, needed)
-    if own.team != 32:
+    if own.scratch_bytes or own.team > 32:
         return (own,)
-    return (own, LaunchShape(64, 1, own.shared_bytes // own.teams, own.scratch_bytes))
+    several = LaunchShape(own.team, max(96 // own.team, 1), max(96 // own.team, 1) * needed)
+    return (own, several, LaunchShape(64, 1, needed)) if own.team == 32 else (own, several)

@@ -31,7 +31,9 @@ def plan_of(graph: Graph) -> Plan:
     """For a GPU."""
     graph = duplicate_free(turn_products(optimize(graph)), is_costly)
     layouts = Layouts(graph)
-    return Assembly(graph, layouts, Cuda()).plan(fuse(graph, layouts, is_costly))
+    target = Cuda()
+    steps = fuse(graph, layouts, is_costly, sharing=target.sharing)
+    return Assembly(graph, layouts, target).plan(steps)
 
 
 class Emulated:

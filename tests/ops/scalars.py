@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from tracejit import dtypes
 from tracejit.codegen.kernel.fn import COMPARISONS, Fn
@@ -21,6 +22,17 @@ def _erf(x: np.ndarray) -> np.ndarray:
     return np.array([math.erf(v) for v in np.ravel(x)], x.dtype).reshape(np.shape(x))
 
 
+def _lgamma(x: np.ndarray) -> np.ndarray:
+    """SciPy's, but for minus infinity, where it has that, and C infinity."""
+    return special.gammaln(np.where(np.isneginf(x), -x, x))
+
+
+def _trigamma(x: np.ndarray) -> np.ndarray:
+    """SciPy's, but for minus infinity, about which there are poles on one side, and none on the other."""
+    wide = np.where(np.isneginf(x), np.nan, x).astype(np.float64)
+    return special.polygamma(1, wide).astype(x.dtype)
+
+
 TABLE: dict[Fn, Callable[..., Any]] = {
     Fn.ADD: np.add, Fn.SUB: np.subtract, Fn.MUL: np.multiply, Fn.DIV: np.divide, Fn.NEG: np.negative, Fn.ABS: np.abs,
     Fn.FLOORDIV: np.floor_divide, Fn.FLOORMOD: np.remainder, Fn.FMOD: np.fmod, Fn.MIN: np.minimum, Fn.MAX: np.maximum,
@@ -29,7 +41,8 @@ TABLE: dict[Fn, Callable[..., Any]] = {
     Fn.LOG: np.log, Fn.LOG1P: np.log1p, Fn.LOG2: np.log2, Fn.LOG10: np.log10, Fn.POW: power.eval, Fn.SIN: np.sin,
     Fn.COS: np.cos, Fn.TAN: np.tan, Fn.ASIN: np.arcsin, Fn.ACOS: np.arccos, Fn.ATAN: np.arctan, Fn.ATAN2: np.arctan2,
     Fn.SINH: np.sinh, Fn.COSH: np.cosh, Fn.TANH: np.tanh, Fn.ASINH: np.arcsinh, Fn.ACOSH: np.arccosh, Fn.ATANH: np.arctanh,
-    Fn.HYPOT: np.hypot, Fn.ERF: _erf, Fn.EQ: np.equal, Fn.NE: np.not_equal, Fn.LT: np.less, Fn.LE: np.less_equal,
+    Fn.HYPOT: np.hypot, Fn.ERF: _erf, Fn.LGAMMA: _lgamma, Fn.DIGAMMA: special.psi, Fn.TRIGAMMA: _trigamma,
+    Fn.EQ: np.equal, Fn.NE: np.not_equal, Fn.LT: np.less, Fn.LE: np.less_equal,
     Fn.AND: np.bitwise_and, Fn.OR: np.bitwise_or, Fn.XOR: np.bitwise_xor, Fn.NOT: np.invert, Fn.SHL: np.left_shift,
     Fn.SHR: np.right_shift, Fn.SELECT: np.where,
 }  # fmt: skip

@@ -17,11 +17,14 @@ from tracejit.ops.op import Op
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 ROUNDED = {
-    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp", "expm1", "hypot", "log", "log10",
-    "log1p", "log2", "logaddexp", "power", "sigmoid", "sin", "sinh", "softplus", "tan", "tanh",
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "digamma", "erf", "exp", "expm1",
+    "hypot", "lgamma", "log", "log10", "log1p", "log2", "logaddexp", "power", "sigmoid", "sin", "sinh", "softplus",
+    "tan", "tanh", "trigamma",
 }  # fmt: skip
 """Ops that NumPy, too, computes with an error; all others are exact."""
 ULPS = 8
+LOOSE = {"lgamma": 128, "digamma": 128}
+"""Ops whose `eval` is inaccurate near their zeros."""
 RNG = np.random.default_rng(3)
 
 
@@ -42,7 +45,8 @@ def test_pointwise_ops_give_what_eval_gives(op: Op) -> None:
         if arrays is not None:
             half = dtype in dtypes.HALF
             found = np.asarray(dispatch.bind(op, tuple(map(tj.tensor, arrays)), {}))
-            same(found, op.eval(*arrays), ulps=(1 if half else ULPS) if op.name in ROUNDED else 0)
+            ulps = 1 if half else LOOSE.get(op.name, ULPS)
+            same(found, op.eval(*arrays), ulps=ulps if op.name in ROUNDED else 0)
 
 
 def close(found: Any, expected: Any, rtol: float = 1e-12) -> None:

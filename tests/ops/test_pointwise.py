@@ -152,7 +152,15 @@ ELEMENTWISE = [
     for op in POINTWISE
     if op.recipe.scalar.__code__.co_kwonlyargcount == 0 and op.name != "advance"
 ]
-LOOSE = {"logaddexp": 8, "softplus": 4, "sigmoid": 2, "erf": 1}
+LOOSE = {
+    "logaddexp": 8,
+    "softplus": 4,
+    "sigmoid": 2,
+    "erf": 1,
+    "lgamma": 128,
+    "digamma": 128,
+    "trigamma": 4,
+}
 
 
 def accepted(op: Op, arity: int, dtype: DType) -> list[np.ndarray] | None:

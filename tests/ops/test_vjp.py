@@ -28,7 +28,7 @@ INDICES = np.array([[2, 0], [0, 0]])
 
 UNARY = {
     "abs": ANY, "acos": UNIT, "acosh": LARGE, "asin": UNIT, "asinh": ANY, "atan": ANY, "atanh": UNIT, "cos": ANY,
-    "cosh": ANY, "erf": ANY, "exp": ANY, "expm1": ANY, "log": POSITIVE, "log10": POSITIVE, "log1p": POSITIVE,
+    "cosh": ANY, "erf": ANY, "exp": ANY, "expm1": ANY, "lgamma": ANY, "log": POSITIVE, "log10": POSITIVE, "log1p": POSITIVE,
     "log2": POSITIVE, "negative": ANY, "positive": ANY, "reciprocal": POSITIVE, "relu": ANY, "sigmoid": ANY, "sign": ANY,
     "sin": ANY, "sinh": ANY, "softplus": ANY, "sqrt": POSITIVE, "square": ANY, "tan": UNIT, "tanh": ANY, "floor": ANY,
     "ceil": ANY, "round": ANY, "trunc": ANY,

@@ -13,7 +13,7 @@ from tracejit.ir.cluster import Fused, Product, Step
 from tracejit.ir.graph import Constant, Effect, Graph, Input, Node
 from tracejit.ops import contract, index  # noqa: F401  # they register their ops
 from tracejit.passes.fuse import fuse
-from tracejit.passes.group import SPLIT_LANES, SPLIT_ROWS
+from tracejit.passes.group import CORES, SPLIT_LANES, SPLIT_ROWS, WARPS
 from tracejit.passes.layouts import Layouts
 
 
@@ -153,3 +153,11 @@ def test_a_slice_of_a_value_reads_it_from_memory():
 def test_folds_are_split_at_the_superblocks_of_their_trees():
     assert Tree.LANES.superblock == SPLIT_LANES
     assert Tree.ROWS.superblock == SPLIT_ROWS
+
+
+def test_a_gpu_shares_folds_that_cores_do_not():
+    rows_of_a_batch, axes = (16_384, 1024), (0,)
+    assert WARPS.splits(rows_of_a_batch, axes)
+    assert not CORES.splits(rows_of_a_batch, axes)
+    assert not WARPS.splits((64, 1 << 20), (1,)), "rows enough to keep a GPU busy"
+    assert not WARPS.splits((128, 512), axes), "too short to be worth further launches"

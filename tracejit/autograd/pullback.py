@@ -12,6 +12,7 @@ from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Apply, Constant, Input, Node, params_key, topological
 from tracejit.methods import Operators
+from tracejit.ops.arguments import moved
 from tracejit.ops.op import Op, Params
 
 
@@ -60,8 +61,12 @@ class Pullback:
     def __call__(self, ct: Any, values: tuple[Any, ...]) -> list[Any]:
         """Runs the rule by the interpreters in charge."""
         known = [ct, *values, *self.constants]
+        is_there = ct.aval.device != "cpu"
         for op, places, params in self.steps:
-            known.append(dispatch.bind(op, tuple([known[place] for place in places]), params))
+            args = tuple([known[place] for place in places])
+            if is_there and args and all(type(arg) is Scalar for arg in args):
+                args = (moved(args[0], ct.aval.device), *args[1:])  # or it would be the CPU's
+            known.append(dispatch.bind(op, args, params))
         return [known[place] for place in self.results]
 
 

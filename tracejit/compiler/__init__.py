@@ -74,8 +74,8 @@ def plan_graph(
         graph = join_products(graph)
     graph = duplicate_free(graph, is_costly)
     layouts = Layouts(graph)
-    steps = fuse(graph, layouts, is_costly, join=config.fuse)
-    join = config.fuse and target.has_slabs
+    steps = fuse(graph, layouts, is_costly, join=config.fuse, sharing=target.sharing)
+    join = config.fuse and target.calls_kernels
     plan = Assembly(graph, layouts, target, join).plan(steps, memory_limit)
     if dump:
         dump.write("steps", print_steps(steps, graph))

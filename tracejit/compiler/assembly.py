@@ -65,13 +65,16 @@ class Assembly:
             self.streamed = self._results_that_nobody_reads(everything)
         tasks = self._tasks(self._in_slabs(everything))
         if memory_limit is None:
-            return self._laid_out(merge_alike(tasks))
+            return self._laid_out(self._merged(tasks))
         limit = Limit(memory_limit, self.target.threads)
-        plan = self._laid_out(merge_alike(tasks))
+        plan = self._laid_out(self._merged(tasks))
         if limit.holds(plan):
             return replace(plan, threads=limit.threads)
         # Steps that are launches of their own can be run twice, each where that helps.
-        return within(limit, self._tasks(everything), self.fixed, self._laid_out)
+        return within(limit, self._tasks(everything), self.fixed, self._merged, self._laid_out)
+
+    def _merged(self, tasks: list[Task]) -> list[Task]:
+        return merge_alike(tasks, mixed=self.target.calls_kernels)
 
     def _tasks(self, steps: Sequence[Step | Slabs]) -> list[Task]:
         self.tasks = []
@@ -87,7 +90,7 @@ class Assembly:
         steps = tuple(step for task in kept for step in self._placed(task, memory))
         launches = [step for step in steps if isinstance(step, LaunchSpec)]
         needed = dict.fromkeys(
-            name for launch in launches for name in (launch.kernel, *launch.calls)
+            name for launch in launches for name in (launch.kernel, *launch.kernels, *launch.calls)
         )
         sources = map(self.target.source, needed)
         arrays = [node for node in self.graph.inputs if isinstance(node, Input)]

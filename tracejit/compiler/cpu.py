@@ -20,6 +20,9 @@ from tracejit.codegen.llvm.target import TARGETS
 from tracejit.codegen.llvm.target import Target as Level
 from tracejit.compiler.launches import Launch
 from tracejit.compiler.target import ProductKernel
+from tracejit.passes import group
+from tracejit.passes.group import Sharing
+from tracejit.runtime import gemv
 from tracejit.runtime.cpu.pool import thread_pool
 from tracejit.runtime.cpu.target import target_level
 from tracejit.runtime.gate import late
@@ -37,7 +40,7 @@ class Cpu:
         return True
 
     @property
-    def has_slabs(self) -> bool:
+    def calls_kernels(self) -> bool:
         return True
 
     @property
@@ -47,6 +50,10 @@ class Cpu:
     @property
     def grain(self) -> Grain:
         return CORES
+
+    @property
+    def sharing(self) -> Sharing:
+        return group.CORES
 
     @property
     def threads(self) -> int:
@@ -70,6 +77,8 @@ class Cpu:
         return name
 
     def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
+        if gemv.is_vector(shape):
+            return ProductKernel(gemv.KERNELS[dtype], gemv.SCRATCH_BYTES, gemv.gemv_segment)
         return ProductKernel(KERNELS[dtype], SCRATCH_BYTES, partial(gemm_segment, **params))
 
     def launches(
@@ -82,6 +91,7 @@ class Cpu:
             work.scratch_bytes,
             work.note,
             nbytes,
+            kernels=work.kernels,
             calls=work.calls,
         )
 

@@ -21,13 +21,16 @@ from tracejit.codegen.cuda.product import (
     product_source,
     tile_of,
 )
-from tracejit.codegen.cuda.schedule import shape_of
+from tracejit.codegen.cuda.schedule import Variant, shape_of, variant_of
+from tracejit.codegen.cuda.vector_product import vector_segment, vector_source
 from tracejit.codegen.kernel.grain import WARPS, Grain
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.compiler.launches import Launch
-from tracejit.compiler.target import ProductKernel
+from tracejit.compiler.target import ProductKernel, ProductSegment
+from tracejit.passes import group
+from tracejit.passes.group import Sharing
 
 MOST_PARAMETERS = 4000
 """Bytes of a launch's struct, of 4,096 that the driver takes; what is left holds the scratch."""
@@ -44,8 +47,8 @@ class Cuda:
         return False
 
     @property
-    def has_slabs(self) -> bool:
-        return False  # a kernel cannot call another
+    def calls_kernels(self) -> bool:
+        return False
 
     @property
     def joins_products(self) -> bool:
@@ -54,6 +57,10 @@ class Cuda:
     @property
     def grain(self) -> Grain:
         return WARPS
+
+    @property
+    def sharing(self) -> Sharing:
+        return group.WARPS
 
     @property
     def threads(self) -> int:
@@ -71,11 +78,14 @@ class Cuda:
 
     def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
         *batch, m, n = shape
-        tile = tile_of(dtype, prod(batch), m, n)
-        source = product_source(dtype, tile)
+        segment: ProductSegment = vector_segment
+        source = vector_source(dtype)
+        if 1 not in (m, n):
+            tile = tile_of(dtype, prod(batch), m, n)
+            source, segment = product_source(dtype, tile), partial(_segment, tile)
         _emitted.setdefault(source.name, source)
         _products.add(source.name)
-        return ProductKernel(source.name, 0, partial(_segment, tile))
+        return ProductKernel(source.name, 0, segment)
 
     def launches(
         self, work: Launch, segments: tuple[Segment, ...], nbytes: int
@@ -92,9 +102,8 @@ class Cuda:
     def source(self, name: str) -> KernelSource | None:
         source = _emitted.get(name)
         if source is None:
-            base, segments, scratch = name.split("_")
-            text = emit(_kernels[base], name, int(segments), global_scratch=scratch == "far")
-            source = KernelSource(name, text)
+            base, segments, variant = name.split("_")
+            source = KernelSource(name, emit(_kernels[base], name, int(segments), Variant(variant)))
             _emitted[name] = source
         if self.dump:
             self.dump.write(f"kernel-{name}", source.text, "cu")
@@ -116,8 +125,8 @@ def _shaped(launch: LaunchSpec) -> LaunchSpec:
     kernel, segments = _kernels[launch.kernel], launch.segments
     sizes = [(each.dims, each.tasks) for each in segments]
     shape = shape_of(kernel, sizes, launch.scratch_bytes)
-    scratch = "far" if shape.scratch_bytes else "near"
-    return replace(launch, kernel=f"{launch.kernel}_{len(segments)}_{scratch}", shape=shape)
+    variant = variant_of(kernel, sizes, shape)
+    return replace(launch, kernel=f"{launch.kernel}_{len(segments)}_{variant.value}", shape=shape)
 
 
 def _most_segments(segment: Segment) -> int:

@@ -23,6 +23,8 @@ class Launch:
     grain: int
     scratch_bytes: int
     note: str
+    kernels: tuple[str, ...] = ()
+    """Of each segment, where they are not all `kernel`."""
     calls: tuple[str, ...] = ()
     """Kernels that it calls, of steps that are run slab by slab."""
 
@@ -43,10 +45,6 @@ class Task:
     work: Launch | Call
     unit: Unit
 
-    @property
-    def kernel(self) -> str | None:
-        return self.work.kernel if isinstance(self.work, Launch) else None
-
     def renamed(self, names: Mapping[Owner, Owner]) -> Task:
         """The task on other memory."""
         if not names:
@@ -66,19 +64,24 @@ def _renamed(arguments: Arguments, names: Mapping[Owner, Owner]) -> Arguments:
 
 FARTHEST = 128
 """How many launches a launch may wait for."""
+SMALL = 20_000.0
+"""Nanoseconds of work that are hardly worth a launch, where another can do it."""
+MOST_TASKS = 2
+"""Tasks of a small launch for each of the one that it goes along with: threads take as many tasks of either at a time."""
 
 
-def merge_alike(tasks: list[Task]) -> list[Task]:
-    """Launches of one kernel that can wait for the last of them run together: an optimizer's updates are one launch."""
+def merge_alike(tasks: list[Task], *, mixed: bool) -> list[Task]:
+    """Launches of one kernel that can wait for the last of them run together: an optimizer's updates are one launch. If `mixed`,
+    small launches of any kernel go along with another."""
     merged: list[Task | None] = list(tasks)
     for late in range(len(tasks) - 1, 0, -1):
         task = merged[late]
         if task is not None and _may_merge(task):
-            merged[late] = _with_earlier(task, merged, late)
+            merged[late] = _with_earlier(task, merged, late, mixed)
     return [task for task in merged if task]
 
 
-def _with_earlier(task: Task, merged: list[Task | None], late: int) -> Task:
+def _with_earlier(task: Task, merged: list[Task | None], late: int, mixed: bool) -> Task:
     """The task with those before it that can wait for it, which leave the list."""
     reads, writes = set(task.unit.reads), set(task.unit.writes)
     for early in range(late - 1, max(late - 1 - FARTHEST, -1), -1):
@@ -87,7 +90,7 @@ def _with_earlier(task: Task, merged: list[Task | None], late: int) -> Task:
             continue
         if (
             _may_merge(other)
-            and other.kernel == task.kernel
+            and (_are_alike(other, task) or (mixed and _go_along(other, task)))
             and _can_wait(other.unit, reads, writes)
         ):
             task = _together(other, task)
@@ -101,6 +104,25 @@ def _may_merge(task: Task) -> bool:
     return isinstance(task.work, Launch) and not task.work.calls and task.unit.copies is None
 
 
+def _are_alike(first: Task, second: Task) -> bool:
+    assert isinstance(first.work, Launch)
+    assert isinstance(second.work, Launch)
+    return not set(_kernels(first.work)).isdisjoint(_kernels(second.work))
+
+
+def _go_along(first: Task, second: Task) -> bool:
+    """Whether one of them is so small that the other's threads do it by the way."""
+    small, large = sorted((first, second), key=lambda task: task.unit.work)
+    if small.unit.work > SMALL:
+        return False
+    return large.unit.work <= SMALL or _count(small) <= MOST_TASKS * _count(large)
+
+
+def _count(task: Task) -> int:
+    assert isinstance(task.work, Launch)
+    return sum(tasks for _, _, tasks in task.work.segments)
+
+
 def _can_wait(unit: Unit, reads: set[Owner], writes: set[Owner]) -> bool:
     """What comes after it reads nothing that the unit writes, and writes nothing that it reads or writes."""
     return reads.isdisjoint(unit.writes) and writes.isdisjoint((*unit.reads, *unit.writes))
@@ -109,9 +131,11 @@ def _can_wait(unit: Unit, reads: set[Owner], writes: set[Owner]) -> bool:
 def _together(first: Task, second: Task) -> Task:
     assert isinstance(first.work, Launch)
     assert isinstance(second.work, Launch)
+    kernels = (*_kernels(first.work), *_kernels(second.work))
     work = replace(
         second.work,
         segments=first.work.segments + second.work.segments,
+        kernels=kernels if len(set(kernels)) > 1 else (),
         grain=min(first.work.grain, second.work.grain),
         scratch_bytes=max(first.work.scratch_bytes, second.work.scratch_bytes),
         note=second.work.note
@@ -125,6 +149,11 @@ def _together(first: Task, second: Task) -> Task:
         work=first.unit.work + second.unit.work,
     )
     return Task(work, unit)
+
+
+def _kernels(work: Launch) -> tuple[str, ...]:
+    """Of each segment."""
+    return work.kernels or (work.kernel,) * len(work.segments)
 
 
 def note_of(nodes: tuple[Apply, ...]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from tracejit._errors import MemoryLimitError, at_user_line
 from tracejit._records import dataclass
 from tracejit.artifact import Argument, Plan
-from tracejit.compiler.launches import Task, merge_alike
+from tracejit.compiler.launches import Task
 from tracejit.ir.cluster import Owner, Temporary
 from tracejit.ir.graph import Apply
 from tracejit.passes.order import order_for_memory
@@ -44,10 +44,14 @@ class LayOut(Protocol):
 
 
 def within(
-    limit: Limit, tasks: list[Task], fixed: Mapping[Owner, Argument], lay_out: LayOut
+    limit: Limit,
+    tasks: list[Task],
+    fixed: Mapping[Owner, Argument],
+    merged: Callable[[list[Task]], list[Task]],
+    lay_out: LayOut,
 ) -> Plan:
-    """A plan of the tasks that is within the limit; MemoryLimitError where none is found."""
-    usual = lay_out(merge_alike(tasks))
+    """A plan of the tasks that is within the limit, those that can be together `merged`; MemoryLimitError where none is found."""
+    usual = lay_out(merged(tasks))
     if limit.holds(usual):
         return replace(usual, threads=limit.threads)
     ordered, timeline = _ordered(tasks, fixed)
@@ -58,7 +62,7 @@ def within(
     )
     pairs = zip(timeline.order, timeline.names, strict=True)
     lean = [ordered[number].renamed(names) for number, names in pairs]
-    plans = lay_out(merge_alike(lean)), lay_out(lean, memory)
+    plans = lay_out(merged(lean)), lay_out(lean, memory)
     for plan in plans:
         if limit.holds(plan):
             return replace(plan, threads=limit.threads)

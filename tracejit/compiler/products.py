@@ -54,7 +54,7 @@ def deep_parts(left: Layout, shape: tuple[int, ...]) -> int:
     *batch, m, n = shape
     depth = left.shape[-1]
     parts = -(-depth // DEPTH)
-    is_deep = parts >= LEAST_PARTS and m * n * depth >= DEEP_WORK
+    is_deep = parts >= LEAST_PARTS and m * n * depth >= DEEP_WORK and 1 not in (m, n)
     return parts if prod(batch) == 1 and is_deep and m * n <= DEPTH * (m + n) else 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
+from functools import cache, cached_property, partial
 from math import gcd, isqrt, prod
 from typing import assert_never
 
@@ -31,8 +32,8 @@ LEAST_SLABS = 8
 """So that all threads have work."""
 LEAST_ROWS = 192
 """Rows of a product whose right operand is packed anew for each slab."""
-FARTHEST = 24
-"""Steps between the first and the last that are looked at."""
+FARTHEST = 25
+"""Steps from the first to the last that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +255,9 @@ class _Chain:
         self.walks.append(walk)
         self.before, self.after, self.taken = [*before], [*after], taken
 
-    @property
+    @cached_property
     def gain(self) -> int:
-        """The bytes that need not come from memory."""
+        """The bytes that need not come from memory, once no more steps come."""
         return sum(map(nbytes, self.between))
 
 
@@ -271,11 +272,12 @@ def slabbed(
     if not any(nbytes(root) >= LEAST_BYTES // 4 for step in steps for root in _made(step)):
         return [*steps]
     known = _Known(steps, layouts, whole)
+    grown = cache(partial(_grown, known))
 
     def placed(steps: Sequence[Step]) -> list[Step | Slabs]:
         """With the chain that gains most, and what is left on all sides of it."""
         chains = [
-            (place, _grown(known.walks[step], steps[place + 1 :], known))
+            (place, grown(*steps[place : place + FARTHEST]))
             for place, step in enumerate(steps)
             if step in known.walks
         ]
@@ -298,14 +300,14 @@ def _made(step: Step) -> Iterable[Node]:
     return (each.target for each in step.stores) if isinstance(step, Fused) else (step.node,)
 
 
-def _grown(first: Walk, following: Sequence[Step], known: _Known) -> _Chain:
-    """The longest chain that begins with a step."""
-    chain = _Chain(first)
+def _grown(known: _Known, first: Step, *following: Step) -> _Chain:
+    """The longest chain of these steps that begins with the first."""
+    chain = _Chain(known.walks[first])
     before: list[Step] = []
     after: list[Step] = []
     late_reads: set[Node] = set()
     late_writes: set[Node] = set()
-    for taken, step in enumerate(following[:FARTHEST], 2):
+    for taken, step in enumerate(following, 2):
         reads, writes = known.reads[step] | known.writes[step], known.writes[step]
         waits = not (reads.isdisjoint(late_writes) and writes.isdisjoint(late_reads))
         needs = not reads.isdisjoint(chain.written)

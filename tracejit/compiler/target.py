@@ -10,6 +10,7 @@ from tracejit.artifact import KernelSource, LaunchSpec, Segment
 from tracejit.codegen.kernel.grain import Grain
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.compiler.launches import Launch
+from tracejit.passes.group import Sharing
 
 ProductSegment = Callable[..., tuple[tuple[int, ...], int, int]]
 """The dims, tasks and grain of a batched product, from what `runtime.gemm.gemm_segment` takes."""
@@ -33,8 +34,8 @@ class Target(Protocol):
         ...
 
     @property
-    def has_slabs(self) -> bool:
-        """Whether a task can call other kernels, for a part of the leading axis each."""
+    def calls_kernels(self) -> bool:
+        """Whether kernels are called by address: a task can call others, and a launch can be of several."""
         ...
 
     @property
@@ -45,6 +46,11 @@ class Target(Protocol):
     @property
     def grain(self) -> Grain:
         """How work is cut into tasks."""
+        ...
+
+    @property
+    def sharing(self) -> Sharing:
+        """Which folds are shared among tasks."""
         ...
 
     @property

@@ -44,9 +44,12 @@ class _Duplicator:
         return Apply(source.op, inputs, source.params, source.aval, source.loc)
 
     def _is_free(self, node: Apply) -> bool:
-        """Pointwise on nothing but numbers, and cheap, or a view of that."""
+        """Pointwise on nothing but numbers, and cheap or itself one number, or a view of that."""
         if isinstance(node.op.recipe, View):
             return all(source in self.free for source in node.inputs)
-        if not isinstance(node.op.recipe, Pointwise) or self.is_costly(node):
+        if not isinstance(node.op.recipe, Pointwise):
             return False
-        return all(not isinstance(source, Apply | Input) for source in node.inputs)
+        made = {source for source in node.inputs if isinstance(source, Apply | Input)}
+        if not node.aval.shape:  # computed once in a task, not once for an element
+            return made <= self.free
+        return not made and not self.is_costly(node)

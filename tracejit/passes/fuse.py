@@ -28,7 +28,7 @@ from tracejit.ops.op import (
 )
 from tracejit.passes.direct import Direct
 from tracejit.passes.expand import expand
-from tracejit.passes.group import Group, is_split
+from tracejit.passes.group import CORES, Group, Sharing
 from tracejit.passes.layouts import Layouts, relabel, row_major
 
 MOST_MEMBERS = 96
@@ -41,11 +41,20 @@ IsCostly = Callable[[Apply], bool]
 class Fusion:
     """The groups of one graph; `run` makes them, node by node in the graph's order."""
 
-    def __init__(self, graph: Graph, layouts: Layouts, is_costly: IsCostly, *, join: bool) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        layouts: Layouts,
+        is_costly: IsCostly,
+        *,
+        join: bool,
+        sharing: Sharing,
+    ) -> None:
         self.graph = graph
         self.layouts = layouts
         self.is_costly = is_costly
         self.join = join
+        self.sharing = sharing
         self.users = graph.users()
         self.group_of: dict[Apply, Group] = {}
         self.groups: list[Group] = []
@@ -104,7 +113,7 @@ class Fusion:
         *,
         single: bool = False,
     ) -> Group:
-        group = Group(self._position(node), space, axes, single=single)
+        group = Group(self._position(node), space, axes, sharing=self.sharing, single=single)
         self.groups.append(group)
         self._join(group, node, tuple(range(len(space))))
         return group
@@ -251,7 +260,7 @@ class Fusion:
         space, axes = node.inputs[0].aval.sizes, node.kwargs["axes"]
         for group in self._producers(node) if self.join else ():
             if self._reduces(group, node, axes):
-                if is_split(space, axes) and any(
+                if self.sharing.splits(space, axes) and any(
                     self._after_fold(group, member) for member in group.members
                 ):
                     continue
@@ -292,7 +301,7 @@ class Fusion:
         axes = group.axes or other.axes
         if other.axes not in ((), axes):
             return False
-        if not is_split(group.space, axes):
+        if not self.sharing.splits(group.space, axes):
             return True
         members = (*group.members, *other.members)
         home = {id(group), id(other)}
@@ -437,9 +446,16 @@ def read_along(node: Apply) -> list[tuple[Node, int]]:
     return [(source, ndim - source.aval.ndim) for source in node.inputs]
 
 
-def fuse(graph: Graph, layouts: Layouts, is_costly: IsCostly, *, join: bool = True) -> list[Step]:
+def fuse(
+    graph: Graph,
+    layouts: Layouts,
+    is_costly: IsCostly,
+    *,
+    join: bool = True,
+    sharing: Sharing = CORES,
+) -> list[Step]:
     """Every op of the graph is computed by a step, and each step comes after those that it needs.
 
     Without `join` each op is a step of its own.
     """
-    return Fusion(graph, layouts, is_costly, join=join).run()
+    return Fusion(graph, layouts, is_costly, join=join, sharing=sharing).run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from math import prod
+from typing import Final
 
 from tracejit._records import dataclass
 from tracejit.ir.cluster import Labels
@@ -12,8 +13,34 @@ from tracejit.ops.op import Reduction
 
 SPLIT_LANES, SPLIT_ROWS = 262_144, 4_096
 """The superblocks of the fold trees (codegen.kernel.ir.Tree): where one fold can be shared among tasks."""
-FEW_ROWS, FEW_COLUMNS = 4, 256
-"""Folds so few that splitting each is worth a second launch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Which folds are so few and so long that sharing each among tasks is worth further launches. No choice changes a bit."""
+
+    few_rows: int
+    lanes: int
+    """Along rows: at most so many folds, of more elements than this."""
+    few_columns: int
+    rows: int
+    """And down columns."""
+
+    def splits(self, space: tuple[int, ...], axes: tuple[int, ...]) -> bool:
+        """Whether folds of a space over axes are shared."""
+        if not axes:
+            return False
+        extent = prod(space[axis] for axis in axes)
+        folds = prod(space[axis] for axis in range(len(space)) if axis not in axes)
+        if axes[-1] == len(space) - 1:
+            return folds <= self.few_rows and extent > self.lanes
+        return folds <= self.few_columns and extent > self.rows
+
+
+CORES: Final = Sharing(few_rows=4, lanes=SPLIT_LANES, few_columns=256, rows=SPLIT_ROWS)
+"""A superblock is a task."""
+WARPS: Final = Sharing(few_rows=4, lanes=32_768, few_columns=16_384, rows=1024)
+"""A block is a warp's: a GPU has room for thousands."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,13 +55,14 @@ class Group:
     labels: dict[Apply, Labels] = field(default_factory=dict)
     needs: set[Group] = field(default_factory=set)
     """The groups that must run before, directly or not."""
+    sharing: Sharing = CORES
     single: bool = False
     """A step of its own: nothing joins it."""
 
     @property
     def split(self) -> bool:
         """Few folds, each long enough to share among tasks; such a group has no later stage."""
-        return is_split(self.space, self.axes)
+        return self.sharing.splits(self.space, self.axes)
 
     def result_labels(self, node: Apply) -> Labels:
         """Labels of a member's value: of a reduction's, those of its input without the axes."""
@@ -42,14 +70,3 @@ class Group:
         if isinstance(node.op.recipe, Reduction):
             return tuple(label for label in labels if label not in self.axes)
         return labels
-
-
-def is_split(space: tuple[int, ...], axes: tuple[int, ...]) -> bool:
-    """Whether folds of a space over axes are few, and each is long enough to share among tasks."""
-    if not axes:
-        return False
-    extent = prod(space[axis] for axis in axes)
-    folds = prod(space[axis] for axis in range(len(space)) if axis not in axes)
-    if axes[-1] == len(space) - 1:
-        return folds <= FEW_ROWS and extent > SPLIT_LANES
-    return folds <= FEW_COLUMNS and extent > SPLIT_ROWS

@@ -322,7 +322,8 @@ def compile(
                   take more; MemoryLimitError, at the call, where that is not enough. A gradient that is asked for outside the
                   function is a program of its own
     background    compile in another thread: until a program is there its ops run one by one, with the same bits (with `fastmath`,
-                  within rounding); `tj.synchronize` waits for it. What has a memory_limit is compiled at the call
+                  within rounding); `tj.synchronize` waits for it. What has a memory_limit, or computes on a GPU, is compiled at
+                  the call
 
     >>> import tracejit as tj
     >>> @tj.compile

@@ -15,6 +15,7 @@ from tracejit._errors import DeviceUnavailable
 from tracejit._records import dataclass
 from tracejit.codegen.cuda.emit import emit
 from tracejit.codegen.cuda.product import TILES, product_source
+from tracejit.codegen.cuda.vector_product import vector_source
 from tracejit.codegen.kernel.fn import COMPARISONS, Fn
 from tracejit.codegen.kernel.ir import Kind
 from tracejit.codegen.kernel.scalars import takes
@@ -58,8 +59,8 @@ def chain(dtype: DType) -> Graph:
     return Graph((x, y), (apply("tanh", apply("add", apply("multiply", x, y), x)),), ())
 
 
-def rows(make: object, dtype: DType) -> Graph:
-    x = array(64, 1000, dtype=dtype)
+def rows(make: object, dtype: DType, width: int = 1000) -> Graph:
+    x = array(64, width, dtype=dtype)
     return Graph((x,), (make(x),), ())  # type: ignore[operator]
 
 
@@ -90,9 +91,10 @@ def adam() -> Graph:
 GRAPHS = {
     "chain": (chain(dtypes.float32), 64),
     "chain of bfloat16": (chain(dtypes.bfloat16), 80),
-    "softmax": (rows(softmax, dtypes.float32), 128),
-    "softmax of float16": (rows(softmax, dtypes.float16), 128),
-    "layer norm": (rows(layer_norm, dtypes.float32), 128),
+    "softmax": (rows(softmax, dtypes.float32), 64),
+    "softmax of float16": (rows(softmax, dtypes.float16), 64),
+    "softmax of long rows": (rows(softmax, dtypes.float32, 8192), 80),
+    "layer norm": (rows(layer_norm, dtypes.float32), 64),
     "columns": (columns(), 64),
     "adam": (adam(), 64),
     "scans": (scans(dtypes.float32), 80),
@@ -128,6 +130,14 @@ def test_products_spill_nothing(dtype: str, tile: int, architecture: str) -> Non
     found = cost(product_source(dtype, tile).text, architecture)
     assert found.spilled == 0
     assert found.registers <= 255
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("dtype", TILES)
+def test_products_of_vectors_spill_nothing(dtype: str, architecture: str) -> None:
+    found = cost(vector_source(dtype).text, architecture)
+    assert found.spilled == 0
+    assert found.registers <= 64
 
 
 @pytest.mark.parametrize("source", dtypes.ALL, ids=str)

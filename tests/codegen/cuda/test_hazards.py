@@ -17,6 +17,7 @@ from tests.emulation import launch as launching
 from tests.emulation.launch import launch, text_of
 from tracejit.artifact import LaunchShape
 from tracejit.codegen.cuda.hazards import meetings
+from tracejit.codegen.cuda.schedule import shape_of
 from tracejit.codegen.kernel.builder import ScalarBuilder
 from tracejit.codegen.kernel.interpret import interpret
 from tracejit.codegen.kernel.ir import (
@@ -125,6 +126,31 @@ def test_a_map_never_meets() -> None:
     kernel = Kernel((x, out), (size,), (), tuple(body))
     assert not meetings(kernel)
     assert "__sync" not in text_of(kernel)
+
+
+def test_small_teams_with_a_scalar_operand_never_meet() -> None:
+    """The scalar is read outside of the loop, and teams of one warp have different numbers of tasks."""
+    skip_unless_emulated()
+    s, size = ScalarBuilder(), Size("n")
+    x, scale = Buffer(float32, "x"), Buffer(float32, "scale")
+    out = Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(5, Kind.PARALLEL) as row, s.loop(size, Kind.VECTOR) as i:
+        here = Address(((row, size), (i, 1)))
+        s.store(out, here, s.load(x, here) * s.load(scale, Address()))
+    kernel = Kernel((x, scale, out), (size,), (), tuple(body))
+    assert "meet" not in text_of(kernel)
+    assert shape_of(kernel, [([16], 5)]).team == 4
+    for count in (16, 200):
+        arrays = [samples(float32, n, n) for n in (5 * count, 1, 5 * count)]
+        assert_emitted_as_interpreted(kernel, EMULATED, arrays, [count], tasks=5)
+
+
+def test_a_kernel_whose_teams_meet_has_teams_of_whole_warps_alone_in_their_blocks() -> None:
+    for make in (reversed_rows, bumped_rows):
+        for count in (1, 70, 5000):
+            shape = shape_of(make(), [([count], 4)], 4 * count)
+            assert shape.team % 32 == 0
+            assert shape.team == 32 or shape.teams == 1
 
 
 def test_what_is_read_along_a_row_may_be_written_in_place() -> None:

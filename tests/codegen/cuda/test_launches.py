@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from tests.codegen.kernels import same_bits, samples, skip_unless_emulated
+from tests.codegen.kernels import (
+    EMULATED,
+    assert_emitted_as_interpreted,
+    same_bits,
+    samples,
+    skip_unless_emulated,
+)
 from tests.emulation.emulate import EmulationError, guarded, load
 from tests.emulation.launch import launch
 from tracejit.artifact import LaunchShape
-from tracejit.codegen.cuda.schedule import MOST_SHARED, bounds_of, shape_of
+from tracejit.codegen.cuda.emit import emit
+from tracejit.codegen.cuda.schedule import MOST_SHARED, bounds_of, shape_of, variant_of
 from tracejit.codegen.kernel.builder import ScalarBuilder
 from tracejit.codegen.kernel.interpret import interpret
 from tracejit.codegen.kernel.ir import Address, Buffer, Combine, Kernel, Kind, Size, Tree
@@ -115,7 +124,7 @@ def test_rows_of_threads_share_the_rows_of_a_column(team: int) -> None:
 
 def test_short_rows_share_a_block_and_long_ones_a_team_of_warps() -> None:
     kernel = centred()
-    short = shape_of(kernel, [([100, 9], 9)], 448)
+    short = shape_of(kernel, [([100, 9000], 9000)], 448)
     long = shape_of(kernel, [([20_000, 9], 9)], 80_000)
     assert (short.team, short.teams, short.shared_bytes) == (32, 8, 8 * 448)
     assert (long.team, long.teams, long.shared_bytes) == (256, 1, 80_000)
@@ -128,6 +137,15 @@ def test_scratch_that_no_block_has_room_for_is_global() -> None:
     assert shape.shared_bytes == 0
 
 
+def test_long_rows_have_a_text_of_their_own_that_waits_for_more_at_a_time() -> None:
+    kernel, texts = centred(), []
+    for count in (1000, 8192):
+        segments = [([count, 9], 9)]
+        variant = variant_of(kernel, segments, shape_of(kernel, segments, 4 * count))
+        texts.append(emit(kernel, "kernel", 1, variant))
+    assert [re.findall(r"int u = 0; u < (\d+)", text)[0] for text in texts] == ["8", "16"]
+
+
 def test_few_columns_are_shared_among_warps_and_many_are_not() -> None:
     kernel = columns()
     assert shape_of(kernel, [([5000, 64], 1)]).team == 512
@@ -137,9 +155,41 @@ def test_few_columns_are_shared_among_warps_and_many_are_not() -> None:
 
 def test_a_map_of_short_runs_has_small_teams() -> None:
     kernel = doubled()
-    assert shape_of(kernel, [([16, 100], 100)]).team == 4
-    assert shape_of(kernel, [([16, 100], 100)]).threads == 256
+    assert shape_of(kernel, [([16, 1 << 14], 1 << 14)]) == LaunchShape(4, 64)
     assert shape_of(kernel, [([100_000, 100], 100)]).team == 256
+
+
+def test_a_task_with_nothing_to_share_is_a_thread() -> None:
+    s, count, tasks = ScalarBuilder(), Size("count"), Size("tasks")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(tasks, Kind.PARALLEL) as task:
+        with s.fold(0, count, Tree.SERIAL) as fold:
+            total = fold.join(Combine.SUM, s.load(x, Address(((fold.index, tasks), (task, 1)))))
+        s.store(out, Address(((task, 1),)), total)
+    kernel = Kernel((x, out), (count, tasks), (), tuple(body))
+    assert shape_of(kernel, [([64, 1 << 16], 1 << 16)]) == LaunchShape(1, 256)
+    assert_emitted_as_interpreted(
+        kernel, EMULATED, [samples(float32, 70), np.zeros(10, np.float32)], [7, 10], tasks=10
+    )
+
+
+def test_few_tasks_are_spread_over_the_processors() -> None:
+    rows, maps = centred(), doubled()
+    assert shape_of(rows, [([100, 200], 200)], 448) == LaunchShape(32, 1, 448)
+    assert shape_of(maps, [([16, 200], 200)]) == LaunchShape(4, 8)
+
+
+def test_tasks_that_read_across_memory_are_neighbours_in_a_block() -> None:
+    """A transpose: what eight tasks read side by side is one sector of memory."""
+    s, size, tasks = ScalarBuilder(), Size("n"), Size("tasks")
+    x, out = Buffer(float32, "x"), Buffer(float32, "out", written=True)
+    with s.block() as body, s.loop(tasks, Kind.PARALLEL) as row, s.loop(size, Kind.VECTOR) as i:
+        value = s.load(x, Address(((i, tasks), (row, 1))))
+        s.store(out, Address(((row, size), (i, 1))), value)
+    kernel = Kernel((x, out), (size, tasks), (), tuple(body))
+    many, few = (shape_of(kernel, [([4096, count], count)]) for count in (4096, 100))
+    assert (many.team, many.teams) == (32, 8)
+    assert few.team == 256
 
 
 # what the emulation finds
