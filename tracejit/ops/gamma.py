@@ -100,7 +100,7 @@ def polygamma(n: int, x: Any) -> Any:
 
     >>> import tracejit as tj
     >>> tj.polygamma(1, tj.tensor([1.0, 2.0]))
-    tensor([1.644934 , 0.6449341])
+    tensor([1.644934  , 0.64493406])
     """
     if n not in (0, 1):
         raise ValueError(
