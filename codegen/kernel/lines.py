@@ -23,7 +23,7 @@ from tracejit.codegen.kernel.ir import (
     Stmt,
     Var,
 )
-from tracejit.codegen.kernel.nest import TASK_NS, Lowered, only_loop, variable
+from tracejit.codegen.kernel.nest import TASK_NS, Lowered, decoded, only_loop, variable
 from tracejit.dtypes import DType, int64
 from tracejit.ir.cluster import Owner
 from tracejit.ops.op import Layout
@@ -160,12 +160,8 @@ class Lines:
 
     def decode(self, number: Var, digits: dict[object, int]) -> dict[object, Var]:
         """A task's number as digits, the last one running fastest."""
-        found: dict[object, Var] = {}
-        for name, extent in list(reversed(digits.items()))[:-1]:
-            size = self.size((name, "digit"), extent)
-            found[name] = variable(self.s.let(Fn.FLOORMOD, int64, number, size))
-            number = variable(self.s.let(Fn.FLOORDIV, int64, number, size))
-        return found | dict.fromkeys(list(digits)[:1], number)
+        lengths = [self.size((name, "digit"), extent) for name, extent in [*digits.items()][1:]]
+        return dict(zip(digits, decoded(self.s, number, lengths), strict=False))
 
     def length(self) -> Element:
         """Of the task's part of each line."""

@@ -129,14 +129,9 @@ class Nest:
 
     def decode(self, number: Var, digits: list[tuple[object, int]]) -> dict[object, Var]:
         """A task's number as digits, the last one running fastest."""
-        found: dict[object, Var] = {}
-        for name, extent in reversed(digits[1:]):
-            size = self.size((name, "extent"), extent)
-            found[name] = variable(self.builder.let(Fn.FLOORMOD, int64, number, size))
-            number = variable(self.builder.let(Fn.FLOORDIV, int64, number, size))
-        if digits:
-            found[digits[0][0]] = number
-        return found
+        lengths = [self.size((name, "extent"), extent) for name, extent in digits[1:]]
+        names = (name for name, _ in digits)
+        return dict(zip(names, decoded(self.builder, number, lengths), strict=False))
 
     def columns_of(self, number: Var, inner: Axis, chunk: int) -> Columns:
         length = constant(chunk, int64)
@@ -359,6 +354,15 @@ class Nest:
 def variable(element: Element) -> Var:
     assert isinstance(element.operand, Var)
     return element.operand
+
+
+def decoded(s: ScalarBuilder, number: Var, lengths: Sequence[Size]) -> list[Var]:
+    """A row-major number's digits. The first runs slowest; the lengths are those of the others."""
+    found: list[Var] = []
+    for length in reversed(lengths):
+        found.append(variable(s.let(Fn.FLOORMOD, int64, number, length)))
+        number = variable(s.let(Fn.FLOORDIV, int64, number, length))
+    return [number, *reversed(found)]
 
 
 def clamped(s: ScalarBuilder, index: Element, length: Size) -> Var:

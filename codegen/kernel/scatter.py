@@ -15,7 +15,7 @@ from tracejit.codegen.kernel.cost import widened
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.grain import CORES, Grain
 from tracejit.codegen.kernel.ir import Address, Buffer, Extent, Kernel, Kind, Size, Var
-from tracejit.codegen.kernel.nest import Lowered, clamped, only_loop, variable
+from tracejit.codegen.kernel.nest import Lowered, clamped, decoded, only_loop, variable
 from tracejit.dtypes import bool_, int64
 from tracejit.ir.graph import Apply
 
@@ -41,12 +41,8 @@ def lower_scatter(node: Apply, place: Place, grain: Grain = CORES) -> Lowered:
 
     def digits(number: Var, extents: list[int]) -> list[Var]:
         """A row-major number's digits, the first running slowest."""
-        found: list[Var] = []
-        for extent in reversed(extents[1:]):
-            length = size(extent)
-            found.append(variable(s.let(Fn.FLOORMOD, int64, number, length)))
-            number = variable(s.let(Fn.FLOORDIV, int64, number, length))
-        return [number, *reversed(found)] if extents else []
+        lengths = [size(extent) for extent in extents[1:]]
+        return decoded(s, number, lengths) if extents else []
 
     def terms(variables: list[Var], strides: tuple[int, ...]) -> tuple[tuple[Var, Extent], ...]:
         pairs = zip(variables, strides, strict=True)
