@@ -136,7 +136,7 @@ class RemoteBuffer(Buffer):
 
 
 def copy_of(buffer: Buffer) -> Buffer:
-    """The same bytes in memory of tracejit's own, on the same device."""
+    """The same bytes in memory of tracejit's own, on the same device; the buffer is not foreign."""
     if isinstance(buffer, RemoteBuffer):
         return buffer.copy()
     twin = Buffer.allocate(buffer.nbytes)
@@ -145,7 +145,9 @@ def copy_of(buffer: Buffer) -> Buffer:
 
 
 def overwrite(target: Buffer, source: Buffer) -> None:
-    """Copies the bytes of one buffer to another of the same size and device."""
+    """Copies the bytes of one buffer to another of the same size and device; neither is foreign."""
+    assert not target.foreign, "elements of a foreign array lie anywhere"
+    assert not source.foreign
     if isinstance(target, RemoteBuffer):
         target.overwrite(source)
         return

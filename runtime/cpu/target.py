@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +98,7 @@ def remembered_host() -> Host | None:
 @cache
 def _llvmlite() -> str:
     """The version that is installed: LLVM itself is not loaded for it."""
-    return str(import_module("llvmlite").__version__)
+    return str(late("llvmlite").__version__)
 
 
 def _key_of_machine() -> str | None:

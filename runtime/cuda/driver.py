@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import importlib
 import os
 import threading
 from functools import cache
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tracejit._errors import DeviceError, DeviceMemoryError, DeviceUnavailable, at_user_line
+from tracejit.runtime.gate import late
 from tracejit.runtime.pool import MemoryStats
 
 LIBRARY = "libcuda.so.1"
@@ -40,7 +40,7 @@ class Gpu:
     """One device, ready for use by any thread."""
 
     def __init__(self, index: int) -> None:
-        cuda, tools = _pycuda(), importlib.import_module("pycuda.tools")
+        cuda, tools = _pycuda(), late("pycuda.tools")
         device = cuda.Device(index)
         self.index = index
         self.label = f"cuda:{index}"
@@ -339,7 +339,7 @@ def _opened(index: int) -> Gpu:
 @cache
 def _pycuda() -> Any:
     """pycuda's driver module, started. It raises ImportError, or what pycuda calls RuntimeError."""
-    cuda = importlib.import_module("pycuda.driver")
+    cuda = late("pycuda.driver")
     try:
         cuda.init()
     except cuda.Error as error:

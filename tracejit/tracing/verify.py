@@ -19,7 +19,7 @@ from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval, aval
 from tracejit.ir.graph import Apply, Node
 from tracejit.ops.op import Op, Params
-from tracejit.runtime.buffer import Buffer, copy_of
+from tracejit.runtime.buffer import Buffer, ForeignBuffer, copy_of
 from tracejit.storage import Storage, as_array, row_major
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.programs import Programs, program_of
@@ -124,8 +124,15 @@ def _standing(place: Place, target: Any) -> Any:
         case "cell":
             return [*_cell(target)]
         case "memory":
-            return make(target, row_major((target.size,)), aval(target.dtype, (target.size,)))
+            return _content_of(target)
     return target
+
+
+def _content_of(storage: Storage) -> Any:
+    buffer = storage.realize()
+    if isinstance(buffer, ForeignBuffer):
+        return buffer.owner  # whose elements may lie anywhere around its address
+    return make(storage, row_major((storage.size,)), aval(storage.dtype, (storage.size,)))
 
 
 def _cell(cell: Any) -> Any:
@@ -136,7 +143,7 @@ def _cell(cell: Any) -> Any:
 
 
 def _told(leaf: Leaf) -> str:
-    text = repr(leaf.value).replace("\n", " ")
+    text = str(leaf).replace("\n", " ")
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -203,6 +203,36 @@ def test_a_replay_that_is_wrong_is_told_with_its_line(change: Any, line: int, wh
         assert first_difference(picture({"": expected}), picture({"": found})) is None
 
 
+AROUND = np.arange(8, dtype="f4")
+WRAPPED = tj.asarray(AROUND[5::-2], copy=False)
+
+
+def scale_wrapped(x: tj.Tensor) -> None:
+    WRAPPED.mul_(x)
+
+
+@pytest.mark.parametrize("at", [1, 3, 5])
+def test_memory_that_lies_backwards_and_apart_is_compared_as_it_lies(at: int):
+    compiled = tj.compile(scale_wrapped, verify=2)
+    for _ in range(5):
+        AROUND[6:] += 1  # is not the tensor's
+        compiled(vector(1.0))
+    assert tj.explain(compiled).divergences == ()
+
+    def change(result: Any, x: Any) -> Any:
+        AROUND[at] += 1
+        return result
+
+    compiled.replays.tree = Wrong(compiled.replays.tree, change)
+    with pytest.warns(RuntimeWarning, match="the memory of global WRAPPED differs") as seen:
+        compiled(vector(1.0))
+    wrong = [value + (value == at) for value in (5, 3, 1)]
+    assert str(seen[0].message).endswith(
+        f"array([5., 3., 1.], dtype=float32), not {np.array(wrong, 'f4')!r}"
+    )
+    np.testing.assert_array_equal(AROUND[:6], np.arange(6))
+
+
 @pytest.mark.parametrize("stream", [None, io.StringIO, lambda: io.TextIOWrapper(io.BytesIO())])
 @pytest.mark.parametrize("is_wrong", [False, True])
 def test_what_is_printed_is_compared(is_wrong: bool, stream: Any, monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,7 @@ import numpy as np
 
 from tracejit._records import dataclass
 from tracejit.storage import as_array
-from tracejit.tensor import Tensor
+from tracejit.tensor import Tensor, from_array
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range, slice)
 
@@ -25,6 +25,19 @@ class Leaf:
     path: str
     seen: Any
     value: Any
+
+    def __str__(self) -> str:
+        return repr(self._as_seen())
+
+    def _as_seen(self) -> Any:
+        """The value, which may have been written since, as it was."""
+        value = self.value
+        if isinstance(value, np.ndarray) and self.seen[-1]:
+            return np.frombuffer(self.seen[-1], value.dtype).reshape(value.shape)
+        if isinstance(value, Tensor):
+            elements = np.frombuffer(self.seen[-1], value.aval.dtype.numpy)
+            return from_array(elements.reshape(value.aval.sizes), copy=True)
+        return value
 
 
 def picture(named: dict[str, Any]) -> list[Leaf]:
