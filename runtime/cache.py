@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 import sys
@@ -13,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from tracejit._config import config
+from tracejit._digest import checksum
 from tracejit._records import dataclass
 
 _CHECKSUM_BYTES = 16
@@ -151,7 +151,7 @@ def _opened(directory: Path, limit: int) -> DiskCache:
 
 
 def _checksum(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES).digest()
+    return checksum(data, _CHECKSUM_BYTES)
 
 
 def _checked(content: bytes) -> bytes | None:

@@ -7,8 +7,8 @@ from operator import index
 
 from tracejit._config import config
 from tracejit._errors import DeviceUnavailable, at_user_line
+from tracejit._gate import late
 from tracejit.runtime.cpu.threads import available_cores
-from tracejit.runtime.gate import late
 
 KINDS = ("cpu", "cuda")
 """What the names of devices begin with."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import ml_dtypes
 import numpy as np
+
+from tracejit.dtypes import as_dtype
 
 Number = bool | int | float
 
@@ -24,12 +25,10 @@ _FORMATS = {
     "float64": "d",
 }
 
-_BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-
 
 def numpy_dtype(name: str) -> np.dtype:
     """NumPy's dtype, or that of ml_dtypes, by name."""
-    return _BFLOAT16 if name == "bfloat16" else np.dtype(name)
+    return as_dtype(name).numpy
 
 
 def struct_format(dtypes: Sequence[str]) -> str | None:

@@ -12,8 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LEVELS = {
     "tracejit._config": 0,
+    "tracejit._digest": 0,
     "tracejit._dump": 0,
     "tracejit._errors": 0,
+    "tracejit._gate": 0,
     "tracejit._identity": 0,
     "tracejit._native": 0,
     "tracejit._records": 0,

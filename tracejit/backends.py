@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.artifact import HostCall, Plan
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.compile import load_objects, object_key
 from tracejit.runtime.cpu.target import host
-from tracejit.runtime.gate import late
 from tracejit.runtime.program import Program, kernels_of
 
 Host = Callable[[HostCall, list[np.ndarray], np.ndarray], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tracejit._errors import at_user_line
-from tracejit.runtime.gate import late
+from tracejit._gate import late
 from tracejit.runtime.pool import MemoryStats
 
 

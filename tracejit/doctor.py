@@ -13,12 +13,12 @@ import numpy as np
 from tracejit import __version__
 from tracejit._config import config
 from tracejit._errors import DeviceUnavailable
+from tracejit._gate import late
 from tracejit.ops.functions import exp
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.native.install import why_not
 from tracejit.runtime.cpu.target import host, target_level
 from tracejit.runtime.device import get_num_threads
-from tracejit.runtime.gate import late
 from tracejit.tensor import Tensor
 
 REQUIRED = ["numpy", "ml_dtypes", "llvmlite", "sympy"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from functools import cache, reduce
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import ml_dtypes
 import numpy as np
 
 from tracejit._errors import DTypeError, at_user_line
+from tracejit._gate import late
 from tracejit._records import dataclass
 
 Kind = Literal["b", "i", "u", "f"]
@@ -22,7 +23,17 @@ class DType:
     short: str
     kind: Kind
     itemsize: int
-    numpy: np.dtype
+    numpy: np.dtype = field(init=False)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """NumPy's dtype is made when it is first asked for: that of bfloat16 is in a package that takes 6 ms to load."""
+            if name != "numpy":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            scalar = late("ml_dtypes").bfloat16 if self.name == "bfloat16" else self.name
+            object.__setattr__(self, "numpy", np.dtype(scalar))
+            return self.numpy
 
     def __repr__(self) -> str:
         return f"tracejit.{self.name}"
@@ -42,24 +53,19 @@ class DType:
         return self.kind in "iu"
 
 
-def _dtype(name: str, short: str, kind: Kind, numpy: object) -> DType:
-    dtype = np.dtype(numpy)  # type: ignore[call-overload]  # ml_dtypes' scalar types are not in NumPy's stubs
-    return DType(name, short, kind, dtype.itemsize, dtype)
-
-
-bool_: Final = _dtype("bool", "b1", "b", np.bool_)
-int8: Final = _dtype("int8", "i8", "i", np.int8)
-int16: Final = _dtype("int16", "i16", "i", np.int16)
-int32: Final = _dtype("int32", "i32", "i", np.int32)
-int64: Final = _dtype("int64", "i64", "i", np.int64)
-uint8: Final = _dtype("uint8", "u8", "u", np.uint8)
-uint16: Final = _dtype("uint16", "u16", "u", np.uint16)
-uint32: Final = _dtype("uint32", "u32", "u", np.uint32)
-uint64: Final = _dtype("uint64", "u64", "u", np.uint64)
-float16: Final = _dtype("float16", "f16", "f", np.float16)
-bfloat16: Final = _dtype("bfloat16", "bf16", "f", ml_dtypes.bfloat16)
-float32: Final = _dtype("float32", "f32", "f", np.float32)
-float64: Final = _dtype("float64", "f64", "f", np.float64)
+bool_: Final = DType("bool", "b1", "b", 1)
+int8: Final = DType("int8", "i8", "i", 1)
+int16: Final = DType("int16", "i16", "i", 2)
+int32: Final = DType("int32", "i32", "i", 4)
+int64: Final = DType("int64", "i64", "i", 8)
+uint8: Final = DType("uint8", "u8", "u", 1)
+uint16: Final = DType("uint16", "u16", "u", 2)
+uint32: Final = DType("uint32", "u32", "u", 4)
+uint64: Final = DType("uint64", "u64", "u", 8)
+float16: Final = DType("float16", "f16", "f", 2)
+bfloat16: Final = DType("bfloat16", "bf16", "f", 2)
+float32: Final = DType("float32", "f32", "f", 4)
+float64: Final = DType("float64", "f64", "f", 8)
 
 ALL: Final = (
     bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float16, bfloat16, float32, float64,
@@ -72,7 +78,7 @@ NUMERIC: Final = INTEGERS + FLOATING
 HALF: Final = (float16, bfloat16)
 
 _NAMES: Final = {dtype.name: dtype for dtype in ALL}
-_BY_NUMPY: Final = {dtype.numpy: dtype for dtype in ALL}
+_BY_NUMPY: Final = {dtype.numpy: dtype for dtype in ALL if dtype is not bfloat16}
 _BY_PYTHON: Final = {bool: bool_, int: int64, float: float64}
 _INTO_BFLOAT16: Final = (bool_, int8, uint8)
 
@@ -89,6 +95,8 @@ def from_numpy(dtype: np.dtype) -> DType:
         found = _BY_NUMPY.get(dtype.newbyteorder("="))
     if found is not None:
         return found
+    if dtype.name == "bfloat16" and dtype == bfloat16.numpy:
+        return bfloat16
     if dtype.kind == "c":
         raise DTypeError(at_user_line(f"complex numbers are not supported yet: got dtype {dtype}"))
     raise DTypeError(at_user_line(f"arrays of dtype {dtype} cannot be computed with"))
@@ -243,7 +251,7 @@ def finfo(dtype: Any) -> FloatLimits:
     found = result_type(dtype)
     if not found.is_float:
         raise DTypeError(at_user_line(f"finfo: {found.name} is not a floating-point dtype"))
-    limits = ml_dtypes.finfo(found.numpy)  # type: ignore[no-untyped-call]  # ml_dtypes ships no types
+    limits = (late("ml_dtypes") if found is bfloat16 else np).finfo(found.numpy)
     return FloatLimits(
         bits=8 * found.itemsize,
         eps=float(limits.eps),

@@ -12,6 +12,7 @@ import numpy as np
 from tracejit import dispatch
 from tracejit._config import config
 from tracejit._errors import at_user_line
+from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.autograd.tape import tape
 from tracejit.dispatch import Scalar, ripe
@@ -22,7 +23,6 @@ from tracejit.ir.graph import Apply, Effect, Graph, Input, ScalarInput, params_k
 from tracejit.ops.arguments import check_devices, copied
 from tracejit.ops.op import Gather, Layout, Op, Params, ScatterAdd, Transfer, View
 from tracejit.runtime.buffer import Buffer
-from tracejit.runtime.gate import late
 from tracejit.storage import Storage, as_array, is_row_major, open_sizes, row_major
 from tracejit.tensor import Tensor, fresh, from_array, make, view_of
 from tracejit.tracing.background import BACKGROUND

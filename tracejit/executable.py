@@ -7,7 +7,6 @@ loads neither the compiler nor LLVM.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from tracejit._config import config
+from tracejit._digest import digest
+from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit._sources import sources
 from tracejit.artifact import HostCall, LaunchSpec, Plan
@@ -28,7 +29,6 @@ from tracejit.kept_plan import NotKept, packed, unpacked
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache, disk_cache
-from tracejit.runtime.gate import late
 
 _OWN_OPS = dict(REGISTRY)
 """Ops whose rules are among the package's sources: no others had a chance to be registered yet."""
@@ -125,7 +125,7 @@ def _key(text: str, fastmath: bool, memory_limit: int | None, machine: str) -> s
     # marshal's format is Python's own, and NumPy computes what passes fold.
     versions = f"{sys.version} {np.__version__}"
     content = "\0".join((text, settings, machine, sources(), versions))
-    return hashlib.sha256(content.encode()).hexdigest()
+    return digest(content)
 
 
 # On disk: the plan, and the name and key of the object of each kernel

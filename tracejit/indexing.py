@@ -14,6 +14,7 @@ import numpy as np
 from tracejit import dispatch, dtypes
 from tracejit._errors import at_user_line
 from tracejit.inplace import check_writable, write
+from tracejit.ir.aval import Aval
 from tracejit.ops.arguments import cast, moved
 from tracejit.ops.elementwise import where
 from tracejit.ops.index import getitem, select, set_item, view_ops
@@ -29,9 +30,12 @@ NUMBERS = (bool, int, float, np.generic)
 
 def get(x: Tensor, key: Any) -> Tensor:
     """`x[key]`"""
-    plain = _plain_key(key) if x.aval.open is None else None
-    if plain is not None:
-        return _view(x, key, plain)
+    if x.aval.open is None:
+        plain = key if type(key) is int else _plain_key(key)
+        if plain is not None:
+            for op, params in _views.get((x.aval, plain)) or _view_ops(x.aval, key, plain):
+                x = op(x, **params)
+            return x
     source, items = _without_masks(x, key)
     part = getitem(source, items)
     # `x[:]` is a view of x, not x.
@@ -44,8 +48,8 @@ def _plain_key(key: Any) -> tuple[Any, ...] | None:
     for item in key if type(key) is tuple else (key,):
         kind = type(item)
         if kind is slice:
-            bounds = (item.start, item.stop, item.step)
-            if not _PLAIN.issuperset(map(type, bounds)):
+            start, stop, step = bounds = item.start, item.stop, item.step
+            if not (type(start) in _PLAIN and type(stop) in _PLAIN and type(step) in _PLAIN):
                 return None
             parts.append(bounds)
         elif kind in _PLAIN or item is Ellipsis:
@@ -56,20 +60,16 @@ def _plain_key(key: Any) -> tuple[Any, ...] | None:
 
 
 _PLAIN = frozenset({int, type(None)})
-_views: dict[tuple[Any, ...], tuple[tuple[Any, dict[str, Any]], ...]] = {}
+_views: dict[tuple[Aval, Any], tuple[tuple[Any, dict[str, Any]], ...]] = {}
 """By what is indexed and the key: the ops that give the part, and their arguments."""
 MOST_KEYS = 1 << 12
 
 
-def _view(x: Tensor, key: Any, plain: tuple[Any, ...]) -> Tensor:
-    ops = _views.get((x.aval, plain))
-    if ops is None:
-        if len(_views) >= MOST_KEYS:
-            _views.clear()
-        ops = _views[x.aval, plain] = view_ops(x.aval.sizes, key)
-    for op, params in ops:
-        x = op(x, **params)
-    return x
+def _view_ops(x: Aval, key: Any, plain: Any) -> tuple[tuple[Any, dict[str, Any]], ...]:
+    if len(_views) >= MOST_KEYS:
+        _views.clear()
+    _views[x, plain] = view_ops(x.sizes, key)
+    return _views[x, plain]
 
 
 def put(x: Tensor, key: Any, value: Any) -> None:

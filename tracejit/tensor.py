@@ -15,6 +15,7 @@ from tracejit._errors import (
     ShapeError,
     at_user_line,
 )
+from tracejit._gate import late
 from tracejit.autograd import engine
 from tracejit.autograd.node import Handle, Hook, Node
 from tracejit.autograd.tape import handle_of
@@ -28,7 +29,6 @@ from tracejit.ops.arguments import cast, copied, moved
 from tracejit.ops.op import Layout, Op, Params
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.device import KINDS, full_name
-from tracejit.runtime.gate import late
 from tracejit.storage import Storage, as_array, is_row_major, open_sizes, row_major
 
 Origin = tuple["Tensor", Op, Params]
@@ -261,11 +261,8 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
 
     # Parts
 
-    def __getitem__(self, index: Any) -> Tensor:
-        return indexing.get(self, index)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        indexing.put(self, index, value)
+    __getitem__ = indexing.get
+    __setitem__ = indexing.put
 
     # Gradients
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import hashlib
 import os
 import re
 import sys
@@ -13,18 +12,19 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
+from tracejit._digest import digest
 from tracejit._errors import CompileError
+from tracejit._gate import Gate, late
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu import elf
 from tracejit.runtime.cpu.target import host
 from tracejit.runtime.cpu.threads import available_cores, in_threads
-from tracejit.runtime.gate import Gate, late
 
 _LLVM = "tracejit.runtime.cpu.llvm"
 """Loaded when there is something to compile."""
-_SETTINGS = hashlib.sha256(Path(__file__).with_name("llvm.py").read_bytes()).hexdigest()
+_SETTINGS = digest(Path(__file__).with_name("llvm.py").read_bytes())
 """Changes with the way that code is made."""
 
 
@@ -111,7 +111,7 @@ def load_objects(keys: Mapping[str, str], disk: DiskCache) -> dict[str, int] | N
 def object_key(source: KernelSource) -> str:
     """Names an object in the disk cache: the text, and all else that the machine code depends on."""
     content = "\0".join((_SETTINGS, host().fingerprint, source.name, source.text))
-    return hashlib.sha256(content.encode()).hexdigest()
+    return digest(content)
 
 
 def _objects(sources: list[KernelSource], disk: DiskCache | None) -> dict[str, bytes]:

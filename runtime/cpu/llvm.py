@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -19,8 +20,17 @@ from llvmlite.binding import ffi
 
 from tracejit._errors import CompileError
 from tracejit.artifact import KernelSource
+from tracejit.runtime.cpu.pages import let_go
 from tracejit.runtime.cpu.target import Host, host
 
+
+def _make_room() -> None:
+    """Keeps the pages of LLVM's library from adding up, where nobody waits: touching them again takes 2 ms."""
+    if threading.current_thread().daemon:
+        let_go("/libllvmlite.so")
+
+
+_make_room()
 _idle_machines: dict[bool, list[llvm.TargetMachine]] = {False: [], True: []}
 
 
@@ -32,10 +42,12 @@ def compiled(source: KernelSource) -> bytes:
             machine = idle.pop()
         except IndexError:
             machine = _target_machine(host(), level=0 if source.is_long else 1)
+        _make_room()
         try:
             return _emit(source.name, machine, module)
         finally:
             idle.append(machine)
+            _make_room()
 
 
 def assembly(text: str) -> str:

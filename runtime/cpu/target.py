@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from tracejit._digest import digest
+from tracejit._gate import Gate, late
 from tracejit._records import dataclass
 from tracejit.runtime.cache import disk_cache
-from tracejit.runtime.gate import Gate, late
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _key_of_machine() -> str | None:
     if not numpy_found:
         return None
     content = "\0".join((started, repr(numpy_found), _llvmlite(), __name__))
-    return hashlib.sha256(content.encode()).hexdigest()
+    return digest(content)
 
 
 def target_level(name: str | None = None) -> Level:

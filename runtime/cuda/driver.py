@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tracejit._errors import DeviceError, DeviceMemoryError, DeviceUnavailable, at_user_line
-from tracejit.runtime.gate import late
+from tracejit._gate import late
 from tracejit.runtime.pool import MemoryStats
 
 LIBRARY = "libcuda.so.1"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tracejit.runtime.cuda.nvrtc as nvrtc
+from tracejit._digest import digest
 from tracejit._errors import DeviceUnavailable
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
@@ -53,7 +53,7 @@ def why_no_compiler() -> str | None:
 def object_key(source: KernelSource, architecture: str) -> str:
     """Names an object in the disk cache: the text, and all else that the machine code depends on."""
     content = "\0".join((nvrtc.fingerprint(), architecture, source.name, source.text))
-    return hashlib.sha256(content.encode()).hexdigest()
+    return digest(content)
 
 
 def _images(

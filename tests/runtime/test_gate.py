@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.runtime.plans import SCALE, kernel
+from tracejit._gate import Gate, late
 from tracejit.runtime.cpu import compile as compiler
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.gate import Gate, late
 
 
 def test_several_threads_are_inside_at_a_time() -> None:
@@ -110,7 +110,7 @@ def test_exit_waits_for_those_inside_and_lets_none_but_the_main_thread_in_again(
 ) -> None:
     script = """
 import os, threading, time
-from tracejit.runtime.gate import Gate, late
+from tracejit._gate import Gate, late
 import atexit
 
 def last():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
-import sysconfig
 from collections.abc import Callable
 from functools import cache
 from types import FunctionType, MemberDescriptorType
@@ -100,7 +99,7 @@ def _check_interpreter() -> None:
     _expect(sys.implementation.name == "cpython", f"this is {sys.implementation.name}, not CPython")
     _expect(struct.calcsize("P") == 8, "addresses do not have 64 bits")
     _expect(sys.byteorder == "little", "the machine is big-endian")
-    _expect(not sysconfig.get_config_var("Py_GIL_DISABLED"), "this Python has no GIL")
+    _expect("t" not in getattr(sys, "abiflags", ""), "this Python has no GIL")
     _expect(object.__basicsize__ == 16, f"objects begin with {object.__basicsize__} bytes, not 16")
 
 
@@ -262,7 +261,8 @@ def _check_new_array(address: int, get_handler: int) -> None:
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p,
     )  # fmt: skip
     shape = (ctypes.c_int64 * 2)(2, 3)
-    dtype = np.dtype(np.int32)  # one that is never freed: the function takes a reference away
+    dtype = np.dtype(np.int32)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(dtype))  # which the function takes
     made = signature(address)(np.ndarray, dtype, 2, ctypes.addressof(shape), None, None, 0, None)
     _expect(
         type(made) is np.ndarray and made.shape == (2, 3) and made.dtype is dtype,

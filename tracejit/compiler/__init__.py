@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tracejit._config import config
 from tracejit._dump import Dump, open_dump
+from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.artifact import HostCall, Plan
 from tracejit.backends import backend_of
@@ -28,7 +29,6 @@ from tracejit.passes.products import join_products
 from tracejit.passes.turn import turn_products
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.gate import late
 from tracejit.runtime.program import Program
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any
 
 from tracejit._config import config
+from tracejit._digest import digest
 from tracejit._dump import Dump
+from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource, LaunchSpec, Segment
 from tracejit.codegen.kernel.grain import CORES, Grain
@@ -25,7 +26,6 @@ from tracejit.passes.group import Sharing
 from tracejit.runtime import gemv
 from tracejit.runtime.cpu.pool import thread_pool
 from tracejit.runtime.cpu.target import target_level
-from tracejit.runtime.gate import late
 from tracejit.runtime.gemm import KERNELS, SCRATCH_BYTES, gemm_segment
 
 
@@ -64,7 +64,7 @@ class Cpu:
         if config.verify_ir:
             verify(kernel)
         level = host_target(config.target or None)
-        name = "k" + hashlib.sha256(f"{level.name}\n{text}".encode()).hexdigest()[:20]
+        name = "k" + digest(f"{level.name}\n{text}")[:20]
         source = _emitted.get(name)
         if source is None:
             source = _emitted[name] = KernelSource(name, emit(kernel, name, level))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,6 +9,7 @@ from math import prod
 from typing import Any
 
 from tracejit._config import config
+from tracejit._digest import digest
 from tracejit._dump import Dump
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource, LaunchSpec, Segment
@@ -70,7 +70,7 @@ class Cuda:
         text = print_kernel(kernel)
         if config.verify_ir:
             verify(kernel)
-        name = "c" + hashlib.sha256(text.encode()).hexdigest()[:20]
+        name = "c" + digest(text)[:20]
         _kernels.setdefault(name, kernel)
         if self.dump:
             self.dump.write(f"kernel-{name}", text)

@@ -144,8 +144,13 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> tuple
     return tuple(sorted(axes))
 
 
+_INT = frozenset({int})
+
+
 def normal_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     """A shape given as an int or a sequence."""
+    if type(shape) is tuple and _INT.issuperset(map(type, shape)):
+        return shape
     return tuple(as_extent(extent) for extent in as_list(shape))
 
 

@@ -95,8 +95,7 @@ def reshape(x: Any, shape: int | Sequence[int]) -> Any:
 def _without_minus_one(x: Aval, shape: tuple[int, ...]) -> tuple[int, ...]:
     if -1 not in shape:
         return shape
-    place = shape.index(-1)
-    known = prod(shape[:place] + shape[place + 1 :])
+    place, known = shape.index(-1), -prod(shape)
     if shape.count(-1) > 1 or known <= 0 or x.size % known:
         refuse(ShapeError, "reshape", (x,), f"cannot become {_shown(shape)}")
     return (*shape[:place], x.size // known, *shape[place + 1 :])
@@ -155,8 +154,15 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     tensor([[1, 3],
             [2, 4]])
     """
+    if axes is not None:
+        return permute_dims(x, axes)
     x = value(x)
-    return permute_dims(x, tuple(reversed(range(x.aval.ndim))) if axes is None else axes)
+    return _permute(x, axes=_backwards(x.aval.ndim)) if x.aval.ndim > 1 else x
+
+
+@lru_cache
+def _backwards(ndim: int) -> tuple[int, ...]:
+    return tuple(reversed(range(ndim)))
 
 
 def matrix_transpose(x: Any) -> Any:
@@ -180,10 +186,17 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     (4, 3, 2)
     """
     x = value(x)
-    order = list(range(x.aval.ndim))
-    a, b = (normal_axis(axis, x.aval.ndim, "swapaxes") for axis in (axis1, axis2))
+    order = _swapped(x.aval.ndim, as_index(axis1), as_index(axis2))
+    return _permute(x, axes=order) if order else x
+
+
+@lru_cache(maxsize=4096)
+def _swapped(ndim: int, axis1: int, axis2: int) -> tuple[int, ...]:
+    """The axes with two of them exchanged; () where that changes nothing."""
+    order = list(range(ndim))
+    a, b = (normal_axis(axis, ndim, "swapaxes") for axis in (axis1, axis2))
     order[a], order[b] = order[b], order[a]
-    return permute_dims(x, order)
+    return tuple(order) if a != b else ()
 
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 from tracejit._errors import RecompileError, at_user_line, user_location
+from tracejit._gate import late
 from tracejit._native.entry import entry_class
-from tracejit.runtime.gate import late
 from tracejit.tensor import Tensor, check_device
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.background import BACKGROUND

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tracejit._errors import at_user_line
+from tracejit._gate import late
 from tracejit.ir.graph import Apply, Graph, Node
 from tracejit.ir.printer import print_graph
-from tracejit.runtime.gate import late
 from tracejit.tracing.compile import Compiled, is_deferred
 from tracejit.tracing.programs import PIECE, Compilation, Program, Programs
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from tracejit._config import config
+from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.ir.graph import Apply, Graph, Input, Node, ScalarInput
 from tracejit.ir.interpret import number
 from tracejit.ir.printer import print_graph
 from tracejit.passes.layouts import Layouts
 from tracejit.runtime.buffer import Buffer, array_at
-from tracejit.runtime.gate import late
 from tracejit.storage import is_row_major
 
 Runner = Callable[[Sequence[int], Sequence[Any]], list[Buffer]]

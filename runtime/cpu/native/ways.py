@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tracejit._digest import digest
 from tracejit._native import abi
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
@@ -142,7 +142,7 @@ def _stretch(statements: Statements, lines: Lines) -> None:
 
 def _loaded(statements: Statements, native: Native) -> Way:
     body = statements.text("NAME")
-    name = "way" + hashlib.sha256(body.encode()).hexdigest()[:20]
+    name = "way" + digest(body)[:20]
     _texts.add(name)
     is_long = len(statements.lines) > LONG
     source = KernelSource(name, body.replace("@NAME(", f"@{name}("), is_long)

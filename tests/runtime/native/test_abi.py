@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import struct
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -62,10 +62,7 @@ def set_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def set_free_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = sysconfig.get_config_var
-    monkeypatch.setattr(
-        sysconfig, "get_config_var", lambda name: 1 if name == "Py_GIL_DISABLED" else real(name)
-    )
+    monkeypatch.setattr(sys, "abiflags", "t")
 
 
 MACHINES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
@@ -276,3 +273,15 @@ def test_results_are_the_same_without_native_code(run_python: Callable[..., str]
     assert without[2:] == [False, 0, "the setting native_calls is off"]
     if isinstance(abi.abi(), abi.Abi):
         assert with_native[2:] == [True, 4, None]
+
+
+def test_the_check_keeps_the_counts_of_references_as_they_are() -> None:
+    # Not float64's, of which `np.zeros(())` loses count.
+    dtypes = [np.dtype(name) for name in ("int16", "int32", "int64")]
+    counts = []
+    for _ in range(3):
+        abi.abi.cache_clear()
+        assert isinstance(abi.abi(), abi.Abi)
+        gc.collect()
+        counts.append(list(map(sys.getrefcount, dtypes)))
+    assert counts[1] == counts[2]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import marshal
 import sys
 from types import CodeType
 from typing import Any
 
+from tracejit._digest import digest
 from tracejit._sources import sources
 from tracejit.runtime.cache import disk_cache
 
@@ -45,4 +45,4 @@ def _key(code: CodeType) -> str:
         code, 2
     )  # in later formats it also depends on who else holds a constant
     settings = "\0".join((sys.version, sources(), __name__)).encode()
-    return hashlib.sha256(settings + content).hexdigest()
+    return digest(settings + content)

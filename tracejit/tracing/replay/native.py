@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tracejit._errors import CompileError
+from tracejit._gate import late
 from tracejit.ir.device import device_of
-from tracejit.runtime.gate import late
 from tracejit.tracing.programs import LateProgram
 from tracejit.tracing.replay.segments import Run, Transfer
 from tracejit.tracing.replay.tree import below

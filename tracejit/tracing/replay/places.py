@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-import sysconfig
 from types import CodeType, FrameType, FunctionType, MethodType, TracebackType
 from typing import Any
 
 from tracejit._errors import OWN_CODE, Location
 
-_STANDARD = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib"))
+_STANDARD = inspect.__file__.removesuffix("inspect.py")
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
