@@ -112,8 +112,15 @@ def tanh(b: Builder, x: Value) -> Value:
     a = at_most(b, b.abs(x), saturated)
     _, integer, r = reduce(b, a * -2.0)
     expm1_r, scale = expm1_reduced(b, r), power_of_two(b, integer)
-    numerator, denominator = b.fma(scale, expm1_r, scale - 1.0), b.fma(scale, expm1_r, scale + 1.0)
-    return b.copysign(numerator / denominator, x)
+    less, more = scale - 1.0, scale + 1.0
+    numerator, divisor = b.fma(scale, expm1_r, less), b.fma(scale, expm1_r, more)
+    if x.type.element == "float":  # within 1.95 ULP
+        return b.copysign(numerator / divisor, x)
+    inverse = 1.0 / divisor
+    y = numerator * inverse
+    # What the quotient lacks: what rounding lost of the numerator, less y times what it lost of the divisor.
+    lost = b.fma(-y, b.fma(scale, expm1_r, more - divisor), b.fma(scale, expm1_r, less - numerator))
+    return b.copysign(b.fma(b.fma(-y, divisor, numerator) + lost, inverse, y), x)
 
 
 def sinh(b: Builder, x: Value) -> Value:
