@@ -15,10 +15,8 @@ _ROWS = 12
 _MOST_ROWS = 252
 """Rows of A that stay in the second-level cache, `DEPTH` columns at a time."""
 
-PANEL_BYTES = DEPTH * 4 * 64
-"""A panel of B: 4 of the widest vectors."""
-SCRATCH_BYTES = PANEL_BYTES + DEPTH * _MOST_ROWS * 8
-"""What one task packs: a panel of B and a block of A."""
+SCRATCH_BYTES = DEPTH * 4 * 64
+"""What one task packs: a panel of B, 4 of the widest vectors across."""
 
 KERNELS = {"float32": "tracejit_gemm_f32", "float64": "tracejit_gemm_f64"}
 """The kernel of each dtype that has one. The run time knows them: they are not among a plan's kernels."""

@@ -1,8 +1,9 @@
 """The matrix-product kernels, as LLVM IR: register tiles over panels of B, for any strides and sizes.
 
-A task is one block of C. For each part of K it packs A where that is transposed, and for each panel of columns it packs B
-(unless few rows will read it) and runs down the rows of A with a tile of accumulators that stay in registers: rows x vectors.
-Every accumulator is one chain of multiply-adds in ascending order of K, so no tile shape, stride or block changes a result.
+A task is one block of C. For each part of K and each panel of columns it packs B (unless few rows will read it) and runs down
+the rows of A with a tile of accumulators that stay in registers: rows x vectors. A is read where it lies, transposed or not: from
+a copy in the order of the tiles it was 3 to 12 % slower. Every accumulator is one chain of multiply-adds in ascending order of
+K, so no tile shape, stride or block changes a result.
 """
 
 from __future__ import annotations
@@ -11,23 +12,14 @@ from functools import cache
 
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
-from tracejit.runtime.cpu.packing import (
-    A_ROWS,
-    PACK_A,
-    PACK_B,
-    write_pack_a,
-    write_pack_b,
-    write_transpose,
-)
+from tracejit.runtime.cpu.packing import PACK_B, write_pack_b, write_transpose
 from tracejit.runtime.cpu.sums import write_sum
 from tracejit.runtime.cpu.target import Level
 from tracejit.runtime.cpu.writer import VectorWriter
-from tracejit.runtime.gemm import DIMS, KERNELS, PANEL_BYTES
+from tracejit.runtime.gemm import DIMS, KERNELS
 
 _DIRECT_ROWS = 12
 """Rows up to which B is read in place: packing costs as much as reading it twice."""
-_PACKED_A_COLUMNS = 128
-"""Columns of a block from which packing a transposed A pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +36,12 @@ _SHAPES = {
 }
 _SIXTEEN_REGISTERS = (Shape(2, (6, 3, 1)), Shape(1, (6, 3, 1)))
 
-# Strides are in bytes. %a.panel leads from twelve rows of A to the next twelve.
+# Strides are in bytes.
 _TILE = (
     "ptr %a", "i64 %a.row", "i64 %a.column", "ptr %b", "i64 %b.row", "i64 %depth",
     "ptr %c", "i64 %c.row", "i64 %columns", "i1 %add",
 )  # fmt: skip
-_DOWN = ("i64 %rows", "i64 %a.panel", *_TILE)
+_DOWN = ("i64 %rows", *_TILE)
 _PANEL = (*_DOWN, "i64 %b.column", "ptr %packed")
 _BLOCK = (
     "i64 %rows", "i64 %columns", "i64 %depth", "i64 %part", "ptr %a", "i64 %a.row", "i64 %a.column",
@@ -66,7 +58,6 @@ def gemm_source(dtype: str, level: Level) -> KernelSource:
     name = f"{KERNELS[dtype]}_{level.name}"
     wide, narrow = _SHAPES.get(level.name, _SIXTEEN_REGISTERS)
     w = VectorWriter(dtype, level)
-    write_pack_a(w)
     write_transpose(w)
     for shape in (wide, narrow):
         for rows in shape.rows:
@@ -109,10 +100,7 @@ def _write_down(w: VectorWriter, shape: Shape) -> None:
             stop = w.let(f"sub i64 %rows, {rows - 1}")
             with w.carrying(start, stop, str(rows), [("i64", start)]) as (row, carried, nexts):
                 nexts.append(w.let(f"add i64 {row}, {rows}"))
-                panel = w.let(f"udiv i64 {row}, {A_ROWS}")
-                within = w.let(f"urem i64 {row}, {A_ROWS}")
-                a = w.moved("%a", (panel, "%a.panel"), (within, "%a.row"))
-                c = w.moved("%c", (row, "%c.row"))
+                a, c = w.moved("%a", (row, "%a.row")), w.moved("%c", (row, "%c.row"))
                 w.call(f"tile_{shape.vectors}_{rows}", _TILE, {"%a": a, "%c": c})
             start = carried[0]
 
@@ -139,25 +127,11 @@ def _write_block(w: VectorWriter, wide: Shape, narrow: Shape) -> None:
             with w.loop("0", "%rows", "1") as row:
                 c = w.moved("%c", (row, "%c.row"))
                 w.do(f"call void @llvm.memset.p0.i64(ptr {c}, i8 0, i64 {nbytes}, i1 false)")
-        unit_row = w.let(f"icmp eq i64 %a.row, {w.size}")
-        many = w.let(f"icmp sge i64 %columns, {_PACKED_A_COLUMNS}")
-        high = w.let(f"icmp sge i64 %rows, {A_ROWS}")
-        pack = w.let(f"and i1 {w.let(f'and i1 {unit_row}, {many}')}, {high}")
-        packed_a = w.at("%scratch", str(PANEL_BYTES))
-        a_panel = w.let(f"mul i64 %a.row, {A_ROWS}")
-        a_column = w.let(f"select i1 {pack}, i64 {A_ROWS * w.size}, i64 %a.column")
         with w.loop("0", "%depth", "%part") as k:
-            depth = w.smaller(w.let(f"sub i64 %depth, {k}"), "%part")
-            a = w.moved("%a", (k, "%a.column"))
-            with w.when(pack):
-                w.call("pack_a", PACK_A, {"%packed": packed_a, "%a": a, "%depth": depth})
-            packed_panel = w.let(f"mul i64 {depth}, {A_ROWS * w.size}")
             changes = {
-                "%a": w.let(f"select i1 {pack}, ptr {packed_a}, ptr {a}"),
-                "%a.column": a_column,
-                "%a.panel": w.let(f"select i1 {pack}, i64 {packed_panel}, i64 {a_panel}"),
+                "%a": w.moved("%a", (k, "%a.column")),
                 "%b": w.moved("%b", (k, "%b.row")),
-                "%depth": depth,
+                "%depth": w.smaller(w.let(f"sub i64 %depth, {k}"), "%part"),
                 "%add": w.let(f"icmp ne i64 {k}, 0"),
                 "%packed": "%scratch",
             }

@@ -1,36 +1,13 @@
-"""Copies of a product's operands in the order in which its tiles read them."""
+"""Copies of a product's right operand in the order in which its tiles read it."""
 
 from __future__ import annotations
 
 from tracejit.runtime.cpu.writer import VectorWriter
 
-A_ROWS = 12
-"""Rows of A that are packed side by side: a multiple of the rows of each tile."""
-
-PACK_A = ("ptr %packed", "ptr %a", "i64 %a.column", "i64 %rows", "i64 %depth")
 PACK_B = (
     "ptr %packed", "ptr %b", "i64 %b.row", "i64 %b.column", "i64 %depth", "i64 %columns",
 )  # fmt: skip
 TRANSPOSE = ("ptr %source", "i64 %from", "ptr %target", "i64 %to")
-
-
-def write_pack_a(w: VectorWriter) -> None:
-    """Function `pack_a`: A of unit row stride, twelve rows after twelve rows; within them column after column."""
-    vectors = -(-A_ROWS // w.lanes)
-    with w.function("pack_a", PACK_A):
-        column_bytes = A_ROWS * w.size
-        panel_bytes = w.let(f"mul i64 %depth, {column_bytes}")
-        with w.loop("0", "%depth", "1") as k:
-            column = w.moved("%a", (k, "%a.column"))
-            place = w.moved("%packed", (k, str(column_bytes)))
-            with w.carrying("0", "%rows", str(A_ROWS), [("ptr", place)]) as (row, carried, nexts):
-                nexts.append(w.at(carried[0], panel_bytes))
-                here = w.smaller(w.let(f"sub i64 %rows, {row}"), str(A_ROWS))
-                source = w.at(column, w.scaled(row))
-                for v in range(vectors):
-                    mask = w.mask(w.let(f"sub i64 {here}, {v * w.lanes}"))
-                    value = w.load_where(mask, w.at(source, w.bytes_of(v)))
-                    w.put_where(mask, w.at(carried[0], w.bytes_of(v)), value)
 
 
 def write_pack_b(w: VectorWriter, vectors: int, *, ragged: bool) -> None:
