@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
+from benchmarks import launches
 from benchmarks.measure import Measurement, error_between, reference_results
 from benchmarks.report import table
 from benchmarks.summary import markdown
@@ -48,6 +49,13 @@ def test_the_command_measures_in_processes_of_their_own_and_writes_all_figures(
     assert measured["is_correct"]
     assert len(measured["rounds"]) == 3
     assert measured["median"] > 0
+
+
+def test_launches_are_timed_one_by_one() -> None:
+    ((program, kernels),) = launches.programs_of("chain_1e3")
+    (found,) = launches.timed(program, kernels)
+    assert found.launch.nbytes == 2 * 4 * 1000
+    assert 0 < found.seconds < 1
 
 
 def test_a_wrong_result_is_told_and_not_timed(
