@@ -14,6 +14,7 @@ from tracejit.backends import backend_of
 from tracejit.codegen.kernel.cost import is_costly
 from tracejit.compiler.assembly import Assembly
 from tracejit.compiler.cpu import Cpu
+from tracejit.compiler.rolled import rolled
 from tracejit.compiler.target import Target
 from tracejit.executable import Executable, call_host
 from tracejit.ir.cluster import Step
@@ -21,6 +22,7 @@ from tracejit.ir.device import device_of, without_device
 from tracejit.ir.graph import Graph
 from tracejit.ir.printer import print_graph
 from tracejit.ir.step_printer import print_steps
+from tracejit.passes.cse import share_equal
 from tracejit.passes.duplicate import duplicate_free
 from tracejit.passes.fuse import fuse
 from tracejit.passes.layouts import Layouts
@@ -68,7 +70,19 @@ def plan_graph(
     """The graph as it was optimised, its steps, and the plan that runs them on its device, which need not be here."""
     dump = open_dump(config.dump_dir)
     target = _target(device_of(graph), dump)
-    graph = optimize(without_device(graph), fastmath=fastmath, dump=_graph_dump(dump))
+    graph = without_device(graph)
+    if memory_limit is None:
+        shared = share_equal(graph)
+        plan = rolled(shared, lambda part: plan_part(part, target, dump, fastmath, None)[2])
+        if plan is not None:
+            return shared, [], plan
+    return plan_part(graph, target, dump, fastmath, memory_limit)
+
+
+def plan_part(
+    graph: Graph, target: Target, dump: Dump | None, fastmath: bool, memory_limit: int | None
+) -> tuple[Graph, list[Step], Plan]:
+    graph = optimize(graph, fastmath=fastmath, dump=_graph_dump(dump))
     graph = turn_products(graph)
     if target.joins_products:
         graph = join_products(graph)
