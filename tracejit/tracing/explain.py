@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,7 @@ class Explanation:
             *(f"diverged: {line}" for line in self.divergences),
             f"kernels: {len(self.kernels)}, which move {moved} and use {arena} of scratch memory",
             f"memory: a run allocates {_size(self.memory.peak_bytes)} at most",
-            *(f"  {kernel}" for kernel in self.kernels),
+            *(f"  {line}" for line in _counted(self.kernels)),
         ]
         for number, graph in enumerate(self.graphs):
             lines += [
@@ -111,6 +112,12 @@ class Explanation:
             yield f"compiling in the background: {self.compiling} program{'s' * (self.compiling > 1)}"
         for failure in self.failures:
             yield f"not compiled: {failure}"
+
+
+def _counted(kernels: tuple[KernelUse, ...]) -> Iterator[str]:
+    """Each kind of launch once: those of an unrolled loop are in every round the same."""
+    for kernel, count in Counter(kernels).items():
+        yield f"{kernel}" if count == 1 else f"{kernel}, {count} times"
 
 
 def _variants() -> Any:
