@@ -109,8 +109,9 @@ def loop_head(
     loop = _visited(recording, frame, number)
     values = _at_head(recording, loop, frame, names, values)
     if recording.live:
-        loop.left(recording)
         recording.testing = not recording.unrolls and not loop.is_unrolled
+        if not loop.is_unrolled:  # what is noted takes as long as the call has been so far
+            loop.left(recording)
     return values
 
 
