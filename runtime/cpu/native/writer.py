@@ -194,6 +194,28 @@ class Writer:
         """A C function that gives a negative number where it fails has not."""
         self.require(self.let(f"icmp sge i32 {status}, 0"))
 
+    # Loops
+
+    @property
+    def held(self) -> int:
+        """How many places of the frame are taken so far."""
+        return self._held
+
+    def kept(self, place: int) -> str:
+        """The reference in a place of the frame."""
+        return self.load("%frame", 8 * place)
+
+    def keep_instead(self, place: int, text: str) -> None:
+        """A place of the frame has another reference from here on; the one that it had is in a place of its own."""
+        self.hold(self.kept(place))
+        self.retain(text)
+        self.do(f"store ptr {text}, ptr {self.at('%frame', 8 * place)}")
+
+    def let_go_since(self, place: int) -> None:
+        """Lets go of what the frame has come to hold since so many places were taken."""
+        first = self.at("%frame", 8 * place)
+        self.help("tracejit_release", "void", f"ptr {first}", f"i64 {self._held - place}")
+
     # Constants
 
     def constant(self, value: Any) -> Value:
