@@ -21,8 +21,8 @@ from tracejit.ir.aval import Aval, sizes_in
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.native.statements import parsed
-from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.stretches import Lines
+from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.ways import Language, Way, way_of
 from tracejit.storage import Storage, is_row_major, row_major
 from tracejit.tensor import Tensor, make
