@@ -114,7 +114,9 @@ def leaf(*slots: int) -> Lines:
     return Lines((), (), [f"return ({''.join(f'E[{slot}], ' for slot in slots)})"])
 
 
-def loop(before: list[str], head: list[str], body: Lines, after: Lines, *, number: int = 0) -> Lines:
+def loop(
+    before: list[str], head: list[str], body: Lines, after: Lines, *, number: int = 0
+) -> Lines:
     """`while E[9]: ...`, whose head says what that is."""
     rounds = Lines(
         (), head, decision=9, following=((TRUE, (body,)), (FALSE, (after,))), loop=number
@@ -253,7 +255,7 @@ def test_what_fails_in_a_round_leaves_the_call_to_python():
 
 
 def choosing(*ways: Lines) -> Lines:
-    return Lines((), ["E[0] = 1"], following=((None, ways),))
+    return Lines(["s0 = args[0]"], ["E[0] = 1"], following=((None, ways),))
 
 
 def where(condition: str, result: str) -> Lines:
@@ -267,7 +269,9 @@ def test_the_first_way_whose_guards_hold_is_taken():
 
 
 def test_a_guard_that_raises_does_not_hold():
-    lines = choosing(where("s0['a'] == 1", "'a'"), where("s0.x == 2", "'x'"), where("True", "args[0]"))
+    lines = choosing(
+        where("s0['a'] == 1", "'a'"), where("s0.x == 2", "'x'"), where("True", "args[0]")
+    )
     objects = ({"a": 1}, {"a": 2}, {}, SimpleNamespace(x=2), SimpleNamespace(), 3)
     worlds = [lambda each=each: (each,) for each in objects]  # type: ignore[misc]
     assert all(agree(lines, worlds))
@@ -275,10 +279,18 @@ def test_a_guard_that_raises_does_not_hold():
 
 def test_what_one_way_knows_of_a_value_the_next_does_not():
     lines = choosing(
-        where("type(s0) is K0 and s0 == {}", "len(args[0])"), where("True", "(args[0], len(args[0]), )")
+        where("type(s0) is K0 and s0 == {}", "len(args[0])"),
+        where("True", "(args[0], 1 in args[0], )"),
     )
-    objects: tuple[Any, ...] = ({}, {1: 2}, [], [1], "abc", ())
+    objects: tuple[Any, ...] = ({}, {1: 2}, [], [1], (), (0, 1))
     agree(lines, [lambda each=each: (each,) for each in objects], K0=dict)  # type: ignore[misc]
+
+
+def test_what_guards_of_a_round_read_goes_on_to_the_next():
+    body = Lines(["E[3] = (E[2], args[0], )"], ["E[1], E[2], = (E[1]) + (1), E[3], "], again=0)
+    before = ["E[1] = 0", "E[2] = 0", "E[3] = 0"]
+    lines = loop(before, ["E[9] = (E[1]) < (args[0])"], body, leaf(1, 2, 3))
+    assert all(agree(lines, [lambda n=n: (n,) for n in (0, 1, 4)]))  # type: ignore[misc]
 
 
 def test_what_is_no_ordinary_error_of_a_guard_goes_to_the_caller():
@@ -296,7 +308,9 @@ def test_what_is_no_ordinary_error_of_a_guard_goes_to_the_caller():
 
 
 def test_nothing_to_go_on_with_is_a_miss():
-    lines = Lines((), ["E[0] = args[0]"], decision=0, following=(((int, 1), ()), ((int, 2), (leaf(0),))))
+    lines = Lines(
+        (), ["E[0] = args[0]"], decision=0, following=(((int, 1), ()), ((int, 2), (leaf(0),)))
+    )
     assert agree(lines, [lambda n=n: (n,) for n in (1, 2, 3)]) == [False, True, False]  # type: ignore[misc]
 
 
@@ -311,7 +325,7 @@ def test_an_endless_loop_can_be_interrupted():
     code = native(ENDLESS, {})
     blocks = sys.getallocatedblocks()
     for _ in range(3):
-        with _ringing(KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        with Ringing(KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
             code([1])
     assert code([0]) == (0, [0], 0.5)
     assert sys.getallocatedblocks() - blocks < 500
@@ -319,7 +333,7 @@ def test_an_endless_loop_can_be_interrupted():
 
 def test_what_a_handler_of_a_signal_raises_reaches_the_caller():
     code = native(ENDLESS, {})
-    with _ringing(TimeoutError), pytest.raises(TimeoutError):
+    with Ringing(TimeoutError), pytest.raises(TimeoutError):
         code([1])
 
 
@@ -331,12 +345,12 @@ def test_a_handler_may_call_what_it_interrupts():
         seen.append(code([0]))
         raise KeyboardInterrupt
 
-    with _ringing(handle), pytest.raises(KeyboardInterrupt):
+    with Ringing(handle), pytest.raises(KeyboardInterrupt):
         code([1])
     assert seen == [(0, [0], 0.5)]
 
 
-class _ringing:
+class Ringing:
     """Inside the block a signal comes after a moment; its handler calls this, or raises it."""
 
     def __init__(self, action: Any) -> None:
@@ -385,7 +399,12 @@ STATEMENTS = (
     "E[{a}], E[{b}], E[{c}], = E[{b}], E[{c}], E[{a}], ", "E[{a}] = len(args[0])", "E[{a}] = {c}", "E[{a}] = {c}.5",
     "E[{a}] = E[{b}] is E[{c}]", "E[{a}] = K0(E[{b}])", "E[{a}] = args[0]['n']", "E[{a}] = -(E[{b}])", "pass",
 )  # fmt: skip
-GUARDS = ("'x' in args[0]", "args[0]['n'] > {a}", "args[0].get('y', {b}) == {c}", "len(args[0]) < {a}")
+GUARDS = (
+    "'x' in args[0]",
+    "args[0]['n'] > {a}",
+    "args[0].get('y', {b}) == {c}",
+    "len(args[0]) < {a}",
+)
 FIRST, LAST = 10, 14
 """The slots that random statements use; the fuel is in slot 1."""
 
@@ -413,7 +432,9 @@ def stretches(draw: st.DrawFn, depth: int, heads: tuple[int, ...]) -> Lines:
         enter = [f"if not ({guard.format(a=numbers[0], b=numbers[1], c=numbers[2])}): return 1"]
     run = draw(statements())
     result = f"return ({''.join(f'E[{slot}], ' for slot in range(FIRST, LAST + 1))})"
-    kind = draw(st.sampled_from(["leaf", "again", "decide", "loop"] if depth else ["leaf", "again"]))
+    kind = draw(
+        st.sampled_from(["leaf", "again", "decide", "loop"] if depth else ["leaf", "again"])
+    )
     if kind == "leaf" or (kind == "again" and not heads):
         return Lines(enter, run, [result])
     if kind == "again":
@@ -444,7 +465,9 @@ def stretches(draw: st.DrawFn, depth: int, heads: tuple[int, ...]) -> Lines:
 @given(
     st.data(),
     st.lists(
-        st.dictionaries(st.sampled_from("nxy"), st.integers(0, 4), max_size=3), min_size=3, max_size=5
+        st.dictionaries(st.sampled_from("nxy"), st.integers(0, 4), max_size=3),
+        min_size=3,
+        max_size=5,
     ),
 )
 def test_random_stretches(data: st.DataObject, worlds: list[dict[str, int]]):
