@@ -470,6 +470,6 @@ def test_random_programs_with_loops_are_machine_code_and_right():
         compiled.append(tj.compile(function))
         return compiled[-1]
 
-    outcome = run_sample("loops", compile=collecting, seed=501, count=6)
+    outcome = run_sample("loops", compile=collecting, seed=501, count=4)
     assert not outcome.wrong, "\n".join(map(str, outcome.wrong))
     assert sum(map(native_calls, compiled)) > 10

@@ -14,10 +14,11 @@ from tracejit._native import abi
 from tracejit.autograd.late import LateNode
 from tracejit.autograd.node import Handle, next_sequence
 from tracejit.autograd.tape import is_grad_enabled, without_grad
-from tracejit.dtypes import int32, int64
+from tracejit.dtypes import float32, float64, int32, int64
 from tracejit.eager import check_indices
 from tracejit.indexing import check_labels
 from tracejit.ir.aval import Aval, sizes_in
+from tracejit.ops.arguments import number_as
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.native.statements import parsed
@@ -234,6 +235,18 @@ def _element(code: Any, given: list[Value]) -> Value | None:
     return Value(Kind.OBJECT, made)
 
 
+def _number_as(code: Any, given: list[Value]) -> Value | None:
+    number, dtype = given
+    if dtype.constant not in (float32, float64):
+        return None
+    held = code.as_double(number)
+    if dtype.constant is float32:
+        held = code.let(f"fpext float {code.let(f'fptrunc double {held} to float')} to double")
+    made = code.new("PyFloat_FromDouble", held)
+    code.classes[made] = float
+    return Value(Kind.OBJECT, made)
+
+
 _ELEMENTS = {
     np.dtype(np.bool_): "i8",
     np.dtype(np.int64): "i64",
@@ -345,6 +358,7 @@ def language() -> Language:
             array_over: _array_over,
             Buffer.wrap: _wrap,
             element: _element,
+            number_as: _number_as,
             tensor_over: _tensor_over,
             typed: _typed_keys,
             check_labels: _check_labels,
