@@ -123,8 +123,10 @@ class Stretches(Statements):
             same, other = self.fresh("b"), self.fresh("b")
             self.branch(self._is_outcome(self.slots[lines.decision], *outcome), same, other)
             self.enter(same)
+            held = self.held
             with self._apart():
                 self.first_of(ways)
+            self.held = held  # of two outcomes one comes about: they use the same places
             self.enter(other)
         self.jump(self.failed)
 
