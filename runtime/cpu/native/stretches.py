@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from tracejit._native import abi
 from tracejit._records import dataclass
-from tracejit.runtime.cpu.native.statements import Statements, parsed
+from tracejit.runtime.cpu.native.statements import Statements
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
 
 Outcome = tuple[type, Any]
@@ -78,7 +78,8 @@ class Stretches(Statements):
             self.first_of(others)
 
     def _go_on(self, lines: Lines) -> None:
-        """All of a stretch after its guards."""
+        """All of a stretch after its guards. What is written next is run instead: both may use the same places of the frame."""
+        held = self.held
         if lines.loop is not None:
             self._begin_rounds(lines.loop, lines)
         self.section(lines.run)
@@ -89,6 +90,7 @@ class Stretches(Statements):
             self._go_round(self._loops[lines.again])
         else:
             self._decide(lines)
+        self.held = held
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
@@ -123,10 +125,8 @@ class Stretches(Statements):
             same, other = self.fresh("b"), self.fresh("b")
             self.branch(self._is_outcome(self.slots[lines.decision], *outcome), same, other)
             self.enter(same)
-            held = self.held
             with self._apart():
                 self.first_of(ways)
-            self.held = held  # of two outcomes one comes about: they use the same places
             self.enter(other)
         self.jump(self.failed)
 
@@ -194,8 +194,8 @@ def _changed_from(lines: Lines) -> set[int]:
 
 
 def _set_in(lines: Iterable[str]) -> Iterator[int]:
-    for node in parsed(lines):
-        for part in ast.walk(node):
-            match part:
-                case ast.Subscript(value=ast.Name(id="E"), slice=slot, ctx=ast.Store()):
-                    yield ast.literal_eval(slot)
+    """What stands to the left of an equals sign, and perhaps more: a slot may count as set that is not."""
+    for line in lines:
+        left, equals, _ = line.partition("= ")
+        if equals:
+            yield from map(int, re.findall(r"E\[(\d+)\]", left))
