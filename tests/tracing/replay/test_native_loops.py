@@ -460,6 +460,29 @@ def test_threads_go_round_at_once_while_one_does_not_end():
     assert found == agree_at_once * 3
 
 
+def test_a_process_ends_though_a_thread_goes_round(run_python: Callable[..., str]):
+    script = """
+import threading, time
+import tracejit as tj
+from tracejit.tracing.background import BACKGROUND
+from tracejit.tracing.replay import tree
+from tests.tracing.replay.test_native_loops import endless, filled
+
+tree.NATIVE_AFTER, BACKGROUND.at_once = 1, True
+f, begun = endless(), threading.Event()
+
+def run():
+    begun.set()
+    f(filled(1.0), filled(1.0))
+
+threading.Thread(target=run, daemon=True).start()
+begun.wait()
+time.sleep(0.1)
+print("ends")
+"""
+    assert run_python(script) == "ends\n"
+
+
 # Random programs
 
 
