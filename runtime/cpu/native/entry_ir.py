@@ -455,7 +455,7 @@ own:
   ret ptr %made
 }
 
-; Lets go of the references in a frame.
+; Lets go of the references in a part of a frame, which is empty then.
 define void @tracejit_release(ptr %frame, i64 %count) {
 entry:
   br label %look
@@ -469,6 +469,7 @@ load:
   %none = icmp eq ptr %held, null
   br i1 %none, label %next, label %free
 free:
+  store ptr null, ptr %held.p
   call void @let_go(ptr %held)
   br label %next
 next:

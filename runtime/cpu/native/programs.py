@@ -146,7 +146,7 @@ class Programs(Reader):
         if dtype in _INTEGERS:
             return self._integer_of(dtype, self.as_integer(value))
         kind = _FLOATS[dtype]
-        held = self._double_of(value)
+        held = self.as_double(value)
         return kind, held if kind == "double" else self.let(f"fptrunc double {held} to {kind}")
 
     def _integer_of(self, dtype: str, held: str) -> tuple[str, str]:
@@ -158,7 +158,8 @@ class Programs(Reader):
         self.require(self.let(f"icmp eq i64 {back}, {held}"))
         return f"i{bits}", short
 
-    def _double_of(self, value: Value) -> str:
+    def as_double(self, value: Value) -> str:
+        """A number's double; one that is too large is a failure."""
         if self.class_of(value) is float:
             return self.load(value.text, abi.FLOAT_AT, "double")
         if value.kind is Kind.INTEGER:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from types import MethodType
 from typing import Any
-
-import numpy as np
 
 from tracejit._native import abi
 from tracejit._native.abi import offset_of
@@ -41,36 +38,6 @@ class Statements(Programs, Expressions):
         for place, name in enumerate(self.keywords):
             given = self.load("%names", abi.TUPLE_ITEMS_AT + 8 * place)
             self.require(self.let(f"icmp eq ptr {given}, {self.address_of(sys.intern(name))}"))
-
-    @contextmanager
-    def where(self, slot: int, kind: type, value: Any) -> Iterator[None]:
-        """What is written inside is run where a slot holds this; what comes after, where it does not."""
-        known = self.slots.copy(), self.classes.copy(), self._arguments.copy(), self.failed
-        same, other = self.fresh("b"), self.fresh("b")
-        self.branch(self._is_outcome(self.slots[slot], kind, value), same, other)
-        self.enter(same)
-        yield
-        self.slots, self.classes, self._arguments, self.failed = known
-        self.enter(other)
-
-    def _is_outcome(self, found: Value, kind: type, value: Any) -> str:
-        if kind is bool and found.kind is Kind.TRUTH:
-            return found.text if value else self.let(f"xor i1 {found.text}, true")
-        wanted = float(value) if kind is float else value
-        if kind not in (bool, int, float) or wanted != wanted:
-            raise Unsupported("a decision by something else than a number")
-        if kind is bool:
-            return self.let(f"icmp eq ptr {self.as_object(found)}, {self.address_of(value)}")
-        text = self.as_object(found)
-        is_kind = self.let(f"icmp eq ptr {self.load(text, abi.TYPE_AT)}, {self.address_of(kind)}")
-
-        def is_value() -> str:
-            if kind is int:
-                return self._equal_objects(Value(Kind.OBJECT, text), self.constant(wanted))
-            bits = np.float64(wanted).view(np.int64)
-            return self.let(f"icmp eq i64 {self.load(text, abi.FLOAT_AT, 'i64')}, {bits}")
-
-        return self.both(is_kind, is_value)
 
     def section(self, lines: Iterable[str]) -> None:
         """Lines of one Python function."""

@@ -17,7 +17,7 @@ from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.runtime.cpu.native.objects import Native
 from tracejit.runtime.cpu.native.programs import ArrayKind
-from tracejit.runtime.cpu.native.statements import Statements
+from tracejit.runtime.cpu.native.stretches import Lines, Stretches
 from tracejit.runtime.cpu.native.values import Unsupported
 from tracejit.runtime.cpu.native.writer import HELPERS, Raw
 
@@ -62,22 +62,6 @@ class Way:
         return self.address, self.constants.ctypes.data, self.counter.ctypes.data
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Lines:
-    """A stretch of a replay's code in Python: guards, programs, and how it ends.
-
-    commit     effects and result, where it ends the call
-    decision   else the slot of what decides how it goes on
-    following  by the class and value of that, a float's by its text, how
-    """
-
-    enter: Sequence[str]
-    run: Sequence[str]
-    commit: Sequence[str] = ()
-    decision: int = -1
-    following: tuple[tuple[tuple[type, Any], Lines], ...] = ()
-
-
 def way_of(
     lines: Lines,
     names: Mapping[str, Any],
@@ -98,17 +82,19 @@ def way_of(
     native, found = installed(), abi.abi()
     if native is None or isinstance(found, str) or len(_texts) >= MOST_WAYS:
         return None
-    statements = Statements(found, native.buffer, language.hints)
-    statements.names = dict(names)
-    statements.intrinsics = dict(language.intrinsics)
-    statements.equal = language.equal
-    statements.equalities = dict(language.equalities)
-    statements.wrap = Buffer.wrap
-    statements.arrays = dict(arrays)
-    statements.on_break = on_break
+    stretches = Stretches(found, native.buffer, language.hints)
+    stretches.names = dict(names)
+    stretches.intrinsics = dict(language.intrinsics)
+    stretches.equal = language.equal
+    stretches.equalities = dict(language.equalities)
+    stretches.wrap = Buffer.wrap
+    stretches.arrays = dict(arrays)
+    stretches.on_break = on_break
+    stretches.positional, stretches.keywords = positional, keywords
     try:
-        _translate(statements, lines, positional, keywords)
-        return _loaded(statements, native)
+        stretches.begin()
+        stretches.first_of([lines])
+        return _loaded(stretches, native)
     except Unsupported as reason:
         unsupported[str(reason)] = unsupported.get(str(reason), 0) + 1
         return None
@@ -119,37 +105,16 @@ unsupported: dict[str, int] = {}
 _texts: set[str] = set()
 
 
-def _translate(
-    statements: Statements, lines: Lines, positional: int, keywords: tuple[str, ...]
-) -> None:
-    statements.positional, statements.keywords = positional, keywords
-    statements.begin()
-    _stretch(statements, lines)
-
-
-def _stretch(statements: Statements, lines: Lines) -> None:
-    statements.section(lines.enter)
-    statements.section(lines.run)
-    if lines.following:
-        for key, following in lines.following:
-            with statements.where(lines.decision, *key):
-                _stretch(statements, following)
-        statements.jump(statements.failed)
-    else:
-        statements.failed = "broken"
-        statements.section(lines.commit)
-
-
-def _loaded(statements: Statements, native: Native) -> Way:
-    body = statements.text("NAME")
+def _loaded(stretches: Stretches, native: Native) -> Way:
+    body = stretches.text("NAME")
     name = "way" + digest(body)[:20]
     _texts.add(name)
-    is_long = len(statements.lines) > LONG
+    is_long = len(stretches.lines) > LONG
     source = KernelSource(name, body.replace("@NAME(", f"@{name}("), is_long)
     address = load_kernels([source], disk_cache())[name]
     helpers = [native.addresses[helper] for helper in HELPERS]
-    words = [each.number if isinstance(each, Raw) else id(each) for each in statements.constants]
-    return Way(address, np.array([*helpers, *words], np.int64), tuple(statements.constants))
+    words = [each.number if isinstance(each, Raw) else id(each) for each in stretches.constants]
+    return Way(address, np.array([*helpers, *words], np.int64), tuple(stretches.constants))
 
 
 class Ways:

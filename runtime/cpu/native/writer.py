@@ -75,7 +75,9 @@ class Writer:
         self._places: dict[int, int] = {}
         self._used: set[str] = set()
         self._count = 0
-        self._held = 0
+        self.held = 0
+        """How many places of the frame are taken."""
+        self._most_held = 1
         self._most_listed = 1
         self._room = 0
         self.results: list[tuple[str, str]] = []
@@ -162,10 +164,16 @@ class Writer:
 
     # References
 
+    def _free_place(self) -> str:
+        """A place of the frame that is free, and is taken from here on."""
+        place = self.at("%frame", 8 * self.held)
+        self.held += 1
+        self._most_held = max(self._most_held, self.held)
+        return place
+
     def hold(self, text: str) -> str:
         """The frame has this reference from here on; the way's end lets go of it."""
-        self.do(f"store ptr {text}, ptr {self.at('%frame', 8 * self._held)}")
-        self._held += 1
+        self.do(f"store ptr {text}, ptr {self._free_place()}")
         return text
 
     def new(self, function: str, *arguments: str) -> str:
@@ -174,8 +182,7 @@ class Writer:
 
     def got(self, function: str, *arguments: str) -> str:
         """A reference that a function of the prelude gives; arguments with their types."""
-        place = self.at("%frame", 8 * self._held)
-        self._held += 1
+        place = self._free_place()
         return self.checked(self.let(f"call ptr @{function}({', '.join(arguments)}, ptr {place})"))
 
     def borrowed(self, text: str) -> str:
@@ -193,6 +200,23 @@ class Writer:
     def succeeded(self, status: str) -> None:
         """A C function that gives a negative number where it fails has not."""
         self.require(self.let(f"icmp sge i32 {status}, 0"))
+
+    # Loops
+
+    def kept(self, place: int) -> str:
+        """The reference in a place of the frame."""
+        return self.load("%frame", 8 * place)
+
+    def keep_instead(self, place: int, text: str) -> None:
+        """A place of the frame has another reference from here on; the one that it had is in a place of its own."""
+        self.hold(self.kept(place))
+        self.retain(text)
+        self.do(f"store ptr {text}, ptr {self.at('%frame', 8 * place)}")
+
+    def let_go_since(self, place: int) -> None:
+        """Lets go of what the frame has come to hold since so many places were taken."""
+        first = self.at("%frame", 8 * place)
+        self.help("tracejit_release", "void", f"ptr {first}", f"i64 {self.held - place}")
 
     # Constants
 
@@ -241,7 +265,7 @@ class Writer:
         raiser = self.on_break_text()
         functions = sorted((self._used | {"llvm.memset.p0.i64"}) - DECLARED)
         results = "".join(f", [ {value}, %{block} ]" for value, block in self.results)
-        held = max(self._held, 1)
+        held = self._most_held
         return f"""\
 {prelude(self.abi)}{"".join(map(_declaration, functions))}
 define ptr @{name}(ptr %args, i64 %nargs, ptr %names, ptr %constants) {{

@@ -17,6 +17,7 @@ import tracejit as tj
 from tests.runtime.native.harness import MISSED, Code, World, check, outcome, picture
 from tracejit import CompileError
 from tracejit.autograd.node import Handle
+from tracejit.ops.arguments import number_as
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.storage import Storage
 from tracejit.tracing.replay.translation import Broken
@@ -98,6 +99,7 @@ NAMES: dict[str, Any] = {
     "K7": Plain, "K8": Slotted, "K9": tuple.__new__, "K10": MethodType, "K11": FunctionType, "K12": CellType,
     "K13": inner.__code__, "K14": print, "K15": inner, "K16": boom, "K19": math.inf, "K20": math.copysign, "K21": max,
     "K22": 2**70, "K25": Storage, "K30": {"a": 1}.keys(), "K31": Plain.__dict__, "K32": globals(), "K33": Handle, "K34": Two,
+    "K35": number_as, "K36": tj.float32, "K37": tj.float64, "K38": tj.float16, "K39": tj.int8,
 }  # fmt: skip
 
 
@@ -123,11 +125,29 @@ NUMBERS = [
     the([1], 2), the(np.float32(1.5), 2), the(np.int8(100), np.int8(100)), the(math.inf, 0), the((1,), (2,)),
     the(10**400, 1.0), the(2, None),
 ]  # fmt: skip
+ROUNDED = [
+    the(each, 0)
+    for each in (
+        1e300,
+        1e-46,
+        -1e-45,
+        0.1,
+        2**24 + 1,
+        2**53 + 1,
+        3.4028235677973366e38,
+        False,
+        -129,
+    )
+]
 SYMBOLS = ["+", "-", "*", "/", "//", "%", "**", "<", "<=", ">", ">=", "==", "!="]
 
 RESULTS: dict[str, tuple[Code, list[World]]] = {
     **{f"a {symbol} b": (gives("E[1]", f"E[1] = (args[0]) {symbol} (args[1])"), NUMBERS) for symbol in SYMBOLS},
     "-a": (gives("E[1]", "E[1] = -(args[0])"), [*NUMBERS]),
+    **{
+        f"a as {NAMES[name]}": (gives("E[1]", f"E[1] = K35(args[0], {name})"), [*NUMBERS, *ROUNDED])
+        for name in ("K36", "K37", "K38", "K39")
+    },
     "constants": (gives("(1, -1, 2.5, -0.0, 'text', None, True, (1, (2, 'a')), K19, K22, )"), [the()]),
     "a constant sum": (gives("E[1]", "E[1] = (3) + (args[0])", "E[2] = (E[1]) * (-2)"), NUMBERS),
     "a function of numbers": (gives("E[1]", "E[1] = K21(args[0], 3)", "E[2] = K20(1.0, E[1])"), NUMBERS),

@@ -14,21 +14,24 @@ from tracejit._native import abi
 from tracejit.autograd.late import LateNode
 from tracejit.autograd.node import Handle, next_sequence
 from tracejit.autograd.tape import is_grad_enabled, without_grad
-from tracejit.dtypes import int32, int64
+from tracejit.dtypes import float32, float64, int32, int64
 from tracejit.eager import check_indices
 from tracejit.indexing import check_labels
 from tracejit.ir.aval import Aval, sizes_in
+from tracejit.ops.arguments import number_as
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.native.statements import parsed
+from tracejit.runtime.cpu.native.stretches import Lines
 from tracejit.runtime.cpu.native.values import Kind, Value
-from tracejit.runtime.cpu.native.ways import Language, Lines, Way, way_of
+from tracejit.runtime.cpu.native.ways import Language, Way, way_of
 from tracejit.storage import Storage, is_row_major, row_major
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.replay.guards.calls import ArgumentsAre
 from tracejit.tracing.replay.guards.values import typed
 from tracejit.tracing.replay.segments import element, tensor_over
 from tracejit.tracing.replay.templates import array_over, storage_over
+from tracejit.tracing.replay.tree import below
 from tracejit.tracing.stand_in import raises_nothing
 
 if TYPE_CHECKING:
@@ -47,9 +50,9 @@ def native_ways(root: Node, tree: Tree) -> list[Way]:
     return [way for way in made if way is not None]
 
 
-def _way(root: Node, tree: Tree, lines: Lines | None) -> Way | None:
+def _way(root: Node, tree: Tree, lines: Lines) -> Way | None:
     given = root.guards[0]
-    if lines is None or not isinstance(given, ArgumentsAre):
+    if not isinstance(given, ArgumentsAre):
         return None
     return way_of(
         lines,
@@ -68,20 +71,28 @@ def _ahead(ahead: Speculation) -> Lines:
     return Lines(enter, ahead.lines, ahead.path[-1].withheld or [])
 
 
-def _stretches(node: Node) -> Lines | None:
-    """A part of the tree; None for loops, and where the same outcome has several ways to go on."""
+def _stretches(root: Node) -> Lines:
+    """All recorded ways from a root."""
+    goals = [node.end[1] for node in below(root) if node.end is not None and node.end[0] == "goto"]
+    return _stretch(root, {node: number for number, node in enumerate(dict.fromkeys(goals))})
+
+
+def _stretch(node: Node, loops: Mapping[Node, int]) -> Lines:
+    """`loops`: the numbers of nodes with which rounds begin."""
     enter, run, _, commit = node.text
-    if node.end is None:
-        return Lines(_split(enter), _split(run), _split(commit))
-    if node.end[0] != "branch" or any(len(ways) != 1 for ways in node.children.values()):
-        return None
-    following = []
-    for key, (child,) in node.children.items():
-        lines = _stretches(child)
-        if lines is None:
-            return None
-        following.append((key, lines))
-    return Lines(_split(enter), _split(run), (), node.end[1], tuple(following))
+    kind, target = node.end or ("leaf", None)
+    return Lines(
+        _split(enter),
+        _split(run),
+        _split(commit) if kind == "leaf" else (),
+        again=loops[target] if kind == "goto" else None,
+        decision=target if kind == "branch" else -1,
+        following=tuple(
+            (outcome, tuple(_stretch(each, loops) for each in ways))
+            for outcome, ways in node.children.items()
+        ),
+        loop=loops.get(node),
+    )
 
 
 def _split(text: str) -> list[str]:
@@ -224,6 +235,18 @@ def _element(code: Any, given: list[Value]) -> Value | None:
     return Value(Kind.OBJECT, made)
 
 
+def _number_as(code: Any, given: list[Value]) -> Value | None:
+    number, dtype = given
+    if dtype.constant not in (float32, float64):
+        return None
+    held = code.as_double(number)
+    if dtype.constant is float32:
+        held = code.let(f"fpext float {code.let(f'fptrunc double {held} to float')} to double")
+    made = code.new("PyFloat_FromDouble", held)
+    code.classes[made] = float
+    return Value(Kind.OBJECT, made)
+
+
 _ELEMENTS = {
     np.dtype(np.bool_): "i8",
     np.dtype(np.int64): "i64",
@@ -335,6 +358,7 @@ def language() -> Language:
             array_over: _array_over,
             Buffer.wrap: _wrap,
             element: _element,
+            number_as: _number_as,
             tensor_over: _tensor_over,
             typed: _typed_keys,
             check_labels: _check_labels,

@@ -43,6 +43,7 @@ class Node:
     end       ("branch", slot), ("head",), ("goto", node), or None at a leaf
     children  by the outcome of the branch, in the order in which they are tried
     where     the user's line that decides
+    copied    the slots of memory from outside that has been copied by the end of it
     used      at a root: when it was used last, as the tree counts its replays
     times     at a root: how often it was replayed by Python, `due` from how many times on machine code is to take over, and
               `has_grown` whether there are ways to go on that the machine code does not know
@@ -51,6 +52,7 @@ class Node:
     __slots__ = (
         "children",
         "commit",
+        "copied",
         "due",
         "end",
         "enter",
@@ -88,6 +90,7 @@ class Node:
         self.due = NATIVE_AFTER
         self.has_grown = True
         self.where = ""
+        self.copied: frozenset[int] = frozenset()
         self.hits = 0
         self.instructions: list[Instruction] = []
         self.speculation: Speculation | None = None
@@ -277,10 +280,11 @@ class Tree:
             level = [*self.alike.get(signature, ())]
             path: list[Node] = []
             for place, segment in enumerate(segments):
-                if place in jumps:
-                    level = [path[jumps[place]]]
+                jump = jumps.get(place)
+                if jump is not None:
+                    level = [path[jump]]
                 is_last = place == len(segments) - 1
-                node = self._node(level, segment, path, body if is_last else None, place in jumps)
+                node = self._node(level, segment, path, body if is_last else None, jump)
                 if node is None:
                     return False
                 if place == 0 and node not in self.roots:
@@ -298,11 +302,13 @@ class Tree:
         segment: Segment,
         path: list[Node],
         body: list[str] | None,
-        is_jump: bool,
+        jump: int | None,
     ) -> Node | None:
         """The node for a segment: one that is there already, or a new one, which is tried first."""
+        before = (len(path) if jump is None else jump) - 1
+        copied = path[before].copied if before >= 0 else frozenset()
         enter, ends = self._enter_lines(segment)
-        run = self._run_lines(segment, is_last=body is not None)
+        run, copied = self._run_lines(segment, copied, is_last=body is not None)
         end = (
             None
             if segment.end is None
@@ -312,10 +318,11 @@ class Tree:
         for node in level:
             if node.text == text:
                 return node
-        if is_jump:
+        if jump is not None:
             return None
         node = Node(text, segment.guards)
         node.lines = ends
+        node.copied = copied
         node.instructions = segment.instructions
         label = f"<replay of {self.name}>"
         functions = {
@@ -343,11 +350,14 @@ class Tree:
             ends.append(len(writer.lines))
         return writer.lines, ends
 
-    def _run_lines(self, segment: Segment, *, is_last: bool) -> list[str]:
-        """Writes to outside memory before the last thing that can fail or decide go to copies."""
+    def _run_lines(
+        self, segment: Segment, before: frozenset[int], *, is_last: bool
+    ) -> tuple[list[str], frozenset[int]]:
+        """Writes to outside memory before the last thing that can fail or decide go to copies, one of each memory: which there
+        are by the end, and which there were `before`, comes with the lines."""
         lines = []
         risk = last_risk(segment) if is_last else len(segment.instructions)
-        copied: set[int] = set()
+        copied = {*before}
         writes = dict[int, list[int]]()
         for place, slot in segment.writes():
             writes.setdefault(place, []).append(slot)
@@ -359,7 +369,7 @@ class Tree:
                     copied.add(slot)
                     lines.append(f"E[{slot}] = {self.pool.name(private)}(E[{slot}])")
             lines.append(instruction.line(self.pool))
-        return lines
+        return lines, frozenset(copied)
 
     # Telling
 
