@@ -13,6 +13,7 @@ from tracejit.backends import backend_of
 from tracejit.codegen.kernel.cost import is_costly
 from tracejit.compiler.assembly import Assembly
 from tracejit.compiler.cpu import Cpu
+from tracejit.compiler.recompute import computed_anew
 from tracejit.compiler.target import Target
 from tracejit.executable import Executable, call_host
 from tracejit.ir.cluster import Step
@@ -75,6 +76,8 @@ def plan_graph(
     graph = duplicate_free(graph, is_costly)
     layouts = Layouts(graph)
     steps = fuse(graph, layouts, is_costly, join=config.fuse, sharing=target.sharing)
+    if config.fuse:
+        steps = computed_anew(steps, graph, layouts)
     join = config.fuse and target.calls_kernels
     plan = Assembly(graph, layouts, target, join).plan(steps, memory_limit)
     if dump:
