@@ -120,6 +120,20 @@ def test_memory_that_is_written_over_is_not_read_for_longer(eager: Any):
     assert program.bytes_moved <= plain.bytes_moved
 
 
+def test_a_value_that_lies_in_a_part_of_another_is_left_alone(eager: Any):
+    """`wave` is written where it is to be, in the concatenation."""
+    eager(True)
+    x = array(64, 64)
+    wave = apply("sin", x)
+    twice = apply("add", wave, wave)
+    joined = apply("concat", wave, apply("exp", twice), axis=0)
+    later = through_a_product(apply("tanh", wave), twice)
+    graph = Graph((x,), (joined, later))
+    data = arrays_of(graph, 4)
+    for a, b in zip(run(graph, data), run(graph, data, fuse=False), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
 def test_small_values_stay_as_they_are():
     x = array(64, 64)
     wave = apply("sin", x)

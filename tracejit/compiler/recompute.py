@@ -18,7 +18,7 @@ from tracejit.codegen.kernel.cost import profile
 from tracejit.compiler.work import NS_PER_BYTE
 from tracejit.ir.cluster import Fused, Labels, Step, Store
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node
-from tracejit.ops.op import Gather, Pointwise, Reduction, ScatterAdd, Update
+from tracejit.ops.op import Gather, Pointwise, Reduction, ScatterAdd, Update, View
 from tracejit.passes.cut import ENDLESS, least_cut
 from tracejit.passes.fuse import MOST_MEMBERS
 from tracejit.passes.homes import nbytes
@@ -193,8 +193,9 @@ class _Values:
 
     def _behind(self, node: Node, labels: Labels) -> tuple[Node, Labels] | None:
         """The value with memory that a node is a view of, and its labels; None if that is seen in part, or turned about."""
-        while self.layouts.is_alias(node):
-            assert isinstance(node, Apply)
+        while isinstance(node, Apply) and isinstance(node.op.recipe, View):
+            if not self.layouts.is_alias(node):
+                break
             places = relabel(node)
             if places is None:
                 return None
