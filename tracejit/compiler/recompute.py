@@ -26,6 +26,8 @@ from tracejit.passes.layouts import Layouts, relabel, row_major
 
 LEAST_BYTES = 1 << 17
 """Of a value that is worth looking at: smaller ones stay in a core's own cache."""
+FARTHEST = 8
+"""Ops in a row that are looked at, from a value that a step reads to what it might read instead."""
 
 
 def computed_anew(steps: Sequence[Step], graph: Graph, layouts: Layouts) -> list[Step]:
@@ -68,6 +70,7 @@ class _Values:
         self.kept = {layouts.root(node) for node in graph.roots}
         """What somebody else will read."""
         self.home: dict[Node, int] = {}
+        self.reads: dict[int, set[Node]] = {}
         self.readers: dict[Node, set[int]] = {}
         self.stored: set[Node] = set()
         targets = [effect.target for effect in graph.effects]
@@ -88,9 +91,10 @@ class _Values:
             self._note_reads(place)
 
     def _note_reads(self, place: int) -> None:
-        for readers in self.readers.values():
-            readers.discard(place)
-        for root in self._read(self.now[place]):
+        for root in self.reads.get(place, ()):
+            self.readers[root].discard(place)
+        self.reads[place] = {*self._read(self.now[place])}
+        for root in self.reads[place]:
             self.readers.setdefault(root, set()).add(place)
 
     def _read(self, step: Step) -> Iterator[Node]:
@@ -143,21 +147,27 @@ class _Values:
                 anyway.add(seen[0])
         wanted.ends = [node for node in found if node not in anyway]
         wanted.labels = {node: found[node] for node in wanted.ends}
-        stack = [*wanted.ends]
-        while stack:
-            node = stack.pop()
-            if node in wanted.costs:
-                continue
-            wanted.costs[node] = self._cost(node, place, anyway)
-            operands = self._operands(node, wanted.labels[node], step)
-            if operands is None or any(
-                wanted.labels.get(each, labels) != labels for each, labels in operands.items()
-            ):
-                continue
-            wanted.labels |= operands
-            wanted.before[node] = [*operands]
-            stack += operands
+        reached = wanted.ends
+        for distance in range(FARTHEST + 1):
+            further: list[Node] = []
+            for node in dict.fromkeys(reached):
+                if node not in wanted.costs:
+                    wanted.costs[node] = self._cost(node, place, anyway)
+                    if distance < FARTHEST:
+                        further += self._look_behind(node, step, wanted)
+            reached = further
         return wanted
+
+    def _look_behind(self, node: Node, step: Fused, wanted: _Wanted) -> list[Node]:
+        """The operands of a value, which is noted to follow from them if it does."""
+        operands = self._operands(node, wanted.labels[node], step)
+        if operands is None or any(
+            wanted.labels.get(each, labels) != labels for each, labels in operands.items()
+        ):
+            return []
+        wanted.labels |= operands
+        wanted.before[node] = [*operands]
+        return wanted.before[node]
 
     def _cost(self, node: Node, place: int, anyway: set[Node]) -> int:
         """The bytes of a value that the step reads, and of its being written if that is for this step alone."""
