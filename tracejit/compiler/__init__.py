@@ -21,6 +21,7 @@ from tracejit.ir.device import device_of, without_device
 from tracejit.ir.graph import Graph
 from tracejit.ir.printer import print_graph
 from tracejit.ir.step_printer import print_steps
+from tracejit.passes.copies import share_copies
 from tracejit.passes.duplicate import duplicate_free
 from tracejit.passes.fuse import fuse
 from tracejit.passes.layouts import Layouts
@@ -73,7 +74,7 @@ def plan_graph(
     graph = turn_products(graph)
     if target.joins_products:
         graph = join_products(graph)
-    graph = duplicate_free(graph, is_costly)
+    graph = duplicate_free(share_copies(graph), is_costly)
     layouts = Layouts(graph)
     steps = fuse(graph, layouts, is_costly, join=config.fuse, sharing=target.sharing)
     if config.fuse:
