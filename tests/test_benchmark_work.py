@@ -14,10 +14,11 @@ from benchmarks.systems import SYSTEMS
 from benchmarks.workloads import WORKLOADS
 from tracejit.ir.graph import Apply
 from tracejit.ops.op import Contract
+from tracejit.tracing.programs import Program
 
 
-def products(name: str) -> float:
-    """The floating-point operations of the products of a step, at the workload's small size."""
+def programs(name: str, *, small: bool = True) -> list[Program]:
+    """The programs of a step."""
     compiled: list[Any] = []
 
     def jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,14 +26,19 @@ def products(name: str) -> float:
         return compiled[-1]
 
     workload = WORKLOADS[name]
-    program = SYSTEMS["compiled"].implementations()[name](workload.inputs(small=True), jit)
+    program = SYSTEMS["compiled"].implementations()[name](workload.inputs(small=small), jit)
     program.step()
-    graphs = [
-        each.program.graph
+    return [
+        each.program.ready()
         for function in compiled
         for part in (function.programs, function.gradients)
         for each in part.compiled
     ]
+
+
+def products(name: str) -> float:
+    """The floating-point operations of the products of a step, at the workload's small size."""
+    graphs = [program.graph for program in programs(name)]
     return sum(operations(node) for graph in graphs for node in graph.applies)
 
 
@@ -61,3 +67,22 @@ def test_every_workload_but_those_of_overhead_has_a_floor(name: str) -> None:
 def test_the_iterations_of_conjugate_gradients_are_those_of_the_program() -> None:
     inputs = WORKLOADS["cg"].inputs(small=True)
     assert work.iterations(inputs) <= 2 * len(inputs.b)
+
+
+MOVED = {
+    "block": (24, 189),
+    "kmeans": (5, 9),
+    "lngelu_fb": (2, 68),
+    "mlp_128": (12, 32),
+    "pairwise": (1, 1),
+    "softmax_fb": (1, 68),
+}
+"""The most launches, and megabytes that they read and write."""
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_step_is_so_many_launches_and_moves_so_many_bytes(name: str) -> None:
+    launches, megabytes = MOVED[name]
+    executables = [program.executable for program in programs(name, small=False)]
+    assert sum(len(each.launches) for each in executables) <= launches
+    assert sum(each.bytes_moved for each in executables) < megabytes * 10**6

@@ -8,7 +8,7 @@ folds their results.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
@@ -61,10 +61,47 @@ def lower(step: Fused, place: Place, relabel: Relabel, grain: Grain = CORES) -> 
     if prod(step.space) == 0:
         return [nest.empty()]
     if step.split and not any(combine_of(node) in SEARCHES for node in nest.reductions):
-        return nest.split()
+        lowered, partial = nest.parts()
+        return [lowered, *joined_parts(step, partial, grain)]
     if nest.is_short:
         return [nest.short_rows()]
     return [nest.rows() if nest.tree is Tree.LANES else nest.columns()]
+
+
+def lower_parts(
+    step: Fused, place: Place, relabel: Relabel, grain: Grain
+) -> tuple[Lowered, dict[Apply, Temporary]]:
+    """Of a step whose folds are shared among tasks the launch that folds the parts, and where it writes the results of each."""
+    return StepNest(Accesses(step, place, relabel), grain).parts()
+
+
+def joined_parts(step: Fused, partial: Mapping[Apply, Temporary], grain: Grain) -> list[Lowered]:
+    """The launches that join the results of the parts."""
+    parts, folds = parts_of(step, grain)
+    lowered = []
+    for node, source in partial.items():
+        superblocks, count = source, parts
+        if grain.by_blocks and parts > BLOCKS:  # else they are of one superblock
+            count = -(-parts // BLOCKS)
+            superblocks = Temporary(source.dtype, folds * count)
+            lowered.append(join_blocks(node, source, superblocks, folds, parts))
+        lowered.append(join_parts(combine_of(node), superblocks, node, folds, count, grain))
+    return lowered
+
+
+def parts_of(step: Fused, grain: Grain) -> tuple[int, int]:
+    """How many parts long folds have, and how many folds there are."""
+    folded = prod(step.space[axis] for axis in step.axes)
+    return -(-folded // share_of(step, grain)), prod(step.space) // folded
+
+
+def share_of(step: Fused, grain: Grain) -> int:
+    """Values of a long fold that are a part."""
+    return tree_of(step).block if grain.by_blocks else tree_of(step).superblock
+
+
+def tree_of(step: Fused) -> Tree:
+    return Tree.LANES if step.axes[-1] == len(step.space) - 1 else Tree.ROWS
 
 
 EMPTY = {Combine.SUM: 0, Combine.PROD: 1, Combine.ANY: False, Combine.ALL: True}
@@ -96,7 +133,7 @@ class StepNest(Nest):
 
     @property
     def tree(self) -> Tree:
-        return Tree.LANES if self.step.axes[-1] == len(self.step.space) - 1 else Tree.ROWS
+        return tree_of(self.step)
 
     @property
     def reductions(self) -> list[Apply]:
@@ -198,11 +235,10 @@ class StepNest(Nest):
             self.folded_extent * self.stage_of.loops * (self.grain.columns if inner else 1)
         )
 
-    def split(self) -> list[Lowered]:
-        """Folds of one superblock, or block, each, and then their results folded."""
+    def parts(self) -> tuple[Lowered, dict[Apply, Temporary]]:
+        """Folds of one superblock, or block, each, and where their results lie."""
         outer, inner = (self.kept, None) if self.tree is Tree.LANES else self.column_axes()
-        folds = prod(axis.extent for axis in self.kept)
-        parts = -(-self.folded_extent // self.share)
+        parts, folds = parts_of(self.step, self.grain)
         chunk = self.grain.columns if inner else 0
         partial = {node: Temporary(accumulator(node), folds * parts) for node in self.reductions}
         with self.tasks(outer, inner, chunk, parts) as part, self.vector(inner, part):
@@ -212,22 +248,14 @@ class StepNest(Nest):
                 self.builder.store(
                     self.buffer(partial[node], 0, partial[node].dtype, True), address, result
                 )
-        lowered = [self.finish(self.share * (self.grain.columns if inner else 1))]
-        for node, source in partial.items():
-            superblocks, count = source, parts
-            if self.share == self.tree.block and parts > BLOCKS:  # else they are of one superblock
-                count = -(-parts // BLOCKS)
-                superblocks = Temporary(source.dtype, folds * count)
-                lowered.append(join_blocks(node, source, superblocks, folds, parts))
-            lowered.append(
-                join_parts(combine_of(node), superblocks, node, folds, count, self.grain)
-            )
-        return lowered
+            # Along folded axes of one element there is nothing but that.
+            self.store([store for store in self.kept_stores if store.value not in partial])
+        return self.finish(self.share * (self.grain.columns if inner else 1)), partial
 
     @property
     def share(self) -> int:
         """Values of a long fold that one task folds."""
-        return self.tree.block if self.grain.by_blocks else self.tree.superblock
+        return share_of(self.step, self.grain)
 
     def shared_range(self) -> tuple[Operand, Operand]:
         """The range of the folded axes that the task folds."""

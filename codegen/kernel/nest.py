@@ -283,8 +283,9 @@ class Nest:
 
     def linear_address(self, folds: int) -> Address:
         """Of a partial result: the superblock's number, then the kept axes, row-major."""
-        assert self.part is not None
-        terms: list[tuple[Var, Extent]] = [(self.part, self.size("folds", folds))]
+        terms: list[tuple[Var, Extent]] = []
+        if self.part is not None:
+            terms.append((self.part, self.size("folds", folds)))
         stride = folds
         for axis in self.kept:
             stride //= axis.extent

@@ -7,6 +7,7 @@ code says `fma`, which gives the same bits on every vector width.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Final
 
@@ -323,6 +324,14 @@ class Builder:
         picked = ", ".join(f"i32 {lane}" for lane in lanes)
         to = Type(first.type.element, len(lanes))
         return self.emit(f"shufflevector {first}, {other}, <{len(lanes)} x i32> <{picked}>", to)
+
+    def first_lane(self, masks: Sequence[Value]) -> Value:
+        """The number of the first lane that is set, counted through all masks: 64 lanes; 64 for none."""
+        lanes = self.constant(Type("i64"), 0)
+        for number, mask in enumerate(masks):
+            own = self.emit(f"bitcast {mask} to i{self.width}", Type(f"i{self.width}"))
+            lanes = lanes | (self.convert("zext", own, "i64") << number * self.width)
+        return self.call("llvm.cttz.i64", lanes.type, lanes, self.constant(Type("i1"), False))
 
     def any(self, mask: Value) -> Value:
         """An i1: true if any lane is."""

@@ -27,10 +27,21 @@ def fold_lanes(frame: Frame, fold: Fold, body: Body) -> None:
     """The fold of Tree.LANES."""
     joins = Joins.of(frame.b, fold.results)
     lanes = _LanesBlock(frame, fold, joins, body)
-    total = _by_blocks(frame, fold, joins.nothing(0), joins.follow, lanes.block)
-    for result, value in zip(
-        fold.results, joins.outcomes(total, partial(first_of, frame, fold)), strict=True
-    ):
+    start, stop = frame.scalar(fold.start), frame.scalar(fold.stop)
+
+    def by_blocks() -> Values:
+        total = _by_blocks(frame, fold, joins.nothing(0), joins.follow, lanes.block)
+        return joins.outcomes(total, partial(first_of, frame, fold))
+
+    if lanes.is_light and fold.results and all(join.is_search for join in joins.joins):
+        last = stop - start - 1  # none at all counts as many
+        is_few = frame.b.compare("ult", last, frame.integer(ACCUMULATORS))
+        none = tuple(frame.integer(0) for _ in fold.results)
+        found = when(frame.b, is_few, none, partial(lanes.few, start, stop))
+        outcomes = when(frame.b, ~is_few, found, by_blocks)
+    else:
+        outcomes = by_blocks()
+    for result, value in zip(fold.results, outcomes, strict=True):
         frame.define(result.var, value)
 
 
@@ -97,9 +108,38 @@ class _LanesBlock:
             for dtype in joins.dtypes
         ]
 
+    @property
+    def is_light(self) -> bool:
+        """Whether accumulators stay in registers."""
+        return is_light(self.fold.body) and self.count <= MOST_REGISTERS
+
+    def few(self, first: Value, end: Value) -> Values:
+        """What searches find in no more values than there are accumulators, whose numbers tell where they are."""
+        vectors = []
+        for number in range(self.count):
+            start = first + number * self.b.width
+            nothing = tuple(join.nothing(self.b.width)[0] for join in self.joins.joins)
+            vectors.append(when(self.b, start < end, nothing, partial(self.searched, start, end)))
+        return tuple(
+            first + self.first_best(join, [vector[place] for vector in vectors])
+            for place, join in enumerate(self.joins.joins)
+        )
+
+    def searched(self, start: Value, end: Value) -> Values:
+        """A vector of values for each search; nothing from `end` on."""
+        with self.frame.in_strip(self.fold.index, start, 1, stop=end) as strip:
+            self.body()
+            return self.values_below(strip)[::2]
+
+    def first_best(self, join: Join, vectors: list[Value]) -> Value:
+        """The number of the first of the best values: the very first where none is better than nothing."""
+        (best,) = self.halved([(vector,) for vector in vectors], join.better)
+        wanted = self.b.splat(best)
+        return self.b.first_lane([join.is_same(vector, wanted) for vector in vectors])
+
     def block(self, first: Value, end: Value) -> Values:
         nothing = self.joins.nothing(self.b.width) * self.count
-        if not is_light(self.fold.body) or self.count > MOST_REGISTERS:
+        if not self.is_light:
             full = first + ((end - first) & -self.b.width)
             return self.in_halves(self.in_memory(nothing, (first, full), (full, end)))
         full = first + ((end - first) & -ACCUMULATORS)

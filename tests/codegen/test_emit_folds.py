@@ -27,17 +27,16 @@ def combines(dtype: DType) -> tuple[Combine, ...]:
     return TRUTHS if dtype is bool_ else NUMBERS
 
 
-def row_folds(dtype: DType, tree: Tree) -> Kernel:
+def row_folds(dtype: DType, tree: Tree, every: tuple[Combine, ...] = ()) -> Kernel:
     """Each task folds one row of x[tasks, n] by every combine."""
+    every = every or combines(dtype)
     s, size = ScalarBuilder(), Size("n")
     x = Buffer(dtype, "x")
-    outs = [
-        Buffer(result_dtype(combine, dtype), "out", written=True) for combine in combines(dtype)
-    ]
+    outs = [Buffer(result_dtype(combine, dtype), "out", written=True) for combine in every]
     with s.block() as body, s.loop(2, Kind.PARALLEL) as row:
         with s.fold(0, size, tree) as fold:
             value = s.load(x, Address(((row, size), (fold.index, 1))))
-            results = [fold.join(combine, value) for combine in combines(dtype)]
+            results = [fold.join(combine, value) for combine in every]
         for out, result in zip(outs, results, strict=True):
             s.store(out, at(row), result)
     return Kernel((x, *outs), (size,), (), tuple(body))
@@ -62,6 +61,15 @@ def test_folds_along_rows_follow_their_tree(machine: Machine, dtype: DType, tree
         outs = [np.zeros(2, result_dtype(combine, dtype).numpy) for combine in combines(dtype)]
         arrays = [samples(dtype, 2 * count, count), *outs]
         assert_emitted_as_interpreted(kernel, machine, arrays, [count], tasks=2)
+
+
+@each_machine(float64, float32, int32, uint64, bool_)
+def test_searches_alone_need_no_indices_in_short_rows(machine: Machine, dtype: DType) -> None:
+    kernel = row_folds(dtype, Tree.LANES, (Combine.ARGMAX, Combine.ARGMIN))
+    for count in (0, 1, 17, 63, 64, 65, 150):
+        for seed in range(4):
+            arrays = [samples(dtype, 2 * count, seed), *np.zeros((2, 2), np.int64)]
+            assert_emitted_as_interpreted(kernel, machine, arrays, [count], tasks=2)
 
 
 @pytest.mark.parametrize("tree", [Tree.LANES, Tree.ROWS], ids=lambda tree: tree.value)

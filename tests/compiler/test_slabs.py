@@ -135,8 +135,8 @@ def test_small_programs_stay_as_they_are():
 def test_a_product_has_rows_enough_to_pack_its_right_operand_for():
     args = tensor(4096, 64), tensor(64, 256, seed=1), tensor(256, seed=2)
     (launch,) = slabbed(compile_graph(graph_of(normalized, *args)).plan)
-    (segment,) = launch.segments
-    assert 4096 // segment.tasks >= slabs.LEAST_ROWS
+    whole, _ = launch.segments
+    assert 4096 // whole.tasks >= slabs.LEAST_ROWS
 
 
 # What does not

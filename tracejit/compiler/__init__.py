@@ -14,6 +14,7 @@ from tracejit.backends import backend_of
 from tracejit.codegen.kernel.cost import is_costly
 from tracejit.compiler.assembly import Assembly
 from tracejit.compiler.cpu import Cpu
+from tracejit.compiler.recompute import computed_anew
 from tracejit.compiler.rolled import rolled
 from tracejit.compiler.target import Target
 from tracejit.executable import Executable, call_host
@@ -22,6 +23,7 @@ from tracejit.ir.device import device_of, without_device
 from tracejit.ir.graph import Graph
 from tracejit.ir.printer import print_graph
 from tracejit.ir.step_printer import print_steps
+from tracejit.passes.copies import share_copies
 from tracejit.passes.cse import share_equal
 from tracejit.passes.duplicate import duplicate_free
 from tracejit.passes.fuse import fuse
@@ -86,9 +88,11 @@ def plan_part(
     graph = turn_products(graph)
     if target.joins_products:
         graph = join_products(graph)
-    graph = duplicate_free(graph, is_costly)
+    graph = duplicate_free(share_copies(graph), is_costly)
     layouts = Layouts(graph)
     steps = fuse(graph, layouts, is_costly, join=config.fuse, sharing=target.sharing)
+    if config.fuse:
+        steps = computed_anew(steps, graph, layouts)
     join = config.fuse and target.calls_kernels
     plan = Assembly(graph, layouts, target, join).plan(steps, memory_limit)
     if dump:

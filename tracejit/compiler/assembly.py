@@ -24,7 +24,7 @@ from tracejit.codegen.kernel.scatter import lower_scatter
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
 from tracejit.compiler.products import Part, deep_parts, part_segments, product_segments
-from tracejit.compiler.slab_launch import slab_launch
+from tracejit.compiler.slab_launch import SlabLaunch
 from tracejit.compiler.slabs import Slabs, slabbed
 from tracejit.compiler.target import ProductKernel, Target
 from tracejit.compiler.work import nanoseconds
@@ -185,7 +185,10 @@ class Assembly:
     def _add(self, step: Step | Slabs) -> None:
         match step:
             case Slabs():
-                self.tasks.append(slab_launch(step, self.layouts, self.target))
+                launch = SlabLaunch(step, self.layouts, self.target)
+                self.tasks.append(launch.task())
+                for walk, lowered in launch.joins():
+                    self._launch(walk.step, lowered, note_of(walk.nodes))
             case Fused():
                 whole = self._whole_copy(step)
                 for lowered in lower(step, self._place, relabel, self.target.grain):

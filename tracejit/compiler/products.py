@@ -51,11 +51,17 @@ LEAST_PARTS = 8
 def deep_parts(left: Layout, shape: tuple[int, ...]) -> int:
     """How many partial sums a product has, if they are worth being computed side by side; 0 where they are few, or take more
     memory than the operands."""
-    *batch, m, n = shape
+    *_, m, n = shape
     depth = left.shape[-1]
     parts = -(-depth // DEPTH)
-    is_deep = parts >= LEAST_PARTS and m * n * depth >= DEEP_WORK and 1 not in (m, n)
-    return parts if prod(batch) == 1 and is_deep and m * n <= DEPTH * (m + n) else 0
+    is_deep = parts >= LEAST_PARTS and m * n * depth >= DEEP_WORK
+    return parts if is_deep and has_small_parts(shape) else 0
+
+
+def has_small_parts(shape: tuple[int, ...]) -> bool:
+    """Whether the partial sums of a product take no more memory than the operands; those with a vector have sums of their own."""
+    *batch, m, n = shape
+    return prod(batch) == 1 and 1 not in (m, n) and m * n <= DEPTH * (m + n)
 
 
 def part_segments(

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import field, replace
 
 from tracejit._records import dataclass
-from tracejit.codegen.kernel.lower import lower
+from tracejit.codegen.kernel.grain import Grain
+from tracejit.codegen.kernel.ir import Combine
+from tracejit.codegen.kernel.lower import joined_parts, lower, lower_parts, parts_of
+from tracejit.codegen.kernel.nest import Lowered
+from tracejit.codegen.kernel.parts import join_parts
 from tracejit.compiler.launches import Launch, Task, note_of
-from tracejit.compiler.products import product_segments
-from tracejit.compiler.slabs import Slabs, Walk, cut, cut_product
+from tracejit.compiler.products import part_segments, product_segments
+from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.target import Target
+from tracejit.compiler.walks import Walk, cut, cut_product
 from tracejit.compiler.work import nanoseconds
-from tracejit.ir.cluster import Owner, Product
-from tracejit.ir.graph import Node
+from tracejit.ir.cluster import Owner, Product, Temporary
+from tracejit.ir.graph import Apply, Node
 from tracejit.ops.op import Layout
 from tracejit.passes.homes import Unit, nbytes
 from tracejit.passes.layouts import Layouts, relabel
@@ -38,46 +44,165 @@ class Inner:
     aligned: Pairs = frozenset()
 
 
-def slab_launch(slabs: Slabs, layouts: Layouts, target: Target) -> Task:
-    """One launch of all the steps."""
-    inner = [each for walk in slabs.walks for each in _inner(walk, slabs.count, layouts, target)]
-    kernels = tuple(dict.fromkeys(each.kernel for each in inner))
-    touched = dict.fromkeys(owner for each in inner for owner, _, _ in each.arguments)
-    outside = [owner for owner in touched if owner not in slabs.private]
-    at = pointer_bytes(max(len(each.arguments) for each in inner))
-    places: dict[Owner, int] = {}
-    for owner in touched:
-        if owner in slabs.private:
+@dataclass(slots=True)
+class SlabLaunch:
+    """The launch of all the steps, and those that join the partial results of folds."""
+
+    slabs: Slabs
+    layouts: Layouts
+    target: Target
+    sums: dict[Apply, Temporary] = field(default_factory=dict)
+    """Of each fold the results of all parts."""
+
+    def __post_init__(self) -> None:
+        for walk in self.slabs.walks:
+            self.sums |= self._sums_of(walk) if walk.share else {}
+
+    def task(self) -> Task:
+        """All slabs of one size, and the rest."""
+        slabs = self.slabs
+        whole, rest = divmod(slabs.units, slabs.each)
+        every = [(self._inner(slabs.each), whole, 0)]
+        if rest:
+            every.append((self._inner(rest), 1, whole))
+        inner = [each for some, _, _ in every for each in some]
+        kernels = tuple(dict.fromkeys(each.kernel for each in inner))
+        touched = dict.fromkeys(owner for each in inner for owner, _, _ in each.arguments)
+        outside = [owner for owner in touched if owner not in slabs.private]
+        at = pointer_bytes(max(len(each.arguments) for each in inner))
+        places: dict[Owner, int] = {}
+        for owner in slabs.private:
             places[owner] = at
-            at += aligned(nbytes(owner) // slabs.count)
-    parts = [_part(each, kernels, outside, places) for each in inner]
-    launch = Launch(
-        kernel=KERNEL,
-        segments=((tuple((owner, 0) for owner in outside), dims_of(parts, at), slabs.count),),
-        grain=1,
-        scratch_bytes=at + max(each.scratch_bytes for each in inner),
-        note="; ".join(note_of(walk.nodes) for walk in slabs.walks),
-        calls=kernels,
-    )
-    return Task(launch, _unit(slabs, outside, inner))
+            at += aligned(nbytes(owner) // slabs.units * slabs.each)
+        segments = []
+        for some, count, first in every:
+            parts = [_part(each, kernels, outside, places, first) for each in some]
+            segments.append((tuple((owner, 0) for owner in outside), dims_of(parts, at), count))
+        launch = Launch(
+            kernel=KERNEL,
+            segments=tuple(segments),
+            grain=1,
+            scratch_bytes=at + max(each.scratch_bytes for each in inner),
+            note="; ".join(note_of(walk.nodes) for walk in slabs.walks),
+            calls=kernels,
+        )
+        return Task(launch, _unit(slabs, outside, [*self.sums.values()], inner))
+
+    def joins(self) -> Iterator[tuple[Walk, Lowered]]:
+        """Of each fold the launches after this one: all parts joined, in their order."""
+        for walk in self.slabs.walks:
+            if not walk.share:
+                continue
+            own = {node: self.sums[node] for node in walk.nodes if node in self.sums}
+            if isinstance(walk.step, Product):
+                ((node, sums),) = own.items()
+                size = node.aval.size
+                count = sums.elements // size
+                yield walk, join_parts(Combine.SUM, sums, node, size, count, self.target.grain)
+            else:
+                yield from ((walk, each) for each in joined_parts(walk.step, own, self._grain))
+
+    @property
+    def _grain(self) -> Grain:
+        """Parts are blocks: slabs have no whole superblocks."""
+        return replace(self.target.grain, by_blocks=True)
+
+    def _sums_of(self, walk: Walk) -> dict[Apply, Temporary]:
+        if isinstance(walk.step, Product):
+            node = walk.step.node
+            parts = -(-walk.extent // walk.share)
+            return {node: Temporary(node.aval.dtype, parts * node.aval.size)}
+        return lower_parts(walk.step, self._place, relabel, self._grain)[1]
+
+    def _place(self, node: Node) -> tuple[Node, Layout]:
+        return self.layouts.root(node), self.layouts.layout(node)
+
+    # one slab
+
+    def _inner(self, units: int) -> list[Inner]:
+        """What is done to slabs of so many units; the sizes of all but the last are `each`."""
+        found: list[Inner] = []
+        for walk in self.slabs.walks:
+            rows, step = self.slabs.rows(walk, units), self.slabs.rows(walk, self.slabs.each)
+            if isinstance(walk.step, Product):
+                found += self._inner_product(walk, rows, step)
+            else:
+                found += self._inner_loops(walk, rows, step)
+        return found
+
+    def _inner_loops(self, walk: Walk, rows: int, step: int) -> Iterator[Inner]:
+        part = cut(walk, rows)
+        advances: dict[Owner, int] = {}
+        names: dict[Owner, Owner] = {}
+        if walk.share:
+            lowered, own = lower_parts(part, self._place, relabel, self._grain)
+            every = [lowered]
+            names = {own[node]: self.sums[node] for node in own}
+            parts, folds = parts_of(cut(walk, step), self._grain)
+            advances = dict.fromkeys(names, parts * folds)
+        else:
+            every = lower(part, self._place, relabel, self.target.grain)
+        for lowered in every:
+            yield Inner(
+                walk,
+                self.target.kernel(lowered.kernel),
+                tuple(
+                    (owner, offset, step * walk.stride(owner, offset))
+                    if owner not in names
+                    else (names[owner], offset, advances[owner])
+                    for owner, offset in lowered.arguments
+                ),
+                lowered.dims,
+                lowered.tasks,
+                lowered.scratch_bytes,
+                lowered.aligned,
+            )
+
+    def _inner_product(self, walk: Walk, rows: int, step: int) -> Iterator[Inner]:
+        assert isinstance(walk.step, Product)
+        node = walk.step.node
+        left, right = (self.layouts.layout(source) for source in node.inputs)
+        owners = (*(self.layouts.root(source) for source in node.inputs), self.sums.get(node, node))
+        advances = [touch.stride * step for touch in walk.touches]
+        if walk.share:
+            advances.append(step // walk.share * node.aval.size)
+        kernel = self.target.product(node.aval.dtype.name, node.aval.sizes, **node.kwargs)
+        segments = part_segments if walk.share else product_segments
+        sizes = cut_product(walk, left, right, rows)
+        for offsets, dims, tasks, _ in segments(*sizes, kernel.segment):
+            firsts = (left.offset + offsets[0], right.offset + offsets[1], offsets[2])
+            yield Inner(
+                walk,
+                kernel.name,
+                tuple(zip(owners, firsts, advances, strict=True)),
+                dims,
+                tasks,
+                kernel.scratch_bytes,
+            )
 
 
 def _part(
-    inner: Inner, kernels: tuple[str, ...], outside: list[Owner], places: dict[Owner, int]
+    inner: Inner,
+    kernels: tuple[str, ...],
+    outside: list[Owner],
+    places: Mapping[Owner, int],
+    first: int,
 ) -> Part:
+    """For slabs from that number on."""
     pointers = []
     for owner, offset, advance in inner.arguments:
-        assert isinstance(owner, Node)
-        size = owner.aval.dtype.itemsize
+        size = (owner.dtype if isinstance(owner, Temporary) else owner.aval.dtype).itemsize
         if owner in places:
             pointers.append(Pointer(SCRATCH, places[owner] + offset * size))
         else:
-            pointers.append(Pointer(outside.index(owner), offset * size, advance * size))
+            at = (offset + first * advance) * size
+            pointers.append(Pointer(outside.index(owner), at, advance * size))
     return Part(kernels.index(inner.kernel), tuple(pointers), inner.dims, inner.tasks)
 
 
-def _unit(slabs: Slabs, outside: list[Owner], inner: list[Inner]) -> Unit:
-    written = {root for walk in slabs.walks for root in walk.written}
+def _unit(slabs: Slabs, outside: list[Owner], sums: list[Temporary], inner: list[Inner]) -> Unit:
+    written: set[Owner] = {root for walk in slabs.walks for root in walk.written}
+    written.update(sums)
     read = {root for walk in slabs.walks for root in walk.read}
     return Unit(
         tuple(owner for owner in outside if owner in read),
@@ -105,46 +230,3 @@ def _stays_aligned(pair: tuple[Owner, Owner], walk: Walk, slabs: Slabs) -> bool:
             touch.is_in_rows(walk.extent) for touch in walk.touches if touch.root in (read, written)
         )
     )
-
-
-def _inner(walk: Walk, count: int, layouts: Layouts, target: Target) -> Iterator[Inner]:
-    if isinstance(walk.step, Product):
-        yield from _inner_product(walk, count, layouts, target)
-        return
-
-    def place(node: Node) -> tuple[Node, Layout]:
-        return layouts.root(node), layouts.layout(node)
-
-    for lowered in lower(cut(walk, count), place, relabel, target.grain):
-        yield Inner(
-            walk,
-            target.kernel(lowered.kernel),
-            tuple(
-                (owner, offset, walk.advance(owner, offset, count))
-                for owner, offset in lowered.arguments
-            ),
-            lowered.dims,
-            lowered.tasks,
-            lowered.scratch_bytes,
-            lowered.aligned,
-        )
-
-
-def _inner_product(walk: Walk, count: int, layouts: Layouts, target: Target) -> Iterator[Inner]:
-    assert isinstance(walk.step, Product)
-    node = walk.step.node
-    left, right = (layouts.layout(source) for source in node.inputs)
-    owners = (*(layouts.root(source) for source in node.inputs), node)
-    advances = [touch.stride * (walk.extent // count) for touch in walk.touches]
-    kernel = target.product(node.aval.dtype.name, node.aval.sizes, **node.kwargs)
-    sizes = cut_product(walk, left, right, count)
-    for offsets, dims, tasks, _ in product_segments(*sizes, kernel.segment):
-        firsts = (left.offset + offsets[0], right.offset + offsets[1], offsets[2])
-        yield Inner(
-            walk,
-            kernel.name,
-            tuple(zip(owners, firsts, advances, strict=True)),
-            dims,
-            tasks,
-            kernel.scratch_bytes,
-        )
