@@ -94,5 +94,13 @@ class MemoryLimitError(MemoryError, TracejitError):
     """A program that cannot be run within the `memory_limit` that it was compiled with; nothing has been done."""
 
 
+class ExportError(RuntimeError, TracejitError):
+    """A function that cannot be exported as it is; the message names the line that prevents it. What it changed is put back."""
+
+
+class ArtifactError(ValueError, TracejitError):
+    """A file that is no artifact, or none that can be used; the message names the entry that is wrong."""
+
+
 class CompileError(RuntimeError, TracejitError):
     """The compiler failed on a graph: a defect of tracejit, with what is needed to report it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -21,17 +22,17 @@ from tracejit._errors import CompileError
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cpu.target import Host, host
 
-_idle_machines: dict[bool, list[llvm.TargetMachine]] = {False: [], True: []}
+_idle_machines: defaultdict[tuple[Host, bool], list[llvm.TargetMachine]] = defaultdict(list)
 
 
-def compiled(source: KernelSource) -> bytes:
-    """The kernel's object. Raises CompileError."""
+def compiled(source: KernelSource, target: Host) -> bytes:
+    """The kernel's object for a processor. Raises CompileError."""
     with _parsed(source.name, source.text) as module:
-        idle = _idle_machines[source.is_long]
+        idle = _idle_machines[target, source.is_long]
         try:
             machine = idle.pop()
         except IndexError:
-            machine = _target_machine(host(), level=0 if source.is_long else 1)
+            machine = _target_machine(target, level=0 if source.is_long else 1)
         try:
             return _emit(source.name, machine, module)
         finally:

@@ -63,11 +63,18 @@ def compile_together(graphs: Sequence[Graph]) -> list[Program]:
 
 
 def plan_graph(
-    graph: Graph, *, fastmath: bool = False, memory_limit: int | None = None
+    graph: Graph,
+    *,
+    fastmath: bool = False,
+    memory_limit: int | None = None,
+    level: str | None = None,
 ) -> tuple[Graph, list[Step], Plan]:
-    """The graph as it was optimised, its steps, and the plan that runs them on its device, which need not be here."""
+    """The graph as it was optimised, its steps, and the plan that runs them on its device, which need not be here.
+
+    `level` is the CPU's instruction set, where it is not what the settings say.
+    """
     dump = open_dump(config.dump_dir)
-    target = _target(device_of(graph), dump)
+    target = _target(device_of(graph), dump, level)
     graph = optimize(without_device(graph), fastmath=fastmath, dump=_graph_dump(dump))
     graph = turn_products(graph)
     if target.joins_products:
@@ -83,9 +90,9 @@ def plan_graph(
     return graph, steps, plan
 
 
-def _target(device: str, dump: Dump | None) -> Target:
+def _target(device: str, dump: Dump | None, level: str | None) -> Target:
     if device == "cpu":
-        return Cpu(dump)
+        return Cpu(dump, level)
     cuda: Target = late("tracejit.compiler.cuda").Cuda(dump)
     return cuda
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
@@ -55,6 +56,12 @@ class Writes(Numbers):
         """Outside containers that the call has taken over, by id."""
         self.changes = 0
         """Writes to objects that the call has made: a loop whose body makes some is not closed."""
+
+    def overwriting(self, kind: str, target: Any, name: Any = None) -> None:
+        """Something outside is about to be written: `kind` is a `tracejit.tracing.replay.touched.Place`'s."""
+
+    def overwritten(self, place: Source, put_back: Callable[[Any], None]) -> None:
+        """A variable has been written, which Python does by itself; `put_back` gives it another value."""
 
     def effect(
         self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None

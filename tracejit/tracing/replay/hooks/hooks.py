@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
@@ -91,7 +92,9 @@ class ReplayHooks:
         names[name] = storable(value)
         if (recording := live()) is not None:
             recording.overlay[id(names), name] = value
-            recording.effect("item", recording.globals(names), name, value, names, name)
+            source = recording.globals(names)
+            recording.overwritten(source.item(name), partial(names.__setitem__, name))
+            recording.effect("item", source, name, value, names, name)
 
     def wrote_cell(self, read: FunctionType) -> None:
         value = read()
@@ -102,6 +105,8 @@ class ReplayHooks:
         cell.cell_contents = storable(value)
         recording.overlay[id(cell), "cell_contents"] = value
         source = recording.cell(cell, read.__code__.co_freevars[0])
+        place = source.attribute("cell_contents")
+        recording.overwritten(place, partial(setattr, cell, "cell_contents"))
         recording.effect("cell", source, "cell_contents", value, cell)
 
     def imported(self, value: Any, module: str, name: str) -> None:

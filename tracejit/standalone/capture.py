@@ -1,0 +1,178 @@
+"""Recording a function for export: one way through it that the next call goes as well, and nothing that it leaves changed.
+
+The function is recorded as a compiled one is. Then its guards are looked at again: those that do not hold any more, because the
+call itself has changed what they read, are of numbers that are state (a step count), which the next recording takes as inputs,
+or the function does something else each time, and is not exported. What calls have written is put back after each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracejit._errors import ExportError, user_location
+from tracejit._records import dataclass
+from tracejit.standalone.arguments import Given, given
+from tracejit.standalone.reads import ATOMS
+from tracejit.standalone.script import Script, script_of
+from tracejit.storage import Storage, as_array
+from tracejit.symbols import concrete
+from tracejit.tensor import Tensor
+from tracejit.tracing.arrays import Arrays
+from tracejit.tracing.compile import Compiled
+from tracejit.tracing.programs import Options, Programs
+from tracejit.tracing.replay.engine import Replays, changed_numbers
+from tracejit.tracing.replay.mends import mend_of_reason
+from tracejit.tracing.replay.recorder import ReplayRecorder
+from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.replay.sources import Source
+from tracejit.tracing.replay.touched import Undo, keep, keep_buffer
+from tracejit.tracing.replay.tree import newest_guards
+
+MOST_RECORDINGS = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captured:
+    """What one call does, and what stands in its state before it; `where` is the line at which the function is defined."""
+
+    name: str
+    where: str
+    options: Options
+    script: Script
+    values: tuple[Any, ...]
+
+
+class _Stopped(BaseException):
+    """Ends the call that is recorded, past what the user's code catches."""
+
+
+class _Recording(Recording):
+    """Notes what stood where the call writes, and stops the call as soon as it cannot be exported."""
+
+    def __init__(self, undoing: list[Undo], *state: Any) -> None:
+        super().__init__(*state)
+        self._undoing = undoing
+        self._put_back: set[Any] = set()
+
+    def overwriting(self, kind: str, target: Any, name: Any = None) -> None:
+        self._undoing.append(keep(kind, target, name))
+
+    def overwritten(self, place: Source, put_back: Callable[[Any], None]) -> None:
+        if place.identity in self._put_back:
+            return
+        if place.identity not in self._seen:
+            self.deny(
+                f"{place} is written and never read, so that it could not be put back: return it"
+            )
+        self._put_back.add(place.identity)
+        before = self.arrays.leave(concrete(self._seen[place.identity]))
+        self._undoing.append(lambda: put_back(before))
+
+    def branch(self, slot: int, outcome: Any) -> None:
+        self.deny("a decision depends on data, and an artifact has one way only: use tj.where")
+
+    def deny(self, why: str) -> None:
+        super().deny(why)
+        if not self.closed:
+            raise _Stopped(self.dead)
+
+    def keep_memory(self, storage: Storage) -> None:
+        """The memory of a storage is about to be written."""
+        if storage.buffer is not None:
+            version = self.versions.get(storage, storage.version)
+            self._undoing.append(keep_buffer(storage, storage.buffer, version))
+
+
+class _Recorder(ReplayRecorder):
+    def _run(self, fresh: list[Storage], written: dict[Storage, int]) -> None:
+        recording = self.recording
+        assert isinstance(recording, _Recording)
+        for storage in written:
+            recording.keep_memory(storage)
+        super()._run(fresh, written)
+
+
+class _Replays(Replays):
+    """Knows one function's recordings, of which the last that came to an end is `script`."""
+
+    given: Given
+    script: Script | None = None
+    undoing: list[Undo]
+
+    def _begun(self, *state: Any) -> tuple[Recording, ReplayRecorder]:
+        recording = _Recording(self.undoing, *state)
+        return recording, _Recorder(self.programs, recording)
+
+    def undo(self) -> None:
+        """Puts back what calls have written."""
+        while self.undoing:
+            self.undoing.pop()()
+
+    def _finish(self, recording: Recording, result: Any, known: int) -> None:
+        super()._finish(recording, result, known)
+        self.script = script_of(recording, self.given, self.function, result)
+
+
+def capture(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Captured:
+    """Raises ExportError, which names the line, where an artifact cannot do what the function does."""
+    function, options = (
+        (f.function, f.programs.options) if isinstance(f, Compiled) else (f, Options())
+    )
+    options = Options(options.fastmath, options.memory_limit)
+    programs = Programs(options)
+    replays = _Replays(
+        function, programs, programs, withholds=False, dynamic=False, made_at=user_location()
+    )
+    replays.tree.unrolls = True
+    replays.given, replays.undoing = given(function, args, kwargs), []
+    script = _settled(replays)
+    values = tuple(_value(place, replays.given) for place in script.places)
+    return Captured(replays.tree.name, replays.definition, options, script, values)
+
+
+def _settled(replays: _Replays) -> Script:
+    """The script of a recording that the next call would fit as well."""
+    for _ in range(MOST_RECORDINGS):
+        script, why, changed = _recorded(replays)
+        if not why:
+            return script
+        if changed <= replays.tree.symbolic:
+            raise ExportError(f"{why}, so that the next call would go another way")
+        replays.tree.symbolic |= changed
+        replays.tree.forget()
+    raise ExportError(f"{replays.definition}: export: each call does something else")
+
+
+def _recorded(replays: _Replays) -> tuple[Script, str, set[Any]]:
+    """A recording; the guard that does not hold after it, and which numbers have changed. All is as before then."""
+    call = replays.given.args, replays.given.kwargs
+    try:
+        with Arrays() as arrays:
+            arrays.leave(replays.record(*call, arrays))
+        (root,) = replays.tree.roots
+        guard, where, now = replays.tree.miss(root, *call)
+        changed = set(changed_numbers(newest_guards(root), *call))
+        assert replays.script is not None
+        why = "" if isinstance(guard, str) else f"{where}: export: {guard}; after the call {now}"
+        return replays.script, why, changed
+    except _Stopped as stopped:
+        where, _, why = str(stopped).partition(": ")
+        raise ExportError(f"{where}: export: {why}: {mend_of_reason(why)}") from None
+    finally:
+        replays.undo()
+
+
+def _value(place: Source, given: Given) -> Any:
+    """What stands at a place; None where nothing does, or nothing that an artifact carries."""
+    try:
+        value = place.follow(given.args, given.kwargs)
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return None
+    if isinstance(value, Tensor):
+        return np.array(as_array(value))
+    if type(value) is np.ndarray:
+        return value.copy()
+    return value if type(value) in ATOMS else None
