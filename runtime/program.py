@@ -204,7 +204,7 @@ def _array(address: int, spec: BufferSpec) -> np.ndarray:
 
 
 def kernels_of(plan: Plan, level: Level | None = None) -> dict[str, KernelSource]:
-    """The plan's kernels, and the run time's own that it uses, by what its launches call them; for this or the settings' level."""
+    """The plan's kernels, and the run time's own that it uses, by what its launches call them; for this or the settings' one."""
     launches = [step for step in plan.steps if isinstance(step, LaunchSpec)]
     launched = {name for each in launches for name in (each.kernel, *each.kernels, *each.calls)}
     kernels = {source.name: source for source in plan.kernels}

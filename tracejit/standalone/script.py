@@ -116,7 +116,7 @@ class _Writer(Reads):
         kind = type(value)
         if kind in SYMBOLS or kind in ATOMS:
             return NumberResult(self.operand(value))
-        if isinstance(value, Tensor):
+        if is_tensor(value):
             return self.tensor_result(value, known)
         if kind not in (list, tuple, dict):
             self.refuse(
@@ -171,7 +171,7 @@ class _Writer(Reads):
 
     def update(self, effect: EffectOf) -> Update:
         place, value = self.place(effect), effect.value
-        if isinstance(value, Tensor):
+        if is_tensor(value):
             return self.tensor_update(place, value, effect.where)
         slot = self.first.get(place.identity)
         if slot is None:
@@ -351,6 +351,11 @@ class _Writer(Reads):
             for storage, each in recording.outside_storages.items()
             if each == slot
         )
+
+
+def is_tensor(value: Any) -> bool:
+    """What stands for an array says of itself that it is one."""
+    return type(value) is StandIn or isinstance(value, Tensor)
 
 
 _SHOWN = {
