@@ -231,6 +231,22 @@ def test_global_variables_are_state(exported: Load) -> None:
     assert loaded.state_dict() == {"calls": 16}
 
 
+latest = None
+
+
+def remembering(x):
+    global latest
+    latest = x * 2
+    return x
+
+
+def test_variables_that_are_only_written_are_state(exported: Load) -> None:
+    loaded = exported(remembering, tj.ones(2))
+    assert latest is None
+    loaded(tj.ones(2))
+    assert loaded.state_dict()["latest"].tolist() == [2.0, 2.0]
+
+
 def averaging() -> Any:
     average, count = tj.zeros(4), 0
 

@@ -16,13 +16,16 @@ from tracejit._errors import ExportError, user_location
 from tracejit._records import dataclass
 from tracejit.standalone.arguments import Given, given
 from tracejit.standalone.reads import ATOMS
+from tracejit.standalone.records import Require
 from tracejit.standalone.script import Script, script_of
+from tracejit.standalone.variables import Variables, put
 from tracejit.storage import Storage, as_array
 from tracejit.symbols import concrete
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.compile import Compiled
 from tracejit.tracing.programs import Options, Programs
+from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.engine import Replays, changed_numbers
 from tracejit.tracing.replay.mends import mend_of_reason
 from tracejit.tracing.replay.recorder import ReplayRecorder
@@ -52,24 +55,27 @@ class _Stopped(BaseException):
 class _Recording(Recording):
     """Notes what stood where the call writes, and stops the call as soon as it cannot be exported."""
 
-    def __init__(self, undoing: list[Undo], *state: Any) -> None:
+    def __init__(self, undoing: list[Undo], variables: Variables, *state: Any) -> None:
         super().__init__(*state)
         self._undoing = undoing
+        self._variables_before = variables
         self._put_back: set[Any] = set()
 
     def overwriting(self, kind: str, target: Any, name: Any = None) -> None:
         self._undoing.append(keep(kind, target, name))
 
-    def overwritten(self, place: Source, put_back: Callable[[Any], None]) -> None:
+    def overwritten(self, place: Source, holder: Any, name: str) -> None:
         if place.identity in self._put_back:
             return
-        if place.identity not in self._seen:
-            self.deny(
-                f"{place} is written and never read, so that it could not be put back: return it"
-            )
         self._put_back.add(place.identity)
-        before = self.arrays.leave(concrete(self._seen[place.identity]))
-        self._undoing.append(lambda: put_back(before))
+        if place.identity in self._seen:
+            before = self.arrays.leave(concrete(self._seen[place.identity]))
+            self._undoing.append(lambda: put(holder, name, before))
+        elif self._variables_before.has(holder):
+            before = self._variables_before.of(holder, name)
+            self._undoing.append(lambda: put(holder, name, before))
+        else:
+            self.deny(f"{place} is written and not read, so that nothing could put it back")
 
     def branch(self, slot: int, outcome: Any) -> None:
         self.deny("a decision depends on data, and an artifact has one way only: use tj.where")
@@ -103,7 +109,7 @@ class _Replays(Replays):
     undoing: list[Undo]
 
     def _begun(self, *state: Any) -> tuple[Recording, ReplayRecorder]:
-        recording = _Recording(self.undoing, *state)
+        recording = _Recording(self.undoing, Variables(self.function), *state)
         return recording, _Recorder(self.programs, recording)
 
     def undo(self) -> None:
@@ -140,7 +146,7 @@ def _settled(replays: _Replays) -> Script:
         if not why:
             return script
         if changed <= replays.tree.symbolic:
-            raise ExportError(f"{why}, so that the next call would go another way")
+            raise ExportError(why)
         replays.tree.symbolic |= changed
         replays.tree.forget()
     raise ExportError(f"{replays.definition}: export: each call does something else")
@@ -156,13 +162,29 @@ def _recorded(replays: _Replays) -> tuple[Script, str, set[Any]]:
         guard, where, now = replays.tree.miss(root, *call)
         changed = set(changed_numbers(newest_guards(root), *call))
         assert replays.script is not None
-        why = "" if isinstance(guard, str) else f"{where}: export: {guard}; after the call {now}"
+        why = "" if isinstance(guard, str) else _told(guard, where, now, replays.script)
         return replays.script, why, changed
     except _Stopped as stopped:
         where, _, why = str(stopped).partition(": ")
         raise ExportError(f"{where}: export: {why}: {mend_of_reason(why)}") from None
     finally:
         replays.undo()
+
+
+def _told(guard: g.Guard, where: str, now: str, script: Script) -> str:
+    """Why the next call would not be as this one."""
+    if isinstance(guard, g.ResultIs):
+        asked = next(
+            step
+            for step in script.call.steps
+            if isinstance(step, Require) and step.slot == guard.slot
+        )
+        claim = f"{asked.text} is {guard.value!r} in this call, and not in the next"
+        mend = "make the calls that are others before the export, or use tj.where"
+    else:
+        claim = f"{guard} in this call, and not in the next" + (f", where it is {now}" if now else "")
+        mend = "an artifact has one way, which each call goes: make the first call before the export"
+    return f"{where}: export: {claim}: {mend}"
 
 
 def _value(place: Source, given: Given) -> Any:

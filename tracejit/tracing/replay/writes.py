@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
@@ -60,8 +59,8 @@ class Writes(Numbers):
     def overwriting(self, kind: str, target: Any, name: Any = None) -> None:
         """Something outside is about to be written: `kind` is a `tracejit.tracing.replay.touched.Place`'s."""
 
-    def overwritten(self, place: Source, put_back: Callable[[Any], None]) -> None:
-        """A variable has been written, which Python does by itself; `put_back` gives it another value."""
+    def overwritten(self, place: Source, holder: Any, name: str) -> None:
+        """A variable has been written, which Python does by itself: the global `name` of a dict, or what a cell holds."""
 
     def effect(
         self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None

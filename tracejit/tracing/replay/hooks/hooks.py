@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
@@ -93,7 +92,7 @@ class ReplayHooks:
         if (recording := live()) is not None:
             recording.overlay[id(names), name] = value
             source = recording.globals(names)
-            recording.overwritten(source.item(name), partial(names.__setitem__, name))
+            recording.overwritten(source.item(name), names, name)
             recording.effect("item", source, name, value, names, name)
 
     def wrote_cell(self, read: FunctionType) -> None:
@@ -105,8 +104,7 @@ class ReplayHooks:
         cell.cell_contents = storable(value)
         recording.overlay[id(cell), "cell_contents"] = value
         source = recording.cell(cell, read.__code__.co_freevars[0])
-        place = source.attribute("cell_contents")
-        recording.overwritten(place, partial(setattr, cell, "cell_contents"))
+        recording.overwritten(source.attribute("cell_contents"), cell, "cell_contents")
         recording.effect("cell", source, "cell_contents", value, cell)
 
     def imported(self, value: Any, module: str, name: str) -> None:

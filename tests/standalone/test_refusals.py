@@ -1,0 +1,194 @@
+"""What an artifact cannot carry is refused, with the line that prevents it, and leaves no trace."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tracejit as tj
+from tracejit import nn
+
+X = tj.ones(3)
+seen: list[Any] = []
+names = {"a": 1}
+
+
+def decides(x):
+    if x.sum() > 0:  # here
+        return x
+    return -x
+
+
+def loops(x):
+    while x.sum() < 100:  # here
+        x = x * 2
+    return x
+
+
+def appends(x):
+    seen.append(x.sum())  # here
+    return x
+
+
+def prints(x):
+    print(x.sum())  # here
+    return x
+
+
+def writes_an_argument(x, table):
+    table["y"] = x * 2  # here
+    return x
+
+
+def adds_a_key(x):
+    names[len(names)] = 2  # here
+    return x
+
+
+def asks_the_clock(x):
+    import time
+
+    return x + time.time()  # here
+
+
+def looks_at_many(x):
+    return str(x)  # here
+
+
+def keeps_an_argument(x):
+    holder.kept = x  # here
+    return x
+
+
+class Holder:
+    def __init__(self) -> None:
+        self.kept: Any = None
+        self.count = 0
+        self.first = True
+        self.part = tj.ones((4, 3))[1]
+
+
+holder = Holder()
+
+
+def is_another_at_first(x):
+    if holder.first:  # here
+        holder.first = False
+        return x * 2
+    return x
+
+
+def reads_a_view(x):  # here
+    return x + holder.part
+
+
+def gives_an_object(x):  # here
+    made = Holder()
+    made.kept = x
+    return made
+
+
+def decides_on_a_count(x):
+    holder.count += 1
+    if holder.count > 1:  # here
+        return x * 2
+    return x
+
+
+def raises(x):
+    holder.count += 1
+    raise KeyError("mine")
+
+
+CASES: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
+    (decides, (), "depends on data"),
+    (loops, (), "depends on data"),
+    (appends, (), "appends to global seen"),
+    (prints, (), "prints"),
+    (writes_an_argument, ({"y": 1},), "argument table, an argument, is written"),
+    (adds_a_key, (), "len"),
+    (asks_the_clock, (), "time.time"),
+    (looks_at_many, (), ""),
+    (keeps_an_argument, (), "keeps an argument"),
+    (is_another_at_first, (), "global holder.first is True in this call"),
+    (reads_a_view, (), "is a view of a larger tensor"),
+    (gives_an_object, (), "returns a Holder"),
+    (decides_on_a_count, (), r"gt\(add\(holder.count, 1\), 1\) is False in this call"),
+]
+
+
+def picture() -> Any:
+    state = {name: value for name, value in vars(holder).items() if name != "part"}
+    return repr((seen, names, state, holder.part.tolist()))
+
+
+@pytest.mark.parametrize(("function", "args", "why"), CASES, ids=lambda each: getattr(each, "__name__", ""))
+def test_the_error_names_the_line_and_nothing_has_changed(
+    function: Any, args: tuple[Any, ...], why: str, tmp_path: Path
+) -> None:
+    before = picture()
+    lines, first = inspect.getsourcelines(function)
+    line = first + next(place for place, text in enumerate(lines) if "# here" in text)
+    with pytest.raises(tj.ExportError, match=rf"test_refusals.py:{line}: export: .*{why}"):
+        tj.export(function, (X, *args), tmp_path / "f.tj")
+    assert picture() == before
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_the_function_raises_is_raised(tmp_path: Path) -> None:
+    before = picture()
+    with pytest.raises(KeyError, match="mine"):
+        tj.export(raises, (X,), tmp_path / "f.tj")
+    assert picture() == before
+
+
+def test_gradients_left_on_arguments_are_refused(tmp_path: Path) -> None:
+    def f(w):
+        (w * w).sum().backward()
+        return w.grad
+
+    w = tj.ones(3)
+    w.requires_grad_()
+    with pytest.raises(tj.ExportError, match="the gradient of argument w, an argument, is written"):
+        tj.export(f, (w,), tmp_path / "f.tj")
+    assert w.grad is None
+    tj.export(lambda w: tj.grad(lambda w: (w * w).sum())(w), (w,), tmp_path / "f.tj")
+    assert tj.load(tmp_path / "f.tj")(tj.ones(3)).tolist() == [2.0, 2.0, 2.0]
+
+
+def test_gradients_that_accumulate_are_there_before_the_export(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+
+    def accumulate(x):
+        loss = model(x).sum()
+        loss.backward()
+        return loss
+
+    x = tj.ones((2, 3))
+    with pytest.raises(tj.ExportError, match="grad is None in this call, and not in the next"):
+        tj.export(accumulate, (x,), tmp_path / "f.tj")
+    assert model.weight.grad is None
+    accumulate(x)
+    tj.export(accumulate, (x,), tmp_path / "f.tj")
+    loaded = tj.load(tmp_path / "f.tj")
+    for _ in range(2):
+        assert loaded(x).item() == accumulate(x).item()
+    assert loaded.state_dict()["model.weight.grad"].tolist() == (
+        model.weight.grad.tolist()
+    )
+
+
+def test_numbers_of_numpy_are_no_arguments(tmp_path: Path) -> None:
+    with pytest.raises(tj.ExportError, match="argument x is a NumPy number"):
+        tj.export(lambda x: x * 2, (np.float32(2),), tmp_path / "f.tj")
+
+
+@pytest.mark.parametrize("targets", ["cpu", (), ("gpu",), ("cpu:mmx",)])
+def test_targets_are_names_of_targets(targets: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="target"):
+        tj.export(decides, (X,), tmp_path / "f.tj", targets=targets)
