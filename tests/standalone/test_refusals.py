@@ -127,7 +127,9 @@ def picture() -> Any:
     return repr((seen, names, state, holder.part.tolist()))
 
 
-@pytest.mark.parametrize(("function", "args", "why"), CASES, ids=lambda each: getattr(each, "__name__", ""))
+@pytest.mark.parametrize(
+    ("function", "args", "why"), CASES, ids=lambda each: getattr(each, "__name__", "")
+)
 def test_the_error_names_the_line_and_nothing_has_changed(
     function: Any, args: tuple[Any, ...], why: str, tmp_path: Path
 ) -> None:
@@ -178,9 +180,7 @@ def test_gradients_that_accumulate_are_there_before_the_export(tmp_path: Path) -
     loaded = tj.load(tmp_path / "f.tj")
     for _ in range(2):
         assert loaded(x).item() == accumulate(x).item()
-    assert loaded.state_dict()["model.weight.grad"].tolist() == (
-        model.weight.grad.tolist()
-    )
+    assert loaded.state_dict()["model.weight.grad"].tolist() == (model.weight.grad.tolist())
 
 
 def test_numbers_of_numpy_are_no_arguments(tmp_path: Path) -> None:

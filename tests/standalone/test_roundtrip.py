@@ -364,8 +364,7 @@ def test_arrays_are_written_and_a_failed_call_leaves_them(exported: Load) -> Non
 
 def updated_then_checked(w, x, labels):
     w.add_(x.sum())
-    loss = F.cross_entropy(x * w, labels)
-    return loss
+    return F.cross_entropy(x * w, labels)
 
 
 def test_an_error_after_a_write_undoes_it(exported: Load) -> None:

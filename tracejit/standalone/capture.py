@@ -7,7 +7,7 @@ or the function does something else each time, and is not exported. What calls h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -182,8 +182,12 @@ def _told(guard: g.Guard, where: str, now: str, script: Script) -> str:
         claim = f"{asked.text} is {guard.value!r} in this call, and not in the next"
         mend = "make the calls that are others before the export, or use tj.where"
     else:
-        claim = f"{guard} in this call, and not in the next" + (f", where it is {now}" if now else "")
-        mend = "an artifact has one way, which each call goes: make the first call before the export"
+        claim = f"{guard} in this call, and not in the next" + (
+            f", where it is {now}" if now else ""
+        )
+        mend = (
+            "an artifact has one way, which each call goes: make the first call before the export"
+        )
     return f"{where}: export: {claim}: {mend}"
 
 

@@ -111,11 +111,11 @@ def _read(view: memoryview, at: int) -> tuple[_Entry, memoryview]:
         raise ArtifactError(f"the entry at byte {at}: its name is no text") from None
     if not 0 < length <= MOST_NAME or not shown.isprintable():
         raise ArtifactError(f"the entry at byte {at}: its name is empty, too long or no text")
-    if begin + size > len(view):
-        raise ArtifactError(f"entry {shown}: the file ends in it")
     entry = _Entry(name, crc, size, at)
     if view[at:begin] != entry.local:
         raise ArtifactError(f"entry {shown}: its header is not one that tracejit writes")
+    if begin + size > len(view):
+        raise ArtifactError(f"entry {shown}: the file ends in it")
     content = view[begin : begin + size]
     if zlib.crc32(content) != crc:
         raise ArtifactError(f"entry {shown}: its content is damaged")

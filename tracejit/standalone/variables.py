@@ -1,13 +1,16 @@
-"""The variables around a function as they were before it was called: Python writes to them past everything that could ask first."""
+"""The variables around a function as they were before it was called: Python writes to them, and nobody is asked before."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
 _MISSING = object()
+_METHODS = ("forward", "__call__")
+"""What is run where an object is called, the first that its class has."""
 
 
 class Variables:
@@ -57,6 +60,6 @@ def _inner(function: Any) -> FunctionType | None:
         elif isinstance(function, MethodType):
             function = function.__func__
         else:
-            found = getattr(type(function), "forward", getattr(type(function), "__call__", None))
-            return found if isinstance(found, FunctionType) else None
+            ways = [inspect.getattr_static(type(function), name, None) for name in _METHODS]
+            return next((each for each in ways if isinstance(each, FunctionType)), None)
     return function
