@@ -100,6 +100,12 @@ def decides_on_a_count(x):
     return x
 
 
+def compares_arguments(x, y):
+    if x is y:  # here
+        return x
+    return x + y
+
+
 def raises(x):
     holder.count += 1
     raise KeyError("mine")
@@ -118,7 +124,12 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
     (is_another_at_first, (), "global holder.first is True in this call"),
     (reads_a_view, (), "is a view of a larger tensor"),
     (gives_an_object, (), "returns a Holder"),
-    (decides_on_a_count, (), r"gt\(add\(holder.count, 1\), 1\) is False in this call"),
+    (
+        compares_arguments,
+        (X,),
+        "it asks whether argument y is argument x|it asks whether argument x is",
+    ),
+    (decides_on_a_count, (), r"\(holder.count \+ 1\) > 1 is False in this call"),
 ]
 
 

@@ -247,6 +247,22 @@ def test_variables_that_are_only_written_are_state(exported: Load) -> None:
     assert loaded.state_dict()["latest"].tolist() == [2.0, 2.0]
 
 
+running = np.zeros(3)
+
+
+def accumulated(x):
+    running[...] += x
+    return running * 2
+
+
+def test_arrays_outside_are_state(exported: Load) -> None:
+    loaded = exported(accumulated, np.ones(3))
+    assert running.tolist() == [0, 0, 0]
+    for n in range(3):
+        assert bits(loaded(np.full(3, float(n)))) == bits(accumulated(np.full(3, float(n))))
+    assert bits(loaded.state_dict()) == bits({"running": running})
+
+
 def averaging() -> Any:
     average, count = tj.zeros(4), 0
 

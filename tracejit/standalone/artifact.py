@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -55,6 +57,7 @@ class Artifact:
         self._build = Builder(call)
         self._update = updater_of(call)
         self._lock = threading.Lock()
+        _all.add(self)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         recording = live()
@@ -106,6 +109,19 @@ class Artifact:
 
     def __repr__(self) -> str:
         return f"<artifact {self.__name__}{self.signature}>"
+
+
+_all: WeakSet[Artifact] = WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a child process: whoever held a lock is a thread of the parent's."""
+    for artifact in _all:
+        artifact._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _initial(state: TensorState | NumberState, tensors: Mapping[str, np.ndarray]) -> Any:

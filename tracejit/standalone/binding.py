@@ -280,8 +280,7 @@ def _enter_fixed(argument: FixedArgument, name: str) -> Enter:
     known = argument.value
 
     def enter(slots: Slots, given: Given, value: Any) -> None:
-        is_same = type(value) is type(known) and (value == known or value != value)
-        if not is_same:
+        if type(value) is not type(known) or repr(value) != repr(known):
             message = f"{name} was {known!r} when the function was exported, which holds for that value only; got {value!r}"
             raise ValueError(at_user_line(message))
 
@@ -302,12 +301,12 @@ def _enter_sequence(
 
 
 def _enter_dict(pairs: list[tuple[str | int, Enter]], name: str) -> Enter:
-    keys = {key for key, _ in pairs}
+    keys = [key for key, _ in pairs]
 
     def enter(slots: Slots, given: Given, value: Any) -> None:
-        if type(value) is not dict or value.keys() != keys:
-            listed = ", ".join(repr(key) for key, _ in pairs)
-            raise TypeError(at_user_line(f"{name} is a dict with the keys {listed}"))
+        if type(value) is not dict or list(value) != keys:
+            listed = ", ".join(map(repr, keys))
+            raise TypeError(at_user_line(f"{name} is a dict with the keys {listed}, in this order"))
         for key, each in pairs:
             each(slots, given, value[key])
 

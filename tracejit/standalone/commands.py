@@ -62,7 +62,7 @@ def run(path: str, inputs: str | None, output: str | None) -> None:
     for name, array in results.items():
         print(f"{name}: {array.dtype}{[*array.shape]}")
     if output is not None:
-        np.savez(output, **results)
+        np.savez(output, **results)  # type: ignore[arg-type]  # its stubs take the arrays for its option
 
 
 def _found(name: str) -> Callable[..., Any]:

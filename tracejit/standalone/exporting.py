@@ -15,7 +15,7 @@ import numpy as np
 import tracejit
 from tracejit._errors import at_user_line
 from tracejit.ir.printer import print_graph
-from tracejit.runtime.cpu.target import host
+from tracejit.portable import llvm
 from tracejit.standalone import native, safetensors
 from tracejit.standalone.capture import Captured, capture
 from tracejit.standalone.container import Bytes, pack
@@ -68,7 +68,7 @@ def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
     manifest = Manifest(
         FORMAT,
         VERSION,
-        Made(tracejit.__version__, np.__version__, host().llvm),
+        Made(tracejit.__version__, np.__version__, llvm()),
         captured.name,
         captured.where,
         replace(script.call, state=state),

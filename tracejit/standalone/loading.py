@@ -62,7 +62,7 @@ def _loaded(
     plans = plans_from_json(bytes(entries[entry]), entry)
     check_call(manifest.call, code.interfaces_of(plans), tensors)
     objects = {}
-    for name in dict.fromkeys((*plans.kernels.values(), plans.runner)):
+    for name in plans.objects:
         data = entries.get(object_entry(target, name))
         if data is None:
             raise ArtifactError(f"entry {object_entry(target, name)}: it is missing")

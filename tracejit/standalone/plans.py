@@ -6,17 +6,16 @@ What a kernel makes of a launch's dims is in its machine code; that these two be
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from tracejit import dtypes
 from tracejit._errors import ArtifactError
-from tracejit._records import dataclass
 from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan, Segment
 from tracejit.ir.parser import literal
 from tracejit.ir.printer import print_param
 from tracejit.ops.registry import REGISTRY
+from tracejit.portable import Plans
 from tracejit.runtime import slabs
 from tracejit.standalone.reading import from_json, to_compact_json
 
@@ -24,15 +23,6 @@ MOST_MEMORY = 1 << 40
 """Bytes that a plan may ask for."""
 _DTYPES = {dtype.name: dtype for dtype in dtypes.ALL}
 _WORDS = 1 << 63
-
-
-@dataclass(frozen=True, slots=True)
-class Plans:
-    """The plans of all programs; by what their launches call a kernel the object that it is in; and what runs launches."""
-
-    plans: tuple[Plan, ...]
-    kernels: dict[str, str]
-    runner: str
 
 
 def plans_to_json(plans: Plans) -> bytes:
@@ -188,13 +178,3 @@ class _Checker:
         self.require(len(specs) == len(call.arguments), "one argument per array")
         for spec, argument in zip(specs, call.arguments):
             self.place(argument, *size_of(spec, self.where))
-
-
-def used(plans: Plans) -> Iterator[Any]:
-    """What launches call kernels, each once."""
-    launches = [step for plan in plans.plans for step in plan.steps if isinstance(step, LaunchSpec)]
-    return iter(
-        dict.fromkeys(
-            name for each in launches for name in (each.kernel, *each.kernels, *each.calls)
-        )
-    )

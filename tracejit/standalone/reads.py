@@ -76,8 +76,16 @@ class Reads:
                 if not self.given.is_data(source):
                     self.state.append(NumberState(name, slot, None, TYPE_NAMES[kind]))
                     self.places.append(source)
+            case g.SameObject(source=source, other=other) if self.are_data(source, other):
+                self.refuse(f"it asks whether {source} is {other}", where)
+            case g.Differ(sources=sources) if self.are_data(*sources):
+                self.refuse("it asks whether arguments are one object", where)
             case g.SizeIs():
                 self.refuse("open sizes are not exported", where)
+
+    def are_data(self, *sources: Source) -> bool:
+        """Whether two of these are arguments that are data, which each call may give anew."""
+        return sum(map(self.given.is_data, sources)) > 1
 
     def meet_tensor(self, guard: g.TensorIs | g.ArrayIs, where: str) -> None:
         source = guard.source
@@ -139,8 +147,7 @@ class Reads:
                 f"{shown} of numbers that change is not among what an artifact computes", where
             )
         found = tuple(self.operand(each, where) for each in operands)
-        shown = ", ".join(map(self.shown, found))
-        self.expressions[slot] = f"{name.rpartition('.')[2]}({shown})"
+        self.expressions[slot] = _expression(name, [*map(self.shown, found)])
         return Compute(slot, name, found, TYPE_NAMES.get(kind) if kind else None, where)
 
     def shown(self, operand: Operand) -> str:
@@ -173,3 +180,19 @@ class Reads:
         if found is None:
             self.refuse("a tensor of unknown origin is returned or kept", where)
         return self.memory(found[0], tensor.aval.dtype, found[1])
+
+
+def _expression(name: str, operands: list[str]) -> str:
+    """`rate * 2 < 1`, for messages."""
+    sign = _SIGNS.get(name)
+    if sign is None or len(operands) != 2:
+        return f"{name.rpartition('.')[2]}({', '.join(operands)})"
+    first, second = (f"({each})" if " " in each else each for each in operands)
+    return f"{first} {sign} {second}"
+
+
+_SIGNS = {
+    "operator.add": "+", "operator.sub": "-", "operator.mul": "*", "operator.truediv": "/",
+    "operator.floordiv": "//", "operator.mod": "%", "operator.pow": "**", "operator.lt": "<",
+    "operator.le": "<=", "operator.gt": ">", "operator.ge": ">=", "operator.eq": "==", "operator.ne": "!=",
+}  # fmt: skip

@@ -81,7 +81,7 @@ class SequenceArgument:
 
 @dataclass(frozen=True, slots=True)
 class DictArgument:
-    """A dict with these keys, in any order."""
+    """A dict with these keys, in this order, in which the function may have gone through them."""
 
     keys: tuple[str | int, ...]
     parts: tuple[Argument, ...]
