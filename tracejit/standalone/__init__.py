@@ -35,10 +35,10 @@ def export(
     Raises ExportError, which names the line, where one way through the function is not all that it does.
 
     >>> import tracejit as tj
-    >>> folder = getfixture("tmp_path")
-    >>> tj.export(lambda x: (x * x).sum(), (tj.ones(3),), folder / "norm.tj")
-    >>> tj.load(folder / "norm.tj")(tj.tensor([1.0, 2.0, 3.0]))
-    tensor(14.)
+    >>> path = getfixture("tmp_path") / "relu.tj"
+    >>> tj.export(tj.nn.ReLU(), (tj.ones(3),), path)
+    >>> tj.load(path)(tj.tensor([1.0, -2.0, 3.0]))
+    tensor([1., 0., 3.])
     """
     late("tracejit.standalone.exporting").export(f, args, path, targets=targets, kwargs=kwargs)
 
