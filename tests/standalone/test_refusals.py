@@ -100,6 +100,20 @@ def decides_on_a_count(x):
     return x
 
 
+def tidies_up(x):
+    try:
+        holder.count += 1
+        if x.sum() > 0:  # here
+            return x
+    except BaseException:
+        holder.count += 1
+        raise
+    finally:
+        holder.count += 1
+        seen.append(holder.count)
+    return -x
+
+
 def compares_arguments(x, y):
     if x is y:  # here
         return x
@@ -129,6 +143,7 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
         (X,),
         "it asks whether argument y is argument x|it asks whether argument x is",
     ),
+    (tidies_up, (), "depends on data"),
     (decides_on_a_count, (), r"\(holder.count \+ 1\) > 1 is False in this call"),
 ]
 

@@ -60,6 +60,14 @@ class _Recording(Recording):
         self._undoing = undoing
         self._variables_before = variables
         self._put_back: set[Any] = set()
+        self._is_stopped = False
+
+    @property
+    def live(self) -> bool:
+        """Asked by whatever the call does: what it would do after it was stopped, in a `finally`, is not done either."""
+        if self._is_stopped and not self.closed:
+            raise _Stopped(self.dead)
+        return super().live
 
     def overwriting(self, kind: str, target: Any, name: Any = None) -> None:
         self._undoing.append(keep(kind, target, name))
@@ -83,6 +91,7 @@ class _Recording(Recording):
     def deny(self, why: str) -> None:
         super().deny(why)
         if not self.closed:
+            self._is_stopped = True
             raise _Stopped(self.dead)
 
     def keep_memory(self, storage: Storage) -> None:
@@ -116,6 +125,9 @@ class _Replays(Replays):
         """Puts back what calls have written."""
         while self.undoing:
             self.undoing.pop()()
+
+    def _note_error(self, recording: Recording, error: BaseException) -> None:
+        recording.closed = True  # what is to be done now is the library's
 
     def _finish(self, recording: Recording, result: Any, known: int) -> None:
         super()._finish(recording, result, known)

@@ -22,6 +22,7 @@ from tracejit.standalone.records import (
     Result,
     Run,
     SequenceResult,
+    Slot,
     TensorResult,
 )
 from tracejit.storage import Storage, row_major
@@ -122,15 +123,17 @@ def _copied(buffer: Any) -> Buffer:
     return copy
 
 
-def memories_of(result: Result) -> Iterator[Memory]:
-    """The memory that a result is made over."""
+def slots_of(result: Result) -> Iterator[int]:
+    """The slots that a result is built from."""
     match result:
         case TensorResult(memory=memory):
-            yield memory
+            yield memory.slot
+        case NumberResult(value=Slot(slot=slot)) | GivenResult(slot=slot):
+            yield slot
+        case NumberResult():
+            pass
         case SequenceResult(parts=parts) | DictResult(parts=parts):
             for part in parts:
-                yield from memories_of(part)
-        case GivenResult() | NumberResult():
-            pass
+                yield from slots_of(part)
         case _:
             assert_never(result)

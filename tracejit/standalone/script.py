@@ -50,7 +50,7 @@ from tracejit.standalone.records import (
     TensorUpdate,
     Update,
 )
-from tracejit.standalone.results import memories_of
+from tracejit.standalone.results import slots_of
 from tracejit.symbols import SYMBOLS
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import segments as s
@@ -94,10 +94,10 @@ class _Writer(Reads):
         built = self.result(result, {})
         updates = [self.update(effect) for effect in effects]
         kept = self.needed(built, updates)
-        returned = {memory.slot for memory in memories_of(built)}
+        returned = {*slots_of(built)}
         steps = [*self.early(), *self.steps(kept, returned)]
         parameters = tuple(self.parameter(each, steps) for each in self.given.data)
-        state = self.used_state(steps, updates)
+        state = self.used_state(steps, updates, returned)
         call = Call(
             self.slots,
             parameters,
@@ -203,7 +203,7 @@ class _Writer(Reads):
 
     def needed(self, built: Result, updates: list[Update]) -> list[s.Instruction]:
         """The instructions that the result, the state or a check depends on."""
-        wanted = {memory.slot for memory in memories_of(built)}
+        wanted = {*slots_of(built)}
         wanted |= {each.memory.slot for each in updates if isinstance(each, TensorUpdate)}
         kept: list[s.Instruction] = []
         for instruction in reversed(self.segment.instructions):
@@ -312,9 +312,11 @@ class _Writer(Reads):
             return DictArgument(tuple(value), parts)
         return FixedArgument(value) if slot is None else NumberArgument(slot, kind.__name__)
 
-    def used_state(self, steps: list[Step], updates: list[Update]) -> list[tuple[State, Source]]:
+    def used_state(
+        self, steps: list[Step], updates: list[Update], returned: set[int]
+    ) -> list[tuple[State, Source]]:
         """The state that the call uses, with the place of each piece, in the order of the names."""
-        read = {slot for step in steps for slot in slots_read(step)}
+        read = returned | {slot for step in steps for slot in slots_read(step)}
         read |= {
             each.value.slot
             for each in updates

@@ -17,7 +17,7 @@ from tracejit.standalone.records import (
     Run,
     TensorUpdate,
 )
-from tracejit.standalone.results import array_in, dense, memories_of
+from tracejit.standalone.results import array_in, dense, slots_of
 from tracejit.standalone.running import value_of
 from tracejit.storage import as_array
 from tracejit.tensor import Tensor
@@ -55,7 +55,7 @@ def updater_of(call: Call) -> Update:
 def _adopted(call: Call) -> set[int]:
     """State whose new memory is all of a program's result, which nobody else holds."""
     fresh = {slot for each in call.steps if isinstance(each, Run) for slot in each.outputs}
-    used = [memory.slot for memory in memories_of(call.result)]
+    used = [*slots_of(call.result)]
     used += [each.memory.slot for each in call.updates if isinstance(each, TensorUpdate)]
     return {
         each.slot
