@@ -6,6 +6,7 @@ a program that was compiled in place.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 
@@ -60,15 +61,23 @@ def compiled(
 
 def linked(made: Plans, objects: Mapping[str, bytes]) -> list[AnyProgram]:
     """The plans ready to run; LLVM is not loaded where `runtime.cpu.elf` can link. Raises CompileError for what is no object."""
+    keys = {name: (name, hashlib.sha256(objects[name]).digest()) for name in made.objects}
+    missing = {name: objects[name] for name, key in keys.items() if key not in _linked}
     try:
-        addresses = link_objects(objects)
+        found = link_objects(missing) if missing else {}
     except (struct.error, LookupError, ValueError) as error:
         raise CompileError(f"not linked: {error}") from None
+    _linked.update({keys[name]: address for name, address in found.items()})
+    addresses = {name: _linked[key] for name, key in keys.items()}
     use_runner(addresses[made.runner])
     launches = [step for plan in made.plans for step in plan.steps if isinstance(step, LaunchSpec)]
     used = {name for each in launches for name in (each.kernel, *each.kernels, *each.calls)}
     kernels = {name: addresses[made.kernels[name]] for name in used}
     return [Program(plan, call_host, kernels) for plan in made.plans]
+
+
+_linked: dict[tuple[str, bytes], int] = {}
+"""Objects that are in memory, where they stay, by name and hash."""
 
 
 def fits(level: str) -> bool:

@@ -1,4 +1,4 @@
-"""Random programs exported: what is loaded gives what Python gives and leaves the state that it leaves; exporting changes nothing.
+"""Random programs exported: what is loaded gives what Python gives and leaves the state that it does; exporting changes nothing.
 
 `python -m tests.standalone.random_programs --count 500` looks for more.
 """

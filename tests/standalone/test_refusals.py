@@ -209,6 +209,37 @@ def test_gradients_that_accumulate_are_there_before_the_export(tmp_path: Path) -
     assert loaded.state_dict()["model.weight.grad"].tolist() == (model.weight.grad.tolist())
 
 
+shared = tj.zeros(3)
+
+
+def adds_up(x):
+    shared.add_(x)
+    return shared * 2
+
+
+@pytest.mark.parametrize("part", [lambda: shared, lambda: shared.detach()[1:2].broadcast_to((3,))])
+def test_an_argument_is_apart_from_state_that_is_written(part: Any, tmp_path: Path) -> None:
+    with pytest.raises(tj.ExportError, match="argument x shares memory with shared"):
+        tj.export(adds_up, (part(),), tmp_path / "f.tj")
+    tj.export(adds_up, (part().copy(),), tmp_path / "f.tj")
+
+
+def test_arguments_that_are_written_are_apart(tmp_path: Path) -> None:
+    def f(x, y):
+        x += y
+        return x
+
+    x = np.arange(4.0)
+    with pytest.raises(tj.ExportError, match="argument x shares memory with argument y"):
+        tj.export(f, (x[:3], x[1:]), tmp_path / "f.tj")
+    tj.export(f, (x[:2], x[2:]), tmp_path / "f.tj")
+    loaded = tj.load(tmp_path / "f.tj")
+    assert loaded(np.ones(2), np.ones(2)).tolist() == [2.0, 2.0]
+    y = np.ones(3)
+    with pytest.raises(ValueError, match="shares its memory with another one"):
+        loaded(y[:2], y[1:])
+
+
 def test_numbers_of_numpy_are_no_arguments(tmp_path: Path) -> None:
     with pytest.raises(tj.ExportError, match="argument x is a NumPy number"):
         tj.export(lambda x: x * 2, (np.float32(2),), tmp_path / "f.tj")

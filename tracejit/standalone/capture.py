@@ -14,6 +14,7 @@ import numpy as np
 
 from tracejit._errors import ExportError, user_location
 from tracejit._records import dataclass
+from tracejit.standalone.apart import check_apart
 from tracejit.standalone.arguments import Given, given
 from tracejit.standalone.reads import ATOMS
 from tracejit.standalone.records import Require
@@ -147,6 +148,7 @@ def capture(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Captured:
     replays.tree.unrolls = True
     replays.given, replays.undoing = given(function, args, kwargs), []
     script = _settled(replays)
+    check_apart(script, args, kwargs, replays.definition)
     values = tuple(_value(place, replays.given) for place in script.places)
     return Captured(replays.tree.name, replays.definition, options, script, values)
 

@@ -67,6 +67,7 @@ class Script:
 
     call      whose state has no values yet
     places    where the value of each piece of state is found
+    written   slots of memory, of arguments and state, that programs write
     """
 
     call: Call
@@ -74,6 +75,7 @@ class Script:
     constants: dict[str, np.ndarray]
     places: tuple[Source, ...]
     baked: tuple[Baked, ...]
+    written: frozenset[int]
 
 
 def script_of(recording: Recording, given: Given, function: Any, result: Any) -> Script:
@@ -96,7 +98,10 @@ class _Writer(Reads):
         kept = self.needed(built, updates)
         returned = {*slots_of(built)}
         steps = [*self.early(), *self.steps(kept, returned)]
-        parameters = tuple(self.parameter(each, steps) for each in self.given.data)
+        written = {
+            slot for step in steps if isinstance(step, Run) for slot in self.written_by(step)
+        }
+        parameters = tuple(self.parameter(each, written) for each in self.given.data)
         state = self.used_state(steps, updates, returned)
         call = Call(
             self.slots,
@@ -107,7 +112,8 @@ class _Writer(Reads):
             built,
         )
         places = tuple(place for _, place in state)
-        return Script(call, tuple(self.graphs), self.constants, places, tuple(self.baked()))
+        baked = tuple(self.baked())
+        return Script(call, tuple(self.graphs), self.constants, places, baked, frozenset(written))
 
     # The result
 
@@ -275,10 +281,7 @@ class _Writer(Reads):
 
     # The call as a whole
 
-    def parameter(self, parameter: GivenParameter, steps: list[Step]) -> Parameter:
-        written = {
-            slot for each in steps if isinstance(each, Run) for slot in self.written_by(each)
-        }
+    def parameter(self, parameter: GivenParameter, written: set[int]) -> Parameter:
         argument = self.argument(parameter.source, parameter.value, written)
         return Parameter(parameter.name, parameter.is_keyword, argument)
 
