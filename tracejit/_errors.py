@@ -87,7 +87,7 @@ class AutogradError(RuntimeError, TracejitError):
 
 
 class RecompileError(RuntimeError, TracejitError):
-    """A call of a function compiled with `on_miss="error"` that fits no recording; nothing has been done."""
+    """A call that fits no recording, of a function compiled with `on_miss="error"` or of an artifact; nothing has been done."""
 
 
 class MemoryLimitError(MemoryError, TracejitError):

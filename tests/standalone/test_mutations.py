@@ -194,7 +194,7 @@ def call(loaded: Any) -> None:
     try:
         loaded(*given)
         loaded.state_dict()
-    except (tj.ArtifactError, ArithmeticError, TypeError, ValueError, IndexError, MemoryError):
+    except (tj.RecompileError, ArithmeticError, TypeError, ValueError, IndexError, MemoryError):
         pass
 
 

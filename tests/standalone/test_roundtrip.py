@@ -160,6 +160,34 @@ def test_a_learning_rate_is_state_that_can_be_set(exported: Load) -> None:
         assert bits(loaded(*batch(n))) == bits(train_step(model, optimizer, *batch(n)))
 
 
+def test_a_decision_on_a_number_that_goes_another_way_is_an_error(exported: Load) -> None:
+    model = network()
+    loaded = exported(train_step, model, optim.SGD(model.parameters(), lr=0.1), *batch(0))
+    before = loaded.state_dict()
+    loaded.load_state_dict({"optimizer.param_groups.0.lr": -1.0}, strict=False)
+    with pytest.raises(
+        tj.RecompileError, match=r"param_groups.0.lr < 0 was False .*; now it is True"
+    ):
+        loaded(*batch(0))
+    loaded.load_state_dict({"optimizer.param_groups.0.lr": 0.1}, strict=False)
+    assert bits(loaded.state_dict()) == bits(before)
+
+
+def test_a_number_that_becomes_another_type_is_an_error(exported: Load) -> None:
+    exponent = 5
+
+    def f(x):
+        nonlocal exponent
+        exponent -= 2
+        return x * 2**exponent
+
+    loaded = exported(f, tj.ones(1))
+    assert [loaded(tj.ones(1)).item() for _ in range(2)] == [8.0, 2.0]
+    with pytest.raises(tj.RecompileError, match=r"operator\.pow gave a int, and now a float"):
+        loaded(tj.ones(1))
+    assert loaded.state_dict() == {"exponent": 1}
+
+
 def test_a_model_is_a_function_with_its_own_names(exported: Load) -> None:
     model = network().eval()
     loaded = exported(model, batch(0)[0])

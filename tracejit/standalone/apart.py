@@ -1,7 +1,7 @@
 """Whether the memory of the call that is exported was shared in a way that an artifact's cannot be.
 
-An artifact's arguments are new in each call, and never part of its state. That makes no difference where nothing of what is shared
-is written; else the function would have done something else with copies.
+An artifact's arguments are new in each call, and never part of its state. That makes no difference where nothing shared is written;
+else the function would have done something else with copies.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import numpy as np
 
 from tracejit import dtypes
-from tracejit._errors import ArtifactError
+from tracejit._errors import RecompileError
 from tracejit.backends import AnyProgram
 from tracejit.eager import check_indices
 from tracejit.indexing import check_labels
@@ -92,7 +92,7 @@ def _compute(step: Compute) -> Act:
         made = slots[slot] = function(*values(slots))
         if kind is not None and type(made) is not kind:
             found = type(made).__name__
-            raise ArtifactError(
+            raise RecompileError(
                 f"{step.where}: {step.function} gave a {step.type}, and now a {found}"
             )
 
@@ -106,7 +106,7 @@ def _require(step: Require) -> Act:
         found = slots[slot]
         if type(found) is not kind or repr(found) != repr(wanted):
             message = f"{step.where}: {step.text} was {wanted!r} when the function was exported, which holds for that only"
-            raise ArtifactError(f"{message}; now it is {found!r}")
+            raise RecompileError(f"{message}; now it is {found!r}")
 
     return act
 
