@@ -12,6 +12,9 @@ import pytest
 
 import tracejit as tj
 from tracejit import nn
+from tracejit.dtypes import FLOATING
+from tracejit.ops.families import pointwise
+from tracejit.ops.registry import REGISTRY
 
 X = tj.ones(3)
 seen: list[Any] = []
@@ -249,3 +252,12 @@ def test_numbers_of_numpy_are_no_arguments(tmp_path: Path) -> None:
 def test_targets_are_names_of_targets(targets: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="target"):
         tj.export(decides, (X,), tmp_path / "f.tj", targets=targets)
+
+
+def test_ops_that_are_not_the_packages_own_are_refused(tmp_path: Path) -> None:
+    halved = pointwise("halved", dtypes=FLOATING, eval=lambda x: x / 2, scalar=lambda s, x: x / 2)
+    try:
+        with pytest.raises(tj.ExportError, match="halved is an op that is not tracejit's own"):
+            tj.export(lambda x: halved(x) + 1, (X,), tmp_path / "f.tj")
+    finally:
+        del REGISTRY["halved"]

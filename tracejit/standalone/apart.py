@@ -1,6 +1,6 @@
 """Whether the memory of the call that is exported was shared in a way that an artifact's cannot be.
 
-An artifact's arguments are new in each call, and never part of its state. That makes no difference where nothing shared is written;
+An artifact's arguments are new in each call, and never part of its state. Where nothing shared is written that is no difference;
 else the function would have done something else with copies.
 """
 

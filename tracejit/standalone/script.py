@@ -11,6 +11,7 @@ import numpy as np
 from tracejit import dtypes
 from tracejit._records import dataclass
 from tracejit.eager import check_indices
+from tracejit.executable import foreign_op
 from tracejit.indexing import check_labels
 from tracejit.ir.device import device_of
 from tracejit.ir.graph import Graph, Input, ScalarInput, topological
@@ -265,6 +266,9 @@ class _Writer(Reads):
             self.refuse(
                 "the call computes on another device: only what the CPU computes is exported"
             )
+        foreign = foreign_op(run.graph)
+        if foreign is not None:
+            self.refuse(f"{foreign.op} is an op that is not tracejit's own", str(foreign.loc or ""))
         self.graphs.append(run.graph)
         inputs = tuple(self.at(slot, int(offset)) for slot, offset in run.inputs)
         scalars = tuple(self.operand(each) for each in run.scalars)
