@@ -123,6 +123,31 @@ def compares_arguments(x, y):
     return x + y
 
 
+def deletes(x):
+    holder.count += 1
+    del names["a"]  # here
+    return x
+
+
+class Shared:
+    count = 0
+
+
+def writes_a_class(x):
+    holder.count += 1
+    Shared.count += 1  # here
+    return x
+
+
+known = {100, 5, 3}
+
+
+def changes_a_set(x):
+    holder.count += 1
+    known.add(holder.count)  # here
+    return x
+
+
 def raises(x):
     holder.count += 1
     raise KeyError("mine")
@@ -131,7 +156,7 @@ def raises(x):
 CASES: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
     (decides, (), "depends on data"),
     (loops, (), "depends on data"),
-    (appends, (), "appends to global seen"),
+    (appends, (), "global seen gets or loses items"),
     (prints, (), "prints"),
     (writes_an_argument, ({"y": 1},), "argument table, an argument, is written"),
     (adds_a_key, (), "len"),
@@ -146,6 +171,9 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
         (X,),
         "it asks whether argument y is argument x|it asks whether argument x is",
     ),
+    (deletes, (), "global names gets or loses items"),
+    (writes_a_class, (), "Shared.count is written"),
+    (changes_a_set, (), "global known gets or loses items"),
     (tidies_up, (), "depends on data"),
     (decides_on_a_count, (), r"\(holder.count \+ 1\) > 1 is False in this call"),
 ]
@@ -153,7 +181,13 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
 
 def picture() -> Any:
     state = {name: value for name, value in vars(holder).items() if name != "part"}
-    return repr((seen, names, state, holder.part.tolist()))
+    return repr((seen, names, known, Shared.count, state, holder.part.tolist()))
+
+
+def test_nothing_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(tj.ExportError):
+        tj.export(prints, (X,), tmp_path / "f.tj")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,8 @@ def test_a_training_step_goes_on_training(exported: Load, make: Any, native: boo
     state = loaded.state_dict()
     for name, value in model.state_dict().items():
         assert bits(state[f"model.{name}"]) == bits(value)
+    (steps,) = {each["step"] for each in optimizer.state.values()}
+    assert {value for name, value in state.items() if name.endswith(".step")} == {steps} == {4}
     for name, parameter in model.named_parameters():
         assert bits(state[f"model.{name}.grad"]) == bits(parameter.grad)
 

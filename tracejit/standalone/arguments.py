@@ -57,6 +57,8 @@ def given(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
 def _entered(
     data: list[GivenParameter], name: str, is_keyword: bool, source: Source, value: Any
 ) -> Any:
+    if not name.isidentifier():
+        raise ExportError(at_user_line(f"an argument is named {name!r}, which is no name"))
     if isinstance(value, np.generic):
         raise ExportError(
             at_user_line(

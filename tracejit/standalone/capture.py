@@ -34,6 +34,7 @@ from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import Source
 from tracejit.tracing.replay.touched import Undo, keep, keep_buffer
 from tracejit.tracing.replay.tree import newest_guards
+from tracejit.tracing.replay.writes import EffectOf
 
 MOST_RECORDINGS = 16
 
@@ -71,6 +72,11 @@ class _Recording(Recording):
         return super().live
 
     def overwriting(self, kind: str, target: Any, name: Any = None) -> None:
+        if kind == "class attribute":
+            self.deny(f"{target.__name__}.{name} is written, which an artifact cannot carry")
+        if kind == "content" and name is None:
+            place = self.outside.get(id(target), f"a {type(target).__name__}")
+            self.deny(f"{place} gets or loses items, which an artifact cannot carry")
         self._undoing.append(keep(kind, target, name))
 
     def overwritten(self, place: Source, holder: Any, name: str) -> None:
@@ -85,6 +91,13 @@ class _Recording(Recording):
             self._undoing.append(lambda: put(holder, name, before))
         else:
             self.deny(f"{place} is written and not read, so that nothing could put it back")
+
+    def effect(
+        self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None
+    ) -> EffectOf:
+        if kind == "print":
+            self.deny("the call prints, which an artifact cannot")
+        return super().effect(kind, source, name, value, target, key)
 
     def branch(self, slot: int, outcome: Any) -> None:
         self.deny("a decision depends on data, and an artifact has one way only: use tj.where")

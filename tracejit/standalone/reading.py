@@ -69,6 +69,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(part) for key, part in value.items()}
     if kind is float and not math.isfinite(value):
         return {"float": repr(value)}
+    if kind is int and abs(value) > MOST:
+        return {"int": hex(value)}
     if kind is bytes:
         return value.hex()
     if isinstance(value, Enum):
@@ -128,6 +130,8 @@ def _one_of(kinds: tuple[Any, ...]) -> Read:
             return reader_of(kind)(value, where)
         if type(value) is dict and value.keys() == {"float"} and float in others:
             return _special(value["float"], where)
+        if type(value) is dict and value.keys() == {"int"} and int in others:
+            return _large(value["int"], where)
         if value is None and types.NoneType in others:
             return None
         for other in others:
@@ -150,6 +154,13 @@ def _special(text: Any, where: str) -> float:
     if found is None:
         raise ArtifactError(f"{where}: {text!r} is no number")
     return found
+
+
+def _large(text: Any, where: str) -> int:
+    try:
+        return int(text, 16)
+    except (TypeError, ValueError):
+        raise ArtifactError(f"{where}: {text!r:.40} is no number") from None
 
 
 def _many(each: Read) -> Read:

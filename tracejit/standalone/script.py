@@ -93,7 +93,9 @@ class _Writer(Reads):
         """Those of the result that have been met."""
 
     def run(self, result: Any) -> Script:
-        effects = [each for each in last_effects(self.recording) if self.is_carried(each)]
+        effects = last_effects(self.recording)
+        for effect in effects:
+            self.check_effect(effect)
         built = self.result(result, {})
         updates = [self.update(effect) for effect in effects]
         kept = self.needed(built, updates)
@@ -150,20 +152,12 @@ class _Writer(Reads):
 
     # Effects
 
-    def is_carried(self, effect: EffectOf) -> bool:
-        if effect.kind not in ("attribute", "item", "cell", "gradient"):
-            self.refuse(
-                f"{_SHOWN.get(effect.kind, effect.kind)} {effect.source}, which an artifact cannot",
-                effect.where,
-            )
+    def check_effect(self, effect: EffectOf) -> None:
+        assert effect.kind in ("attribute", "item", "cell", "gradient"), "others end the recording"
         if self.given.is_data(effect.source):
-            what = (
-                f"the gradient of {effect.source}"
-                if effect.kind == "gradient"
-                else str(effect.source)
-            )
-            self.refuse(f"{what}, an argument, is written: return it instead", effect.where)
-        return True
+            grad = "the gradient of " if effect.kind == "gradient" else ""
+            what = f"{grad}{effect.source}, an argument, is written"
+            self.refuse(f"{what}: return it instead", effect.where)
 
     def place(self, effect: EffectOf) -> Source:
         match effect.kind:
@@ -365,14 +359,6 @@ class _Writer(Reads):
 def is_tensor(value: Any) -> bool:
     """What stands for an array says of itself that it is one."""
     return type(value) is StandIn or isinstance(value, Tensor)
-
-
-_SHOWN = {
-    "append": "the call appends to",
-    "print": "the call prints to",
-    "class attribute": "the call writes to",
-    "no item": "the call removes an item from",
-}
 
 
 def slots_read(step: Step) -> Iterator[int]:

@@ -171,7 +171,7 @@ def delete_key(recording: Recording, container: dict[Any, Any], key: Any) -> Non
     source = recording.outside[id(container)]
     has_key(recording, container, key)
     recording.changes += 1
-    _overwriting(recording, container, key)
+    recording.overwriting("content", container)
     del container[key]
     recording.overlay[id(container), key] = g.MISSING
     recording.items.pop((id(container), key), None)
