@@ -46,6 +46,7 @@ class Exporting:
         self.function = function
         self.tally = tally
         self.calls = 0
+        self.__dict__["__doc__"] = function.__doc__
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         return self if owner is None else MethodType(self, owner)
