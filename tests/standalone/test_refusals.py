@@ -282,6 +282,11 @@ def test_numbers_of_numpy_are_no_arguments(tmp_path: Path) -> None:
         tj.export(lambda x: x * 2, (np.float32(2),), tmp_path / "f.tj")
 
 
+def test_arguments_are_a_tuple(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="args are a tuple of arguments, got a Tensor"):
+        tj.export(decides, X, tmp_path / "f.tj")  # type: ignore[arg-type]  # is what is tested
+
+
 @pytest.mark.parametrize("targets", ["cpu", (), ("gpu",), ("cpu:mmx",)])
 def test_targets_are_names_of_targets(targets: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="target"):

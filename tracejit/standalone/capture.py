@@ -51,7 +51,7 @@ class Captured:
 
 
 class _Stopped(BaseException):
-    """Ends the call that is recorded, past what the user's code catches."""
+    """Ends the call that is recorded, past what the user's code catches; the arguments are why, and the mend."""
 
 
 class _Recording(Recording):
@@ -62,21 +62,23 @@ class _Recording(Recording):
         self._undoing = undoing
         self._variables_before = variables
         self._put_back: set[Any] = set()
-        self._is_stopped = False
+        self._stopped: _Stopped | None = None
 
     @property
     def live(self) -> bool:
         """Asked by whatever the call does: what it would do after it was stopped, in a `finally`, is not done either."""
-        if self._is_stopped and not self.closed:
-            raise _Stopped(self.dead)
+        if self._stopped is not None and not self.closed:
+            raise self._stopped
         return super().live
 
     def overwriting(self, kind: str, target: Any, name: Any = None) -> None:
         if kind == "class attribute":
-            self.deny(f"{target.__name__}.{name} is written, which an artifact cannot carry")
+            why = f"{target.__name__}.{name} is written, and classes are no state of an artifact"
+            self._stop(why, "write to an attribute of an object")
         if kind == "content" and name is None:
             place = self.outside.get(id(target), f"a {type(target).__name__}")
-            self.deny(f"{place} gets or loses items, which an artifact cannot carry")
+            why = f"{place} gets or loses items, which an artifact cannot carry"
+            self._stop(why, "return what is new, or write to items that are there")
         self._undoing.append(keep(kind, target, name))
 
     def overwritten(self, place: Source, holder: Any, name: str) -> None:
@@ -90,23 +92,27 @@ class _Recording(Recording):
             before = self._variables_before.of(holder, name)
             self._undoing.append(lambda: put(holder, name, before))
         else:
-            self.deny(f"{place} is written and not read, so that nothing could put it back")
+            why = f"{place} is written before it is read, so that it could not be put back"
+            self._stop(why, "return it")
 
     def effect(
         self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None
     ) -> EffectOf:
         if kind == "print":
-            self.deny("the call prints, which an artifact cannot")
+            self._stop("the call prints, which an artifact cannot", "return what is to be printed")
         return super().effect(kind, source, name, value, target, key)
 
     def branch(self, slot: int, outcome: Any) -> None:
-        self.deny("a decision depends on data, and an artifact has one way only: use tj.where")
+        self._stop("a decision depends on data, and an artifact has one way only", "use tj.where")
 
     def deny(self, why: str) -> None:
+        self._stop(why, mend_of_reason(why))
+
+    def _stop(self, why: str, mend: str) -> None:
         super().deny(why)
         if not self.closed:
-            self._is_stopped = True
-            raise _Stopped(self.dead)
+            self._stopped = _Stopped(self.dead, mend)
+            raise self._stopped
 
     def keep_memory(self, storage: Storage) -> None:
         """The memory of a storage is about to be written."""
@@ -192,8 +198,9 @@ def _recorded(replays: _Replays) -> tuple[Script, str, set[Any]]:
         why = "" if isinstance(guard, str) else _told(guard, where, now, replays.script)
         return replays.script, why, changed
     except _Stopped as stopped:
-        where, _, why = str(stopped).partition(": ")
-        raise ExportError(f"{where}: export: {why}: {mend_of_reason(why)}") from None
+        reason, mend = stopped.args
+        where, _, why = reason.partition(": ")
+        raise ExportError(f"{where}: export: {why}: {mend}") from None
     finally:
         replays.undo()
 

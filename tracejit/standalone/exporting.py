@@ -44,6 +44,9 @@ def export(
     kwargs: Mapping[str, Any] | None,
 ) -> None:
     """As `tj.export`."""
+    if not isinstance(args, list | tuple):
+        kind = type(args).__name__
+        raise TypeError(at_user_line(f"export: args are a tuple of arguments, got a {kind}"))
     if isinstance(targets, str) or not targets:
         raise ValueError(at_user_line(f"export: targets are a sequence of names, got {targets!r}"))
     wanted = {target.folder: target for target in map(native.target_of, targets)}
