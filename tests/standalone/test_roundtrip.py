@@ -141,6 +141,40 @@ def test_a_training_step_goes_on_training(exported: Load, make: Any, native: boo
         assert bits(state[f"model.{name}.grad"]) == bits(parameter.grad)
 
 
+def test_a_whole_recipe(exported: Load) -> None:
+    """Weight decay, a schedule, gradients cut to a norm, an average of the weights, the best loss so far."""
+    model = network()
+    optimizer = optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.1)
+    schedule = optim.CosineAnnealingLR(optimizer, T_max=50)
+    average = {name: p.detach().copy() for name, p in model.named_parameters()}
+    best, counts = tj.tensor(1e9), {"steps": 0}
+
+    def step(images, labels):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        norm = tj.sqrt(sum((p.grad**2).sum() for p in model.parameters()))
+        with tj.no_grad():
+            for p in model.parameters():
+                p.grad.mul_(tj.minimum(1 / (norm + 1e-6), tj.tensor(1.0)))
+        optimizer.step()
+        schedule.step()
+        with tj.no_grad():
+            for name, p in model.named_parameters():
+                average[name].lerp_(p, 0.1)
+            best.copy_(tj.minimum(best, loss))
+        counts["steps"] += 1
+        return {"loss": loss.item(), "norm": norm, "rate": optimizer.param_groups[0]["lr"]}
+
+    loaded = exported(step, *batch(0))
+    for n in range(4):
+        assert bits(loaded(*batch(n))) == bits(step(*batch(n)))
+    state = loaded.state_dict()
+    assert bits({name: state[f"average.{name}"] for name in average}) == bits(average)
+    assert (state["counts.steps"], state["schedule.last_epoch"]) == (4, 4)
+    assert bits(state["best"]) == bits(best)
+
+
 def test_the_steps_before_the_export_count(exported: Load) -> None:
     model = network()
     optimizer = optim.Adam(model.parameters())
@@ -343,6 +377,30 @@ def test_structures_go_in_and_out(exported: Load) -> None:
     loaded = exported(structured, pair, {"c": tj.ones(2), "d": 1}, 1.5, 2, kwargs={"shift": 0.25})
     for seed in (1, 7):
         assert bits(call(loaded, seed, seed / 3)) == bits(call(structured, seed, seed / 3))
+
+
+def counted_down(x, times, rates, exponent, *, wanted=None):
+    for _ in range(times):
+        x = x * rates["by"][0]
+    return x * exponent, rates["by"][1] + exponent, wanted
+
+
+def test_numbers_are_given_anew_unless_they_decide(exported: Load) -> None:
+    x = tj.tensor([1.0, 2.0])
+    args = (x, 3, {"by": [0.5, 7]}, 2)
+    loaded = exported(counted_down, *args, kwargs={"wanted": "text"})
+    assert str(loaded.signature).startswith(
+        "(x: f32[2], times: int, rates: {'by': [<class 'float'>, <class 'int'>]}, exponent: int, *, wanted: str = 'text')"
+    )
+    for rates, exponent in (([0.25, 1], 3), ([1.5, -4], 2)):
+        given = x, 3, {"by": rates}, exponent
+        assert bits(loaded(*given)) == bits(counted_down(*given, wanted="text"))
+    with pytest.raises(ValueError, match="argument times was 3 when the function was exported"):
+        loaded(x, 4, {"by": [0.5, 7]}, 2)
+    with pytest.raises(ValueError, match="argument wanted was 'text'"):
+        loaded(*args, wanted="other")
+    with pytest.raises(TypeError, match="argument exponent is of type int, got float"):
+        loaded(x, 3, {"by": [0.5, 7]}, 2.0)
 
 
 def test_an_argument_that_is_returned_is_the_callers(exported: Load) -> None:

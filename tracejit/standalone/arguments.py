@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,22 @@ class Given:
         while source.parent is not None:
             source = source.parent
         return any(source.identity == each.source.identity for each in self.data)
+
+    def numbers(self) -> Iterator[Source]:
+        """Where Python numbers stand in the data."""
+        for each in self.data:
+            yield from _numbers_in(each.source, each.value)
+
+
+def _numbers_in(source: Source, value: Any) -> Iterator[Source]:
+    if type(value) in (int, float):
+        yield source
+    elif type(value) in (list, tuple):
+        for place, part in enumerate(value):
+            yield from _numbers_in(source.item(place), part)
+    elif type(value) is dict:
+        for key, part in value.items():
+            yield from _numbers_in(source.item(key), part)
 
 
 def given(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Given:

@@ -166,14 +166,28 @@ def capture(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Captured:
     )
     replays.tree.unrolls = True
     replays.given, replays.undoing = given(function, args, kwargs), []
-    script = _settled(replays)
+    script = _with_numbers_open(replays)
     check_apart(script, args, kwargs, replays.definition)
     values = tuple(_value(place, replays.given) for place in script.places)
     return Captured(replays.tree.name, replays.definition, options, script, values)
 
 
-def _settled(replays: _Replays) -> Script:
-    """The script of a recording that the next call would fit as well."""
+def _with_numbers_open(replays: _Replays) -> Script:
+    """The script in which those numbers among the arguments are inputs that can be: whose value decides nothing."""
+    numbers = {source.identity for source in replays.given.numbers()}
+    try:
+        script = _settled(replays, numbers)
+    except ExportError:
+        if not numbers:
+            raise
+        return _settled(replays, set())
+    return _settled(replays, numbers - script.decisive) if script.decisive else script
+
+
+def _settled(replays: _Replays, numbers: set[Any]) -> Script:
+    """The script of a recording that the next call would fit as well; `numbers` are the sources of inputs."""
+    replays.tree.forget()
+    replays.tree.symbolic = set(numbers)
     for _ in range(MOST_RECORDINGS):
         script, why, changed = _recorded(replays)
         if not why:

@@ -69,6 +69,7 @@ class Script:
     call      whose state has no values yet
     places    where the value of each piece of state is found
     written   slots of memory, of arguments and state, that programs write
+    decisive  the sources of arguments that are numbers whose value was looked at
     """
 
     call: Call
@@ -77,6 +78,7 @@ class Script:
     places: tuple[Source, ...]
     baked: tuple[Baked, ...]
     written: frozenset[int]
+    decisive: frozenset[Any]
 
 
 def script_of(recording: Recording, given: Given, function: Any, result: Any) -> Script:
@@ -116,7 +118,15 @@ class _Writer(Reads):
         )
         places = tuple(place for _, place in state)
         baked = tuple(self.baked())
-        return Script(call, tuple(self.graphs), self.constants, places, baked, frozenset(written))
+        return Script(
+            call,
+            tuple(self.graphs),
+            self.constants,
+            places,
+            baked,
+            frozenset(written),
+            frozenset(self.decisive(steps)),
+        )
 
     # The result
 
@@ -278,6 +288,12 @@ class _Writer(Reads):
         return Check("indices", check.before[0].name, memory, axis, size)
 
     # The call as a whole
+
+    def decisive(self, steps: list[Step]) -> Iterator[Any]:
+        looked_at = {step.slot for step in steps if isinstance(step, Require)}
+        for source in self.given.numbers():
+            if self.first.get(source.identity) in looked_at:
+                yield source.identity
 
     def parameter(self, parameter: GivenParameter, written: set[int]) -> Parameter:
         argument = self.argument(parameter.source, parameter.value, written)
