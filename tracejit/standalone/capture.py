@@ -19,22 +19,20 @@ from tracejit.standalone.arguments import Given, given
 from tracejit.standalone.reads import ATOMS
 from tracejit.standalone.records import Require
 from tracejit.standalone.script import Script, script_of
-from tracejit.standalone.variables import Variables, put
-from tracejit.storage import Storage, as_array
-from tracejit.symbols import concrete
+from tracejit.standalone.trial import Stopped, Trial, TrialRecorder
+from tracejit.standalone.variables import Variables
+from tracejit.storage import as_array
 from tracejit.tensor import Tensor
 from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.compile import Compiled
 from tracejit.tracing.programs import Options, Programs
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.engine import Replays, changed_numbers
-from tracejit.tracing.replay.mends import mend_of_reason
 from tracejit.tracing.replay.recorder import ReplayRecorder
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import Source
-from tracejit.tracing.replay.touched import Undo, keep, keep_buffer
+from tracejit.tracing.replay.touched import Undo
 from tracejit.tracing.replay.tree import newest_guards
-from tracejit.tracing.replay.writes import EffectOf
 
 MOST_RECORDINGS = 16
 
@@ -50,86 +48,6 @@ class Captured:
     values: tuple[Any, ...]
 
 
-class _Stopped(BaseException):
-    """Ends the call that is recorded, past what the user's code catches; the arguments are why, and the mend."""
-
-
-class _Recording(Recording):
-    """Notes what stood where the call writes, and stops the call as soon as it cannot be exported."""
-
-    def __init__(self, undoing: list[Undo], variables: Variables, *state: Any) -> None:
-        super().__init__(*state)
-        self._undoing = undoing
-        self._variables_before = variables
-        self._put_back: set[Any] = set()
-        self._stopped: _Stopped | None = None
-
-    @property
-    def live(self) -> bool:
-        """Asked by whatever the call does: what it would do after it was stopped, in a `finally`, is not done either."""
-        if self._stopped is not None and not self.closed:
-            raise self._stopped
-        return super().live
-
-    def overwriting(self, kind: str, target: Any, name: Any = None) -> None:
-        if kind == "class attribute":
-            why = f"{target.__name__}.{name} is written, and classes are no state of an artifact"
-            self._stop(why, "write to an attribute of an object")
-        if kind == "content" and name is None:
-            place = self.outside.get(id(target), f"a {type(target).__name__}")
-            why = f"{place} gets or loses items, which an artifact cannot carry"
-            self._stop(why, "return what is new, or write to items that are there")
-        self._undoing.append(keep(kind, target, name))
-
-    def overwritten(self, place: Source, holder: Any, name: str) -> None:
-        if place.identity in self._put_back:
-            return
-        self._put_back.add(place.identity)
-        if place.identity in self._seen:
-            before = self.arrays.leave(concrete(self._seen[place.identity]))
-            self._undoing.append(lambda: put(holder, name, before))
-        elif self._variables_before.has(holder):
-            before = self._variables_before.of(holder, name)
-            self._undoing.append(lambda: put(holder, name, before))
-        else:
-            why = f"{place} is written before it is read, so that it could not be put back"
-            self._stop(why, "return it")
-
-    def effect(
-        self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None
-    ) -> EffectOf:
-        if kind == "print":
-            self._stop("the call prints, which an artifact cannot", "return what is to be printed")
-        return super().effect(kind, source, name, value, target, key)
-
-    def branch(self, slot: int, outcome: Any) -> None:
-        self._stop("a decision depends on data, and an artifact has one way only", "use tj.where")
-
-    def deny(self, why: str) -> None:
-        self._stop(why, mend_of_reason(why))
-
-    def _stop(self, why: str, mend: str) -> None:
-        super().deny(why)
-        if not self.closed:
-            self._stopped = _Stopped(self.dead, mend)
-            raise self._stopped
-
-    def keep_memory(self, storage: Storage) -> None:
-        """The memory of a storage is about to be written."""
-        if storage.buffer is not None:
-            version = self.versions.get(storage, storage.version)
-            self._undoing.append(keep_buffer(storage, storage.buffer, version))
-
-
-class _Recorder(ReplayRecorder):
-    def _run(self, fresh: list[Storage], written: dict[Storage, int]) -> None:
-        recording = self.recording
-        assert isinstance(recording, _Recording)
-        for storage in written:
-            recording.keep_memory(storage)
-        super()._run(fresh, written)
-
-
 class _Replays(Replays):
     """Knows one function's recordings, of which the last that came to an end is `script`."""
 
@@ -138,8 +56,8 @@ class _Replays(Replays):
     undoing: list[Undo]
 
     def _begun(self, *state: Any) -> tuple[Recording, ReplayRecorder]:
-        recording = _Recording(self.undoing, Variables(self.function), *state)
-        return recording, _Recorder(self.programs, recording)
+        recording = Trial(self.undoing, Variables(self.function), *state)
+        return recording, TrialRecorder(self.programs, recording)
 
     def undo(self) -> None:
         """Puts back what calls have written."""
@@ -211,7 +129,7 @@ def _recorded(replays: _Replays) -> tuple[Script, str, set[Any]]:
         assert replays.script is not None
         why = "" if isinstance(guard, str) else _told(guard, where, now, replays.script)
         return replays.script, why, changed
-    except _Stopped as stopped:
+    except Stopped as stopped:
         reason, mend = stopped.args
         where, _, why = reason.partition(": ")
         raise ExportError(f"{where}: export: {why}: {mend}") from None
