@@ -12,12 +12,12 @@ DEPTH = 256
 """Values of K in one partial sum, at the most and as a rule."""
 _ROWS = 12
 """A multiple of the rows of each register tile."""
-_MOST_ROWS = 252
+MOST_ROWS = 252
 """Rows of A that stay in the second-level cache, `DEPTH` columns at a time."""
 
 PANEL_BYTES = DEPTH * 4 * 64
 """A panel of B: 4 of the widest vectors."""
-SCRATCH_BYTES = PANEL_BYTES + DEPTH * _MOST_ROWS * 8
+SCRATCH_BYTES = PANEL_BYTES + DEPTH * MOST_ROWS * 8
 """What one task packs: a panel of B and a block of A."""
 
 KERNELS = {"float32": "tracejit_gemm_f32", "float64": "tracejit_gemm_f64"}
@@ -73,7 +73,7 @@ def gemm_segment(
 
 def _blocks(m: int, n: int, k: int) -> tuple[int, int]:
     """Rows and columns of a block: columns are split first, because each block of rows packs its columns of B anew."""
-    block_m = _even(m, _MOST_ROWS, _ROWS)
+    block_m = _even(m, MOST_ROWS, _ROWS)
     block_n = _even(n, 4 * _PANEL, _PANEL)
 
     def blocks() -> int:

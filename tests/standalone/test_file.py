@@ -254,7 +254,26 @@ def first_argument(plan: Any) -> Any:
     return plan["plans"][0]["steps"][0]["segments"][0]["arguments"][0]
 
 
+def product(plan: Any) -> tuple[Any, Any]:
+    """A launch of a matrix product, and its segment of it."""
+    for step in plan["plans"][0]["steps"]:
+        names = step["kernels"] or [step["kernel"]] * len(step["segments"])
+        for name, segment in zip(names, step["segments"]):
+            if name.startswith("tracejit_gem"):
+                return step, segment
+    raise AssertionError("there is none")
+
+
 PLANS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "a product of other sizes": (
+        lambda p: product(p)[1]["dims"].__setitem__(1, 1000),
+        "an argument outside its",
+    ),
+    "a product of no tasks": (
+        lambda p: product(p)[1]["dims"].__setitem__(3, 0) or product(p)[1].update(tasks=7),
+        "the dims are of no product|an argument outside its",
+    ),
+    "a product without scratch": (lambda p: product(p)[0].update(scratch_bytes=0), "scratch"),
     "no such kernel": (
         lambda p: p["plans"][0]["steps"][0].update(kernel="k0"),
         "there is no kernel 'k0'",

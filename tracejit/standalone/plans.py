@@ -1,6 +1,7 @@
 """Plans in an artifact: as JSON, and checked as they are read, so that none reaches outside the memory that it is given.
 
-What a kernel makes of a launch's dims is in its machine code; that these two belong together is what the entries' hashes say.
+What a kernel that was generated makes of a launch's dims is in its machine code; that these two belong together is what the
+entries' hashes say.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tracejit.ir.printer import print_param
 from tracejit.ops.registry import REGISTRY
 from tracejit.portable import Plans
 from tracejit.runtime import slabs
+from tracejit.standalone import products
 from tracejit.standalone.reading import from_json, to_compact_json
 
 MOST_MEMORY = 1 << 40
@@ -147,6 +149,18 @@ class _Checker:
                 self.place(argument)
             if name == slabs.KERNEL:
                 self.slabs(segment, launch)
+            self.product(name, segment, launch)
+
+    def product(self, kernel: str, segment: Segment, launch: LaunchSpec) -> None:
+        """Whether a matrix product stays within its operands and its result."""
+        try:
+            reach = products.reach_of(kernel, segment)
+        except ValueError as error:
+            raise ArtifactError(f"{self.where}: {kernel}: {error}") from None
+        self.require(len(reach) in (0, len(segment.arguments)), "a product has three arguments")
+        self.require(launch.scratch_bytes >= products.scratch_of(kernel), "too little scratch")
+        for argument, (low, high) in zip(segment.arguments, reach):
+            self.place(argument, low, high)
 
     def slabs(self, segment: Segment, launch: LaunchSpec) -> None:
         """Whether the dims of a launch that calls others are whole."""
