@@ -266,7 +266,7 @@ def product(plan: Any) -> tuple[Any, Any]:
 
 PLANS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a product of other sizes": (
-        lambda p: product(p)[1]["dims"].__setitem__(1, 1000),
+        lambda p: product(p)[1]["dims"].__setitem__(2, 1000),
         "an argument outside its",
     ),
     "a product of no tasks": (
