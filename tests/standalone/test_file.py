@@ -153,6 +153,10 @@ FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: packed(changed("graph.txt", b"return")),
         "graph.txt: it is not the one that the manifest lists",
     ),
+    "a graph that is no text": (
+        lambda: resealed(changed("graph.txt", b"\xff")),
+        "graph.txt: it is no text",
+    ),
     "an object that is none": (
         lambda: resealed(changed(named(".o"), b"\x7fELF")),
         "cannot be linked",

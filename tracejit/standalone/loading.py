@@ -39,17 +39,25 @@ def load(path: str | os.PathLike[str], *, native: bool, sha256: str | None) -> A
     entries = unpack(data)
     manifest = manifest_of(entries)
     tensors = safetensors.read(entries[STATE], STATE)
+    text = _text(entries[GRAPH])
     target = code.best_of(manifest.targets) if native else None
     if target is None:
         if native:
             _warn(path, manifest)
-        graphs = graphs_of(bytes(entries[GRAPH]))
+        graphs = graphs_of(text)
         interfaces = [code.interface_of(graph) for graph in graphs]
         check_call(manifest.call, interfaces, tensors)
         programs = _lowered(graphs, manifest)
     else:
         programs = _loaded(entries, manifest, target, tensors)
-    return Artifact(manifest, programs, tensors, bytes(entries[GRAPH]).decode(), target)
+    return Artifact(manifest, programs, tensors, text, target)
+
+
+def _text(entry: memoryview) -> str:
+    try:
+        return bytes(entry).decode()
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"entry {GRAPH}: it is no text: {error}") from None
 
 
 def _loaded(
@@ -73,14 +81,21 @@ def _loaded(
 def _lowered(graphs: Sequence[Graph], manifest: Manifest) -> Sequence[AnyProgram]:
     try:
         return code.lowered(graphs, manifest.options)
-    except (CompileError, ValueError, TypeError, LookupError, OverflowError) as error:
+    except (
+        CompileError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
         raise ArtifactError(f"entry {GRAPH}: it cannot be compiled: {error}") from error
 
 
-def graphs_of(text: bytes) -> list[Graph]:
+def graphs_of(text: str) -> list[Graph]:
     """The graphs that an entry shows. Raises ArtifactError for what shows none, or one that is not well-formed."""
     try:
-        parts = text.decode().split("\n\n") if text else []
+        parts = text.split("\n\n") if text else []
         graphs = [verify_graph(parse_graph(part, REGISTRY)) for part in parts]
     except (ValueError, TypeError, LookupError, CompileError, RecursionError, MemoryError) as error:
         raise ArtifactError(f"entry {GRAPH}: {error}") from None

@@ -8,11 +8,15 @@ from pathlib import Path
 from tracejit import dtypes
 from tracejit.artifact import HostCall, Plan
 from tracejit.ir.aval import aval
+from tracejit.portable import Plans
 from tracejit.standalone.binding import signature_of
+from tracejit.standalone.check import check_call
 from tracejit.standalone.container import sha256, unpack
-from tracejit.standalone.manifest import GRAPH, manifest_of, plan_entry
+from tracejit.standalone.manifest import GRAPH, STATE, manifest_of, plan_entry
+from tracejit.standalone.native import interfaces_of
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import (
+    Call,
     Manifest,
     NumberState,
     Require,
@@ -21,6 +25,7 @@ from tracejit.standalone.records import (
     Target,
     TensorState,
 )
+from tracejit.standalone.safetensors import read
 
 
 def overview(path: Path) -> str:
@@ -28,23 +33,38 @@ def overview(path: Path) -> str:
     data = path.read_bytes()
     entries = unpack(data)
     manifest = manifest_of(entries)
-    made = manifest.made
-    call = manifest.call
+    made, call = manifest.made, manifest.call
+    plans = {target: _plans(target, manifest, entries) for target in manifest.targets}
     parts = [
         f"{manifest.name}{signature_of(call)}",
         f"  defined at {manifest.where}",
         f"  {in_units(len(data))}, sha256 {sha256(data)}",
         f"  version {manifest.version}, by tracejit {made.tracejit}, NumPy {made.numpy}, LLVM {made.llvm}",
     ]
-    updated = {each.slot for each in call.updates} | _written(manifest, entries)
+    updated = {each.slot for each in call.updates}
+    for found in plans.values():
+        updated |= _written(call, found)
     parts += _section("state", [_state(each, each.slot in updated) for each in call.state])
     parts += _section("baked in", [f"{e.name} = {e.value}  {e.where}" for e in manifest.baked])
     asked = [step for step in call.steps if isinstance(step, Require)]
     parts += _section("holds while", [f"{e.text} is {e.value!r}  {e.where}" for e in asked])
-    for target in manifest.targets:
-        parts += _target(target, entries)
+    for target, found in plans.items():
+        parts += _target(target, found, entries)
     parts += _section("graph", bytes(entries[GRAPH]).decode().splitlines())
     return "\n".join(parts)
+
+
+def _plans(target: Target, manifest: Manifest, entries: Mapping[str, memoryview]) -> Plans:
+    entry = plan_entry(target)
+    plans = plans_from_json(bytes(entries[entry]), entry)
+    check_call(manifest.call, interfaces_of(plans), read(entries[STATE], STATE))
+    return plans
+
+
+def _written(call: Call, plans: Plans) -> set[int]:
+    """Slots whose memory programs write."""
+    runs = [step for step in call.steps if isinstance(step, Run)]
+    return {run.inputs[n][0] for run in runs for n in plans.plans[run.program].written}
 
 
 def _section(title: str, lines: list[str]) -> list[str]:
@@ -60,27 +80,15 @@ def _state(state: State, is_updated: bool) -> str:
             return f"{name}: {value!r}{ends}"
 
 
-def _written(manifest: Manifest, entries: Mapping[str, memoryview]) -> set[int]:
-    """Slots whose memory programs write."""
-    for target in manifest.targets:
-        entry = plan_entry(target)
-        plans = plans_from_json(bytes(entries[entry]), entry).plans
-        runs = [step for step in manifest.call.steps if isinstance(step, Run)]
-        return {run.inputs[n][0] for run in runs for n in plans[run.program].written}
-    return set()
-
-
-def _target(target: Target, entries: Mapping[str, memoryview]) -> Iterator[str]:
-    entry = plan_entry(target)
-    found = plans_from_json(bytes(entries[entry]), entry)
-    objects = [
-        name for name in entries if name.startswith(f"{target.folder}/") and name.endswith(".o")
-    ]
-    size = sum(len(entries[name]) for name in objects)
+def _target(target: Target, plans: Plans, entries: Mapping[str, memoryview]) -> Iterator[str]:
+    folder = f"{target.folder}/"
+    objects = [name for name in entries if name.startswith(folder) and name.endswith(".o")]
+    size = in_units(sum(len(entries[name]) for name in objects))
     yield ""
-    yield f"target {target.name} {target.level} of {target.system}: {len(objects)} objects, {in_units(size)}"
-    for number, plan in enumerate(found.plans):
-        yield f"  program {number}: {len(plan.steps)} launches, {in_units(plan.arena_bytes)} of scratch memory"
+    yield f"target {target.name} {target.level} of {target.system}: {len(objects)} objects, {size}"
+    for number, plan in enumerate(plans.plans):
+        memory = f"{in_units(plan.arena_bytes)} of scratch memory"
+        yield f"  program {number}: {len(plan.steps)} launches, {memory}"
         yield from (f"    {line}" for line in _launches(plan))
 
 
