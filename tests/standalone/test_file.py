@@ -17,6 +17,9 @@ import pytest
 
 import tracejit as tj
 from tests.standalone.files import X, artifact, entries, expected, named, packed, resealed, results
+from tracejit import portable
+from tracejit.runtime.cpu import elf
+from tracejit.runtime.cpu.target import LEVELS, runs_baseline
 from tracejit.standalone import safetensors
 from tracejit.standalone.container import pack, unpack
 
@@ -236,6 +239,30 @@ def test_code_of_another_machine_is_not_run_and_that_is_said(load: Load, changes
         loaded = load(other_target(**changes))
     assert loaded.target is None
     assert results(loaded) == expected()
+
+
+def test_code_of_another_level_than_the_settings_ask_for_is_not_run(load: Load) -> None:
+    levels = [level for level in LEVELS if runs_baseline(level)]
+    if len(levels) < 2:
+        pytest.skip("this processor has one level")
+    with (
+        tj.config.scope(target=levels[-1]),
+        pytest.warns(RuntimeWarning, match="no native code for this machine"),
+    ):
+        loaded = load(artifact())
+    assert loaded.target is None
+
+
+def test_llvm_links_where_nothing_else_can(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elf, "can_link", lambda: False)
+    monkeypatch.setattr(portable, "_linked", {})
+    assert results(load(artifact())) == expected()
+
+
+def test_objects_are_linked_once(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(artifact())
+    monkeypatch.setattr(portable, "link_objects", lambda objects: pytest.fail("linked again"))
+    assert results(load(artifact())) == expected()
 
 
 def test_without_native_code_none_is_looked_at(load: Load) -> None:

@@ -282,6 +282,16 @@ def test_numbers_of_numpy_are_no_arguments(tmp_path: Path) -> None:
         tj.export(lambda x: x * 2, (np.float32(2),), tmp_path / "f.tj")
 
 
+def test_a_compiled_function_does_not_export(tmp_path: Path) -> None:
+    @tj.compile
+    def f(x):
+        tj.export(lambda x: x, (x,), tmp_path / "f.tj")
+
+    with pytest.raises(tj.ExportError, match="inside of a compiled function"):
+        f(X)
+    assert (X + 1).tolist() == [2.0, 2.0, 2.0]
+
+
 def test_arguments_are_a_tuple(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="args are a tuple of arguments, got a Tensor"):
         tj.export(decides, X, tmp_path / "f.tj")  # type: ignore[arg-type]  # is what is tested

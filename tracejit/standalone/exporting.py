@@ -33,6 +33,7 @@ from tracejit.standalone.plans import plans_to_json
 from tracejit.standalone.reading import to_json
 from tracejit.standalone.reads import ATOMS
 from tracejit.standalone.records import Made, Manifest, NumberState, Options, State, Target
+from tracejit.tracing.session import is_recording
 
 
 def export(
@@ -44,6 +45,8 @@ def export(
     kwargs: Mapping[str, Any] | None,
 ) -> None:
     """As `tj.export`."""
+    if is_recording():
+        raise ExportError(at_user_line("export: it cannot be done inside of a compiled function"))
     if not isinstance(args, list | tuple):
         kind = type(args).__name__
         raise TypeError(at_user_line(f"export: args are a tuple of arguments, got a {kind}"))
