@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import tracejit
-from tracejit._errors import at_user_line
+from tracejit._errors import ExportError, at_user_line
 from tracejit.ir.printer import print_graph
 from tracejit.portable import llvm
 from tracejit.standalone import native, safetensors
