@@ -519,6 +519,15 @@ def test_calls_of_several_programs(exported: Load) -> None:
         assert bits(loaded(x)) == bits(tj.compile(long)(x))
 
 
+constant = [tj.ones(3)]
+
+
+def test_state_may_be_named_as_anything(exported: Load) -> None:
+    loaded = exported(lambda x: x * constant[0] + tj.tensor([1.0, 2.0, 3.0]), tj.ones(3))
+    assert loaded(tj.ones(3)).tolist() == [2.0, 3.0, 4.0]
+    assert [*loaded.state_dict()] == ["constant.0"]
+
+
 def test_constants_made_in_the_call(exported: Load) -> None:
     def f(x):
         table = tj.tensor([1.0, 2.0, 3.0])

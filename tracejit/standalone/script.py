@@ -260,7 +260,7 @@ class _Writer(Reads):
                 case s.Check():
                     yield self.check(instruction)
                 case s.Fresh(slot=slot, template=template):
-                    name = f"constant.{len(self.constants)}"
+                    name = f"#{len(self.constants)}"  # which is no name of state
                     own = copy_of(template)
                     self.constants[name] = own.array(np.dtype(np.uint8), (own.nbytes,))
                     yield Constant(slot, name, slot in changed | returned)
