@@ -12,7 +12,7 @@ DEPTH = 256
 """Values of K in one partial sum, at the most and as a rule."""
 _ROWS = 12
 """A multiple of the rows of each register tile."""
-_MOST_ROWS = 252
+MOST_ROWS = 252
 """Rows of A that stay in the second-level cache, `DEPTH` columns at a time."""
 
 SCRATCH_BYTES = DEPTH * 4 * 64
@@ -71,7 +71,7 @@ def gemm_segment(
 
 def _blocks(m: int, n: int, k: int) -> tuple[int, int]:
     """Rows and columns of a block: columns are split first, because each block of rows packs its columns of B anew."""
-    block_m = _even(m, _MOST_ROWS, _ROWS)
+    block_m = _even(m, MOST_ROWS, _ROWS)
     block_n = _even(n, 4 * _PANEL, _PANEL)
 
     def blocks() -> int:

@@ -28,7 +28,7 @@ from tracejit.runtime.cpu.gemm import gemm_source
 from tracejit.runtime.cpu.gemv import gemv_source
 from tracejit.runtime.cpu.pool import address_of, run_function, runners, thread_pool
 from tracejit.runtime.cpu.slabs import slabs_source
-from tracejit.runtime.cpu.target import target_level
+from tracejit.runtime.cpu.target import Level, target_level
 from tracejit.runtime.gemm import KERNELS
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
 from tracejit.runtime.workspace import (
@@ -203,17 +203,17 @@ def _array(address: int, spec: BufferSpec) -> np.ndarray:
     return array_at(address, numpy_dtype(spec.dtype), spec.shape, spec.strides)
 
 
-def kernels_of(plan: Plan) -> dict[str, KernelSource]:
-    """The plan's kernels, and the run time's own that it uses, by what its launches call them."""
+def kernels_of(plan: Plan, level: Level | None = None) -> dict[str, KernelSource]:
+    """The plan's kernels, and the run time's own that it uses, by what its launches call them; for this or the settings' one."""
     launches = [step for step in plan.steps if isinstance(step, LaunchSpec)]
     launched = {name for each in launches for name in (each.kernel, *each.kernels, *each.calls)}
     kernels = {source.name: source for source in plan.kernels}
     for dtype, kernel in KERNELS.items():
         if kernel in launched:
-            kernels[kernel] = gemm_source(dtype, target_level(config.target or None))
+            kernels[kernel] = gemm_source(dtype, level or target_level(config.target or None))
     for dtype, kernel in gemv.KERNELS.items():
         if kernel in launched:
-            kernels[kernel] = gemv_source(dtype, target_level(config.target or None))
+            kernels[kernel] = gemv_source(dtype, level or target_level(config.target or None))
     if slabs.KERNEL in launched:
         kernels[slabs.KERNEL] = slabs_source()
     return kernels

@@ -35,6 +35,7 @@ LEVELS = {
     "tracejit.compiler": 4,
     "tracejit.executable": 4,
     "tracejit.kept_plan": 4,
+    "tracejit.portable": 4,
     "tracejit.autograd": 5,
     "tracejit.creation": 5,
     "tracejit.eager": 5,
@@ -48,6 +49,7 @@ LEVELS = {
     "tracejit.storage": 5,
     "tracejit.tensor": 5,
     "tracejit.tracing": 5,
+    "tracejit.standalone": 6,
     "tracejit": 6,
 }
 """Module prefix -> level; the longest prefix counts, so that whatever is not named stands at the top."""

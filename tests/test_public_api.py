@@ -30,10 +30,10 @@ NAMESPACE = """
     matmul tensordot vecdot einsum
     astype softmax log_softmax logsumexp cross_entropy layer_norm gelu relu sigmoid
     grad value_and_grad vjp no_grad enable_grad is_grad_enabled
-    compile explain synchronize set_num_threads get_num_threads empty_cache
+    compile explain export load synchronize set_num_threads get_num_threads empty_cache
     cuda nn optim random
     TracejitError ShapeError DTypeError AxisError AutogradError CompileError RecompileError MemoryLimitError DeviceUnavailable
-    DeviceError DeviceMemoryError
+    DeviceError DeviceMemoryError ExportError ArtifactError
 """.split()
 
 TENSOR = """

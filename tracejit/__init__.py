@@ -19,6 +19,7 @@ from tracejit import nn as nn
 from tracejit import optim as optim
 from tracejit import random as random
 from tracejit._config import config as config
+from tracejit._errors import ArtifactError as ArtifactError
 from tracejit._errors import AutogradError as AutogradError
 from tracejit._errors import AxisError as AxisError
 from tracejit._errors import CompileError as CompileError
@@ -26,6 +27,7 @@ from tracejit._errors import DeviceError as DeviceError
 from tracejit._errors import DeviceMemoryError as DeviceMemoryError
 from tracejit._errors import DeviceUnavailable as DeviceUnavailable
 from tracejit._errors import DTypeError as DTypeError
+from tracejit._errors import ExportError as ExportError
 from tracejit._errors import MemoryLimitError as MemoryLimitError
 from tracejit._errors import RecompileError as RecompileError
 from tracejit._errors import ShapeError as ShapeError
@@ -218,6 +220,8 @@ from tracejit.ops import where as where
 from tracejit.runtime.device import get_num_threads as get_num_threads
 from tracejit.runtime.device import set_num_threads as set_num_threads
 from tracejit.runtime.pool import empty_cache as empty_cache
+from tracejit.standalone import export as export
+from tracejit.standalone import load as load
 from tracejit.standard import astype as astype
 from tracejit.standard import broadcast_arrays as broadcast_arrays
 from tracejit.standard import devices as devices

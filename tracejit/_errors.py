@@ -87,11 +87,19 @@ class AutogradError(RuntimeError, TracejitError):
 
 
 class RecompileError(RuntimeError, TracejitError):
-    """A call of a function compiled with `on_miss="error"` that fits no recording; nothing has been done."""
+    """A call that fits no recording, of a function compiled with `on_miss="error"` or of an artifact; nothing has been done."""
 
 
 class MemoryLimitError(MemoryError, TracejitError):
     """A program that cannot be run within the `memory_limit` that it was compiled with; nothing has been done."""
+
+
+class ExportError(RuntimeError, TracejitError):
+    """A function that cannot be exported as it is; the message names the line that prevents it. What it changed is put back."""
+
+
+class ArtifactError(ValueError, TracejitError):
+    """A file that is no artifact, or none that can be used; the message names the entry that is wrong."""
 
 
 class CompileError(RuntimeError, TracejitError):

@@ -1,4 +1,7 @@
-"""The command line: `tracejit demo | bench | cache | doctor`. A command loads what it needs only when it runs."""
+"""The command line: `tracejit demo | bench | export | inspect | run | cache | doctor`.
+
+A command loads what it needs only when it runs.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from tracejit._errors import TracejitError
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.device import KINDS
 
@@ -47,6 +51,34 @@ def parser() -> argparse.ArgumentParser:
     about = "time workloads against NumPy, PyTorch, JAX and Numba; in a source checkout"
     command = commands.add_parser("bench", help=about, add_help=False)
     command.set_defaults(command=bench)
+
+    about = "write a function as an artifact, a file that runs without its source"
+    command = commands.add_parser("export", help=about, description=about)
+    command.add_argument("function", help="where it is found: module:function")
+    command.add_argument(
+        "--args",
+        default="",
+        help="the arguments' dtypes and shapes: 'float32[128,784], int64[128]'",
+    )
+    command.add_argument("-o", "--output", required=True, help="the file to write")
+    levels = (
+        "native code to put in: cpu, cpu:avx512, cpu:avx2, cpu:sse (cpu); several times for several"
+    )
+    command.add_argument("--target", action="append", help=levels)
+    command.add_argument("--numpy", action="store_true", help="give it NumPy arrays, not tensors")
+    command.set_defaults(command=export)
+
+    about = "tell what is in an artifact"
+    command = commands.add_parser("inspect", help=about, description=about)
+    command.add_argument("artifact")
+    command.set_defaults(command=inspect)
+
+    about = "call an artifact with arrays from a file"
+    command = commands.add_parser("run", help=about, description=about)
+    command.add_argument("artifact")
+    command.add_argument("--inputs", help="an .npz file with an array for each argument, by name")
+    command.add_argument("-o", "--output", help="the .npz file to write the result to")
+    command.set_defaults(command=run)
 
     about = "show the cache of compiled code on disk, trim or empty it"
     command = commands.add_parser("cache", help=about, description=about)
@@ -90,6 +122,29 @@ def bench(arguments: argparse.Namespace) -> int:
     if find_spec("scipy") is None:
         return refuse("the benchmarks need scipy: pip install 'tracejit[bench]'")
     return subprocess.run([sys.executable, "-m", "benchmarks", *arguments.rest]).returncode
+
+
+def export(arguments: argparse.Namespace) -> int:
+    function, args, output = arguments.function, arguments.args, arguments.output
+    targets = arguments.target or ["cpu"]
+    return _artifacts("export", function, args, output, targets, arrays=arguments.numpy)
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    return _artifacts("inspect", arguments.artifact)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return _artifacts("run", arguments.artifact, arguments.inputs, arguments.output)
+
+
+def _artifacts(command: str, *args: object, **options: object) -> int:
+    commands = importlib.import_module("tracejit.standalone.commands")
+    try:
+        getattr(commands, command)(*args, **options)
+    except (commands.Refusal, TracejitError, OSError, TypeError, ValueError) as error:
+        return refuse(str(error))
+    return 0
 
 
 def cache(arguments: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ from tracejit._sources import sources
 from tracejit.artifact import HostCall, LaunchSpec, Plan
 from tracejit.backends import AnyProgram, Backend, backend_of
 from tracejit.ir.device import device_of
-from tracejit.ir.graph import Graph
+from tracejit.ir.graph import Apply, Graph
 from tracejit.ir.printer import print_graph
 from tracejit.kept_plan import NotKept, packed, unpacked
 from tracejit.ops.registry import REGISTRY
@@ -117,7 +117,12 @@ def may_keep(graph: Graph) -> bool:
     """Not where somebody wants to see the stages, nor with ops of which it is not known when they change."""
     if config.dump_dir or config.verify_ir:
         return False
-    return all(_OWN_OPS.get(node.op.name) is node.op for node in graph.applies)
+    return foreign_op(graph) is None
+
+
+def foreign_op(graph: Graph) -> Apply | None:
+    """The first op that is none of the package's own; None where there is none."""
+    return next((n for n in graph.applies if _OWN_OPS.get(n.op.name) is not n.op), None)
 
 
 def _key(text: str, fastmath: bool, memory_limit: int | None, machine: str) -> str:

@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from tracejit._digest import digest
@@ -19,7 +19,7 @@ from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu import elf
-from tracejit.runtime.cpu.target import host
+from tracejit.runtime.cpu.target import Host, host
 from tracejit.runtime.cpu.threads import available_cores, in_threads
 
 _LLVM = "tracejit.runtime.cpu.llvm"
@@ -108,19 +108,34 @@ def load_objects(keys: Mapping[str, str], disk: DiskCache) -> dict[str, int] | N
     return {name: _addresses[name] for name in keys}
 
 
-def object_key(source: KernelSource) -> str:
+def object_key(source: KernelSource, target: Host | None = None) -> str:
     """Names an object in the disk cache: the text, and all else that the machine code depends on."""
-    content = "\0".join((_SETTINGS, host().fingerprint, source.name, source.text))
+    fingerprint = (target or host()).fingerprint
+    content = "\0".join((_SETTINGS, fingerprint, source.name, source.text))
     return digest(content)
 
 
-def _objects(sources: list[KernelSource], disk: DiskCache | None) -> dict[str, bytes]:
-    keys = {source.name: object_key(source) for source in sources} if disk else {}
+def objects_for(
+    target: Host, sources: Iterable[KernelSource], disk: DiskCache | None = None
+) -> dict[str, bytes]:
+    """The object of each kernel by name, for a processor that need not be this one. Raises CompileError."""
+    return _objects([*sources], disk, target)
+
+
+def link_objects(objects: Mapping[str, bytes]) -> dict[str, int]:
+    """The addresses of the functions that the objects are named for, which nobody else is given. Raises CompileError."""
+    return _link([], objects)
+
+
+def _objects(
+    sources: list[KernelSource], disk: DiskCache | None, target: Host | None = None
+) -> dict[str, bytes]:
+    keys = {source.name: object_key(source, target) for source in sources} if disk else {}
     with _gate:
         objects = {name: data for name, key in keys.items() if (data := disk and disk.get(key))}
     counts.read += len(objects)
     missing = [source for source in sources if source.name not in objects]
-    made = _compile_all(missing)
+    made = _compile_all(missing, target or host()) if missing else {}
     counts.compiled += len(made)
     if disk:
         with _gate:
@@ -129,19 +144,17 @@ def _objects(sources: list[KernelSource], disk: DiskCache | None) -> dict[str, b
     return objects | made
 
 
-def _compile_all(sources: list[KernelSource]) -> dict[str, bytes]:
-    if not sources:
-        return {}
+def _compile_all(sources: list[KernelSource], target: Host) -> dict[str, bytes]:
     # A daemon compiles alone: when the interpreter exits it would wait for other threads.
     threads = 1 if threading.current_thread().daemon else available_cores()
     longest_first = sorted(sources, key=lambda source: -len(source.text))
-    objects = in_threads(_compiled, longest_first, threads)
+    objects = in_threads(partial(_compiled, target), longest_first, threads)
     return {source.name: data for source, data in zip(longest_first, objects)}
 
 
-def _compiled(source: KernelSource) -> bytes:
+def _compiled(target: Host, source: KernelSource) -> bytes:
     with _gate:
-        data: bytes = late(_LLVM).compiled(source)
+        data: bytes = late(_LLVM).compiled(source, target)
     return data
 
 

@@ -10,6 +10,7 @@ import ctypes
 import itertools
 import os
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -31,17 +32,17 @@ def _make_room() -> None:
 
 
 _make_room()
-_idle_machines: dict[bool, list[llvm.TargetMachine]] = {False: [], True: []}
+_idle_machines: defaultdict[tuple[Host, bool], list[llvm.TargetMachine]] = defaultdict(list)
 
 
-def compiled(source: KernelSource) -> bytes:
-    """The kernel's object. Raises CompileError."""
+def compiled(source: KernelSource, target: Host) -> bytes:
+    """The kernel's object for a processor. Raises CompileError."""
     with _parsed(source.name, source.text) as module:
-        idle = _idle_machines[source.is_long]
+        idle = _idle_machines[target, source.is_long]
         try:
             machine = idle.pop()
         except IndexError:
-            machine = _target_machine(host(), level=0 if source.is_long else 1)
+            machine = _target_machine(target, level=0 if source.is_long else 1)
         _make_room()
         try:
             return _emit(source.name, machine, module)

@@ -79,7 +79,8 @@ def thread_pool() -> ThreadPool:
 
 
 @cache
-def _runner_source() -> KernelSource:
+def runner_source() -> KernelSource:
+    """What runs launches, for this system."""
     return KernelSource(runner.RUN, runner.runner_ir(host()))
 
 
@@ -100,10 +101,16 @@ def address_of(function: RunFunction) -> int:
 def run_function(disk: DiskCache | None) -> RunFunction:
     """`tracejit_run(launches, workspace)`, two addresses; the GIL is released while it runs."""
     if not _run:
-        source = _runner_source()
-        _run.append(_RUN_TYPE(load_kernels([source], disk)[source.name]))
-        runners[:] = [_run_plainly, _run_plainly]
+        source = runner_source()
+        use_runner(load_kernels([source], disk)[source.name])
     return _run[0]
+
+
+def use_runner(address: int) -> None:
+    """Has launches be run by this machine code of `runner_source`, if there is none yet."""
+    if not _run:
+        _run.append(_RUN_TYPE(address))
+        runners[:] = [_run_plainly, _run_plainly]
 
 
 def _run_plainly(launches: int, workspace: int) -> None:

@@ -69,6 +69,8 @@ class Host:
         return "\n".join((self.triple, self.cpu, self.features, self.llvm, _llvmlite()))
 
 
+_BASELINES = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "sse": "x86-64-v2", "neon": "generic"}
+"""The least processor of each level, as LLVM calls it, and for x86 as NumPy nearly does."""
 _gate = Gate()
 """Whoever asks LLVM is inside."""
 
@@ -129,6 +131,21 @@ def target_level(name: str | None = None) -> Level:
             return level
     names = ", ".join(level.name for level in runnable)
     raise ValueError(f"target {name!r}: this processor ({machine.cpu}) runs {names}")
+
+
+def baseline(level: Level) -> Host:
+    """A processor of the host's kind that can do what all of the level can, and no more."""
+    machine = host()
+    return Host(machine.triple, _BASELINES[level.name], "", machine.llvm)
+
+
+def runs_baseline(name: str) -> bool | None:
+    """Whether this process can run code of a level's baseline: NumPy knows, which need not load LLVM. None if it does not."""
+    found = getattr(np._core._multiarray_umath, "__cpu_features__", {})  # type: ignore[attr-defined]
+    if name == "neon":
+        return bool(found.get("ASIMD"))
+    has: bool | None = found.get(_BASELINES[name].upper().replace("86-64-", "86_"))
+    return has
 
 
 def _can_run(machine: Host, level: Level) -> bool:

@@ -67,11 +67,18 @@ def compile_together(graphs: Sequence[Graph]) -> list[Program]:
 
 
 def plan_graph(
-    graph: Graph, *, fastmath: bool = False, memory_limit: int | None = None
+    graph: Graph,
+    *,
+    fastmath: bool = False,
+    memory_limit: int | None = None,
+    level: str | None = None,
 ) -> tuple[Graph, list[Step], Plan]:
-    """The graph as it was optimised, its steps, and the plan that runs them on its device, which need not be here."""
+    """The graph as it was optimised, its steps, and the plan that runs them on its device, which need not be here.
+
+    `level` is the CPU's instruction set, where it is not what the settings say.
+    """
     dump = open_dump(config.dump_dir)
-    target = _target(device_of(graph), dump)
+    target = _target(device_of(graph), dump, level)
     graph = without_device(graph)
     if memory_limit is None:
         shared = share_equal(graph)
@@ -101,9 +108,9 @@ def plan_part(
     return graph, steps, plan
 
 
-def _target(device: str, dump: Dump | None) -> Target:
+def _target(device: str, dump: Dump | None, level: str | None) -> Target:
     if device == "cpu":
-        return Cpu(dump)
+        return Cpu(dump, level)
     cuda: Target = late("tracejit.compiler.cuda").Cuda(dump)
     return cuda
 

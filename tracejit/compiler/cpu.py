@@ -34,6 +34,8 @@ class Cpu:
     """Kernels are named by their text, so that equal kernels are one."""
 
     dump: Dump | None = None
+    level: str | None = None
+    """The instruction set level, where it is not what the settings say."""
 
     @property
     def streams(self) -> bool:
@@ -63,7 +65,7 @@ class Cpu:
         text = print_kernel(kernel)
         if config.verify_ir:
             verify(kernel)
-        level = host_target(config.target or None)
+        level = host_target(self.level or config.target or None)
         name = "k" + digest(f"{level.name}\n{text}")[:20]
         source = _emitted.get(name)
         if source is None:

@@ -82,7 +82,7 @@ class _Parser:
         call = ast.parse(_STRING_OR_VALUE.sub(_as_name, expression), mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             raise ValueError("not a call of an op")
-        params = tuple((str(keyword.arg), _literal(keyword.value)) for keyword in call.keywords)
+        params = tuple((str(keyword.arg), literal(keyword.value)) for keyword in call.keywords)
         match call.func.id:
             case "input":
                 known = dict(params)
@@ -90,7 +90,7 @@ class _Parser:
             case "scalar":
                 return ScalarInput(aval, loc)
             case "number":
-                return Constant(aval, _literal(call.args[0]), loc)
+                return Constant(aval, literal(call.args[0]), loc)
             case name:
                 inputs = tuple(
                     self.nodes[arg.id[1:]] for arg in call.args if isinstance(arg, ast.Name)
@@ -102,15 +102,15 @@ def _as_name(found: re.Match[str]) -> str:
     return found[1] or f"_{found[2]}"
 
 
-def _literal(node: ast.expr) -> Any:
+def literal(node: ast.expr) -> Any:
     """A Python literal in which dtypes, nan and inf are words."""
     match node:
         case ast.Name(id=word):
             return _WORDS[word]
         case ast.Tuple(elts=parts):
-            return tuple(map(_literal, parts))
+            return tuple(map(literal, parts))
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_literal(operand)
+            return -literal(operand)
         case _:
             return ast.literal_eval(node)
 

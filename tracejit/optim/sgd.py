@@ -65,7 +65,9 @@ class SGD(Optimizer):
             buffer = state.setdefault("momentum_buffer", None)
             if buffer is None:
                 buffer = state["momentum_buffer"] = zeros_like(parameter)
-            share = 1.0 - group["dampening"] if state["step"] > 1 else 1.0
+            # A step is not asked whether it is the first one where that makes no difference.
+            is_damped = group["dampening"] and state["step"] > 1
+            share = 1.0 - group["dampening"] if is_damped else 1.0
             buffer.mul_(momentum).add_(gradient * share)
             gradient = gradient + buffer * momentum if group["nesterov"] else buffer
         parameter.sub_(gradient * group["lr"])

@@ -25,7 +25,7 @@ current = _Current()
 def live() -> Recording | None:
     """The recording, unless it has ended."""
     recording = current.recording
-    return recording if recording is not None and recording.dead is None else None
+    return recording if recording is not None and recording.live else None
 
 
 def recorder_of(recording: Recording) -> ReplayRecorder:

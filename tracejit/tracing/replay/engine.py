@@ -89,8 +89,7 @@ class Replays:
         self._note_miss(args, kwargs)
         self._make_room()
         known = self.tree.nodes
-        recording = Recording(self.tree.symbolic, arrays, _OUTERMOST, self.definition)
-        recorder = ReplayRecorder(self.programs, recording)
+        recording, recorder = self._begun(self.tree.symbolic, arrays, _OUTERMOST, self.definition)
         recording.drop = lambda: _drop(recording, recorder)
         recording.unrolls = self.tree.unrolls
         recording.dynamic = self.dynamic
@@ -113,6 +112,11 @@ class Replays:
                 recording.close_sizes()
                 current.recording, current.recorder = before
                 recording.forget()
+
+    def _begun(self, *state: Any) -> tuple[Recording, ReplayRecorder]:
+        """A recording with this state, and its recorder."""
+        recording = Recording(*state)
+        return recording, ReplayRecorder(self.programs, recording)
 
     def _make_room(self) -> None:
         """All that grows with the number of different calls begins anew when there is too much of it."""

@@ -56,7 +56,7 @@ def _withheld_lines(recording: Recording, tree: Tree, result: Any) -> list[str] 
 def _commit_lines(recording: Recording, tree: Tree, result: Any, copied: set[int]) -> list[str]:
     writer = Writer(tree.pool)
     template = Template(recording, writer, tree.gradients)
-    effects = _lasting(recording)
+    effects = last_effects(recording)
     targets = [writer.read(_place_of(recording, effect)) for effect in effects]
     contents = {key: writer.read(recording.outside[key]) for key in recording.taken}
     _memory_lines(recording, writer, copied)
@@ -81,7 +81,7 @@ def _commit_lines(recording: Recording, tree: Tree, result: Any, copied: set[int
     return [*writer.lines, f"return {built}"]
 
 
-def _lasting(recording: Recording) -> list[EffectOf]:
+def last_effects(recording: Recording) -> list[EffectOf]:
     """The effects, of several writes to one place the last; those to containers that were taken over are in their content."""
     taken = {recording.outside[key].identity for key in recording.taken}
     last: dict[Any, EffectOf] = {}

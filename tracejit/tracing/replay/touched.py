@@ -15,7 +15,7 @@ import numpy as np
 
 from tracejit._records import dataclass
 from tracejit.autograd.node import Handle
-from tracejit.runtime.buffer import ForeignBuffer, copy_of, overwrite
+from tracejit.runtime.buffer import Buffer, ForeignBuffer, copy_of, overwrite
 from tracejit.storage import Storage
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay.recording import Recording
@@ -110,7 +110,7 @@ _KINDS: dict[str, Any] = {
 
 def kept(found: list[tuple[Place, Any]]) -> Undo:
     """Notes what stands at some places now; the function that puts it back."""
-    undoing = [_keep(place, target) for place, target in found]
+    undoing = [keep(place.kind, target, place.name) for place, target in found]
 
     def undo() -> None:
         for each in reversed(undoing):
@@ -119,14 +119,15 @@ def kept(found: list[tuple[Place, Any]]) -> Undo:
     return undo
 
 
-def _keep(place: Place, target: Any) -> Undo:
-    match place.kind:
+def keep(kind: str, target: Any, name: Any) -> Undo:
+    """Notes what stands at a place of this kind; the function that puts it back."""
+    match kind:
         case "attribute":
-            return _keep_attribute(target, place.name)
+            return _keep_attribute(target, name)
         case "class attribute":
-            return _keep_class_attribute(target, place.name)
+            return _keep_class_attribute(target, name)
         case "entry":
-            return _keep_entry(target, place.name)
+            return _keep_entry(target, name)
         case "gradient":
             before = target.grad
             return lambda: setattr(target, "grad", before)
@@ -186,7 +187,12 @@ def _keep_cell(cell: Any) -> Undo:
 
 
 def _keep_memory(storage: Storage) -> Undo:
-    buffer, version, written = storage.realize(), storage.version, storage.written
+    return keep_buffer(storage, storage.realize(), storage.version)
+
+
+def keep_buffer(storage: Storage, buffer: Buffer, version: int) -> Undo:
+    """Notes what is in the memory that a storage has, or had at this version; the function that puts it back."""
+    written = storage.written
     if isinstance(buffer, ForeignBuffer):
         put_back = _keep_array(buffer.owner)
     else:

@@ -56,6 +56,15 @@ class Writes(Numbers):
         self.changes = 0
         """Writes to objects that the call has made: a loop whose body makes some is not closed."""
 
+    def overwriting(self, kind: str, target: Any, name: Any = None) -> None:
+        """Something outside is about to be written: `kind` is a `tracejit.tracing.replay.touched.Place`'s.
+
+        `name` is the attribute, or the key of an item; None where a container is changed in another way.
+        """
+
+    def overwritten(self, place: Source, holder: Any, name: str) -> None:
+        """A variable has been written, which Python does by itself: the global `name` of a dict, or what a cell holds."""
+
     def effect(
         self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None
     ) -> EffectOf:

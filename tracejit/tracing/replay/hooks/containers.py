@@ -82,6 +82,7 @@ def take_over(recording: Recording, container: Any) -> bool:
     values = read_all(recording, container)
     if not recording.live:
         return False
+    recording.overwriting("content", container)
     recording.taken[id(container)] = container
     for place, value in values:
         if type(value) in SYMBOLS:

@@ -91,7 +91,9 @@ class ReplayHooks:
         names[name] = storable(value)
         if (recording := live()) is not None:
             recording.overlay[id(names), name] = value
-            recording.effect("item", recording.globals(names), name, value, names, name)
+            source = recording.globals(names)
+            recording.overwritten(source.item(name), names, name)
+            recording.effect("item", source, name, value, names, name)
 
     def wrote_cell(self, read: FunctionType) -> None:
         value = read()
@@ -102,6 +104,7 @@ class ReplayHooks:
         cell.cell_contents = storable(value)
         recording.overlay[id(cell), "cell_contents"] = value
         source = recording.cell(cell, read.__code__.co_freevars[0])
+        recording.overwritten(source.attribute("cell_contents"), cell, "cell_contents")
         recording.effect("cell", source, "cell_contents", value, cell)
 
     def imported(self, value: Any, module: str, name: str) -> None:

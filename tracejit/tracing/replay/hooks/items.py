@@ -144,11 +144,17 @@ def _write_one(recording: Recording, container: Any, key: Any, value: Any) -> No
     else:
         recording.once(("whole", source.identity), g.LengthIs(source, len(container)))
         key = _from_front(recording, container, source, key)
+    _overwriting(recording, container, key)
     container[key] = storable(value)
     recording.overlay[id(container), key] = value
     recording.written[id(container)] = container
     effect = recording.effect("item", source, key_name(recording, key), value, container, key)
     recording.items[id(container), key] = effect
+
+
+def _overwriting(recording: Recording, container: Any, key: Any) -> None:
+    kind = "entry" if type(container) is dict else "content"
+    recording.overwriting(kind, container, key)
 
 
 def delete_item(recording: Recording, container: Any, key: Any) -> None:
@@ -165,6 +171,7 @@ def delete_key(recording: Recording, container: dict[Any, Any], key: Any) -> Non
     source = recording.outside[id(container)]
     has_key(recording, container, key)
     recording.changes += 1
+    recording.overwriting("content", container)
     del container[key]
     recording.overlay[id(container), key] = g.MISSING
     recording.items.pop((id(container), key), None)
@@ -190,6 +197,7 @@ def append(recording: Recording, container: Any, value: Any) -> None:
         return
     _, values = recording.appended.setdefault(id(container), (len(container), []))
     values.append(value)
+    recording.overwriting("content", container)
     container.append(storable(value))
     recording.written[id(container)] = container
     recording.effect("append", recording.outside[id(container)], None, value, container)

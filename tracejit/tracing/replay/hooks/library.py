@@ -319,6 +319,7 @@ def backward(recording: Recording, tensor: Any, *args: Any, **kwargs: Any) -> No
         source = recording.outside[id(leaf_tensor)]
         if (id(leaf_tensor), "grad") not in recording.overlay:
             recording.read(source.attribute("grad"), leaf_tensor.grad)
+        recording.overwriting("gradient", leaf_tensor)
     before = [leaf_tensor.grad for leaf_tensor in leaves]
     Tensor.backward(tensor, *args, **kwargs)
     for leaf_tensor, gradient in zip(leaves, before):

@@ -262,6 +262,8 @@ def call_method(recording: Recording, method: Any, owner: Any, name: str, call: 
             return items.append(recording, owner, args[0])
         if name == "get" and type(owner) is dict and not kwargs and len(args) in (1, 2):
             return _get(recording, owner, *args)
+        if name == "setdefault" and _is_there(recording, owner, args, kwargs):
+            return _get(recording, owner, args[0])
         if name in ("items", "values") and type(owner) is dict:
             return walking.walk_pairs(recording, owner, name)
         if "key" in kwargs and kwargs["key"] is not None:
@@ -297,6 +299,12 @@ def _note_step(recording: Recording, owner: set[Any], name: str, args: list[Any]
     if name not in STEPS:
         recording.deny(f"set.{name} of outside state")
     recording.steps.setdefault(id(owner), []).append((name, args))
+
+
+def _is_there(recording: Recording, owner: Any, args: Any, kwargs: Any) -> bool:
+    """Whether `d.setdefault(key, value)` finds the key, and so changes nothing."""
+    is_lookup = type(owner) is dict and len(args) in (1, 2) and not kwargs
+    return is_lookup and items.has_key(recording, owner, args[0])
 
 
 def _is_idle_pop(recording: Recording, owner: Any, name: str, args: list[Any]) -> bool:

@@ -77,6 +77,7 @@ def write_own(recording: Recording, target: Any, name: str, value: Any) -> None:
     if source is None or not recording.live:
         object.__setattr__(target, name, value if recording.live else storable(value))
         return
+    recording.overwriting("attribute", target, name)
     object.__setattr__(target, name, storable(value))
     recording.overlay[id(target), name] = value
     recording.effect("attribute", source, name, value, target)
@@ -85,6 +86,7 @@ def write_own(recording: Recording, target: Any, name: str, value: Any) -> None:
 def _write_tensor(recording: Recording, value: Any, tensor: Any, name: str) -> None:
     source = recording.outside.get(id(tensor))
     if name == "grad" and source is not None:
+        recording.overwriting("gradient", tensor)
         tensor.grad = value
         recording.overlay[id(tensor), "grad"] = value
         recording.effect("gradient", source, "grad", value, tensor)
@@ -108,6 +110,7 @@ def _write_class(recording: Recording, value: Any, owner: type, name: str) -> No
         setattr(owner, name, storable(value))
         return
     recording.class_has(owner, name, exact=before is g.MISSING)
+    recording.overwriting("class attribute", owner, name)
     setattr(owner, name, storable(value))
     recording.overlay[id(owner), name] = value
     recording.effect("class attribute", constant(owner, owner.__name__), name, value, owner)

@@ -1,0 +1,45 @@
+"""What machine code in artifacts relies on has a number, which is another one when any of it changes."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+
+from tracejit.runtime import gemm, gemv, program, slabs, workspace
+from tracejit.runtime.cpu import pool_ir, runner
+from tracejit.runtime.cpu import slabs as slabs_ir
+from tracejit.runtime.cpu.abi import ABI, system
+from tracejit.runtime.cpu.target import LEVELS, Host, host, runs_baseline, target_level
+
+KNOWN = {1: "7938cbd47dd29a4480ae482ed87ddf25bdea7ad6e1148a9c72880e0e7d9eff6c"}
+"""By number: what code that was made under it relies on."""
+
+
+def relied_on() -> str:
+    machine = Host("x86_64-unknown-linux-gnu", "x86-64-v2", "")
+    parts = (
+        runner.runner_ir(machine),
+        slabs_ir.slabs_source().text,
+        repr((gemm.KERNELS, gemm.DIMS, gemm.SCRATCH_BYTES)),
+        repr((gemv.KERNELS, gemv.DIMS, gemv.SCRATCH_BYTES)),
+        repr((pool_ir.CONTEXT_BYTES, program._HEADER_WORDS, program._SEGMENT_WORDS)),
+        inspect.getsource(slabs.dims_of),
+        inspect.getsource(workspace.workspace_of),
+        inspect.getsource(program._launch_words),
+        inspect.getsource(program.Slots),
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def test_a_change_of_what_code_relies_on_is_a_new_number() -> None:
+    why = "raise ABI in runtime/cpu/abi.py, and note the new text here: artifacts made before are compiled anew"
+    assert KNOWN[ABI] == relied_on(), why
+
+
+def test_the_baseline_of_a_level_runs_where_the_level_does() -> None:
+    best = target_level()
+    assert runs_baseline(best.name) in (True, None)
+    for level in LEVELS.values():
+        if runs_baseline(level.name):
+            assert target_level(level.name) is level
+    assert system().startswith("linux-") == host().is_linux

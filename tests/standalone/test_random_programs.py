@@ -1,0 +1,54 @@
+"""A small sample of random programs, exported; and that what is wrong would be found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tracejit as tj
+from tests.standalone.random_programs import Exporting, Tally, Wrong, require, sample
+from tests.tracing.fuzz.runner import Mode
+from tests.tracing.torture.harness import compare, load
+
+
+@pytest.mark.parametrize(("mode", "count"), [("expressions", 3), ("programs", 2), ("loops", 1)])
+def test_exported_programs_answer_as_python_does(mode: Mode, count: int) -> None:
+    wrong, tally = sample(mode, seed=3, count=count)
+    assert not wrong, "\n".join(wrong)
+    assert tally.exported
+
+
+ASKS_FOR_STRIDES = {"noncontiguous"}
+"""Arguments of artifacts are in row-major order to whoever asks."""
+
+
+def test_calls_of_the_torture_suite_answer_as_python_does_when_exported() -> None:
+    tally = Tally()
+    for name, case in [*load().items()][::60]:
+        outcome = compare(case, lambda f: Exporting(f, tally))
+        assert not outcome.difference or case.known or name in ASKS_FOR_STRIDES, name
+    assert tally.exported > 10
+
+
+def test_a_difference_is_found() -> None:
+    require({"a": [tj.ones(2)]}, {"a": [tj.ones(2)]}, "x")
+    for other in ({"b": 1}, {"a": [tj.zeros(2)]}, {"a": [np.ones(2, np.float32), 1]}, {"a": (1,)}):
+        with pytest.raises(Wrong):
+            require({"a": [tj.ones(2)]}, other, "x")
+
+
+def test_state_that_goes_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tracejit.standalone import updates
+
+    total = tj.zeros(2)
+
+    def f(x):
+        nonlocal total
+        total = total + x
+        return x
+
+    assert Exporting(f, Tally())(tj.ones(2)).tolist() == [1.0, 1.0]
+    monkeypatch.setattr(updates, "_adopted", lambda call: set())
+    monkeypatch.setattr(updates, "_copy", lambda buffer, memory: updates.Buffer.allocate(0))
+    with pytest.raises((Wrong, TypeError)):
+        Exporting(f, Tally())(tj.ones(2))

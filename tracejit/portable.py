@@ -1,0 +1,98 @@
+"""Graphs compiled for a level of instructions, not for one processor: plans and objects that other processes can run.
+
+Within a level results are the same bits whatever else a processor can do, so that what is made for the least of them has those of
+a program that was compiled in place.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+
+from tracejit._config import config
+from tracejit._digest import digest
+from tracejit._errors import CompileError
+from tracejit._gate import late
+from tracejit._records import dataclass
+from tracejit.artifact import KernelSource, LaunchSpec, Plan
+from tracejit.backends import AnyProgram
+from tracejit.executable import call_host
+from tracejit.ir.graph import Graph
+from tracejit.runtime.cache import disk_cache
+from tracejit.runtime.cpu.abi import ABI, system
+from tracejit.runtime.cpu.compile import link_objects, objects_for
+from tracejit.runtime.cpu.pool import runner_source, use_runner
+from tracejit.runtime.cpu.target import LEVELS, baseline, host, runs_baseline, target_level
+from tracejit.runtime.program import Program, kernels_of
+
+__all__ = ["ABI", "LEVELS", "Plans", "compiled", "fits", "level_of", "linked", "llvm", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """The plans of all programs; by what their launches call a kernel the object that it is in; and what runs launches."""
+
+    plans: tuple[Plan, ...]
+    kernels: dict[str, str]
+    runner: str
+
+    @property
+    def objects(self) -> list[str]:
+        """The names of all objects that they need."""
+        return [*dict.fromkeys((*self.kernels.values(), self.runner))]
+
+
+def compiled(
+    graphs: Sequence[Graph], level: str, *, fastmath: bool, memory_limit: int | None
+) -> tuple[Plans, dict[str, bytes]]:
+    """The graphs' plans, and the objects of all that they launch, by name."""
+    plan_graph = late("tracejit.compiler").plan_graph
+    options = {"fastmath": fastmath, "memory_limit": memory_limit, "level": level}
+    plans: tuple[Plan, ...] = tuple(plan_graph(graph, **options)[2] for graph in graphs)
+    sources: dict[str, KernelSource] = {}
+    for plan in plans:
+        sources |= kernels_of(plan, LEVELS[level])
+    runner = runner_source()
+    wanted = {source.name: source for source in (*sources.values(), runner)}
+    objects = objects_for(baseline(LEVELS[level]), wanted.values(), disk_cache())
+    kernels = {use: source.name for use, source in sorted(sources.items())}
+    return Plans(plans, kernels, runner.name), objects
+
+
+def linked(made: Plans, objects: Mapping[str, bytes]) -> list[AnyProgram]:
+    """The plans ready to run; LLVM is not loaded where `runtime.cpu.elf` can link. Raises CompileError for what is no object."""
+    keys = {name: (name, digest(objects[name])) for name in made.objects}
+    missing = {name: objects[name] for name, key in keys.items() if key not in _linked}
+    try:
+        found = link_objects(missing) if missing else {}
+    except (struct.error, LookupError, ValueError) as error:
+        raise CompileError(f"not linked: {error}") from None
+    _linked.update({keys[name]: address for name, address in found.items()})
+    addresses = {name: _linked[key] for name, key in keys.items()}
+    use_runner(addresses[made.runner])
+    launches = [step for plan in made.plans for step in plan.steps if isinstance(step, LaunchSpec)]
+    used = {name for each in launches for name in (each.kernel, *each.kernels, *each.calls)}
+    kernels = {name: addresses[made.kernels[name]] for name in used}
+    return [Program(plan, call_host, kernels) for plan in made.plans]
+
+
+_linked: dict[tuple[str, bytes], int] = {}
+"""Objects that are in memory, where they stay, by name and hash."""
+
+
+def fits(level: str) -> bool:
+    """Whether this process can run what was made for a level, and would have what it compiles itself be of that level."""
+    if config.target and config.target != level:
+        return False
+    known = runs_baseline(level)
+    return LEVELS[level] is target_level() if known is None else known
+
+
+def level_of(name: str | None) -> str:
+    """The name of a level that this processor has; None: the one that programs here are compiled for. Raises ValueError."""
+    return target_level(name or config.target or None).name
+
+
+def llvm() -> str:
+    """The version that compiles."""
+    return host().llvm

@@ -1,0 +1,58 @@
+"""Functions as artifacts: one file that runs where the function's source is not. docs/artifact.md describes the file.
+
+What exporting and loading need is loaded when that is done first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tracejit._gate import late
+
+if TYPE_CHECKING:
+    from tracejit.standalone.artifact import Artifact
+
+
+def export(
+    f: Any,
+    args: Sequence[Any],
+    path: str | os.PathLike[str],
+    *,
+    targets: Sequence[str] = ("cpu",),
+    kwargs: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes what `f(*args, **kwargs)` does as a file that `tj.load` runs, where there is no source of `f`.
+
+    `f` is a function, compiled or not, a module, or a whole training step. Tensors, arrays and numbers in the arguments are given
+    anew in each call of what is loaded, of the same dtypes and shapes. Numbers that decide what is done, and text, are part of
+    the artifact, and so are models, optimizers and all else that the function reads: what it writes to them is state that goes
+    on from call to call. `f` is called some times to find out, and what that changes is put back.
+
+    targets  "cpu": this machine's level of instructions; "cpu:avx512", "cpu:avx2" or "cpu:sse": another that it has
+
+    Raises ExportError, which names the line, where one way through the function is not all that it does.
+
+    >>> import tracejit as tj
+    >>> path = getfixture("tmp_path") / "relu.tj"
+    >>> tj.export(tj.nn.ReLU(), (tj.ones(3),), path)
+    >>> tj.load(path)(tj.tensor([1.0, -2.0, 3.0]))
+    tensor([1., 0., 3.])
+    """
+    late("tracejit.standalone.exporting").export(f, args, path, targets=targets, kwargs=kwargs)
+
+
+def load(
+    path: str | os.PathLike[str], *, native: bool = True, sha256: str | None = None
+) -> Artifact:
+    """The function that `tj.export` has written to a file.
+
+    native  run the machine code in the file, if it is for a processor and a system like these, with no need of a compiler; else,
+            and with False, the function's graph is compiled here
+    sha256  what the whole file's SHA-256 has to be, in hexadecimal digits
+
+    Raises ArtifactError, which names the entry, for a file that is damaged, altered, of a later version or no artifact.
+    """
+    found: Artifact = late("tracejit.standalone.loading").load(path, native=native, sha256=sha256)
+    return found

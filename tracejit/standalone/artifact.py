@@ -1,0 +1,162 @@
+"""A loaded artifact: a function that keeps its own state."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit._errors import at_user_line
+from tracejit.backends import AnyProgram
+from tracejit.runtime.buffer import Buffer
+from tracejit.standalone.binding import Binder, signature_of
+from tracejit.standalone.records import Manifest, NumberState, Target, TensorState
+from tracejit.standalone.results import Builder, dense, tensor_of
+from tracejit.standalone.running import Slots, runner_of
+from tracejit.standalone.updates import updater_of
+from tracejit.tensor import Tensor
+from tracejit.tracing.replay.current import live
+
+
+class Artifact:
+    """What `tj.load` gives: called as the function was, it does what that did.
+
+    Results and errors are those of the function; results carry no gradients, and their memory is their own. Calls of several
+    threads take turns, where they change the state.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        programs: Sequence[AnyProgram],
+        tensors: Mapping[str, np.ndarray],
+        graph: str,
+        target: Target | None,
+    ) -> None:
+        call = manifest.call
+        self.manifest = manifest
+        self.graph = graph
+        """The programs that a call runs, as text."""
+        self.target = target
+        """The native code that it runs; None if it was compiled here."""
+        self.signature = signature_of(call)
+        self.__name__ = manifest.name
+        self._state: dict[str, TensorState | NumberState] = {each.name: each for each in call.state}
+        self._values: dict[int, Any] = {
+            each.slot: _initial(each, tensors)
+            for each in call.state
+            if isinstance(each, NumberState) or each.is_read
+        }
+        self._bind = Binder(call)
+        self._run = runner_of(call, programs, tensors)
+        self._build = Builder(call)
+        self._update = updater_of(call)
+        self._lock = threading.Lock()
+        _all.add(self)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        recording = live()
+        if recording is not None:
+            recording.deny("an artifact is called, whose state is its own")
+        with self._lock:
+            slots: Slots = [None] * self.manifest.call.slots
+            given = self._bind(slots, args, kwargs)
+            for slot, value in self._values.items():
+                slots[slot] = value
+            self._run(slots)
+            result = self._build(slots, given)
+            self._values.update(self._update(slots, given))
+        return result
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of the tensors, and the numbers, that the function keeps, by name; without those that no call has set yet."""
+        with self._lock:
+            return {
+                name: _shown(state, self._values[state.slot])
+                for name, state in self._state.items()
+                if state.slot in self._values
+            }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
+        """Takes over copies of what `state_dict()` gave, or, where something does not fit, nothing.
+
+        RuntimeError names what differs: a dtype, a shape, a type, or with `strict` a name that is missing or not known.
+        """
+        faults: list[str] = []
+        new: dict[int, Any] = {}
+        for name, value in state_dict.items():
+            state = self._state.get(name)
+            if state is None:
+                faults += [f"unexpected: {name}"] if strict else []
+                continue
+            fault, taken = _taken(state, value)
+            faults += [fault] if fault else []
+            new[state.slot] = taken
+        if strict:
+            needed = (each for each in self._state.values() if each.slot in self._values)
+            faults += [f"missing: {each.name}" for each in needed if each.name not in state_dict]
+        if faults:
+            listed = "".join(f"\n    {fault}" for fault in faults)
+            message = f"error(s) in loading state_dict for {self.__name__}:{listed}"
+            raise RuntimeError(at_user_line(message))
+        with self._lock:
+            self._values.update(new)
+
+    def __repr__(self) -> str:
+        return f"<artifact {self.__name__}{self.signature}>"
+
+
+_all: WeakSet[Artifact] = WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a child process: whoever held a lock is a thread of the parent's."""
+    for artifact in _all:
+        artifact._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
+def _initial(state: TensorState | NumberState, tensors: Mapping[str, np.ndarray]) -> Any:
+    return state.value if isinstance(state, NumberState) else buffer_of(tensors[state.name])
+
+
+def buffer_of(array: np.ndarray) -> Buffer:
+    """The elements in memory of tracejit's own."""
+    buffer = Buffer.allocate(array.nbytes)
+    if array.dtype == np.bool_:
+        array = array.view(np.uint8) != 0  # which other bytes than 0 and 1 are not
+    buffer.array(array.dtype, array.shape)[...] = array
+    return buffer
+
+
+def _shown(state: TensorState | NumberState, value: Any) -> Any:
+    if isinstance(state, NumberState):
+        return value
+    dtype = dtypes.as_dtype(state.dtype)
+    copy = buffer_of(value.array(dtype.numpy, state.shape))
+    if state.is_array:
+        return copy.array(dtype.numpy, state.shape)
+    return tensor_of(copy, dense(state.dtype, state.shape))
+
+
+def _taken(state: TensorState | NumberState, value: Any) -> tuple[str, Any]:
+    """What does not fit, and the value as the state holds it."""
+    if isinstance(state, NumberState):
+        kind = type(value).__name__
+        fits = (
+            kind == state.type if state.type else type(value) in (type(None), bool, int, float, str)
+        )
+        return ("" if fits else f"{state.name} is of type {state.type}, not {kind}"), value
+    array = np.asarray(value.detach() if isinstance(value, Tensor) else value)
+    given, wanted = (array.dtype.name, array.shape), (state.dtype, state.shape)
+    if given != wanted:
+        return f"{state.name} is {wanted[0]}{[*wanted[1]]}, not {given[0]}{[*given[1]]}", None
+    return "", buffer_of(np.ascontiguousarray(array))

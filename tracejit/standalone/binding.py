@@ -1,0 +1,313 @@
+"""A call's arguments: found by place or name, checked, and put into their slots."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from inspect import Signature
+from typing import Any, NoReturn, assert_never
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit._errors import DTypeError, ShapeError, at_user_line
+from tracejit.ir.aval import Aval, aval
+from tracejit.runtime.buffer import Buffer
+from tracejit.standalone.functions import TYPES
+from tracejit.standalone.records import (
+    Argument,
+    ArrayArgument,
+    Call,
+    DictArgument,
+    DictResult,
+    FixedArgument,
+    GivenResult,
+    Known,
+    NumberArgument,
+    NumberResult,
+    Parameter,
+    Result,
+    SequenceArgument,
+    SequenceResult,
+    TensorResult,
+)
+from tracejit.standalone.running import Slots
+from tracejit.storage import as_array, is_row_major
+from tracejit.tensor import Tensor
+
+Given = dict[int, Any]
+"""The tensors and arrays of a call as the caller gave them, by their slots."""
+Enter = Callable[[Slots, Given, Any], None]
+
+
+def signature_of(call: Call) -> Signature:
+    """As `inspect` has it: arrays are annotated with their dtype and shape."""
+    parameters = []
+    fixed = _trailing(call)
+    for parameter in call.parameters:
+        as_ = inspect.Parameter
+        parameters.append(
+            as_(
+                parameter.name,
+                as_.KEYWORD_ONLY if parameter.is_keyword else as_.POSITIONAL_OR_KEYWORD,
+                default=fixed.get(parameter.name, as_.empty),
+                annotation=_annotation(parameter.argument),
+            )
+        )
+    return Signature(parameters, return_annotation=_result_annotation(call.result))
+
+
+def _trailing(call: Call) -> dict[str, Any]:
+    """The parameters that may be left out, with their values: fixed ones, after which there are no others by place."""
+    found = {}
+    for parameter in reversed(call.parameters):
+        if isinstance(parameter.argument, FixedArgument):
+            found[parameter.name] = parameter.argument.value
+        elif not parameter.is_keyword:
+            break
+    return found
+
+
+def _annotation(argument: Argument) -> Any:
+    match argument:
+        case ArrayArgument():
+            return _aval(argument)
+        case NumberArgument(type=name):
+            return TYPES[name]
+        case FixedArgument(value=value):
+            return type(value)
+        case SequenceArgument(type=name, parts=parts):
+            return _sequence(name, map(_annotation, parts))
+        case DictArgument(keys=keys, parts=parts):
+            return dict(zip(keys, map(_annotation, parts)))
+        case _:
+            assert_never(argument)
+
+
+def _result_annotation(result: Result) -> Any:
+    match result:
+        case TensorResult(memory=memory):
+            return aval(dtypes.as_dtype(memory.dtype), memory.shape)
+        case GivenResult():
+            return "an argument"
+        case NumberResult(value=value):
+            return type(value.value) if isinstance(value, Known) else "a number"
+        case SequenceResult(type=name, parts=parts):
+            return _sequence(name, map(_result_annotation, parts))
+        case DictResult(keys=keys, parts=parts):
+            return dict(zip(keys, map(_result_annotation, parts)))
+        case _:
+            assert_never(result)
+
+
+def _sequence(name: str, parts: Any) -> Any:
+    return list(parts) if name == "list" else tuple(parts)
+
+
+def _aval(argument: ArrayArgument) -> Aval:
+    return aval(dtypes.as_dtype(argument.dtype), argument.shape)
+
+
+class Binder:
+    """Checks the arguments of a call and puts them into their slots."""
+
+    def __init__(self, call: Call) -> None:
+        self._names = [each.name for each in call.parameters]
+        self._by_place = sum(not each.is_keyword for each in call.parameters)
+        self._enter = [_entering(each) for each in call.parameters]
+        self._defaults = _trailing(call)
+        arrays = [each for each in _arrays(call) if each.is_written]
+        self._written = [each.slot for each in arrays]
+
+    def __call__(self, slots: Slots, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Given:
+        """What the caller gave, by slot. Raises TypeError, DTypeError or ShapeError, which name the argument."""
+        if kwargs or len(args) != len(self._names) or self._by_place < len(args):
+            args = self._in_order(args, kwargs)
+        given: Given = {}
+        for enter, value in zip(self._enter, args):
+            enter(slots, given, value)
+        if self._written:
+            self._check_apart(slots, given)
+        return given
+
+    def _in_order(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        if len(args) > self._by_place:
+            raise TypeError(
+                at_user_line(
+                    f"{self._by_place} arguments by place are taken, and {len(args)} given"
+                )
+            )
+        found = dict(zip(self._names, args))
+        for name, value in kwargs.items():
+            if name not in self._names:
+                raise TypeError(at_user_line(f"there is no argument {name}"))
+            if name in found:
+                raise TypeError(at_user_line(f"argument {name} is given twice"))
+            found[name] = value
+        found = {**self._defaults, **found}
+        missing = [name for name in self._names if name not in found]
+        if missing:
+            raise TypeError(at_user_line(f"argument {missing[0]} is missing"))
+        return tuple(found[name] for name in self._names)
+
+    def _check_apart(self, slots: Slots, given: Given) -> None:
+        """Memory that the call writes belongs to no other argument."""
+        for slot in self._written:
+            begin, end = _extent(slots[slot])
+            for other in given:
+                low, high = _extent(slots[other])
+                if other != slot and begin < high and low < end:
+                    raise ValueError(
+                        at_user_line(
+                            "an argument that is written shares its memory with another one"
+                        )
+                    )
+
+
+def _extent(buffer: Any) -> tuple[int, int]:
+    return buffer.address, buffer.address + buffer.nbytes
+
+
+def _arrays(call: Call) -> list[ArrayArgument]:
+    found = []
+    todo = [each.argument for each in call.parameters]
+    while todo:
+        argument = todo.pop()
+        if isinstance(argument, ArrayArgument):
+            found.append(argument)
+        elif isinstance(argument, SequenceArgument | DictArgument):
+            todo += argument.parts
+    return found
+
+
+def _entering(parameter: Parameter) -> Enter:
+    return _enter_of(parameter.argument, f"argument {parameter.name}")
+
+
+def _enter_of(argument: Argument, name: str) -> Enter:
+    match argument:
+        case ArrayArgument():
+            return _enter_array(argument, name)
+        case NumberArgument():
+            return _enter_number(argument, name)
+        case FixedArgument():
+            return _enter_fixed(argument, name)
+        case SequenceArgument(type=kind):
+            parts = [_enter_of(part, f"{name}[{n}]") for n, part in enumerate(argument.parts)]
+            return _enter_sequence(list if kind == "list" else tuple, parts, name)
+        case DictArgument(keys=keys):
+            pairs = [
+                (key, _enter_of(part, f"{name}[{key!r}]"))
+                for key, part in zip(keys, argument.parts)
+            ]
+            return _enter_dict(pairs, name)
+        case _:
+            assert_never(argument)
+
+
+def _enter_array(argument: ArrayArgument, name: str) -> Enter:
+    wanted, slot, is_written = _aval(argument), argument.slot, argument.is_written
+    dtype, shape = wanted.dtype.numpy, argument.shape
+
+    def enter(slots: Slots, given: Given, value: Any) -> None:
+        if isinstance(value, Tensor):
+            if value.aval is not wanted:
+                _refuse(name, wanted, value.aval)
+            buffer = None
+            if is_row_major(value.layout):
+                buffer = Part.of(
+                    value.storage.realize(), value.layout.offset * dtype.itemsize, wanted.nbytes
+                )
+            array = None if buffer else as_array(value)
+        elif type(value) is np.ndarray:
+            if value.dtype != dtype or value.shape != shape:
+                _refuse(name, wanted, f"{value.dtype}{[*value.shape]}")
+            array, buffer = value, None
+            if value.flags.c_contiguous and value.flags.aligned:
+                buffer = Buffer.wrap(value)
+        else:
+            raise TypeError(at_user_line(f"{name} is {wanted}, got a {type(value).__name__}"))
+        if buffer is None or (
+            is_written and type(value) is np.ndarray and not value.flags.writeable
+        ):
+            if is_written:
+                why = "its elements do not lie in order, or it cannot be written"
+                raise ValueError(at_user_line(f"{name} is written by the call: {why}"))
+            assert array is not None
+            buffer = Buffer.wrap(np.array(array, dtype, order="C"))
+        slots[slot], given[slot] = buffer, value
+
+    return enter
+
+
+class Part:
+    """A stretch of a buffer's memory."""
+
+    __slots__ = ("_buffer", "_offset", "address", "nbytes")
+
+    def __init__(self, buffer: Buffer, offset: int, nbytes: int) -> None:
+        self._buffer, self._offset = buffer, offset
+        self.address, self.nbytes = buffer.address + offset, nbytes
+
+    @staticmethod
+    def of(buffer: Buffer, offset: int, nbytes: int) -> Buffer | Part:
+        is_whole = offset == 0 and buffer.nbytes == nbytes
+        return buffer if is_whole else Part(buffer, offset, nbytes)
+
+    def array(self, dtype: Any, shape: Any, strides: Any = None, offset: int = 0) -> np.ndarray:
+        return self._buffer.array(dtype, shape, strides, self._offset + offset)
+
+
+def _refuse(name: str, wanted: Aval, got: Any) -> NoReturn:
+    message = at_user_line(f"{name} is {wanted}, got {got}")
+    same_dtype = str(got).startswith((f"{wanted.dtype.short}[", f"{wanted.dtype.name}["))
+    raise ShapeError(message) if same_dtype else DTypeError(message)
+
+
+def _enter_number(argument: NumberArgument, name: str) -> Enter:
+    kind, slot = TYPES[argument.type], argument.slot
+
+    def enter(slots: Slots, given: Given, value: Any) -> None:
+        if type(value) is not kind:
+            got = type(value).__name__
+            raise TypeError(at_user_line(f"{name} is of type {kind.__name__}, got {got}"))
+        slots[slot] = value
+
+    return enter
+
+
+def _enter_fixed(argument: FixedArgument, name: str) -> Enter:
+    known = argument.value
+
+    def enter(slots: Slots, given: Given, value: Any) -> None:
+        if type(value) is not type(known) or repr(value) != repr(known):
+            message = f"{name} was {known!r} when the function was exported, which holds for that value only; got {value!r}"
+            raise ValueError(at_user_line(message))
+
+    return enter
+
+
+def _enter_sequence(
+    kind: type[list[Any] | tuple[Any, ...]], parts: list[Enter], name: str
+) -> Enter:
+    def enter(slots: Slots, given: Given, value: Any) -> None:
+        if type(value) is not kind or len(value) != len(parts):
+            got = f"a {type(value).__name__}"
+            raise TypeError(at_user_line(f"{name} is a {kind.__name__} of {len(parts)}, got {got}"))
+        for each, part in zip(parts, value):
+            each(slots, given, part)
+
+    return enter
+
+
+def _enter_dict(pairs: list[tuple[str | int, Enter]], name: str) -> Enter:
+    keys = [key for key, _ in pairs]
+
+    def enter(slots: Slots, given: Given, value: Any) -> None:
+        if type(value) is not dict or list(value) != keys:
+            listed = ", ".join(map(repr, keys))
+            raise TypeError(at_user_line(f"{name} is a dict with the keys {listed}, in this order"))
+        for key, each in pairs:
+            each(slots, given, value[key])
+
+    return enter

@@ -1,0 +1,291 @@
+"""A call as it was read, checked: every slot is filled before it is read, and no memory is read or written past its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, assert_never
+
+import numpy as np
+
+from tracejit._errors import ArtifactError
+from tracejit.artifact import BufferSpec
+from tracejit.standalone.functions import FUNCTIONS, TYPES
+from tracejit.standalone.manifest import MANIFEST
+from tracejit.standalone.native import Interface
+from tracejit.standalone.plans import size_of
+from tracejit.standalone.records import (
+    Argument,
+    ArrayArgument,
+    Call,
+    Check,
+    Compute,
+    Constant,
+    Copy,
+    DictArgument,
+    DictResult,
+    Element,
+    FixedArgument,
+    GivenResult,
+    Memory,
+    NumberArgument,
+    NumberResult,
+    NumberState,
+    Operand,
+    Require,
+    Result,
+    Run,
+    SequenceArgument,
+    SequenceResult,
+    Slot,
+    State,
+    Step,
+    TensorResult,
+    TensorState,
+    TensorUpdate,
+    Update,
+)
+
+MOST_SLOTS = 1 << 20
+SEQUENCES = ("list", "tuple")
+NUMBER = -1
+"""Stands for the size of a slot that holds a number."""
+
+
+def check_call(
+    call: Call, programs: Sequence[Interface], tensors: Mapping[str, np.ndarray]
+) -> None:
+    """Raises ArtifactError; `tensors` are those of the file."""
+    _Checker(call, programs, tensors).run()
+
+
+class _Checker:
+    def __init__(
+        self, call: Call, programs: Sequence[Interface], tensors: Mapping[str, np.ndarray]
+    ) -> None:
+        self.call = call
+        self.programs = programs
+        self.tensors = dict(tensors)
+        self.where = f"entry {MANIFEST}: call"
+        self.sizes: dict[int, int] = {}
+        """Of the slots that are filled, in bytes; or NUMBER."""
+        self.arguments: set[int] = set()
+        """Slots of memory that is the caller's."""
+
+    def require(self, claim: bool, why: str) -> None:
+        if not claim:
+            raise ArtifactError(f"{self.where}: {why}")
+
+    def run(self) -> None:
+        call = self.call
+        self.require(0 <= call.slots <= MOST_SLOTS, "it has too many slots")
+        names = [each.name for each in call.parameters]
+        self.require(all(map(str.isidentifier, names)), "a parameter's name is no name")
+        self.require(len({*names}) == len(names), "two parameters have one name")
+        for parameter in call.parameters:
+            self.argument(parameter.argument)
+        self.require(
+            len({each.name for each in call.state}) == len(call.state), "state of one name"
+        )
+        for state in call.state:
+            self.state(state)
+        for step in call.steps:
+            self.step(step)
+        states = {each.slot: each for each in call.state}
+        for update in call.updates:
+            self.update(update, states)
+        self.result(call.result)
+        self.require(not self.tensors, f"tensors of no use: {', '.join(sorted(self.tensors))}")
+
+    # Slots
+
+    def fill(self, slot: int, size: int) -> None:
+        self.require(0 <= slot < self.call.slots, f"slot {slot} is none of its slots")
+        self.require(slot not in self.sizes, f"slot {slot} is filled twice")
+        self.sizes[slot] = size
+
+    def bytes_in(self, slot: int) -> int:
+        size = self.sizes.get(slot, NUMBER)
+        self.require(size != NUMBER, f"slot {slot} holds no memory")
+        return size
+
+    def number(self, operand: Operand) -> None:
+        if isinstance(operand, Slot):
+            is_number = self.sizes.get(operand.slot) == NUMBER
+            self.require(is_number, f"slot {operand.slot} holds no number")
+
+    def nbytes(self, dtype: str, shape: tuple[int, ...]) -> int:
+        return size_of(BufferSpec(dtype, shape), self.where)[1]
+
+    def within(self, slot: int, spec: BufferSpec, offset: int) -> None:
+        low, high = size_of(spec, self.where)
+        is_inside = 0 <= offset + low and offset + high <= self.bytes_in(slot)
+        self.require(is_inside, f"an array outside the memory in slot {slot}")
+
+    def memory(self, memory: Memory) -> None:
+        spec = BufferSpec(memory.dtype, memory.shape, memory.strides)
+        self.within(memory.slot, spec, memory.offset)
+
+    # Arguments and state
+
+    def argument(self, argument: Argument) -> None:
+        match argument:
+            case ArrayArgument():
+                self.fill(argument.slot, self.nbytes(argument.dtype, argument.shape))
+                self.arguments.add(argument.slot)
+            case NumberArgument():
+                self.require(argument.type in TYPES, f"{argument.type!r} is no type of numbers")
+                self.fill(argument.slot, NUMBER)
+            case FixedArgument():
+                pass
+            case SequenceArgument():
+                self.require(argument.type in SEQUENCES, f"{argument.type!r} is no sequence")
+                for part in argument.parts:
+                    self.argument(part)
+            case DictArgument():
+                self.keys(argument.keys, argument.parts)
+                for part in argument.parts:
+                    self.argument(part)
+            case _:
+                assert_never(argument)
+
+    def keys(self, keys: tuple[str | int, ...], parts: tuple[Any, ...]) -> None:
+        self.require(len({*keys}) == len(keys) == len(parts), "a dict has one part for each key")
+
+    def state(self, state: State) -> None:
+        if isinstance(state, NumberState):
+            is_right = state.type is None or type(state.value) is TYPES.get(state.type)
+            self.require(is_right, f"state {state.name}: its value is not of its type")
+            self.fill(state.slot, NUMBER)
+            return
+        size = self.nbytes(state.dtype, state.shape)
+        if state.is_read:
+            self.fill(state.slot, size)
+            self.stored(state)
+        else:
+            self.require(
+                0 <= state.slot < self.call.slots, f"slot {state.slot} is none of its slots"
+            )
+
+    def stored(self, state: TensorState) -> None:
+        tensor = self.tensors.pop(state.name, None)
+        self.require(tensor is not None, f"state {state.name}: the file does not hold it")
+        assert tensor is not None
+        is_right = (tensor.dtype.name, tensor.shape) == (state.dtype, state.shape)
+        self.require(is_right, f"state {state.name}: the file holds another dtype or shape")
+
+    # Steps
+
+    def step(self, step: Step) -> None:
+        match step:
+            case Compute():
+                self.require(step.function in FUNCTIONS, f"there is no function {step.function!r}")
+                self.require(step.type is None or step.type in TYPES, f"{step.type!r} is no type")
+                for operand in step.operands:
+                    self.number(operand)
+                self.fill(step.slot, NUMBER)
+            case Require():
+                self.number(Slot(step.slot))
+            case Element():
+                self.require(step.memory.shape == (), "an element of no number")
+                self.memory(step.memory)
+                self.fill(step.slot, NUMBER)
+            case Check():
+                self.require(step.check in ("labels", "indices"), f"{step.check!r} is no check")
+                self.require("int" in step.memory.dtype, "a check of what are no integers")
+                self.memory(step.memory)
+            case Constant():
+                tensor = self.tensors.pop(step.name, None)
+                is_right = tensor is not None and tensor.dtype == np.uint8 and tensor.ndim == 1
+                self.require(is_right, f"{step.name}: the file holds no such bytes")
+                assert tensor is not None
+                self.fill(step.slot, len(tensor))
+            case Copy():
+                self.bytes_in(step.slot)
+            case Run():
+                self.program(step)
+            case _:
+                assert_never(step)
+
+    def program(self, run: Run) -> None:
+        self.require(0 <= run.program < len(self.programs), f"there is no program {run.program}")
+        program = self.programs[run.program]
+        counts = len(run.inputs), len(run.scalars), len(run.outputs)
+        wanted = len(program.inputs), len(program.scalars), len(program.outputs)
+        self.require(counts == wanted, f"program {run.program} is given other inputs than it has")
+        for spec, (slot, offset) in zip(program.inputs, run.inputs):
+            self.within(slot, spec, offset)
+        for place in program.written:
+            self.writes(run.inputs[place][0])
+        for operand in run.scalars:
+            self.number(operand)
+        for spec, slot in zip(program.outputs, run.outputs):
+            self.fill(slot, self.nbytes(spec.dtype, spec.shape))
+
+    def writes(self, slot: int) -> None:
+        """Memory is written: that of an argument only if it is said to be, that of a constant only if it is a copy."""
+        allowed = all(each.is_written for each in _arrays(self.call) if each.slot == slot)
+        private = all(
+            each.is_private
+            for each in self.call.steps
+            if isinstance(each, Constant) and each.slot == slot
+        )
+        self.require(
+            allowed and private, f"the memory in slot {slot} is written, which is not said"
+        )
+
+    # The end
+
+    def update(self, update: Update, states: Mapping[int, State]) -> None:
+        state = states.get(update.slot)
+        self.require(state is not None, f"there is no state in slot {update.slot}")
+        if isinstance(update, TensorUpdate):
+            assert state is not None
+            self.require(isinstance(state, TensorState), f"state {state.name} is no tensor")
+            assert isinstance(state, TensorState)
+            self.memory(update.memory)
+            is_same = (state.dtype, state.shape) == (update.memory.dtype, update.memory.shape)
+            self.require(is_same, f"state {state.name} becomes another dtype or shape")
+        else:
+            self.require(isinstance(state, NumberState), "a tensor becomes a number")
+            self.number(update.value)
+
+    def result(self, result: Result) -> None:
+        match result:
+            case TensorResult():
+                self.memory(result.memory)
+                self.require(
+                    result.type in ("tensor", "array", "scalar"),
+                    f"{result.type!r} is no kind of result",
+                )
+                self.require(
+                    result.type != "scalar" or result.memory.shape == (),
+                    "a scalar of several elements",
+                )
+            case GivenResult():
+                self.require(result.slot in self.arguments, "what is returned is no argument")
+            case NumberResult():
+                self.number(result.value)
+            case SequenceResult():
+                self.require(result.type in SEQUENCES, f"{result.type!r} is no sequence")
+                for part in result.parts:
+                    self.result(part)
+            case DictResult():
+                self.keys(result.keys, result.parts)
+                for part in result.parts:
+                    self.result(part)
+            case _:
+                assert_never(result)
+
+
+def _arrays(call: Call) -> list[ArrayArgument]:
+    return [*chain.from_iterable(arrays_in(each.argument) for each in call.parameters)]
+
+
+def arrays_in(argument: Argument) -> list[ArrayArgument]:
+    """The tensors and arrays of an argument."""
+    if isinstance(argument, ArrayArgument):
+        return [argument]
+    if isinstance(argument, SequenceArgument | DictArgument):
+        return [*chain.from_iterable(map(arrays_in, argument.parts))]
+    return []

@@ -1,0 +1,119 @@
+"""`tj.export`: a function as one file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tracejit
+from tracejit._errors import ExportError, at_user_line
+from tracejit.ir.printer import print_graph
+from tracejit.portable import llvm
+from tracejit.standalone import native, safetensors
+from tracejit.standalone.capture import Captured, capture
+from tracejit.standalone.container import Bytes, pack
+from tracejit.standalone.manifest import (
+    FORMAT,
+    GRAPH,
+    MANIFEST,
+    STATE,
+    VERSION,
+    entries_of,
+    object_entry,
+    plan_entry,
+)
+from tracejit.standalone.plans import plans_to_json
+from tracejit.standalone.reading import to_json
+from tracejit.standalone.reads import ATOMS
+from tracejit.standalone.records import Made, Manifest, NumberState, Options, State, Target
+from tracejit.tracing.session import is_recording
+
+
+def export(
+    f: Any,
+    args: Sequence[Any],
+    path: str | os.PathLike[str],
+    *,
+    targets: Sequence[str],
+    kwargs: Mapping[str, Any] | None,
+) -> None:
+    """As `tj.export`."""
+    if is_recording():
+        raise ExportError(at_user_line("export: it cannot be done inside of a compiled function"))
+    if not isinstance(args, list | tuple):
+        kind = type(args).__name__
+        raise TypeError(at_user_line(f"export: args are a tuple of arguments, got a {kind}"))
+    if isinstance(targets, str) or not targets:
+        raise ValueError(at_user_line(f"export: targets are a sequence of names, got {targets!r}"))
+    wanted = {target.folder: target for target in map(native.target_of, targets)}
+    captured = capture(f, args, kwargs or {})
+    parts = pack(_entries(captured, [wanted[folder] for folder in sorted(wanted)]))
+    _write(Path(path), parts)
+
+
+def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
+    script, options = captured.script, captured.options
+    state, tensors = _with_values(captured)
+    contents: dict[str, Bytes] = {
+        GRAPH: "\n\n".join(map(print_graph, script.graphs)).encode(),
+        STATE: safetensors.written(tensors),
+    }
+    compiled_with = Options(options.fastmath, options.memory_limit)
+    for target in targets:
+        plans, objects = native.compiled(script.graphs, target, compiled_with)
+        contents[plan_entry(target)] = plans_to_json(plans)
+        for name in sorted(objects):
+            contents[object_entry(target, name)] = objects[name]
+    manifest = Manifest(
+        FORMAT,
+        VERSION,
+        Made(tracejit.__version__, np.__version__, llvm()),
+        captured.name,
+        captured.where,
+        replace(script.call, state=state),
+        script.baked,
+        compiled_with,
+        tuple(targets),
+        entries_of(contents),
+    )
+    return {MANIFEST: to_json(manifest), **contents}
+
+
+def _with_values(captured: Captured) -> tuple[tuple[State, ...], dict[str, np.ndarray]]:
+    """The state with its numbers, and its tensors with the call's constants, by name."""
+    tensors = dict(captured.script.constants)
+    found: list[State] = []
+    for state, value in zip(captured.script.call.state, captured.values, strict=True):
+        if isinstance(state, NumberState):
+            found.append(replace(state, value=value if type(value) in ATOMS else None))
+            continue
+        found.append(state)
+        if state.is_read:
+            tensors[state.name] = value
+    return tuple(found), tensors
+
+
+def _write(path: Path, parts: Sequence[Bytes]) -> None:
+    """Beside, and then in its place: whoever looks finds the old file or the new one."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise

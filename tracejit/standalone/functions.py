@@ -1,0 +1,46 @@
+"""Functions of Python numbers that artifacts may hold, by name: pure ones of the standard library, and no others."""
+
+from __future__ import annotations
+
+import builtins
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from tracejit import dtypes
+from tracejit.dtypes import DType
+from tracejit.ops.arguments import number_as
+
+_OPERATORS = """
+    add sub mul truediv floordiv mod pow neg pos abs lt le gt ge eq ne not_ truth and_ or_ xor lshift rshift invert
+""".split()
+_MATH = """
+    acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh degrees dist erf erfc exp exp2 expm1 fabs floor fmod gamma
+    gcd hypot isclose isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p log2 nextafter pow radians remainder sin
+    sinh sqrt tan tanh trunc ulp
+""".split()
+_BUILTINS = "abs bool float int max min pow round".split()
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module, names in ((operator, _OPERATORS), (math, _MATH), (builtins, _BUILTINS))
+    for name in names
+    if hasattr(module, name)
+}
+"""By name."""
+NAMES: dict[Any, str] = {function: name for name, function in FUNCTIONS.items()}
+TYPES: dict[str, type] = {"int": int, "float": float}
+TYPE_NAMES = {kind: name for name, kind in TYPES.items()}
+
+
+def _as(dtype: DType) -> Callable[[Any], Any]:
+    return lambda number: number_as(number, dtype)
+
+
+def rounding_to(dtype: DType) -> str:
+    """The name of the function that gives a number as one of the dtype."""
+    return f"number_as.{dtype.name}"
+
+
+FUNCTIONS |= {rounding_to(dtype): _as(dtype) for dtype in dtypes.ALL}

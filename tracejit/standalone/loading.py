@@ -1,0 +1,117 @@
+"""`tj.load`: an artifact from its file, of which nothing is believed before it has been checked.
+
+What is checked is that the file is whole and unaltered, and asks for nothing outside its own memory; not who has made it. Native
+code in it is run as that of any library is. Without it (`native=False`) no code of the file's is run.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tracejit._errors import ArtifactError, CompileError, user_location
+from tracejit.backends import AnyProgram
+from tracejit.ir.device import device_of
+from tracejit.ir.graph import Graph
+from tracejit.ir.parser import parse_graph
+from tracejit.ir.verify import verify_graph
+from tracejit.ops.registry import REGISTRY
+from tracejit.standalone import native as code
+from tracejit.standalone import safetensors
+from tracejit.standalone.artifact import Artifact
+from tracejit.standalone.check import check_call
+from tracejit.standalone.container import sha256 as digest
+from tracejit.standalone.container import unpack
+from tracejit.standalone.manifest import GRAPH, STATE, manifest_of, object_entry, plan_entry
+from tracejit.standalone.plans import MOST_MEMORY, plans_from_json
+from tracejit.standalone.records import Manifest, Target
+
+
+def load(path: str | os.PathLike[str], *, native: bool, sha256: str | None) -> Artifact:
+    """As `tj.load`."""
+    data = Path(path).read_bytes()
+    if sha256 is not None and digest(data) != sha256.lower():
+        raise ArtifactError(f"{path}: its SHA-256 is {digest(data)}, and not the expected one")
+    entries = unpack(data)
+    manifest = manifest_of(entries)
+    tensors = safetensors.read(entries[STATE], STATE)
+    text = _text(entries[GRAPH])
+    target = code.best_of(manifest.targets) if native else None
+    if target is None:
+        if native:
+            _warn(path, manifest)
+        graphs = graphs_of(text)
+        interfaces = [code.interface_of(graph) for graph in graphs]
+        check_call(manifest.call, interfaces, tensors)
+        programs = _lowered(graphs, manifest)
+    else:
+        programs = _loaded(entries, manifest, target, tensors)
+    return Artifact(manifest, programs, tensors, text, target)
+
+
+def _text(entry: memoryview) -> str:
+    try:
+        return bytes(entry).decode()
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"entry {GRAPH}: it is no text: {error}") from None
+
+
+def _loaded(
+    entries: Mapping[str, memoryview],
+    manifest: Manifest,
+    target: Target,
+    tensors: Mapping[str, np.ndarray],
+) -> Sequence[AnyProgram]:
+    entry = plan_entry(target)
+    plans = plans_from_json(bytes(entries[entry]), entry)
+    check_call(manifest.call, code.interfaces_of(plans), tensors)
+    objects = {}
+    for name in plans.objects:
+        data = entries.get(object_entry(target, name))
+        if data is None:
+            raise ArtifactError(f"entry {object_entry(target, name)}: it is missing")
+        objects[name] = bytes(data)
+    return code.loaded(plans, objects, f"entry {entry}")
+
+
+def _lowered(graphs: Sequence[Graph], manifest: Manifest) -> Sequence[AnyProgram]:
+    try:
+        return code.lowered(graphs, manifest.options)
+    except (
+        CompileError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
+        raise ArtifactError(f"entry {GRAPH}: it cannot be compiled: {error}") from error
+
+
+def graphs_of(text: str) -> list[Graph]:
+    """The graphs that an entry shows. Raises ArtifactError for what shows none, or one that is not well-formed."""
+    try:
+        parts = text.split("\n\n") if text else []
+        graphs = [verify_graph(parse_graph(part, REGISTRY)) for part in parts]
+    except (ValueError, TypeError, LookupError, CompileError, RecursionError, MemoryError) as error:
+        raise ArtifactError(f"entry {GRAPH}: {error}") from None
+    for graph in graphs:
+        if device_of(graph) != "cpu":
+            raise ArtifactError(f"entry {GRAPH}: it is not for a CPU")
+        if any(node.aval.nbytes > MOST_MEMORY for node in graph.nodes):
+            raise ArtifactError(f"entry {GRAPH}: a value is larger than {MOST_MEMORY} bytes")
+    return graphs
+
+
+def _warn(path: str | os.PathLike[str], manifest: Manifest) -> None:
+    there = ", ".join(f"{each.system} {each.level}" for each in manifest.targets) or "none"
+    message = (
+        f"{path}: no native code for this machine (there is {there}): the graph is compiled here"
+    )
+    location = user_location()
+    file, line = (location.file, location.line) if location else (__file__, 1)
+    warnings.warn_explicit(message, RuntimeWarning, file, line)

@@ -1,0 +1,69 @@
+"""The manifest: read, and compared with the entries that it lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from tracejit._errors import ArtifactError
+from tracejit.standalone.container import Bytes, sha256
+from tracejit.standalone.reading import from_json
+from tracejit.standalone.records import Entry, Manifest, Target
+
+FORMAT = "tracejit artifact"
+VERSION = 1
+MANIFEST, GRAPH, STATE = "manifest.json", "graph.txt", "state.safetensors"
+
+
+def plan_entry(target: Target) -> str:
+    return f"{target.folder}/plan.json"
+
+
+def object_entry(target: Target, name: str) -> str:
+    return f"{target.folder}/{name}.o"
+
+
+def entries_of(contents: Mapping[str, Bytes]) -> tuple[Entry, ...]:
+    """What a manifest says of the other entries."""
+    return tuple(Entry(name, len(each), sha256(each)) for name, each in contents.items())
+
+
+def manifest_of(entries: Mapping[str, memoryview]) -> Manifest:
+    """The manifest among the entries, each of which is what it says. Raises ArtifactError."""
+    if next(iter(entries)) != MANIFEST:
+        raise ArtifactError(f"entry {MANIFEST}: it is not the first one")
+    data = bytes(entries[MANIFEST])
+    _check_version(data)
+    manifest: Manifest = from_json(data, Manifest, MANIFEST)
+    listed = [entry.name for entry in manifest.entries]
+    there = [name for name in entries if name != MANIFEST]
+    if listed != there:
+        wrong = sorted({*listed} ^ {*there}) or ["another order"]
+        raise ArtifactError(
+            f"entry {MANIFEST}: it lists other entries than there are: {', '.join(wrong)}"
+        )
+    for needed in (GRAPH, STATE, *map(plan_entry, manifest.targets)):
+        if needed not in entries:
+            raise ArtifactError(f"entry {needed}: it is missing")
+    for entry in manifest.entries:
+        content = entries[entry.name]
+        if len(content) != entry.nbytes or sha256(content) != entry.sha256:
+            raise ArtifactError(f"entry {entry.name}: it is not the one that the manifest lists")
+    return manifest
+
+
+def _check_version(data: bytes) -> None:
+    """Before anything else is looked at: a later version may say it in another way."""
+    try:
+        found = json.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"entry {MANIFEST}: it is no JSON: {error}") from None
+    if type(found) is not dict or found.get("format") != FORMAT:
+        raise ArtifactError(f"entry {MANIFEST}: it is not of the format {FORMAT!r}")
+    version = found.get("version")
+    if type(version) is not int or version < 1:
+        raise ArtifactError(f"entry {MANIFEST}: {version!r} is no version")
+    if version > VERSION:
+        raise ArtifactError(
+            f"entry {MANIFEST}: it is of version {version}, and this tracejit reads up to {VERSION}: install a later one"
+        )

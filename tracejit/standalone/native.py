@@ -1,0 +1,93 @@
+"""The programs of an artifact for one target: made at export, and made ready to run at loading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tracejit import portable
+from tracejit._errors import ArtifactError, CompileError
+from tracejit._records import dataclass
+from tracejit.artifact import BufferSpec
+from tracejit.backends import AnyProgram
+from tracejit.executable import executable_of
+from tracejit.ir.graph import Graph, Input, ScalarInput
+from tracejit.portable import Plans
+from tracejit.standalone.records import Options, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What a program is given, and what it gives."""
+
+    inputs: tuple[BufferSpec, ...]
+    outputs: tuple[BufferSpec, ...]
+    scalars: tuple[str, ...]
+    written: tuple[int, ...]
+
+
+def target_of(name: str) -> Target:
+    """`cpu`, at the level that programs here are compiled for, or at another one that this processor has: `cpu:avx2`.
+
+    Raises ValueError for any other name.
+    """
+    device, _, level = name.partition(":")
+    if device != "cpu":
+        levels = ", ".join(portable.LEVELS)
+        raise ValueError(f"target {name!r}: it is 'cpu', or 'cpu:' and a level: {levels}")
+    found = portable.level_of(level or None)
+    return Target("cpu", found, portable.system(), portable.ABI, f"cpu-{found}")
+
+
+def best_of(targets: Sequence[Target]) -> Target | None:
+    """The best of the targets that this process can run; None where there is none."""
+    here = "cpu", portable.system(), portable.ABI
+    for level in portable.LEVELS:
+        for target in targets:
+            is_right = target.level == level and (target.name, target.system, target.abi) == here
+            if is_right and portable.fits(level):
+                return target
+    return None
+
+
+def compiled(
+    graphs: Sequence[Graph], target: Target, options: Options
+) -> tuple[Plans, dict[str, bytes]]:
+    """The plans of the graphs, and the objects of all that they launch, by name."""
+    return portable.compiled(
+        graphs, target.level, fastmath=options.fastmath, memory_limit=options.memory_limit
+    )
+
+
+def loaded(plans: Plans, objects: Mapping[str, bytes], where: str) -> list[AnyProgram]:
+    """The plans ready to run. Raises ArtifactError for objects that are none."""
+    try:
+        return portable.linked(plans, objects)
+    except CompileError as error:
+        raise ArtifactError(f"{where}: its objects cannot be linked: {error}") from None
+
+
+def lowered(graphs: Sequence[Graph], options: Options) -> list[AnyProgram]:
+    """The graphs compiled here."""
+    made = [
+        executable_of(graph, fastmath=options.fastmath, memory_limit=options.memory_limit)
+        for graph in graphs
+    ]
+    return [each.program for each in made]
+
+
+def interface_of(graph: Graph) -> Interface:
+    arrays = [node for node in graph.inputs if isinstance(node, Input)]
+    scalars = [node for node in graph.inputs if isinstance(node, ScalarInput)]
+    targets = {effect.target for effect in graph.effects}
+    return Interface(
+        tuple(BufferSpec(node.aval.dtype.name, node.aval.sizes, node.strides) for node in arrays),
+        tuple(BufferSpec(node.aval.dtype.name, node.aval.sizes) for node in graph.outputs),
+        tuple(node.aval.dtype.name for node in scalars),
+        tuple(n for n, node in enumerate(arrays) if node in targets),
+    )
+
+
+def interfaces_of(plans: Plans) -> list[Interface]:
+    return [
+        Interface(plan.inputs, plan.outputs, plan.scalars, plan.written) for plan in plans.plans
+    ]

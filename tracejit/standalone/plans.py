@@ -1,0 +1,194 @@
+"""Plans in an artifact: as JSON, and checked as they are read, so that none reaches outside the memory that it is given.
+
+What a kernel that was generated makes of a launch's dims is in its machine code; that these two belong together is what the
+entries' hashes say.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from tracejit import dtypes
+from tracejit._errors import ArtifactError
+from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan, Segment
+from tracejit.ir.parser import literal
+from tracejit.ir.printer import print_param
+from tracejit.ops.registry import REGISTRY
+from tracejit.portable import Plans
+from tracejit.runtime import slabs
+from tracejit.standalone import products
+from tracejit.standalone.reading import from_json, to_compact_json
+
+MOST_MEMORY = 1 << 40
+"""Bytes that a plan may ask for."""
+_DTYPES = {dtype.name: dtype for dtype in dtypes.ALL}
+_WORDS = 1 << 63
+
+
+def plans_to_json(plans: Plans) -> bytes:
+    """Without the kernels' texts, of which there is machine code."""
+    plain = tuple(
+        replace(plan, kernels=(), steps=tuple(map(_printed, plan.steps))) for plan in plans.plans
+    )
+    return to_compact_json(replace(plans, plans=plain))
+
+
+def plans_from_json(data: bytes, entry: str) -> Plans:
+    """Raises ArtifactError for what is no plan, or one that would reach outside its memory."""
+    found: Plans = from_json(data, Plans, entry)
+    plans = []
+    for number, plan in enumerate(found.plans):
+        where = f"entry {entry}: plan {number}"
+        steps = tuple(_parsed(step, where) for step in plan.steps)
+        plans.append(replace(plan, steps=steps))
+        _Checker(plans[-1], found.kernels, where).run()
+    return replace(found, plans=tuple(plans))
+
+
+def _printed(step: LaunchSpec | HostCall) -> LaunchSpec | HostCall:
+    if isinstance(step, LaunchSpec):
+        return step
+    return replace(step, params=tuple((name, print_param(value)) for name, value in step.params))
+
+
+def _parsed(step: LaunchSpec | HostCall, where: str) -> LaunchSpec | HostCall:
+    if isinstance(step, LaunchSpec):
+        return step
+    try:
+        params = tuple(
+            (name, literal(ast.parse(str(text), mode="eval").body)) for name, text in step.params
+        )
+    except (ValueError, KeyError, SyntaxError, TypeError, RecursionError, MemoryError):
+        raise ArtifactError(f"{where}: {step.op}: a parameter is no value") from None
+    return replace(step, params=params)
+
+
+def size_of(spec: BufferSpec, where: str) -> tuple[int, int]:
+    """Where the bytes of an array begin and end, counted from its first element. Raises ArtifactError for what is no array."""
+    dtype = _DTYPES.get(spec.dtype)
+    if dtype is None:
+        raise ArtifactError(f"{where}: {spec.dtype!r} is no dtype")
+    strides = spec.strides
+    if len(spec.shape) > 32 or (strides is not None and len(strides) != len(spec.shape)):
+        raise ArtifactError(f"{where}: one stride per dimension, of which there are at most 32")
+    if not all(0 <= extent < MOST_MEMORY for extent in spec.shape):
+        raise ArtifactError(f"{where}: {list(spec.shape)} is no shape")
+    if 0 in spec.shape:
+        return 0, 0
+    count = 1
+    for extent in spec.shape:
+        count *= extent
+    reaches = (
+        [count - 1]
+        if strides is None
+        else [stride * (extent - 1) for extent, stride in zip(spec.shape, strides)]
+    )
+    low = sum(reach for reach in reaches if reach < 0) * dtype.itemsize
+    high = (sum(reach for reach in reaches if reach > 0) + 1) * dtype.itemsize
+    if high - low > MOST_MEMORY:
+        raise ArtifactError(f"{where}: the array is larger than {MOST_MEMORY} bytes")
+    return low, high
+
+
+class _Checker:
+    """Checks one plan."""
+
+    def __init__(self, plan: Plan, kernels: Mapping[str, str], where: str) -> None:
+        self.plan = plan
+        self.kernels = kernels
+        self.where = where
+
+    def run(self) -> None:
+        plan = self.plan
+        self.require(not plan.kernels, "it has kernels' texts")
+        self.require(0 <= plan.arena_bytes <= MOST_MEMORY, "its scratch memory is too large")
+        self.require(all(name in _DTYPES for name in plan.scalars), "a scalar of no dtype")
+        self.require(plan.threads is None or plan.threads > 0, "it has no threads")
+        self.require(all(0 <= n < len(plan.inputs) for n in plan.written), "it writes no input")
+        self.require(all(spec.strides is None for spec in plan.outputs), "an output has strides")
+        self.places: dict[Place, list[tuple[int, int]]] = {
+            Place.INPUT: [size_of(spec, self.where) for spec in plan.inputs],
+            Place.OUTPUT: [size_of(spec, self.where) for spec in plan.outputs],
+            Place.SCALAR: [(0, 8)] * len(plan.scalars),
+            Place.ARENA: [(0, plan.arena_bytes)],
+            Place.CONSTANT: [(0, len(plan.constants))],
+        }
+        for number, step in enumerate(plan.steps):
+            self.where = f"{self.where.partition(': step')[0]}: step {number}"
+            if isinstance(step, LaunchSpec):
+                self.launch(step)
+            else:
+                self.host(step)
+
+    def require(self, claim: bool, why: str) -> None:
+        if not claim:
+            raise ArtifactError(f"{self.where}: {why}")
+
+    def place(self, argument: Argument, low: int = 0, high: int = 0) -> None:
+        """Whether an argument, with the bytes from `low` to `high`, is within its memory."""
+        known = self.places[argument.place]
+        self.require(0 <= argument.index < len(known), "an argument of no memory")
+        begin, end = known[argument.index]
+        is_inside = begin <= argument.offset + low and argument.offset + high <= end
+        self.require(is_inside, f"an argument outside its {argument.place.value}")
+
+    def launch(self, launch: LaunchSpec) -> None:
+        names = launch.kernels or (launch.kernel,) * len(launch.segments)
+        self.require(len(names) == len(launch.segments) > 0, "one kernel per segment")
+        for name in (*names, launch.kernel, *launch.calls):
+            self.require(name in self.kernels, f"there is no kernel {name!r}")
+        self.require(0 < launch.grain < _WORDS, "its grain is no number of tasks")
+        self.require(0 <= launch.scratch_bytes <= MOST_MEMORY >> 8, "its scratch is too large")
+        self.require(launch.shape is None, "it is for a GPU")
+        for name, segment in zip(names, launch.segments):
+            self.require(0 <= segment.tasks < _WORDS >> 8, "no number of tasks")
+            self.require(all(-_WORDS < dim < _WORDS for dim in segment.dims), "a dim is no word")
+            for argument in segment.arguments:
+                self.place(argument)
+            if name == slabs.KERNEL:
+                self.slabs(segment, launch)
+            self.product(name, segment, launch)
+
+    def product(self, kernel: str, segment: Segment, launch: LaunchSpec) -> None:
+        """Whether a matrix product stays within its operands and its result."""
+        try:
+            reach = products.reach_of(kernel, segment)
+        except ValueError as error:
+            raise ArtifactError(f"{self.where}: {kernel}: {error}") from None
+        self.require(len(reach) in (0, len(segment.arguments)), "a product has three arguments")
+        self.require(launch.scratch_bytes >= products.scratch_of(kernel), "too little scratch")
+        for argument, (low, high) in zip(segment.arguments, reach):
+            self.place(argument, low, high)
+
+    def slabs(self, segment: Segment, launch: LaunchSpec) -> None:
+        """Whether the dims of a launch that calls others are whole."""
+        words = iter(segment.dims)
+        try:
+            parts, scratch_at = next(words), next(words)
+            self.require(0 <= scratch_at <= launch.scratch_bytes, "a slab's scratch is outside")
+            for _ in range(self.count(parts, segment.dims)):
+                kernel, tasks, pointers, dims = (next(words) for _ in range(4))
+                self.require(0 <= kernel < len(launch.calls) and tasks >= 0, "a part of no kernel")
+                self.require(8 * pointers <= scratch_at, "a slab's pointers are outside")
+                for _ in range(self.count(pointers, segment.dims)):
+                    place, _, _ = (next(words) for _ in range(3))
+                    is_known = slabs.SCRATCH <= place < len(segment.arguments)
+                    self.require(is_known, "a slab's pointer is to no argument")
+                for _ in range(self.count(dims, segment.dims)):
+                    next(words)
+        except (StopIteration, RuntimeError):
+            raise ArtifactError(f"{self.where}: a slab's parts are cut") from None
+        self.require(next(words, None) is None, "there is more than a slab's parts")
+
+    def count(self, number: int, words: Sequence[int]) -> int:
+        self.require(0 <= number <= len(words), "a slab's parts are cut")
+        return number
+
+    def host(self, call: HostCall) -> None:
+        self.require(call.op in REGISTRY, f"there is no op {call.op!r}")
+        specs = (*call.inputs, call.output)
+        self.require(len(specs) == len(call.arguments), "one argument per array")
+        for spec, argument in zip(specs, call.arguments):
+            self.place(argument, *size_of(spec, self.where))

@@ -1,0 +1,139 @@
+"""A call's result, built from its slots. What it holds is its own, unless it is an argument itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, assert_never
+
+import numpy as np
+
+from tracejit import dtypes
+from tracejit.ir.aval import aval
+from tracejit.ops.op import Layout
+from tracejit.runtime.buffer import Buffer
+from tracejit.standalone.records import (
+    Call,
+    Constant,
+    DictResult,
+    GivenResult,
+    Known,
+    Memory,
+    NumberResult,
+    Result,
+    Run,
+    SequenceResult,
+    Slot,
+    TensorResult,
+)
+from tracejit.storage import Storage, row_major
+from tracejit.tensor import Tensor, make
+
+Build = Callable[[list[Any], Mapping[int, Any], dict[Any, Any]], Any]
+"""From the slots, what the caller gave, and what has been built of this result."""
+
+
+def dense(dtype: str, shape: tuple[int, ...]) -> Memory:
+    """All of a memory, in row-major order."""
+    return Memory(0, dtype, shape, row_major(shape).strides)
+
+
+def array_in(buffer: Any, memory: Memory) -> np.ndarray:
+    dtype = dtypes.as_dtype(memory.dtype).numpy
+    found: np.ndarray = buffer.array(dtype, memory.shape, memory.strides, memory.offset)
+    return found
+
+
+def tensor_of(buffer: Any, memory: Memory, storage: Storage | None = None) -> Tensor:
+    """A tensor over the memory; `storage` is what other tensors over it have."""
+    dtype = dtypes.as_dtype(memory.dtype)
+    if storage is None:
+        storage = Storage(dtype, buffer.nbytes // dtype.itemsize, buffer)
+    layout = Layout(memory.shape, memory.strides, memory.offset // dtype.itemsize)
+    known = row_major(memory.shape)
+    return make(storage, known if layout == known else layout, aval(dtype, memory.shape))
+
+
+class Builder:
+    """Builds a call's result."""
+
+    def __init__(self, call: Call) -> None:
+        fresh = {slot for each in call.steps if isinstance(each, Run) for slot in each.outputs}
+        fresh |= {each.slot for each in call.steps if isinstance(each, Constant)}
+        self._build = _build_of(call.result, fresh)
+
+    def __call__(self, slots: list[Any], given: Mapping[int, Any]) -> Any:
+        return self._build(slots, given, {})
+
+
+def _build_of(result: Result, fresh: set[int]) -> Build:
+    """`fresh` are the slots of memory that the call itself has made."""
+    match result:
+        case TensorResult():
+            return _tensor(result, result.memory.slot in fresh)
+        case GivenResult(slot=slot):
+            return lambda slots, given, built: given[slot]
+        case NumberResult(value=Known(value=value)):
+            return lambda slots, given, built: value
+        case NumberResult(value=value):
+            place = value.slot  # type: ignore[union-attr]  # the other kind of operand
+            return lambda slots, given, built: slots[place]
+        case SequenceResult(type=kind, parts=parts):
+            builds = [_build_of(part, fresh) for part in parts]
+            make_ = list if kind == "list" else tuple
+            return lambda slots, given, built: make_([each(slots, given, built) for each in builds])
+        case DictResult(keys=keys, parts=parts):
+            pairs = [(key, _build_of(part, fresh)) for key, part in zip(keys, parts)]
+            return lambda slots, given, built: {
+                key: each(slots, given, built) for key, each in pairs
+            }
+        case _:
+            assert_never(result)
+
+
+def _tensor(result: TensorResult, is_fresh: bool) -> Build:
+    memory, number = result.memory, result.number
+    slot = memory.slot
+
+    def build(slots: list[Any], given: Mapping[int, Any], built: dict[Any, Any]) -> Any:
+        if number in built:
+            return built[number]
+        if is_fresh:
+            buffer = slots[slot]
+        else:
+            buffer = built.get(("copy", slot)) or built.setdefault(
+                ("copy", slot), _copied(slots[slot])
+            )
+        if result.type == "tensor":
+            storage = built.get(("storage", slot))
+            made: Any = tensor_of(buffer, memory, storage)
+            built["storage", slot] = made.storage
+        else:
+            made = array_in(buffer, memory)
+            made = made[()] if result.type == "scalar" else made
+        built[number] = made
+        return made
+
+    return build
+
+
+def _copied(buffer: Any) -> Buffer:
+    copy = Buffer.allocate(buffer.nbytes)
+    bytes_ = np.dtype(np.uint8)
+    copy.array(bytes_, (copy.nbytes,))[...] = buffer.array(bytes_, (copy.nbytes,))
+    return copy
+
+
+def slots_of(result: Result) -> Iterator[int]:
+    """The slots that a result is built from."""
+    match result:
+        case TensorResult(memory=memory):
+            yield memory.slot
+        case NumberResult(value=Slot(slot=slot)) | GivenResult(slot=slot):
+            yield slot
+        case NumberResult():
+            pass
+        case SequenceResult(parts=parts) | DictResult(parts=parts):
+            for part in parts:
+                yield from slots_of(part)
+        case _:
+            assert_never(result)

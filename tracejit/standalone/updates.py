@@ -1,0 +1,84 @@
+"""What a call leaves behind: its state, and what it has written to arguments by way of a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tracejit.runtime.buffer import Buffer
+from tracejit.standalone.check import arrays_in
+from tracejit.standalone.records import (
+    Call,
+    Copy,
+    Memory,
+    NumberUpdate,
+    Run,
+    TensorUpdate,
+)
+from tracejit.standalone.results import array_in, dense, slots_of
+from tracejit.standalone.running import value_of
+from tracejit.storage import as_array
+from tracejit.tensor import Tensor
+
+Update = Callable[[list[Any], Mapping[int, Any]], dict[int, Any]]
+
+
+def updater_of(call: Call) -> Update:
+    """From the slots, and what the caller gave, to the new state by slot; everything is read before anything is written."""
+    adopted = _adopted(call)
+    copied = [each.slot for each in call.steps if isinstance(each, Copy)]
+    arrays = [each for p in call.parameters for each in arrays_in(p.argument)]
+    written = [each.slot for each in arrays if each.is_written]
+    states = {each.slot for each in call.state}
+    numbers = [each for each in call.updates if isinstance(each, NumberUpdate)]
+    tensors = [each for each in call.updates if isinstance(each, TensorUpdate)]
+
+    def update(slots: list[Any], given: Mapping[int, Any]) -> dict[int, Any]:
+        new = {slot: slots[slot] for slot in copied if slot in states}
+        for number in numbers:
+            new[number.slot] = value_of(number.value, slots)
+        for tensor in tensors:
+            buffer = slots[tensor.memory.slot]
+            new[tensor.slot] = buffer if tensor.slot in adopted else _copy(buffer, tensor.memory)
+        for slot in written:
+            if slot in copied:
+                _overwrite(given[slot], slots[slot])
+            if isinstance(given[slot], Tensor):
+                given[slot].storage.note_write()  # as the tape is to know
+        return new
+
+    return update
+
+
+def _adopted(call: Call) -> set[int]:
+    """State whose new memory is all of a program's result, which nobody else holds."""
+    fresh = {slot for each in call.steps if isinstance(each, Run) for slot in each.outputs}
+    used = [*slots_of(call.result)]
+    used += [each.memory.slot for each in call.updates if isinstance(each, TensorUpdate)]
+    return {
+        each.slot
+        for each in call.updates
+        if isinstance(each, TensorUpdate)
+        and each.memory.slot in fresh
+        and used.count(each.memory.slot) == 1
+        and _is_whole(each.memory)
+    }
+
+
+def _is_whole(memory: Memory) -> bool:
+    own = dense(memory.dtype, memory.shape)
+    return memory.offset == 0 and memory.strides == own.strides
+
+
+def _copy(buffer: Any, memory: Memory) -> Buffer:
+    array = array_in(buffer, memory)
+    copy = Buffer.allocate(array.nbytes)
+    copy.array(array.dtype, array.shape)[...] = array
+    return copy
+
+
+def _overwrite(argument: Any, buffer: Buffer) -> None:
+    array = argument if type(argument) is np.ndarray else as_array(argument)
+    array[...] = buffer.array(array.dtype, array.shape)
