@@ -76,7 +76,7 @@ def linked(made: Plans, objects: Mapping[str, bytes]) -> list[AnyProgram]:
     return [Program(plan, call_host, kernels) for plan in made.plans]
 
 
-_linked: dict[tuple[str, bytes], int] = {}
+_linked: dict[tuple[str, str], int] = {}
 """Objects that are in memory, where they stay, by name and hash."""
 
 
