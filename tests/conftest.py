@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -39,6 +40,13 @@ def _machine_code_early() -> None:
     BACKGROUND.at_once = True
     ways.MOST_WAYS = sys.maxsize  # all tests together make more than a program would
     tj.exp(tj.ones(1))  # loads the compiler: until then NumPy would run programs
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _old_objects_stay() -> None:
+    """Garbage collections, of which tests ask for many, do not look at what is left of earlier tests, and at the tests themselves."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
