@@ -188,7 +188,7 @@ MAKERS = {"folds": fold_graph, "indexing": index_graph, "long": long_graph}
 
 
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6))
 def test_random_programs_have_the_same_bits(maker: Any, seed: int, eager: Any):
     rnd = Random(seed)

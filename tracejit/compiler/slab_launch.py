@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
+from itertools import starmap
+from math import prod
 
 from tracejit._records import dataclass
 from tracejit.codegen.kernel.grain import Grain
@@ -71,9 +73,10 @@ class SlabLaunch:
         outside = [owner for owner in touched if owner not in slabs.private]
         at = pointer_bytes(max(len(each.arguments) for each in inner))
         places: dict[Owner, int] = {}
-        for owner in slabs.private:
-            places[owner] = at
-            at += aligned(nbytes(owner) // slabs.units * slabs.each)
+        for owner in touched:
+            if owner in slabs.private:
+                places[owner] = at
+                at += aligned(nbytes(owner) // slabs.units * slabs.each)
         segments = []
         for some, count, first in every:
             parts = [_part(each, kernels, outside, places, first) for each in some]
@@ -131,27 +134,27 @@ class SlabLaunch:
         return found
 
     def _inner_loops(self, walk: Walk, rows: int, step: int) -> Iterator[Inner]:
-        part = cut(walk, rows)
-        advances: dict[Owner, int] = {}
-        names: dict[Owner, Owner] = {}
+        loops = cut(walk, rows)
+        sums: dict[Owner, Owner] = {}
+        part = 0  # results of a slab, in elements
         if walk.share:
-            lowered, own = lower_parts(part, self._place, relabel, self._grain)
+            lowered, own = lower_parts(loops, self._place, relabel, self._grain)
             every = [lowered]
-            names = {own[node]: self.sums[node] for node in own}
-            parts, folds = parts_of(cut(walk, step), self._grain)
-            advances = dict.fromkeys(names, parts * folds)
+            sums = {own[node]: self.sums[node] for node in own}
+            part = prod(parts_of(cut(walk, step), self._grain))
         else:
-            every = lower(part, self._place, relabel, self.target.grain)
+            every = lower(loops, self._place, relabel, self.target.grain)
+
+        def argument(owner: Owner, offset: int) -> tuple[Owner, int, int]:
+            if owner in sums:
+                return sums[owner], offset, part
+            return owner, offset, step * walk.stride(owner, offset)
+
         for lowered in every:
             yield Inner(
                 walk,
                 self.target.kernel(lowered.kernel),
-                tuple(
-                    (owner, offset, step * walk.stride(owner, offset))
-                    if owner not in names
-                    else (names[owner], offset, advances[owner])
-                    for owner, offset in lowered.arguments
-                ),
+                tuple(starmap(argument, lowered.arguments)),
                 lowered.dims,
                 lowered.tasks,
                 lowered.scratch_bytes,

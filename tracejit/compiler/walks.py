@@ -26,7 +26,7 @@ from tracejit.runtime.gemm import DEPTH
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """Memory that a step reads or writes while it goes along its leading axis: each row begins `stride` elements further and
+    """Memory that a step reads or writes while it goes along its axis: each row begins `stride` elements further and
     reaches `reach` elements from there."""
 
     root: Node
