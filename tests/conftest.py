@@ -44,7 +44,7 @@ def _machine_code_early() -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _old_objects_stay() -> None:
-    """Garbage collections, of which tests ask for many, do not look at what is left of earlier tests, and at the tests themselves."""
+    """Garbage collections, of which tests ask for many, look at a module's own objects only."""
     gc.collect()
     gc.freeze()
 
