@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tracejit import nn
+from tracejit import executable, nn
 from tracejit.dtypes import FLOATING
 from tracejit.ops.families import pointwise
 from tracejit.ops.registry import REGISTRY
@@ -301,6 +301,10 @@ def test_arguments_are_a_tuple(tmp_path: Path) -> None:
 def test_targets_are_names_of_targets(targets: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="target"):
         tj.export(decides, (X,), tmp_path / "f.tj", targets=targets)
+
+
+def test_all_ops_that_there_are_are_the_packages_own() -> None:
+    assert REGISTRY.keys() == executable._OWN_OPS.keys()
 
 
 def test_ops_that_are_not_the_packages_own_are_refused(tmp_path: Path) -> None:
