@@ -602,6 +602,17 @@ def test_calls_of_threads_take_turns(exported: Load) -> None:
     assert sorted(found) == [*range(1, 41)]
 
 
+def test_calls_that_change_nothing_need_not_wait(exported: Load) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    model = nn.Linear(5, 3)
+    loaded = exported(model, tj.ones((4, 5)))
+    inputs = [tj.tensor(numbers(4, 5, seed=n)) for n in range(40)]
+    with loaded._lock, ThreadPoolExecutor(4) as pool:
+        found = [*pool.map(loaded, inputs)]
+    assert [*map(bits, found)] == [bits(model(x)) for x in inputs]
+
+
 def test_inside_a_compiled_function_python_calls_it(exported: Load) -> None:
     counter = Counter()
     loaded = exported(counter.add, tj.ones(3))

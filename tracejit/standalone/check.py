@@ -59,6 +59,17 @@ def check_call(
     _Checker(call, programs, tensors).run()
 
 
+def updated_state(call: Call, programs: Sequence[Interface]) -> set[int]:
+    """Slots of the state that a call changes."""
+    written = {
+        step.inputs[place][0]
+        for step in call.steps
+        if isinstance(step, Run)
+        for place in programs[step.program].written
+    }
+    return {each.slot for each in call.state} & (written | {each.slot for each in call.updates})
+
+
 class _Checker:
     def __init__(
         self, call: Call, programs: Sequence[Interface], tensors: Mapping[str, np.ndarray]
