@@ -292,6 +292,12 @@ def test_a_compiled_function_does_not_export(tmp_path: Path) -> None:
     assert (X + 1).tolist() == [2.0, 2.0, 2.0]
 
 
+@pytest.mark.parametrize("name", ["class", "a b"])
+def test_arguments_have_names(name: str, tmp_path: Path) -> None:
+    with pytest.raises(tj.ExportError, match=f"an argument is named '{name}', which is no name"):
+        tj.export(lambda **named: named[name] + 1, (), tmp_path / "f.tj", kwargs={name: X})
+
+
 def test_arguments_are_a_tuple(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="args are a tuple of arguments, got a Tensor"):
         tj.export(decides, X, tmp_path / "f.tj")  # type: ignore[arg-type]  # is what is tested
