@@ -26,6 +26,7 @@ from tracejit.ir.device import device_of
 from tracejit.ir.graph import Apply, Graph
 from tracejit.ir.printer import print_graph
 from tracejit.kept_plan import NotKept, packed, unpacked
+from tracejit.ops import windows  # noqa: F401  # registers an op: all that are the package's are to be known below
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache, disk_cache

@@ -105,6 +105,13 @@ def with_manifest(change: Callable[[Any], None]) -> bytes:
     return packed({**parts, "manifest.json": json.dumps(manifest).encode()})
 
 
+def parameters_in_no_order(manifest: Any) -> None:
+    (first,) = manifest["call"]["parameters"]
+    named = {"is": "FixedArgument", "value": None}
+    other = {"is": "Parameter", "name": "other", "is_keyword": True, "argument": named}
+    manifest["call"]["parameters"] = [other, first]
+
+
 def flipped(data: bytes, place: int) -> bytes:
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
@@ -187,6 +194,14 @@ FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "slots that are none": (
         lambda: with_manifest(lambda m: m["call"].update(slots=0)),
         "call: slot . is none of its slots",
+    ),
+    "a parameter that is a keyword": (
+        lambda: with_manifest(lambda m: m["call"]["parameters"][0].update(name="class")),
+        "call: a parameter's name is no name",
+    ),
+    "parameters in no order": (
+        lambda: with_manifest(parameters_in_no_order),
+        "parameters by place come after those by name",
     ),
     "state that is not there": (
         lambda: resealed(changed("state.safetensors", safetensors.written({}))),

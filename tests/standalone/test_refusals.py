@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tracejit import nn
+from tracejit import executable, nn
 from tracejit.dtypes import FLOATING
 from tracejit.ops.families import pointwise
 from tracejit.ops.registry import REGISTRY
@@ -292,6 +292,12 @@ def test_a_compiled_function_does_not_export(tmp_path: Path) -> None:
     assert (X + 1).tolist() == [2.0, 2.0, 2.0]
 
 
+@pytest.mark.parametrize("name", ["class", "a b"])
+def test_arguments_have_names(name: str, tmp_path: Path) -> None:
+    with pytest.raises(tj.ExportError, match=f"an argument is named '{name}', which is no name"):
+        tj.export(lambda **named: named[name] + 1, (), tmp_path / "f.tj", kwargs={name: X})
+
+
 def test_arguments_are_a_tuple(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="args are a tuple of arguments, got a Tensor"):
         tj.export(decides, X, tmp_path / "f.tj")  # type: ignore[arg-type]  # is what is tested
@@ -301,6 +307,10 @@ def test_arguments_are_a_tuple(tmp_path: Path) -> None:
 def test_targets_are_names_of_targets(targets: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="target"):
         tj.export(decides, (X,), tmp_path / "f.tj", targets=targets)
+
+
+def test_all_ops_that_there_are_are_the_packages_own() -> None:
+    assert REGISTRY.keys() == executable._OWN_OPS.keys()
 
 
 def test_ops_that_are_not_the_packages_own_are_refused(tmp_path: Path) -> None:

@@ -175,6 +175,38 @@ def test_a_whole_recipe(exported: Load) -> None:
     assert bits(state["best"]) == bits(best)
 
 
+class Network(nn.Module):
+    """Convolution, pooling, a recurrence, an embedding, attention."""
+
+    def __init__(self) -> None:
+        self.convolution, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.LayerNorm(16)
+        self.recurrence, self.embedding = nn.LSTM(16, 8, batch_first=True), nn.Embedding(11, 8)
+        self.attention, self.out = nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        images, words = x
+        seen = F.max_pool2d(F.gelu(self.convolution(images)), 2)
+        states, _ = self.recurrence(self.norm(seen.reshape(len(seen), 4, 16)))
+        read = self.embedding(words)
+        looked_at = tj.softmax(self.attention(states) @ read.mT / 8**0.5, axis=-1) @ read
+        return self.out(states[:, -1] + looked_at.mean(axis=1))
+
+
+def test_layers_of_all_kinds_are_trained(exported: Load) -> None:
+    model = Network()
+    optimizer = optim.Adam(model.parameters())
+    rng = np.random.default_rng(0)
+    images, words = tj.tensor(numbers(6, 1, 8, 8)), tj.tensor(rng.integers(0, 11, (6, 7)))
+    labels = tj.tensor(np.arange(6) % 4)
+    loaded = exported(train_step, model, optimizer, (images, words), labels)
+    step = tj.compile(train_step)
+    for _ in range(3):
+        expected = step(model, optimizer, (images, words), labels)
+        assert bits(loaded((images, words), labels)) == bits(expected)
+    with pytest.raises(IndexError, match="embedding: label 12 is out of bounds for 11 classes"):
+        loaded((images, words * 0 + 12), labels)
+
+
 def test_the_steps_before_the_export_count(exported: Load) -> None:
     model = network()
     optimizer = optim.Adam(model.parameters())
@@ -568,6 +600,17 @@ def test_calls_of_threads_take_turns(exported: Load) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = [*pool.map(lambda _: loaded(tj.ones(3))[1], range(40))]
     assert sorted(found) == [*range(1, 41)]
+
+
+def test_calls_that_change_nothing_need_not_wait(exported: Load) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    model = nn.Linear(5, 3)
+    loaded = exported(model, tj.ones((4, 5)))
+    inputs = [tj.tensor(numbers(4, 5, seed=n)) for n in range(40)]
+    with loaded._lock, ThreadPoolExecutor(4) as pool:
+        found = [*pool.map(loaded, inputs)]
+    assert [*map(bits, found)] == [bits(model(x)) for x in inputs]
 
 
 def test_inside_a_compiled_function_python_calls_it(exported: Load) -> None:

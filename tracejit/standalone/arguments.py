@@ -9,6 +9,7 @@ import numpy as np
 
 from tracejit._errors import ExportError, at_user_line
 from tracejit._records import dataclass
+from tracejit.standalone.check import is_name
 from tracejit.tensor import Tensor, from_data
 from tracejit.tracing.replay.places import names_of_arguments
 from tracejit.tracing.replay.sources import Source, argument, keyword
@@ -73,7 +74,7 @@ def given(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
 def _entered(
     data: list[GivenParameter], name: str, is_keyword: bool, source: Source, value: Any
 ) -> Any:
-    if not name.isidentifier():
+    if not is_name(name):
         raise ExportError(at_user_line(f"an argument is named {name!r}, which is no name"))
     if isinstance(value, np.generic):
         raise ExportError(

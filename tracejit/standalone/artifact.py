@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import WeakSet
 
@@ -37,7 +38,10 @@ class Artifact:
         tensors: Mapping[str, np.ndarray],
         graph: str,
         target: Target | None,
+        *,
+        is_fixed: bool,
     ) -> None:
+        """`is_fixed`: no call changes the state."""
         call = manifest.call
         self.manifest = manifest
         self.graph = graph
@@ -57,13 +61,14 @@ class Artifact:
         self._build = Builder(call)
         self._update = updater_of(call)
         self._lock = threading.Lock()
+        self._turn: AbstractContextManager[Any] = nullcontext() if is_fixed else self._lock
         _all.add(self)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         recording = live()
         if recording is not None:
             recording.deny("an artifact is called, whose state is its own")
-        with self._lock:
+        with self._turn:
             slots: Slots = [None] * self.manifest.call.slots
             given = self._bind(slots, args, kwargs)
             for slot, value in self._values.items():
@@ -117,7 +122,9 @@ _all: WeakSet[Artifact] = WeakSet()
 def _renew_locks() -> None:
     """In a child process: whoever held a lock is a thread of the parent's."""
     for artifact in _all:
+        is_fixed = artifact._turn is not artifact._lock
         artifact._lock = threading.Lock()
+        artifact._turn = artifact._turn if is_fixed else artifact._lock
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, assert_never
@@ -59,6 +60,22 @@ def check_call(
     _Checker(call, programs, tensors).run()
 
 
+def is_name(text: str) -> bool:
+    """Whether a parameter can be named so."""
+    return text.isidentifier() and not keyword.iskeyword(text)
+
+
+def updated_state(call: Call, programs: Sequence[Interface]) -> set[int]:
+    """Slots of the state that a call changes."""
+    written = {
+        step.inputs[place][0]
+        for step in call.steps
+        if isinstance(step, Run)
+        for place in programs[step.program].written
+    }
+    return {each.slot for each in call.state} & (written | {each.slot for each in call.updates})
+
+
 class _Checker:
     def __init__(
         self, call: Call, programs: Sequence[Interface], tensors: Mapping[str, np.ndarray]
@@ -80,7 +97,9 @@ class _Checker:
         call = self.call
         self.require(0 <= call.slots <= MOST_SLOTS, "it has too many slots")
         names = [each.name for each in call.parameters]
-        self.require(all(map(str.isidentifier, names)), "a parameter's name is no name")
+        self.require(all(map(is_name, names)), "a parameter's name is no name")
+        kinds = [each.is_keyword for each in call.parameters]
+        self.require(kinds == sorted(kinds), "parameters by place come after those by name")
         self.require(len({*names}) == len(names), "two parameters have one name")
         for parameter in call.parameters:
             self.argument(parameter.argument)

@@ -11,8 +11,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from tracejit._errors import ArtifactError, CompileError, user_location
 from tracejit.backends import AnyProgram
 from tracejit.ir.device import device_of
@@ -20,10 +18,11 @@ from tracejit.ir.graph import Graph
 from tracejit.ir.parser import parse_graph
 from tracejit.ir.verify import verify_graph
 from tracejit.ops.registry import REGISTRY
+from tracejit.portable import Plans
 from tracejit.standalone import native as code
 from tracejit.standalone import safetensors
 from tracejit.standalone.artifact import Artifact
-from tracejit.standalone.check import check_call
+from tracejit.standalone.check import check_call, updated_state
 from tracejit.standalone.container import sha256 as digest
 from tracejit.standalone.container import unpack
 from tracejit.standalone.manifest import GRAPH, STATE, manifest_of, object_entry, plan_entry
@@ -49,8 +48,13 @@ def load(path: str | os.PathLike[str], *, native: bool, sha256: str | None) -> A
         check_call(manifest.call, interfaces, tensors)
         programs = _lowered(graphs, manifest)
     else:
-        programs = _loaded(entries, manifest, target, tensors)
-    return Artifact(manifest, programs, tensors, text, target)
+        entry = plan_entry(target)
+        plans = plans_from_json(bytes(entries[entry]), entry)
+        interfaces = code.interfaces_of(plans)
+        check_call(manifest.call, interfaces, tensors)
+        programs = _loaded(entries, plans, target)
+    is_fixed = not updated_state(manifest.call, interfaces)
+    return Artifact(manifest, programs, tensors, text, target, is_fixed=is_fixed)
 
 
 def _text(entry: memoryview) -> str:
@@ -61,21 +65,15 @@ def _text(entry: memoryview) -> str:
 
 
 def _loaded(
-    entries: Mapping[str, memoryview],
-    manifest: Manifest,
-    target: Target,
-    tensors: Mapping[str, np.ndarray],
+    entries: Mapping[str, memoryview], plans: Plans, target: Target
 ) -> Sequence[AnyProgram]:
-    entry = plan_entry(target)
-    plans = plans_from_json(bytes(entries[entry]), entry)
-    check_call(manifest.call, code.interfaces_of(plans), tensors)
     objects = {}
     for name in plans.objects:
-        data = entries.get(object_entry(target, name))
-        if data is None:
-            raise ArtifactError(f"entry {object_entry(target, name)}: it is missing")
-        objects[name] = bytes(data)
-    return code.loaded(plans, objects, f"entry {entry}")
+        entry = object_entry(target, name)
+        if entry not in entries:
+            raise ArtifactError(f"entry {entry}: it is missing")
+        objects[name] = bytes(entries[entry])
+    return code.loaded(plans, objects, f"entry {plan_entry(target)}")
 
 
 def _lowered(graphs: Sequence[Graph], manifest: Manifest) -> Sequence[AnyProgram]:

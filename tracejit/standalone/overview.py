@@ -10,17 +10,15 @@ from tracejit.artifact import HostCall, Plan
 from tracejit.ir.aval import aval
 from tracejit.portable import Plans
 from tracejit.standalone.binding import signature_of
-from tracejit.standalone.check import check_call
+from tracejit.standalone.check import check_call, updated_state
 from tracejit.standalone.container import sha256, unpack
 from tracejit.standalone.manifest import GRAPH, STATE, manifest_of, plan_entry
 from tracejit.standalone.native import interfaces_of
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import (
-    Call,
     Manifest,
     NumberState,
     Require,
-    Run,
     State,
     Target,
     TensorState,
@@ -41,9 +39,9 @@ def overview(path: Path) -> str:
         f"  {in_units(len(data))}, sha256 {sha256(data)}",
         f"  version {manifest.version}, by tracejit {made.tracejit}, NumPy {made.numpy}, LLVM {made.llvm}",
     ]
-    updated = {each.slot for each in call.updates}
+    updated: set[int] = set()
     for found in plans.values():
-        updated |= _written(call, found)
+        updated |= updated_state(call, interfaces_of(found))
     parts += _section("state", [_state(each, each.slot in updated) for each in call.state])
     parts += _section("baked in", [f"{e.name} = {e.value}  {e.where}" for e in manifest.baked])
     asked = [step for step in call.steps if isinstance(step, Require)]
@@ -59,12 +57,6 @@ def _plans(target: Target, manifest: Manifest, entries: Mapping[str, memoryview]
     plans = plans_from_json(bytes(entries[entry]), entry)
     check_call(manifest.call, interfaces_of(plans), read(entries[STATE], STATE))
     return plans
-
-
-def _written(call: Call, plans: Plans) -> set[int]:
-    """Slots whose memory programs write."""
-    runs = [step for step in call.steps if isinstance(step, Run)]
-    return {run.inputs[n][0] for run in runs for n in plans.plans[run.program].written}
 
 
 def _section(title: str, lines: list[str]) -> list[str]:
