@@ -12,8 +12,10 @@ DEPTH = 256
 """Values of K in one partial sum, at the most and as a rule."""
 _ROWS = 12
 """A multiple of the rows of each register tile."""
-MOST_ROWS = 252
-"""Rows of A that stay in the second-level cache, `DEPTH` columns at a time."""
+MOST_ROWS = 516
+"""Rows of a block: each block packs its columns of B anew."""
+_FEW_ROWS = 252
+"""Of a block where there are few."""
 
 SCRATCH_BYTES = DEPTH * 4 * 64
 """What one task packs: a panel of B, 4 of the widest vectors across."""
@@ -70,7 +72,7 @@ def gemm_segment(
 
 
 def _blocks(m: int, n: int, k: int) -> tuple[int, int]:
-    """Rows and columns of a block: columns are split first, because each block of rows packs its columns of B anew."""
+    """Rows and columns of a block: columns are split first, since each block of rows packs its columns of B anew."""
     block_m = _even(m, MOST_ROWS, _ROWS)
     block_n = _even(n, 4 * _PANEL, _PANEL)
 
@@ -82,6 +84,8 @@ def _blocks(m: int, n: int, k: int) -> tuple[int, int]:
 
     while block_n > _PANEL and blocks() < 2 * _WANTED and work() >= 2 * _LEAST_WORK:
         block_n -= _PANEL
+    if blocks() < 2 * _WANTED:
+        block_m = _even(m, _FEW_ROWS, _ROWS)
     if blocks() < _WANTED and work() >= 2 * _LEAST_WORK:
         parts = min(work() // _LEAST_WORK, _parts(_WANTED, blocks()))
         block_m = _even(block_m, _parts(block_m, parts), _ROWS)

@@ -15,7 +15,7 @@ from tracejit._config import config
 from tracejit.artifact import Argument, BufferSpec, LaunchSpec, Place, Plan, Segment
 from tracejit.runtime.cpu.gemm import gemm_source
 from tracejit.runtime.cpu.target import LEVELS, target_level
-from tracejit.runtime.gemm import DEPTH, DIMS, KERNELS, SCRATCH_BYTES, gemm_segment
+from tracejit.runtime.gemm import DEPTH, DIMS, KERNELS, MOST_ROWS, SCRATCH_BYTES, gemm_segment
 from tracejit.runtime.program import Program
 
 
@@ -156,7 +156,7 @@ def test_blocks_cover_the_product_and_suit_the_tiles(m: int, n: int, k: int) -> 
     assert named["block_m"] % 12 == 0
     assert named["block_n"] % 64 == 0
     assert tasks == -(-named["M"] // named["block_m"]) * -(-named["N"] // named["block_n"])
-    assert named["block_m"] * DEPTH * 8 <= 1 << 19  # half of a small second-level cache
+    assert named["block_m"] <= MOST_ROWS
     assert grain >= 1
 
 
