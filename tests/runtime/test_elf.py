@@ -12,6 +12,7 @@ from tracejit._errors import CompileError
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cpu import compile as compiler
 from tracejit.runtime.cpu import elf, llvm
+from tracejit.runtime.cpu.target import host
 
 pytestmark = pytest.mark.skipif(not elf.can_link(), reason="the objects here are of another kind")
 
@@ -50,7 +51,7 @@ define i64 @{name}() {{
 
 def objects(constant: float = 1.0, **texts: str) -> dict[str, bytes]:
     return {
-        name: llvm.compiled(KernelSource(name, text.format(name=name, constant=constant)))
+        name: llvm.compiled(KernelSource(name, text.format(name=name, constant=constant)), host())
         for name, text in texts.items()
     }
 
