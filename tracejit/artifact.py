@@ -90,6 +90,8 @@ class LaunchSpec:
     """Of each segment, where they are not all `kernel`."""
     calls: tuple[str, ...] = ()
     """Kernels that it calls (`tracejit.runtime.slabs`): their number and their addresses come before the dims."""
+    nanoseconds: int = 0
+    """Of one core of a CPU, roughly: by such costs it was chosen what is computed anew, and what goes along with what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class HostCall:
     output: BufferSpec
     note: str = ""
     nbytes: int = 0
+    nanoseconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

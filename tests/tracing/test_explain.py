@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import time
 
 import pytest
@@ -40,6 +41,15 @@ def test_kernels_tell_what_they_compute_and_move():
     assert "multiply, tanh" in kernel.computes
     assert kernel.nbytes >= 8000
     assert found.memory.bytes_moved == kernel.nbytes
+    assert 0 < kernel.nanoseconds < 1_000_000
+
+
+def test_kernels_tell_what_they_are_reckoned_to_cost():
+    f = tj.compile(lambda x: tj.tanh(x @ x))
+    f(tj.ones((300, 300)))
+    product, rest = tj.explain(f).kernels
+    assert product.nanoseconds > 300**3 / 100 > rest.nanoseconds > 300**2 / 100
+    assert re.search(r"matmul  test_explain.py:\d+  \(703.1 kB, about [\d.]+ us\)", str(product))
 
 
 def test_recompiles_tell_what_changed():

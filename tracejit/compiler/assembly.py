@@ -285,6 +285,7 @@ class Assembly:
     def _placed(self, task: Task, memory: Memory) -> Iterator[LaunchSpec | HostCall]:
         work = task.work
         moved = sum(map(nbytes, (*task.unit.reads, *task.unit.writes)))
+        cost = round(task.unit.work)
         if isinstance(work, Call):
             node = work.node
             yield HostCall(
@@ -295,6 +296,7 @@ class Assembly:
                 self._spec(node),
                 work.note,
                 moved,
+                cost,
             )
             return
         segments = tuple(
@@ -303,7 +305,8 @@ class Assembly:
             )
             for arguments, dims, tasks in work.segments
         )
-        yield from self.target.launches(work, segments, moved)
+        for launch in self.target.launches(work, segments, moved):
+            yield launch if launch.shape else replace(launch, nanoseconds=cost)
 
     def _seen(self, node: Node) -> tuple[Owner, int]:
         return self.layouts.root(node), self.layouts.layout(node).offset
