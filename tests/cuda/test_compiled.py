@@ -9,6 +9,7 @@ import tracejit as tj
 from tests.emulation import standin
 from tracejit import nn, optim
 from tracejit.nn import functional as F
+from tracejit.passes import repeats
 
 X = np.random.default_rng(0).standard_normal((6, 40), dtype=np.float32)
 
@@ -26,6 +27,25 @@ def test_a_function_gives_the_cpus_bits_and_is_replayed(device: str) -> None:
             assert a.device == device
             np.testing.assert_array_equal(a.cpu().numpy(), b.numpy())
     assert tj.explain(f).calls == {"replay": 6, "record": 2, "eager": 0}
+
+
+def test_an_unrolled_loop_has_kernels_for_one_round(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats, "LEAST_NODES", 50)
+
+    @tj.compile
+    def smoothed(x: tj.Tensor) -> tuple[tj.Tensor, tj.Tensor]:
+        rows = []
+        for _ in range(12):
+            x = tj.softmax(x + tj.roll(x, 1, axis=1), axis=1)
+            rows.append(x.sum(0))
+        return x, tj.stack(rows)
+
+    for a, b in zip(smoothed(tj.tensor(X, device=device)), smoothed(tj.tensor(X))):
+        np.testing.assert_array_equal(a.cpu().numpy(), b.numpy())
+    launches = [kernel.name for kernel in tj.explain(smoothed).kernels]
+    assert len(launches) > 2 * len(set(launches))
 
 
 def test_sizes_that_change_are_left_open(device: str) -> None:
