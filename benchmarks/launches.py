@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 import tracejit as tj
 from benchmarks.systems import SYSTEMS
+from benchmarks.worker import seconds
 from benchmarks.workloads import WORKLOADS
 from tracejit.artifact import LaunchSpec, Plan
 from tracejit.runtime import program as programs
@@ -88,16 +88,8 @@ def _ones(nbytes: int, dtype: str) -> Buffer:
 def _seconds(call: Any) -> float:
     """Median over rounds."""
     call()
-    start = time.perf_counter()
-    call()
-    calls = max(1, int(ROUND_SECONDS / (time.perf_counter() - start + 1e-9)))
-    rounds = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        for _ in range(calls):
-            call()
-        rounds.append((time.perf_counter() - start) / calls)
-    return statistics.median(rounds)
+    calls = max(1, int(ROUND_SECONDS / (seconds(call) + 1e-9)))
+    return statistics.median(seconds(call, calls) for _ in range(ROUNDS))
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ from tracejit.passes.fuse import fuse
 from tracejit.passes.layouts import Layouts
 from tracejit.passes.pipeline import optimize
 from tracejit.passes.products import join_products
+from tracejit.passes.repeats import may_have_rounds
 from tracejit.passes.turn import turn_products
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
@@ -80,11 +81,11 @@ def plan_graph(
     dump = open_dump(config.dump_dir)
     target = _target(device_of(graph), dump, level)
     graph = without_device(graph)
-    if memory_limit is None:
-        shared = share_equal(graph)
-        plan = rolled(shared, lambda part: plan_part(part, target, dump, fastmath, None)[2])
+    if memory_limit is None and may_have_rounds(graph):
+        graph = share_equal(graph)
+        plan = rolled(graph, lambda part: plan_part(part, target, dump, fastmath, None)[2])
         if plan is not None:
-            return shared, [], plan
+            return graph, [], plan
     return plan_part(graph, target, dump, fastmath, memory_limit)
 
 

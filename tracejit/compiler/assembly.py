@@ -58,7 +58,7 @@ class Assembly:
 
         Raises MemoryLimitError where it cannot do so within `memory_limit` bytes of its own.
         """
-        self._fix_inputs()
+        self.fixed |= places_of_inputs(self.graph)
         last = self._fix_outputs()
         everything = [*steps, *last, *self._effects()]
         if self.target.streams:
@@ -93,27 +93,14 @@ class Assembly:
             name for launch in launches for name in (launch.kernel, *launch.kernels, *launch.calls)
         )
         sources = map(self.target.source, needed)
-        arrays = [node for node in self.graph.inputs if isinstance(node, Input)]
-        scalars = [node for node in self.graph.inputs if isinstance(node, ScalarInput)]
-        return Plan(
+        return replace(
+            without_steps(self.graph, self.layouts),
             kernels=tuple(source for source in sources if source is not None),
             steps=steps,
-            inputs=tuple(self._spec(node) for node in arrays),
-            outputs=tuple(
-                BufferSpec(node.aval.dtype.name, node.aval.sizes) for node in self.graph.outputs
-            ),
-            scalars=tuple(node.aval.dtype.name for node in scalars),
-            written=tuple(n for n, node in enumerate(arrays) if node in self._targets),
             arena_bytes=memory.arena_bytes,
         )
 
     # places known before planning
-
-    def _fix_inputs(self) -> None:
-        arrays = [node for node in self.graph.inputs if isinstance(node, Input)]
-        scalars = [node for node in self.graph.inputs if isinstance(node, ScalarInput)]
-        self.fixed |= {node: Argument(Place.INPUT, n) for n, node in enumerate(arrays)}
-        self.fixed |= {node: Argument(Place.SCALAR, n) for n, node in enumerate(scalars)}
 
     def _fix_outputs(self) -> list[Step]:
         """Computed values are put in the outputs' own memory; inputs, views and repeated outputs are copied there."""
@@ -292,8 +279,8 @@ class Assembly:
                 node.op.name,
                 node.params,
                 tuple(at(owner, offset, memory.places) for owner, offset in work.arguments),
-                tuple(self._spec(source) for source in node.inputs),
-                self._spec(node),
+                tuple(spec_of(source, self.layouts) for source in node.inputs),
+                spec_of(node, self.layouts),
                 work.note,
                 moved,
                 cost,
@@ -311,10 +298,38 @@ class Assembly:
     def _seen(self, node: Node) -> tuple[Owner, int]:
         return self.layouts.root(node), self.layouts.layout(node).offset
 
-    def _spec(self, node: Node) -> BufferSpec:
-        layout = self.layouts.layout(node)
-        plain = layout.strides == row_major(layout.shape).strides
-        return BufferSpec(node.aval.dtype.name, layout.shape, None if plain else layout.strides)
+
+def spec_of(node: Node, layouts: Layouts) -> BufferSpec:
+    """The array of a value, as it lies in memory."""
+    layout = layouts.layout(node)
+    plain = layout.strides == row_major(layout.shape).strides
+    return BufferSpec(node.aval.dtype.name, layout.shape, None if plain else layout.strides)
+
+
+def without_steps(graph: Graph, layouts: Layouts) -> Plan:
+    """What a plan of the graph takes, gives and writes."""
+    arrays = [node for node in graph.inputs if isinstance(node, Input)]
+    targets = {effect.target for effect in graph.effects}
+    return Plan(
+        kernels=(),
+        steps=(),
+        inputs=tuple(spec_of(node, layouts) for node in arrays),
+        outputs=tuple(BufferSpec(node.aval.dtype.name, node.aval.sizes) for node in graph.outputs),
+        scalars=tuple(
+            node.aval.dtype.name for node in graph.inputs if isinstance(node, ScalarInput)
+        ),
+        written=tuple(n for n, node in enumerate(arrays) if node in targets),
+    )
+
+
+def places_of_inputs(graph: Graph) -> dict[Owner, Argument]:
+    """Arrays and numbers, each numbered by themselves."""
+    arrays = (node for node in graph.inputs if isinstance(node, Input))
+    scalars = (node for node in graph.inputs if isinstance(node, ScalarInput))
+    return {
+        **{node: Argument(Place.INPUT, n) for n, node in enumerate(arrays)},
+        **{node: Argument(Place.SCALAR, n) for n, node in enumerate(scalars)},
+    }
 
 
 def _computed(step: Step) -> tuple[Apply, ...]:

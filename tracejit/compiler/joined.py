@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from tracejit._records import dataclass
 from tracejit.artifact import Argument, HostCall, KernelSource, LaunchSpec, Place, Plan
-from tracejit.passes.plan_memory import ALIGNMENT
+from tracejit.runtime.workspace import aligned
+
+Places = dict[Place, tuple[Argument, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +24,7 @@ class Part:
 
 def joined(parts: Sequence[Part], whole: Plan) -> Plan:
     """`whole`, which has no steps yet, with those of the parts; what these need in between lies at the end of its arena."""
-    scratch = -(-whole.arena_bytes // ALIGNMENT) * ALIGNMENT
+    scratch = aligned(whole.arena_bytes)
     constants, starts = _constants(part.plan for part in parts)
     steps: list[LaunchSpec | HostCall] = []
     for part in parts:
@@ -51,13 +53,10 @@ def _constants(plans: Iterable[Plan]) -> tuple[bytes, dict[bytes, int]]:
     found, starts = b"", {}
     for plan in plans:
         if plan.constants not in starts:
-            found += bytes(-len(found) % ALIGNMENT)
+            found += bytes(aligned(len(found)) - len(found))
             starts[plan.constants] = len(found)
             found += plan.constants
     return found, starts
-
-
-Places = dict[Place, tuple[Argument, ...]]
 
 
 def _moved(

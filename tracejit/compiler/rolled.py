@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from tracejit._records import dataclass
-from tracejit.artifact import Argument, BufferSpec, Place, Plan
+from tracejit.artifact import Argument, Place, Plan
+from tracejit.compiler.assembly import at, places_of_inputs, without_steps
 from tracejit.compiler.joined import Part, joined
-from tracejit.dtypes import DType
 from tracejit.ir.cluster import Owner, Temporary
 from tracejit.ir.graph import Apply, Constant, Effect, Graph, Input, Node, ScalarInput
 from tracejit.passes.homes import Unit
@@ -142,46 +142,25 @@ class _Rolled:
         self._leaving = [op for op in ops if any(map(self._readers.get, self._all_of(op)))]
         self._carried = [each for op in self._leaving if (each := self._find_carried(op))]
         self._owners = dict(self._find_owners())
-        self._fixed: dict[Node, Argument] = {
-            node: Argument(place, number)
-            for kind, place in ((Input, Place.INPUT), (ScalarInput, Place.SCALAR))
-            for number, node in enumerate(n for n in graph.inputs if isinstance(n, kind))
-        }
+        self._fixed = places_of_inputs(graph)
 
     def plan(self, compile: Compile) -> Plan:
         sections = self._before(), self._round(), self._after()
         plans = [compile(section.graph) for section in sections]
         uses = [*self._uses(sections)]
         memory = plan_memory([self._unit(use) for use in uses], {})
+        places = {**memory.places, **self._fixed}
         parts = [
             Part(
                 plans[use.section],
-                tuple(self._at(x, memory.places) for x in use.given if not _is_scalar(x)),
-                tuple(self._at(x, memory.places) for x in use.outputs),
-                tuple(self._at(x, memory.places) for x in use.given if _is_scalar(x)),
+                tuple(self._at(x, places) for x in use.given if not _is_scalar(x)),
+                tuple(self._at(x, places) for x in use.outputs),
+                tuple(self._at(x, places) for x in use.given if _is_scalar(x)),
             )
             for use in uses
         ]
-        return joined(parts, self._without_steps(memory.arena_bytes))
-
-    def _without_steps(self, arena_bytes: int) -> Plan:
-        arrays = [node for node in self._graph.inputs if isinstance(node, Input)]
-        targets = {effect.target for effect in self._graph.effects}
-        return Plan(
-            kernels=(),
-            steps=(),
-            inputs=tuple(
-                BufferSpec(node.aval.dtype.name, node.aval.sizes, node.strides) for node in arrays
-            ),
-            outputs=tuple(
-                BufferSpec(node.aval.dtype.name, node.aval.sizes) for node in self._graph.outputs
-            ),
-            scalars=tuple(
-                node.aval.dtype.name for node in self._graph.inputs if isinstance(node, ScalarInput)
-            ),
-            arena_bytes=arena_bytes,
-            written=tuple(n for n, node in enumerate(arrays) if node in targets),
-        )
+        whole = without_steps(self._graph, self._layouts)
+        return joined(parts, replace(whole, arena_bytes=memory.arena_bytes))
 
     # The sections
 
@@ -251,15 +230,10 @@ class _Rolled:
     def _at(self, value: Node | Temporary | Argument, places: Mapping[Owner, Argument]) -> Argument:
         if isinstance(value, Argument):
             return value
-        offset = 0 if isinstance(value, Temporary) else self._layouts.layout(value).offset
-        owner = self._owner(value)
-        if owner is None:
-            assert not isinstance(value, Temporary)
-            root = self._layouts.root(value)
-            return _moved(self._fixed[root], offset, root.aval.dtype)
-        if not owner.nbytes:
-            return Argument(Place.ARENA, 0)
-        return _moved(places[owner], offset, owner.dtype)
+        if isinstance(value, Temporary):
+            return at(value, 0, places)
+        owner = self._owner(value) or self._layouts.root(value)
+        return at(owner, self._layouts.layout(value).offset, places)
 
     # What goes from part to part
 
@@ -340,7 +314,3 @@ class _Rolled:
 
 def _is_scalar(value: Node | Temporary) -> bool:
     return isinstance(value, ScalarInput)
-
-
-def _moved(at: Argument, offset: int, dtype: DType) -> Argument:
-    return replace(at, offset=at.offset + offset * dtype.itemsize)

@@ -43,10 +43,13 @@ class Rounds:
         return self.start + self.period * self.count
 
 
+def may_have_rounds(graph: Graph) -> bool:
+    """Whether it is long enough to be looked through."""
+    return len(graph.applies) >= LEAST_NODES
+
+
 def rounds_of(graph: Graph, layouts: Layouts) -> Rounds | None:
     """The longest run of rounds that is worth being compiled as one; None where there is none."""
-    if len(graph.applies) < LEAST_NODES:
-        return None
     ops = tuple(node for node in graph.applies if not layouts.is_alias(node))
     keys = _numbers_of(ops, layouts)
     runs = [_longest_run(keys, period) for period in _periods(keys)]
