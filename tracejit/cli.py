@@ -193,7 +193,10 @@ def nbytes(text: str) -> int:
 
 
 def in_units(size: int) -> str:
-    unit = next(unit for unit in "GMK" if size >= UNITS[unit] or unit == "K")
+    """`155.6 KiB`"""
+    if size < UNITS["K"]:
+        return f"{size} B"
+    unit = next(unit for unit in "TGMK" if size >= UNITS[unit])
     return f"{size / UNITS[unit]:.1f} {unit}iB"
 
 

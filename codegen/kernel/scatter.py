@@ -6,7 +6,7 @@ Where more tasks are wanted than there are columns, each does some rows alone: t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import prod
 
 from tracejit.codegen.kernel.access import Place
@@ -48,17 +48,6 @@ def lower_scatter(node: Apply, place: Place, grain: Grain = CORES) -> Lowered:
         pairs = zip(variables, strides, strict=True)
         return tuple((var, 1 if stride == 1 else size(stride)) for var, stride in pairs if stride)
 
-    @contextmanager
-    def only(part: Var | None, row: Var) -> Iterator[None]:
-        """Of the rows that are the task's."""
-        if part is None:
-            yield
-            return
-        remainder = s.let(Fn.FLOORMOD, int64, row, size(parts))
-        is_own = s.let(Fn.EQ, bool_, remainder.operand, part)
-        with s.loop(s.cast(is_own, int64).operand, Kind.SERIAL, "o"):
-            yield
-
     owners = [place(indices), place(updates), place(node)]
     index_buffer = Buffer(indices.aval.dtype, "a")
     update_buffer = Buffer(updates.aval.dtype, "a")
@@ -77,7 +66,8 @@ def lower_scatter(node: Apply, place: Place, grain: Grain = CORES) -> Lowered:
             rows = digits(number, list(indices.aval.sizes))
             index = s.load(index_buffer, Address(terms(rows, index_layout.strides)))
             row = clamped(s, s.cast(index, int64), size(shape[axis]))
-            with only(part, row), s.loop(width, Kind.VECTOR, "v") as lane:
+            own = nullcontext() if part is None else _only(s, row, part, size(parts))
+            with own, s.loop(width, Kind.VECTOR, "v") as lane:
                 column = [first, lane]
                 lead, trail = places[: len(before)], places[len(before) :]
                 source = _address(
@@ -95,6 +85,15 @@ def lower_scatter(node: Apply, place: Place, grain: Grain = CORES) -> Lowered:
     )
     arguments = tuple((root, layout.offset) for root, layout in owners)
     return Lowered(kernel, arguments, tuple(value for _, value in sizes), tasks, grain=1)
+
+
+@contextmanager
+def _only(s: ScalarBuilder, row: Var, part: Var, parts: Size) -> Iterator[None]:
+    """Of the rows that are the task's."""
+    remainder = s.let(Fn.FLOORMOD, int64, row, parts)
+    is_own = s.let(Fn.EQ, bool_, remainder.operand, part)
+    with s.loop(s.cast(is_own, int64).operand, Kind.SERIAL, "o"):
+        yield
 
 
 def _address(

@@ -8,7 +8,6 @@ from dataclasses import field, replace
 from tracejit._records import dataclass
 from tracejit.artifact import (
     Argument,
-    BufferSpec,
     HostCall,
     LaunchSpec,
     Place,
@@ -33,6 +32,7 @@ from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
 from tracejit.ops.op import Layout
 from tracejit.passes.expand import store
 from tracejit.passes.homes import Unit, nbytes
+from tracejit.passes.interface import spec_of, without_steps
 from tracejit.passes.layouts import Layouts, relabel, row_major
 from tracejit.passes.plan_memory import Memory, plan_memory
 
@@ -94,7 +94,7 @@ class Assembly:
         )
         sources = map(self.target.source, needed)
         return replace(
-            without_steps(self.graph, self.layouts),
+            without_steps(self.graph),
             kernels=tuple(source for source in sources if source is not None),
             steps=steps,
             arena_bytes=memory.arena_bytes,
@@ -279,8 +279,8 @@ class Assembly:
                 node.op.name,
                 node.params,
                 tuple(at(owner, offset, memory.places) for owner, offset in work.arguments),
-                tuple(spec_of(source, self.layouts) for source in node.inputs),
-                spec_of(node, self.layouts),
+                tuple(spec_of(each, self.layouts.layout(each)) for each in node.inputs),
+                spec_of(node, self.layouts.layout(node)),
                 work.note,
                 moved,
                 cost,
@@ -297,29 +297,6 @@ class Assembly:
 
     def _seen(self, node: Node) -> tuple[Owner, int]:
         return self.layouts.root(node), self.layouts.layout(node).offset
-
-
-def spec_of(node: Node, layouts: Layouts) -> BufferSpec:
-    """The array of a value, as it lies in memory."""
-    layout = layouts.layout(node)
-    plain = layout.strides == row_major(layout.shape).strides
-    return BufferSpec(node.aval.dtype.name, layout.shape, None if plain else layout.strides)
-
-
-def without_steps(graph: Graph, layouts: Layouts) -> Plan:
-    """What a plan of the graph takes, gives and writes."""
-    arrays = [node for node in graph.inputs if isinstance(node, Input)]
-    targets = {effect.target for effect in graph.effects}
-    return Plan(
-        kernels=(),
-        steps=(),
-        inputs=tuple(spec_of(node, layouts) for node in arrays),
-        outputs=tuple(BufferSpec(node.aval.dtype.name, node.aval.sizes) for node in graph.outputs),
-        scalars=tuple(
-            node.aval.dtype.name for node in graph.inputs if isinstance(node, ScalarInput)
-        ),
-        written=tuple(n for n, node in enumerate(arrays) if node in targets),
-    )
 
 
 def places_of_inputs(graph: Graph) -> dict[Owner, Argument]:

@@ -12,11 +12,12 @@ from dataclasses import field, replace
 
 from tracejit._records import dataclass
 from tracejit.artifact import Argument, Place, Plan
-from tracejit.compiler.assembly import at, places_of_inputs, without_steps
+from tracejit.compiler.assembly import at, places_of_inputs
 from tracejit.compiler.joined import Part, joined
 from tracejit.ir.cluster import Owner, Temporary
 from tracejit.ir.graph import Apply, Constant, Effect, Graph, Input, Node, ScalarInput
 from tracejit.passes.homes import Unit
+from tracejit.passes.interface import without_steps
 from tracejit.passes.layouts import Layouts, row_major
 from tracejit.passes.plan_memory import plan_memory
 from tracejit.passes.repeats import Rounds, rounds_of
@@ -159,7 +160,7 @@ class _Rolled:
             )
             for use in uses
         ]
-        whole = without_steps(self._graph, self._layouts)
+        whole = without_steps(self._graph)
         return joined(parts, replace(whole, arena_bytes=memory.arena_bytes))
 
     # The sections

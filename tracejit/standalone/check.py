@@ -10,10 +10,9 @@ from typing import Any, assert_never
 import numpy as np
 
 from tracejit._errors import ArtifactError
-from tracejit.artifact import BufferSpec
+from tracejit.artifact import BufferSpec, Plan
 from tracejit.standalone.functions import FUNCTIONS, TYPES
 from tracejit.standalone.manifest import MANIFEST
-from tracejit.standalone.native import Interface
 from tracejit.standalone.plans import size_of
 from tracejit.standalone.records import (
     Argument,
@@ -53,9 +52,7 @@ NUMBER = -1
 """Stands for the size of a slot that holds a number."""
 
 
-def check_call(
-    call: Call, programs: Sequence[Interface], tensors: Mapping[str, np.ndarray]
-) -> None:
+def check_call(call: Call, programs: Sequence[Plan], tensors: Mapping[str, np.ndarray]) -> None:
     """Raises ArtifactError; `tensors` are those of the file."""
     _Checker(call, programs, tensors).run()
 
@@ -65,7 +62,7 @@ def is_name(text: str) -> bool:
     return text.isidentifier() and not keyword.iskeyword(text)
 
 
-def updated_state(call: Call, programs: Sequence[Interface]) -> set[int]:
+def updated_state(call: Call, programs: Sequence[Plan]) -> set[int]:
     """Slots of the state that a call changes."""
     written = {
         step.inputs[place][0]
@@ -78,7 +75,7 @@ def updated_state(call: Call, programs: Sequence[Interface]) -> set[int]:
 
 class _Checker:
     def __init__(
-        self, call: Call, programs: Sequence[Interface], tensors: Mapping[str, np.ndarray]
+        self, call: Call, programs: Sequence[Plan], tensors: Mapping[str, np.ndarray]
     ) -> None:
         self.call = call
         self.programs = programs

@@ -14,8 +14,9 @@ import numpy as np
 
 import tracejit as tj
 from tracejit import dtypes
+from tracejit.cli import in_units
 from tracejit.standalone.functions import TYPES
-from tracejit.standalone.overview import in_units, overview
+from tracejit.standalone.overview import overview
 from tracejit.standalone.records import (
     Argument,
     ArrayArgument,

@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tracejit._errors import ArtifactError, CompileError, user_location
+from tracejit.artifact import Plan
 from tracejit.backends import AnyProgram
 from tracejit.ir.device import device_of
 from tracejit.ir.graph import Graph
 from tracejit.ir.parser import parse_graph
 from tracejit.ir.verify import verify_graph
 from tracejit.ops.registry import REGISTRY
+from tracejit.passes.interface import without_steps
 from tracejit.portable import Plans
 from tracejit.standalone import native as code
 from tracejit.standalone import safetensors
@@ -44,13 +46,13 @@ def load(path: str | os.PathLike[str], *, native: bool, sha256: str | None) -> A
         if native:
             _warn(path, manifest)
         graphs = graphs_of(text)
-        interfaces = [code.interface_of(graph) for graph in graphs]
+        interfaces: Sequence[Plan] = [*map(without_steps, graphs)]
         check_call(manifest.call, interfaces, tensors)
         programs = _lowered(graphs, manifest)
     else:
         entry = plan_entry(target)
         plans = plans_from_json(bytes(entries[entry]), entry)
-        interfaces = code.interfaces_of(plans)
+        interfaces = plans.plans
         check_call(manifest.call, interfaces, tensors)
         programs = _loaded(entries, plans, target)
     is_fixed = not updated_state(manifest.call, interfaces)

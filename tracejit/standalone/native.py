@@ -6,23 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from tracejit import portable
 from tracejit._errors import ArtifactError, CompileError
-from tracejit._records import dataclass
-from tracejit.artifact import BufferSpec
 from tracejit.backends import AnyProgram
 from tracejit.executable import executable_of
-from tracejit.ir.graph import Graph, Input, ScalarInput
+from tracejit.ir.graph import Graph
 from tracejit.portable import Plans
 from tracejit.standalone.records import Options, Target
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """What a program is given, and what it gives."""
-
-    inputs: tuple[BufferSpec, ...]
-    outputs: tuple[BufferSpec, ...]
-    scalars: tuple[str, ...]
-    written: tuple[int, ...]
 
 
 def target_of(name: str) -> Target:
@@ -73,21 +61,3 @@ def lowered(graphs: Sequence[Graph], options: Options) -> list[AnyProgram]:
         for graph in graphs
     ]
     return [each.program for each in made]
-
-
-def interface_of(graph: Graph) -> Interface:
-    arrays = [node for node in graph.inputs if isinstance(node, Input)]
-    scalars = [node for node in graph.inputs if isinstance(node, ScalarInput)]
-    targets = {effect.target for effect in graph.effects}
-    return Interface(
-        tuple(BufferSpec(node.aval.dtype.name, node.aval.sizes, node.strides) for node in arrays),
-        tuple(BufferSpec(node.aval.dtype.name, node.aval.sizes) for node in graph.outputs),
-        tuple(node.aval.dtype.name for node in scalars),
-        tuple(n for n, node in enumerate(arrays) if node in targets),
-    )
-
-
-def interfaces_of(plans: Plans) -> list[Interface]:
-    return [
-        Interface(plan.inputs, plan.outputs, plan.scalars, plan.written) for plan in plans.plans
-    ]

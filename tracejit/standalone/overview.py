@@ -7,13 +7,13 @@ from pathlib import Path
 
 from tracejit import dtypes
 from tracejit.artifact import HostCall, Plan
+from tracejit.cli import in_units
 from tracejit.ir.aval import aval
 from tracejit.portable import Plans
 from tracejit.standalone.binding import signature_of
 from tracejit.standalone.check import check_call, updated_state
 from tracejit.standalone.container import sha256, unpack
 from tracejit.standalone.manifest import GRAPH, STATE, manifest_of, plan_entry
-from tracejit.standalone.native import interfaces_of
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import (
     Manifest,
@@ -41,7 +41,7 @@ def overview(path: Path) -> str:
     ]
     updated: set[int] = set()
     for found in plans.values():
-        updated |= updated_state(call, interfaces_of(found))
+        updated |= updated_state(call, found.plans)
     parts += _section("state", [_state(each, each.slot in updated) for each in call.state])
     parts += _section("baked in", [f"{e.name} = {e.value}  {e.where}" for e in manifest.baked])
     asked = [step for step in call.steps if isinstance(step, Require)]
@@ -55,7 +55,7 @@ def overview(path: Path) -> str:
 def _plans(target: Target, manifest: Manifest, entries: Mapping[str, memoryview]) -> Plans:
     entry = plan_entry(target)
     plans = plans_from_json(bytes(entries[entry]), entry)
-    check_call(manifest.call, interfaces_of(plans), read(entries[STATE], STATE))
+    check_call(manifest.call, plans.plans, read(entries[STATE], STATE))
     return plans
 
 
@@ -88,12 +88,3 @@ def _launches(plan: Plan) -> Iterator[str]:
     for step in plan.steps:
         name = f"NumPy's {step.op}" if isinstance(step, HostCall) else step.note
         yield f"{name}  ({in_units(step.nbytes)})"
-
-
-def in_units(size: int) -> str:
-    """`155.6 KiB`"""
-    amount, units = float(size), iter(("B", "KiB", "MiB", "GiB", "TiB"))
-    unit = next(units)
-    while amount >= 1024:
-        amount, unit = amount / 1024, next(units)
-    return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
