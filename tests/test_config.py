@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +34,15 @@ def test_a_scope_restores_what_was_before_even_after_an_error() -> None:
         assert (tj.config.node_budget, tj.config.fuse) == (5, False)
         1 / 0
     assert (tj.config.node_budget, tj.config.fuse) == (before, True)
+
+
+def test_there_is_one_record_of_settings_whoever_copies_it() -> None:
+    for twin in (
+        copy.copy(tj.config),
+        copy.deepcopy(tj.config),
+        pickle.loads(pickle.dumps(tj.config)),
+    ):
+        assert twin is tj.config
 
 
 def test_bad_names_and_values_are_refused() -> None:

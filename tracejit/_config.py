@@ -166,6 +166,10 @@ class Config:
             for name, value in before.items():
                 setattr(self, name, value)
 
+    def __reduce__(self) -> str:
+        """Copied and pickled by name: there is one."""
+        return "config"
+
     @staticmethod
     def _settings() -> list[Field[Any]]:
         return list(_BY_NAME.values())

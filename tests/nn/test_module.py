@@ -149,6 +149,14 @@ def test_copies_and_pickles_are_modules_of_their_own() -> None:
         assert isinstance(twin.scale.factor, nn.Parameter)
 
 
+def test_copies_and_pickles_of_a_module_compute_with_the_ops_that_it_holds() -> None:
+    model = Model()
+    model.act = tj.relu
+    both = tj.compile(lambda model, x: (model.act(x), copy.deepcopy(model.act)(x)))
+    for each in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert [y.tolist() for y in both(each, tj.tensor([-1.0, 2.0]))] == [[0.0, 2.0]] * 2
+
+
 def test_a_module_prints_as_in_pytorch() -> None:
     model = nn.Sequential(nn.Linear(3, 2, bias=False), nn.Sequential(nn.ReLU(), nn.Dropout(0.1)))
     assert repr(model) == (

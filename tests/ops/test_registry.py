@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 from tracejit import dtypes, ops
@@ -48,3 +51,9 @@ def test_names_are_unique() -> None:
 def test_every_function_is_documented(name: str) -> None:
     function = getattr(ops, name)
     assert function.doc if isinstance(function, Op) else function.__doc__
+
+
+@pytest.mark.parametrize("op", REGISTRY.values(), ids=str)
+def test_copies_and_pickles_of_an_op_are_the_op(op: Op) -> None:
+    for twin in (copy.copy(op), copy.deepcopy([op])[0], pickle.loads(pickle.dumps(op))):
+        assert twin is op

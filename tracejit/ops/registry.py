@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copyreg
+
 from tracejit.ops.op import Op
 
 REGISTRY: dict[str, Op] = {}
@@ -19,6 +21,15 @@ def register(op: Op, *, not_differentiable: str | None = None) -> Op:
     if not_differentiable is not None:
         NOT_DIFFERENTIABLE[op.name] = not_differentiable
     return op
+
+
+def named(name: str) -> Op:
+    """The op of this name."""
+    return REGISTRY[name]
+
+
+# There is one of each op, known by what it is: a model that holds one is copied and pickled with its name.
+copyreg.pickle(Op, lambda op: (named, (op.name,)))
 
 
 def missing_rules() -> dict[str, tuple[str, ...]]:
