@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import namedtuple
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,24 @@ def test_an_argument_that_is_returned_is_the_same_array():
     found = tj.compile(lambda x: {"same": x, "view": x[1:]})(x)
     assert found["same"] is x
     assert np.shares_memory(found["view"], x)
+
+
+@pytest.mark.parametrize("kept", [lambda x: x * 2, lambda x: x[1:]], ids=["made", "a view"])
+def test_an_array_that_is_returned_and_kept_is_one_array(kept: Callable[[np.ndarray], np.ndarray]):
+    state = SimpleNamespace()
+
+    @tj.compile
+    def f(x):
+        y = kept(x)
+        state.by_name, state.all = y, [y]
+        return y
+
+    for _ in range(4):
+        y = f(np.arange(4.0))
+        assert type(y) is np.ndarray
+        assert y is state.by_name
+        assert y is state.all[0]
+    assert f.calls["replay"] > 0
 
 
 def test_containers_keep_their_identity_and_hold_arrays_again():

@@ -108,8 +108,10 @@ class Arrays:
         if array is not None:
             return array
         known = self._results.get(id(stand_in))
-        if known is None:
-            known = self._results[id(stand_in)] = stand_in, shown(stand_in)
+        if (
+            known is None
+        ):  # showing it may end the recording, which asks for the arrays of all that was written
+            known = self._results.setdefault(id(stand_in), (stand_in, shown(stand_in)))
         return known[1]
 
 

@@ -88,6 +88,20 @@ def test_ways_through_data_are_of_one_recording():
     assert "tj.where" in missed(f)
 
 
+def test_an_array_that_is_written_before_a_decision_is_named_as_the_reason():
+    @tj.compile
+    def f(x):
+        while x.max() > 1:
+            x *= 0.5
+        return x
+
+    for _ in range(3):
+        assert f(np.arange(4.0)).max() <= 1
+    assert f.calls["replay"] == 0
+    assert "is written before the last decision" in missed(f)
+    assert "work on a copy" in missed(f)
+
+
 def test_the_text_for_people_groups_guards_and_is_short():
     parts = [vector() for _ in range(100)]
     numbers = {f"n{place}": place for place in range(100)}

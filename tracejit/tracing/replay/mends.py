@@ -58,6 +58,7 @@ MENDS_OF_GUARDS = {
 MEND_OF_BRANCH = (
     "each way needs a recording; tj.where computes both sides and chooses, and needs one"
 )
+MEND_OF_FOREIGN = "work on a copy of the array, and copy it back after the last decision"
 MEND_OF_ERROR = "calls that raise are run by Python; nothing is to be mended if they are few"
 
 

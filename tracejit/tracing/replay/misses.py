@@ -8,7 +8,13 @@ from typing import Any
 from tracejit._records import dataclass
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
-from tracejit.tracing.replay.mends import MEND_OF_BRANCH, MEND_OF_ERROR, mend_of_guard
+from tracejit.tracing.replay.memory import Abandoned
+from tracejit.tracing.replay.mends import (
+    MEND_OF_BRANCH,
+    MEND_OF_ERROR,
+    MEND_OF_FOREIGN,
+    mend_of_guard,
+)
 from tracejit.tracing.replay.opened import as_open
 from tracejit.tracing.replay.places import code_of
 from tracejit.tracing.replay.tree import FEW_ROOTS, Node, Tree, _next
@@ -84,6 +90,8 @@ def _miss_on_the_way(tree: Tree, root: Node, call: Arguments) -> Miss:
         while node is not None and node.end is not None:
             node.run(slots)
             last, node = node, _next(node, slots, *call)
+    except Abandoned as reason:
+        return Miss(last.where, str(reason), "", MEND_OF_FOREIGN, "memory")
     except Exception as error:
         return Miss(
             last.where, f"a replay raised {type(error).__name__}", "", MEND_OF_ERROR, "error"
