@@ -10,6 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tracejit as tj
+from tests.compiler.programs import run as run_graph
+from tests.ir.graphs import apply
+from tracejit import dtypes
+from tracejit.ir.aval import aval
+from tracejit.ir.graph import Graph, Input
 
 
 def launches(f: Callable[..., Any]) -> list[str]:
@@ -170,6 +175,16 @@ def test_a_filling_that_depends_on_what_is_padded_comes_first() -> None:
 
     x = tj.arange(6.0)
     assert tj.compile(f)(x).tolist() == f(x).tolist()
+
+
+def test_a_number_that_fills_a_part_is_no_element_of_it() -> None:
+    y, x = Input(aval(dtypes.float32, (3,))), Input(aval(dtypes.float32, (4,)))
+    top = apply("tanh", apply("max", y, axes=(0,)))
+    filled = apply("update", x, top, start=(0,), stop=(2,), step=(1,))
+    arrays = [np.array([0.5, 2, 1], "f4"), np.array([5, 6, 7, 8], "f4")]
+    (found,) = run_graph(Graph((y, x), (filled,)), arrays)[:1]
+    assert found.tolist() == [found[0], found[0], 7, 8]
+    assert 0.9 < found[0] < 1
 
 
 SIZE = 7

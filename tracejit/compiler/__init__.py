@@ -14,6 +14,7 @@ from tracejit.backends import backend_of
 from tracejit.codegen.kernel.cost import is_costly
 from tracejit.compiler.assembly import Assembly
 from tracejit.compiler.cpu import Cpu
+from tracejit.compiler.pieces import piecewise
 from tracejit.compiler.recompute import computed_anew
 from tracejit.compiler.rolled import rolled
 from tracejit.compiler.target import Target
@@ -32,6 +33,7 @@ from tracejit.passes.pipeline import optimize
 from tracejit.passes.products import join_products
 from tracejit.passes.repeats import may_have_rounds
 from tracejit.passes.turn import turn_products
+from tracejit.passes.writes import may_have_pieces
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.program import Program
@@ -81,12 +83,17 @@ def plan_graph(
     dump = open_dump(config.dump_dir)
     target = _target(device_of(graph), dump, level)
     graph = without_device(graph)
-    if memory_limit is None and may_have_rounds(graph):
-        graph = share_equal(graph)
-        plan = rolled(graph, lambda part: plan_part(part, target, dump, fastmath, None)[2])
+    if memory_limit is None:
+        plan = in_parts(graph, lambda part: plan_part(part, target, dump, fastmath, None)[2])
         if plan is not None:
             return graph, [], plan
     return plan_part(graph, target, dump, fastmath, memory_limit)
+
+
+def in_parts(graph: Graph, compile: Callable[[Graph], Plan]) -> Plan | None:
+    """The plan of a long graph, made of parts that are alike and are planned once; None where it is short, or has none."""
+    plan = rolled(share_equal(graph), compile) if may_have_rounds(graph) else None
+    return piecewise(graph, compile) if plan is None and may_have_pieces(graph) else plan
 
 
 def plan_part(

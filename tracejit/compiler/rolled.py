@@ -7,19 +7,15 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from collections.abc import Callable, Iterator, Sequence
 
 from tracejit._records import dataclass
 from tracejit.artifact import Argument, Place, Plan
-from tracejit.compiler.assembly import at, places_of_inputs
-from tracejit.compiler.joined import Part, joined
-from tracejit.ir.cluster import Owner, Temporary
-from tracejit.ir.graph import Apply, Constant, Effect, Graph, Input, Node, ScalarInput
-from tracejit.passes.homes import Unit
-from tracejit.passes.interface import without_steps
-from tracejit.passes.layouts import Layouts, row_major
-from tracejit.passes.plan_memory import plan_memory
+from tracejit.compiler.sections import Outline, Section, memory_numbers
+from tracejit.compiler.uses import Use, in_turn
+from tracejit.ir.cluster import Temporary
+from tracejit.ir.graph import Apply, Graph, Node
+from tracejit.passes.layouts import Layouts
 from tracejit.passes.repeats import Rounds, rounds_of
 
 Compile = Callable[[Graph], Plan]
@@ -57,80 +53,6 @@ class _Carried:
         return self.memory[number % len(self.memory)]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Section:
-    """A part as a graph of its own; `given` are the values of the whole graph that its inputs are."""
-
-    graph: Graph
-    given: tuple[Node, ...]
-
-
-@dataclass(slots=True, eq=False)
-class _Outline:
-    """Makes a graph of some ops of another one. `memory` numbers what may overlap, by the values that are given."""
-
-    layouts: Layouts
-    memory: Callable[[int, Node], int | None]
-    taken: set[Node] = field(default_factory=set)
-    new: dict[Node, Node] = field(default_factory=dict)
-    given: dict[Node, Input | ScalarInput] = field(default_factory=dict)
-
-    def take(self, ops: Sequence[Apply]) -> None:
-        self.taken.update(ops)
-        for node in ops:
-            self.new[node] = self._again(node)
-
-    def value(self, node: Node) -> Node:
-        if isinstance(node, Constant):
-            return node
-        if node not in self.new:
-            self.new[node] = self._view(node) or self._given(node)
-        return self.new[node]
-
-    def _again(self, node: Apply) -> Apply:
-        inputs = tuple(map(self.value, node.inputs))
-        return Apply(node.op, inputs, node.params, node.aval, node.loc)
-
-    def _view(self, node: Node) -> Apply | None:
-        """Another layout of a value that is made here."""
-        if isinstance(node, Apply) and self.layouts.root(node) in self.taken:
-            return self._again(node)
-        return None
-
-    def _given(self, node: Node) -> Input | ScalarInput:
-        made = self.given[node] = self._input(node)
-        return made
-
-    def target(self, node: Node) -> Input:
-        found = self.value(node)
-        assert isinstance(found, Input)
-        return found
-
-    def section(self, outputs: Sequence[Node], effects: Sequence[tuple[Node, Node]]) -> _Section:
-        """With these values, and writes of (target, value), to the outside."""
-        values = tuple(map(self.value, outputs))
-        writes = tuple(Effect(self.target(to), self.value(value)) for to, value in effects)
-        return _Section(Graph(tuple(self.given.values()), values, writes), tuple(self.given))
-
-    def _input(self, node: Node) -> Input | ScalarInput:
-        if isinstance(node, ScalarInput):
-            return ScalarInput(node.aval, node.loc)
-        layout = self.layouts.layout(node)
-        is_plain = layout.strides == row_major(layout.shape).strides
-        memory = self.memory(len(self.given), node)
-        return Input(node.aval, None if is_plain else layout.strides, node.loc, memory)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Use:
-    """A run of a section's plan: on these values, with its outputs in these places, and `carried` memory written as well."""
-
-    section: int
-    given: tuple[Node | Temporary, ...]
-    outputs: tuple[Temporary | Argument, ...]
-    carried: tuple[Temporary, ...] = ()
-
-
 class _Rolled:
     """The parts of one graph, and the memory by which values go from one to another."""
 
@@ -143,37 +65,24 @@ class _Rolled:
         self._leaving = [op for op in ops if any(map(self._readers.get, self._all_of(op)))]
         self._carried = [each for op in self._leaving if (each := self._find_carried(op))]
         self._owners = dict(self._find_owners())
-        self._fixed = places_of_inputs(graph)
 
     def plan(self, compile: Compile) -> Plan:
         sections = self._before(), self._round(), self._after()
         plans = [compile(section.graph) for section in sections]
-        uses = [*self._uses(sections)]
-        memory = plan_memory([self._unit(use) for use in uses], {})
-        places = {**memory.places, **self._fixed}
-        parts = [
-            Part(
-                plans[use.section],
-                tuple(self._at(x, places) for x in use.given if not _is_scalar(x)),
-                tuple(self._at(x, places) for x in use.outputs),
-                tuple(self._at(x, places) for x in use.given if _is_scalar(x)),
-            )
-            for use in uses
-        ]
-        whole = without_steps(self._graph)
-        return joined(parts, replace(whole, arena_bytes=memory.arena_bytes))
+        uses = [*self._uses(sections, plans)]
+        return in_turn(uses, self._graph, self._layouts, self._owners)
 
     # The sections
 
-    def _before(self) -> _Section:
-        outline = _Outline(self._layouts, self._numbers())
+    def _before(self) -> Section:
+        outline = Outline(self._layouts, memory_numbers(self._layouts))
         outline.take(self._ops[: self._rounds.start])
         first = (node for each in self._carried for node in each.first)
         return outline.section((*self._kept, *first), ())
 
-    def _round(self) -> _Section:
+    def _round(self) -> Section:
         shared = {at: number for number, each in enumerate(self._carried) for at in each.seen}
-        outline = _Outline(self._layouts, lambda at, _: shared.get(at))
+        outline = Outline(self._layouts, lambda at, _: shared.get(at))
         given = self._rounds.given[0]
         outline.take([self._op(0, op) for op in range(self._rounds.period)])
         effects = [(given[each.given], self._op(0, each.op)) for each in self._carried]
@@ -181,60 +90,27 @@ class _Rolled:
         assert section.given == given, "rounds and outlines come upon values in the same order"
         return section
 
-    def _after(self) -> _Section:
-        outline = _Outline(self._layouts, self._numbers())
+    def _after(self) -> Section:
+        outline = Outline(self._layouts, memory_numbers(self._layouts))
         outline.take(self._ops[self._rounds.stop :])
         effects = [(effect.target, effect.value) for effect in self._graph.effects]
         return outline.section(self._graph.outputs, effects)
 
-    def _numbers(self) -> Callable[[int, Node], int | None]:
-        """Numbers for the memory of the whole graph's inputs, in which several values may lie."""
-        numbers: dict[Node | int, int] = {}
-
-        def number(_: int, node: Node) -> int | None:
-            root = self._layouts.root(node)
-            if not isinstance(root, Input):
-                return None
-            key = root if root.memory is None else root.memory
-            return numbers.setdefault(key, len(numbers))
-
-        return number
-
     # Their uses
 
-    def _uses(self, sections: tuple[_Section, _Section, _Section]) -> Iterator[_Use]:
+    def _uses(
+        self, sections: tuple[Section, Section, Section], plans: Sequence[Plan]
+    ) -> Iterator[Use]:
         before, _, after = sections
         started = (memory for each in self._carried for memory in each.memory)
-        yield _Use(0, before.given, (*(self._owners[node] for node in self._kept), *started))
+        yield Use(plans[0], before.given, (*(self._owners[node] for node in self._kept), *started))
         for number, given in enumerate(self._rounds.given):
             written = {each.given: each.at(number) for each in self._carried}
             outputs = tuple(self._owners[self._op(number, op)] for op in self._let_out)
             seen = tuple(written.get(at, node) for at, node in enumerate(given))
-            yield _Use(1, seen, outputs, tuple(written.values()))
+            yield Use(plans[1], seen, outputs, tuple(written.values()))
         results = (Argument(Place.OUTPUT, n) for n in range(len(self._graph.outputs)))
-        yield _Use(2, after.given, tuple(results))
-
-    def _unit(self, use: _Use) -> Unit:
-        reads = (self._owner(each) for each in use.given)
-        writes = (each for each in use.outputs if isinstance(each, Temporary))
-        return Unit(
-            tuple(dict.fromkeys(each for each in reads if each is not None)),
-            (*writes, *use.carried),
-        )
-
-    def _owner(self, value: Node | Temporary) -> Temporary | None:
-        """Where a value lies, if that is memory between the parts."""
-        if isinstance(value, Temporary):
-            return value
-        return self._owners.get(self._layouts.root(value))
-
-    def _at(self, value: Node | Temporary | Argument, places: Mapping[Owner, Argument]) -> Argument:
-        if isinstance(value, Argument):
-            return value
-        if isinstance(value, Temporary):
-            return at(value, 0, places)
-        owner = self._owner(value) or self._layouts.root(value)
-        return at(owner, self._layouts.layout(value).offset, places)
+        yield Use(plans[2], after.given, tuple(results))
 
     # What goes from part to part
 
@@ -311,7 +187,3 @@ class _Rolled:
         """The ops of a round whose values have memory of their own in each."""
         carried = {each.op for each in self._carried}
         return tuple(op for op in self._leaving if op not in carried)
-
-
-def _is_scalar(value: Node | Temporary) -> bool:
-    return isinstance(value, ScalarInput)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from tracejit._records import dataclass
@@ -87,7 +88,8 @@ class Direct:
         layouts = self._fusion.layouts
         root = layouts.root(source)
         seen, own = layouts.layout(source), row_major(root.aval.sizes)
-        if _steps(seen) != _steps(own) or seen.offset:
+        is_repeated = prod(target.part.shape) != root.aval.size
+        if is_repeated or _steps(seen) != _steps(own) or seen.offset:
             return source, target
         steps = iter(_steps(target.part))
         strides = tuple(1 if n == 1 else next(steps)[1] for n in own.shape)

@@ -155,9 +155,10 @@ class _Matcher:
         given: dict[Node, int] = {}
         for node in self._ops[first : first + self._period]:
             for source in node.inputs:
-                if isinstance(source, Constant):
+                root = self._layouts.root(source)
+                if isinstance(root, Constant):
                     continue
-                at = self._place.get(self._layouts.root(source), -1)
+                at = self._place.get(root, -1)
                 if first <= at < first + self._period:
                     found.append((at - first, self._layouts.layout(source).offset))
                 else:
