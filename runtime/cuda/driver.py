@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import os
 import threading
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tracejit._errors import DeviceError, DeviceMemoryError, DeviceUnavailable, at_user_line
 from tracejit._gate import late
+from tracejit.runtime.device import on_leaving
 from tracejit.runtime.pool import MemoryStats
+
+if TYPE_CHECKING:
+    from tracejit.runtime.cuda.native import NativeMemory
 
 LIBRARY = "libcuda.so.1"
 COMMON_SHARED = 48 << 10
@@ -57,6 +62,7 @@ class Gpu:
         self.aside = cuda.Stream(_NON_BLOCKING)
         """For captures alone: what other libraries do on their default streams must not meet one."""
         self._pool = tools.DeviceMemoryPool()
+        self._native: NativeMemory | None = None
         self._peak = self._asked = 0
         self._allowed: dict[Any, int] = {}
         """Shared memory, by kernel."""
@@ -82,10 +88,15 @@ class Gpu:
     # Memory
 
     def allocate(self, nbytes: int) -> Any:
-        """Uninitialised memory, which goes back to the pool when nobody holds what this returns; `int()` is its address.
+        """Uninitialised memory, at `address` of what this returns, which goes back to the pool when nobody holds that.
 
         Raises DeviceMemoryError.
         """
+        if self._native is not None:
+            memory = self._native.take(nbytes) or self._made_room(self._native, nbytes)
+            if memory is None:
+                raise DeviceMemoryError(at_user_line(self._shortage(nbytes)))
+            return memory
         if (
             visit := _here.visit
         ) is None or visit.gpu is not self:  # as in `enter`, without the call
@@ -99,7 +110,21 @@ class Gpu:
         self._asked += 1
         if (in_use := self._pool.active_bytes) > self._peak:
             self._peak = in_use
-        return memory
+        return _Piece(self, memory)
+
+    def native_memory(self) -> NativeMemory:
+        """Memory for machine code, which Python takes its memory from as well from here on."""
+        if self._native is None:
+            self.enter()
+            self._native = late("tracejit.runtime.cuda.native").NativeMemory(self)
+            self._do(self._pool.free_held)
+        return self._native
+
+    def _made_room(self, native: NativeMemory, nbytes: int) -> Any:
+        """Memory, once all is gone that nobody uses; as pycuda's pool does it."""
+        gc.collect()
+        self.empty_cache()
+        return native.take(nbytes)
 
     def expect_back(  # bound early: at exit the globals are gone
         self,
@@ -136,15 +161,20 @@ class Gpu:
         pool = self._pool
         in_use, kept = pool.active_bytes, pool.managed_bytes - pool.active_bytes
         made = pool.active_blocks + pool.held_blocks  # those that were given up are not counted
-        return MemoryStats(in_use, kept, made, self._asked - made, self._peak)
+        stats = MemoryStats(in_use, kept, made, self._asked - made, self._peak)
+        return stats if self._native is None else stats + self._native.stats()
 
     def reset_peak(self) -> None:
         self._peak = self._pool.active_bytes
+        if self._native is not None:
+            self._native.reset_peak()
 
     def empty_cache(self) -> None:
         """Gives memory that nothing uses back to the driver."""
         self.enter()
         self._do(self._pool.free_held)
+        if self._native is not None:
+            self._native.empty()
 
     def free_bytes(self) -> int:
         """Memory of the device that no program has taken."""
@@ -153,10 +183,11 @@ class Gpu:
         return free
 
     def _shortage(self, nbytes: int) -> str:
-        pool = self._pool
+        stats = self.stats()
+        in_use = stats.bytes_in_use
         return (
             f"{self.label} is out of memory: {nbytes:,} bytes were asked for, of {self.total_bytes:,} "
-            f"tracejit holds {pool.managed_bytes:,} ({pool.active_bytes:,} of them in tensors), and "
+            f"tracejit holds {in_use + stats.bytes_cached:,} ({in_use:,} of them in tensors), and "
             f"{self.free_bytes():,} are free. Nothing was lost: compute less at once, or let go of tensors"
         )
 
@@ -199,6 +230,12 @@ class Gpu:
         self._do(self.stream.synchronize)
 
     @property
+    def context_handle(self) -> int:
+        """What the driver calls the device's primary context."""
+        handle: int = self._context.handle
+        return handle
+
+    @property
     def error(self) -> type[Exception]:
         """What pycuda raises."""
         kind: type[Exception] = self._cuda.Error
@@ -229,6 +266,20 @@ class Gpu:
 
     def __repr__(self) -> str:
         return f"<{self.label}: {self.name}>"
+
+
+class _Piece:
+    """Memory of pycuda's pool."""
+
+    __slots__ = ("_gpu", "_memory", "address")
+
+    def __init__(self, gpu: Gpu, memory: Any) -> None:
+        self._gpu = gpu
+        self._memory = memory
+        self.address = int(memory)
+
+    def __del__(self) -> None:
+        self._gpu.expect_back(self._memory)
 
 
 def _bytes_of(array: np.ndarray) -> np.ndarray:
@@ -331,6 +382,7 @@ def _opened(index: int) -> Gpu:
             raise DeviceUnavailable(at_user_line(f"cuda:{index}: {found} (or use device='cpu')"))
         if not _gpus:
             atexit.register(_end)
+            on_leaving.append(_leave)
             os.register_at_fork(before=_leave, after_in_child=_keep_for_ever)
         _gpus[index] = Gpu(index)
         return _gpus[index]
@@ -348,7 +400,7 @@ def _pycuda() -> Any:
 
 
 def _leave() -> None:
-    """This thread has no current device: before a fork, as the child could not put it away."""
+    """This thread has no current device: a forked child could not put it away."""
     _here.visit = None
 
 
