@@ -12,6 +12,7 @@ import ctypes
 import gc
 import os
 import threading
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ NO_PYCUDA = (
 )
 _WITHOUT = "to do without a GPU use device='cpu'"
 _NON_BLOCKING = 1
+_MEMORY_TYPE, _HOST = 2, 1
+"""Of what the driver knows of an address: what kind of memory it is; that of the host, which it knows if it is page-locked."""
 _FORKED = (
     "the process was forked after CUDA had been used, and a child cannot use it: start children "
     "with multiprocessing's 'spawn', or use CUDA first in the child"
@@ -62,6 +65,8 @@ class Gpu:
         self.aside = cuda.Stream(_NON_BLOCKING)
         """For captures alone: what other libraries do on their default streams must not meet one."""
         self._pool = tools.DeviceMemoryPool()
+        self._host_pool: Any = None
+        self._late: list[tuple[Any, Callable[[int], None], int]] = []
         self._native: NativeMemory | None = None
         self._peak = self._asked = 0
         self._allowed: dict[Any, int] = {}
@@ -110,7 +115,7 @@ class Gpu:
         self._asked += 1
         if (in_use := self._pool.active_bytes) > self._peak:
             self._peak = in_use
-        return _Piece(self, memory)
+        return _Piece(self, memory, int(memory))
 
     def native_memory(self) -> NativeMemory:
         """Memory for machine code, which Python takes its memory from as well from here on."""
@@ -139,10 +144,15 @@ class Gpu:
             self.enter()
 
     def write(self, address: int, array: np.ndarray) -> None:
-        """Enqueues a copy of a row-major array, which may be changed afterwards: the driver has its bytes by then."""
+        """Enqueues a copy of a row-major array, which may be changed afterwards: the driver has its bytes by then.
+
+        Of page-locked memory it has not, and this waits until it is copied.
+        """
         self.enter()
         if array.nbytes:
             self._do(self._cuda.memcpy_htod_async, address, _bytes_of(array), self.stream)
+            if is_page_locked(array):
+                self._do(self.event().synchronize)
 
     def read(self, array: np.ndarray, address: int) -> None:
         """Waits for what was enqueued before, and copies from the device."""
@@ -156,6 +166,14 @@ class Gpu:
         self.enter()
         if nbytes:
             self._do(self._cuda.memcpy_dtod_async, target, source, nbytes, self.stream)
+
+    def page_locked(self, nbytes: int) -> Any:
+        """Memory of the host, at `address` of what this returns, which the device copies from and to by itself."""
+        self.enter()
+        if self._host_pool is None:
+            self._host_pool = late("pycuda.tools").PageLockedMemoryPool()
+        bytes_at = self._do(self._host_pool.allocate, (nbytes or 1,), np.uint8)
+        return _Piece(self, bytes_at, bytes_at.ctypes.data)
 
     def stats(self) -> MemoryStats:
         pool = self._pool
@@ -228,6 +246,29 @@ class Gpu:
         """Waits until all that was enqueued is done."""
         self.enter()
         self._do(self.stream.synchronize)
+        self._call_late()
+
+    def when_done(self, function: Callable[[int], None], argument: int) -> None:
+        """Calls a function, which raises nothing, when all is done that was enqueued so far: some time after."""
+        try:
+            self._late.append((self.event(), function, argument))
+        except self._cuda.Error:  # the device does nothing any more
+            function(argument)
+        self._call_late()
+
+    def _call_late(self) -> None:
+        waiting = []
+        while self._late:
+            mark, function, argument = self._late.pop()
+            try:
+                is_done = mark.query()
+            except self._cuda.Error:  # nothing is done any more
+                is_done = True
+            if is_done:
+                function(argument)
+            else:
+                waiting.append((mark, function, argument))
+        self._late += waiting
 
     @property
     def context_handle(self) -> int:
@@ -269,14 +310,14 @@ class Gpu:
 
 
 class _Piece:
-    """Memory of pycuda's pool."""
+    """Memory of one of pycuda's pools."""
 
     __slots__ = ("_gpu", "_memory", "address")
 
-    def __init__(self, gpu: Gpu, memory: Any) -> None:
+    def __init__(self, gpu: Gpu, memory: Any, address: int) -> None:
         self._gpu = gpu
         self._memory = memory
-        self.address = int(memory)
+        self.address = address
 
     def __del__(self) -> None:
         self._gpu.expect_back(self._memory)
@@ -285,6 +326,14 @@ class _Piece:
 def _bytes_of(array: np.ndarray) -> np.ndarray:
     """The memory of a row-major array: the buffer protocol, by which it is copied, has no name for the ml_dtypes."""
     return array.reshape(-1).view(np.uint8)
+
+
+def is_page_locked(array: np.ndarray) -> bool:
+    """Whether the driver copies from an array's memory after it has returned."""
+    kind = ctypes.c_uint()
+    ask = ctypes.CDLL(LIBRARY).cuPointerGetAttribute
+    known = ask(ctypes.byref(kind), _MEMORY_TYPE, ctypes.c_uint64(array.ctypes.data)) == 0
+    return known and kind.value == _HOST
 
 
 class _Visit:

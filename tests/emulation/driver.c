@@ -18,7 +18,7 @@ typedef int Status;
 typedef uintptr_t Address;
 enum {
   SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_DEVICE = 101, INVALID_IMAGE = 200,
-  INVALID_CONTEXT = 201, NO_BINARY_FOR_GPU = 209, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719,
+  INVALID_CONTEXT = 201, NO_BINARY_FOR_GPU = 209, NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719,
   NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900,
 };
 enum { PAGE = 4096, PROCESSORS = 4, COMMON_SHARED = 48 << 10, MOST_SHARED = 232448, MOST_THREADS = 1024, MOST_PARAMETERS = 4096 };
@@ -42,11 +42,12 @@ typedef struct { long launches, graph_launches, captures, updates, copies_in, co
 enum { FAIL_INSTANTIATE = 1, FAIL_CAPTURE_INFO = 2, FAIL_UPDATE = 4 };
 static Counts counts;
 static size_t limit = (size_t)1 << 30;
-static int order, idle, failing;
+static int order, idle, failing, busy;
 Counts *standin_counts(void) { return &counts; }
 void standin_set_limit(size_t nbytes) { limit = nbytes; }  // the device's memory
 void standin_set_order(int which) { order = which; }       // of a block's threads: 0 forward, 1 backward, more: shuffled
 void standin_set_idle(int yes) { idle = yes; }             // kernels do nothing, so that what the host does can be timed
+void standin_set_busy(int yes) { busy = yes; }             // no event has come yet, for who asks
 void standin_set_failing(int which) { failing = which; }   // what is refused from now on: a sum of FAIL_...
 
 // ---- state
@@ -182,15 +183,35 @@ static int is_device(Address address, size_t nbytes) {
   pthread_mutex_unlock(&lock);
   return found;
 }
+// Page-locked memory of the host: some ranges, the oldest of which are forgotten.
+static struct { Address start, end; } locked[64];
+static int is_locked(Address address) {
+  for (int n = 0; n < 64; n++)
+    if (address >= locked[n].start && address < locked[n].end) return 1;
+  return 0;
+}
 Status cuPointerGetAttribute(void *value, int attribute, Address address) {
-  enum { DEVICE_ORDINAL = 9 };
+  enum { MEMORY_TYPE = 2, HOST = 1, DEVICE_ORDINAL = 9 };
+  if (attribute == MEMORY_TYPE && is_locked(address)) { *(unsigned *)value = HOST; return SUCCESS; }
   if (attribute != DEVICE_ORDINAL || !is_device(address, 1)) return INVALID_VALUE;
   *(int *)value = 0;
   return SUCCESS;
 }
 Status cuMemGetInfo_v2(size_t *unused, size_t *total) { NEEDS_CONTEXT *total = limit; *unused = limit > used ? limit - used : 0; return SUCCESS; }
-Status cuMemHostAlloc(void **memory, size_t nbytes, unsigned flags) { NEEDS_CONTEXT return posix_memalign(memory, PAGE, nbytes) ? OUT_OF_MEMORY : SUCCESS; }
-Status cuMemFreeHost(void *memory) { free(memory); return SUCCESS; }
+Status cuMemHostAlloc(void **memory, size_t nbytes, unsigned flags) {
+  NEEDS_CONTEXT
+  static unsigned next;
+  if (posix_memalign(memory, PAGE, nbytes)) return OUT_OF_MEMORY;
+  locked[next % 64].start = (Address)*memory;
+  locked[next++ % 64].end = (Address)*memory + nbytes;
+  return SUCCESS;
+}
+Status cuMemFreeHost(void *memory) {
+  for (int n = 0; n < 64; n++)
+    if (locked[n].start == (Address)memory) locked[n].end = 0;
+  free(memory);
+  return SUCCESS;
+}
 
 // ---- streams: what is enqueued on one is done at once, or captured
 
@@ -213,7 +234,9 @@ Status cuStreamCreate(void **stream, unsigned flags) { NEEDS_CONTEXT *stream = c
 Status cuStreamDestroy_v2(void *stream) { free(stream); return SUCCESS; }
 Status cuStreamSynchronize(void *stream) { NEEDS_CONTEXT counts.waits++; return stream_of(stream)->captured ? CAPTURE_UNSUPPORTED : SUCCESS; }
 Status cuStreamQuery(void *stream) { NEEDS_CONTEXT return SUCCESS; }
-Status cuStreamWaitEvent(void *stream, void *event, unsigned flags) { NEEDS_CONTEXT return SUCCESS; }
+static uintptr_t waiting;
+uintptr_t standin_waiting(void) { return waiting; }  // the stream that was told last to wait
+Status cuStreamWaitEvent(void *stream, void *event, unsigned flags) { NEEDS_CONTEXT waiting = (uintptr_t)stream; return SUCCESS; }
 
 static Status copy(Address target, Address source, size_t nbytes, void *stream) {
   return enqueue(stream, (Node){.kind = COPY, .target = (char *)target, .source = (const char *)source, .nbytes = nbytes});
@@ -254,7 +277,7 @@ static double now(void) {
 Status cuEventCreate(void **event, unsigned flags) { NEEDS_CONTEXT *event = calloc(1, sizeof(Event)); return SUCCESS; }
 Status cuEventDestroy_v2(void *event) { free(event); return SUCCESS; }
 Status cuEventRecord(Event *event, void *stream) { NEEDS_CONTEXT event->milliseconds = now(); return SUCCESS; }
-Status cuEventQuery(void *event) { NEEDS_CONTEXT return SUCCESS; }
+Status cuEventQuery(void *event) { NEEDS_CONTEXT return busy ? NOT_READY : SUCCESS; }
 Status cuEventSynchronize(void *event) { NEEDS_CONTEXT counts.waits++; return SUCCESS; }
 Status cuEventElapsedTime_v2(float *milliseconds, Event *first, Event *second) {
   *milliseconds = (float)(second->milliseconds - first->milliseconds);
