@@ -446,7 +446,7 @@ def bandwidth(device: Gpu, nbytes: int) -> float:
     for _ in range(ROUNDS):
         start = device.event()
         for _ in range(5):
-            device.copy(int(target), int(source), nbytes)
+            device.copy(target.address, source.address, nbytes)
         times.append(Tracejit.milliseconds(start, device.event()) / 5)
     return 2 * nbytes / statistics.median(times) * 1e3
 

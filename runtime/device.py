@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import index
 
@@ -10,6 +11,8 @@ from tracejit._errors import DeviceUnavailable, at_user_line
 from tracejit._gate import late
 from tracejit.runtime.cpu.threads import available_cores
 
+on_leaving: list[Callable[[], None]] = []
+"""What a thread does that may be taken apart when the process ends: it has no current device then."""
 KINDS = ("cpu", "cuda")
 """What the names of devices begin with."""
 
@@ -82,6 +85,12 @@ def full_name(name: str) -> str:
         else "tj.devices() lists those of this machine"
     )
     raise DeviceUnavailable(at_user_line(f"{name}: there is no such device: {mend}"))
+
+
+def leave() -> None:
+    """This thread has no current device any more."""
+    for each in on_leaving:
+        each()
 
 
 def gpus() -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import astuple, dataclass
+from functools import lru_cache, reduce
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +40,11 @@ class MemoryStats:
     allocations: int
     reuses: int
     bytes_peak: int
+
+    def __add__(self, other: MemoryStats) -> MemoryStats:
+        """Those of two pools; peaks as if they had been at one time."""
+        pairs = zip(astuple(self), astuple(other))
+        return MemoryStats(*(one + more for one, more in pairs))
 
 
 class Pool(Protocol):
@@ -192,14 +197,7 @@ def memory_stats() -> MemoryStats:
     >>> memory_stats().allocations >= 0
     True
     """
-    each = [pool.stats() for pool in POOLS]
-    return MemoryStats(
-        sum(stats.bytes_in_use for stats in each),
-        sum(stats.bytes_cached for stats in each),
-        sum(stats.allocations for stats in each),
-        sum(stats.reuses for stats in each),
-        sum(stats.bytes_peak for stats in each),
-    )
+    return reduce(MemoryStats.__add__, (pool.stats() for pool in POOLS))
 
 
 def reset_peak_memory_stats() -> None:

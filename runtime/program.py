@@ -6,6 +6,7 @@ import ctypes
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -174,6 +175,21 @@ class Program:
     def _address(self, argument: Argument, base: int) -> int:
         word, offset = self._slots.locate(argument)
         return ctypes.c_int64.from_address(base + 8 * word).value + offset
+
+
+class RemoteProgram:
+    """Runs a plan on another device. Native code enqueues it, as far as it can.
+
+    plan               what it runs
+    written_integers   the places of inputs of integers that it writes
+    """
+
+    plan: Plan
+    written_integers: Sequence[int]
+
+    def native(self) -> Any:
+        """What machine code needs to know to run it; None where that cannot."""
+        raise NotImplementedError
 
 
 class Slots:

@@ -39,6 +39,7 @@ LEVELS = {
     "tracejit.autograd": 5,
     "tracejit.creation": 5,
     "tracejit.eager": 5,
+    "tracejit.exchange": 5,
     "tracejit.indexing": 5,
     "tracejit.inplace": 5,
     "tracejit.interop": 5,

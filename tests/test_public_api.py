@@ -59,7 +59,8 @@ MODULES = {
     """.split(),
     optim: "Optimizer SGD Adam AdamW LRScheduler StepLR CosineAnnealingLR".split(),
     cuda: """
-        device_count empty_cache get_device_name is_available memory_stats reset_peak_memory_stats synchronize why_not
+        device_count empty_cache get_device_name is_available memory_stats pinned_empty reset_peak_memory_stats
+        synchronize why_not
     """.split(),
     random: "Generator seed random uniform normal integers bernoulli permutation".split(),
 }

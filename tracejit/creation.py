@@ -12,6 +12,7 @@ import numpy as np
 from tracejit import dtypes
 from tracejit._config import config
 from tracejit._errors import at_user_line
+from tracejit.exchange import is_on_gpu, taken
 from tracejit.ops import creation
 from tracejit.ops.arguments import moved, value
 from tracejit.tensor import Tensor, check_device, from_array, from_data
@@ -55,6 +56,8 @@ def asarray(
         made = made.copy() if copy and made is obj else made
     else:
         if not isinstance(obj, (np.ndarray, np.generic)):
+            if is_on_gpu(obj):
+                return _from_gpu(obj, wanted, place, copy)
             if hasattr(obj, "__cuda_array_interface__"):
                 return from_data(obj, wanted, place)
             if hasattr(obj, "__dlpack__"):
@@ -71,8 +74,20 @@ def asarray(
     return made
 
 
+def _from_gpu(obj: Any, dtype: Any, device: str | None, copy: bool | None) -> Tensor:
+    """Another library's array on a GPU."""
+    shown = taken(obj, copy=copy)
+    made = shown if dtype is None else shown.astype(dtype, copy=False)
+    made = made if device is None else moved(made, device)
+    if copy is False and made is not shown:
+        raise ValueError(at_user_line(f"{type(obj).__name__} becomes {made.aval} only by a copy"))
+    return made
+
+
 def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
-    """A tensor over the memory of any array that speaks DLPack (a copy where that is read-only).
+    """A tensor over the memory of any array that speaks DLPack, on its device (a copy where that is read-only).
+
+    Raises BufferError where `copy=False` and a copy is needed.
 
     >>> import numpy as np
     >>> from_dlpack(np.arange(3))
@@ -80,9 +95,16 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
     """
     if isinstance(x, Tensor):
         made = x.copy() if copy else x
+    elif is_on_gpu(x):
+        made = taken(x, copy=copy)
     else:
         made = from_array(np.from_dlpack(x), copy=bool(copy))
-    return made if device is None else made.to(device)
+    if device is None:
+        return made
+    place = check_device(device)
+    if copy is False and place != made.device:
+        raise BufferError(at_user_line(f"from {made.device} to {place} there is only a copy"))
+    return moved(made, place)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:

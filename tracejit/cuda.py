@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
+import numpy as np
+
+from tracejit._config import config
 from tracejit._errors import at_user_line
 from tracejit._gate import late
+from tracejit.dtypes import as_dtype
+from tracejit.runtime.buffer import array_at
 from tracejit.runtime.pool import MemoryStats
 
 
@@ -66,6 +72,18 @@ def memory_stats(device: str | int = "cuda") -> MemoryStats:
 def reset_peak_memory_stats(device: str | int = "cuda") -> None:
     """From now on `memory_stats().bytes_peak` is the most bytes in use since this call."""
     _gpu(device).reset_peak()
+
+
+def pinned_empty(shape: Any, dtype: Any = None, device: str | int = "cuda") -> np.ndarray:
+    """An uninitialised array in page-locked memory of the host, of the default dtype where none is named.
+
+    A GPU copies from and to it several times as fast as from other memory; there is little of it. It goes back to a pool when
+    the last view is gone.
+    """
+    wanted = as_dtype(config.default_dtype if dtype is None else dtype)
+    extents = (shape,) if isinstance(shape, int) else tuple(shape)
+    memory = _gpu(device).page_locked(prod(extents) * wanted.itemsize)
+    return array_at(memory.address, wanted.numpy, extents, owner=memory)
 
 
 def empty_cache() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tracejit import dispatch, ops
 from tracejit._errors import at_user_line
+from tracejit._gate import late
 from tracejit.inplace import write
 from tracejit.numpy_functions import FUNCTIONS, LeftToNumPy
 from tracejit.numpy_functions.arguments import array as as_array
@@ -128,13 +129,23 @@ class NumPyProtocols:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
+        """The memory for other libraries, on a GPU as well, where all is in order on their `stream`. Raises BufferError."""
+        options = {
+            "stream": stream,
+            "max_version": max_version,
+            "dl_device": dl_device,
+            "copy": copy,
+        }
+        if self.aval.device != "cpu":  # type: ignore[attr-defined]  # a tensor
+            return late("tracejit.exchange").capsule(self, **options)
         array: np.ndarray = self.numpy()  # type: ignore[attr-defined]  # a tensor
-        return array.__dlpack__(
-            stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
-        )
+        return array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return 1, 0  # kDLCPU
+        """Kind and number of the device, as DLPack counts."""
+        device: str = self.aval.device  # type: ignore[attr-defined]  # a tensor
+        place: tuple[int, int] = late("tracejit.exchange").place_of(device)
+        return place
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return sys.modules["tracejit"]

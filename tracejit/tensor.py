@@ -23,7 +23,6 @@ from tracejit.dtypes import DType
 from tracejit.inplace import InPlace
 from tracejit.interop import NumPyProtocols
 from tracejit.ir.aval import Aval, aval
-from tracejit.ir.dim import plain
 from tracejit.methods import Operators
 from tracejit.ops.arguments import cast, copied, moved
 from tracejit.ops.op import Layout, Op, Params
@@ -194,17 +193,8 @@ class Tensor(Operators, InPlace, NumPyProtocols, metaclass=_Kind):
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         """The same memory of a GPU, for libraries that speak this protocol, such as PyTorch and CuPy."""
-        kind, layout = self.aval.dtype, self.layout
-        if self.aval.device == "cpu" or kind is dtypes.bfloat16:
-            raise AttributeError(at_user_line(f"{self.aval} has no __cuda_array_interface__"))
-        if self.requires_grad:
-            raise AutogradError(at_user_line("a tensor that requires grad: detach() it first"))
-        buffer = self.storage.realize()
-        self.storage.expose()
-        exported = late("tracejit.runtime.cuda.exchange").exported
-        parts = plain(layout.shape), plain(layout.strides), plain(layout.offset)
-        interface: dict[str, Any] = exported(buffer, kind.numpy, *parts)
-        return interface
+        shown: dict[str, Any] = late("tracejit.exchange").interface(self)
+        return shown
 
     @staticmethod
     def _over(array: np.ndarray) -> Tensor:
@@ -528,23 +518,25 @@ def from_data(data: Any, dtype: Any = None, device: str | None = None) -> Tensor
     if isinstance(data, Tensor) and data.aval.device != "cpu":
         twin = moved(cast(data.detach(), wanted or data.aval.dtype), place or data.aval.device)
         return copied(twin) if twin.storage is data.storage else twin
-    if not isinstance(data, np.ndarray) and hasattr(data, "__cuda_array_interface__"):
-        made = cast(_received(data), wanted) if wanted else _received(data)
+    if not isinstance(data, np.ndarray) and _is_on_gpu(data):
+        exchange = late("tracejit.exchange")
+        speaks = hasattr(data, "__cuda_array_interface__")
+        made = exchange.received(data) if speaks else exchange.taken(data, copy=True)
+        made = cast(made, wanted) if wanted else made
     else:
-        made = from_array(data, copy=True, dtype=wanted)
+        # On its way to another device it is copied anyway.
+        made = from_array(data, copy=place in (None, "cpu"), dtype=wanted)
     return made if place is None else moved(made, place)
 
 
-def _received(array: Any) -> Tensor:
-    """A copy of another library's array, on the same GPU."""
-    found = late("tracejit.runtime.cuda.exchange").received(array.__cuda_array_interface__)
-    kind = aval(dtypes.from_numpy(found.dtype), found.shape, found.buffer.gpu.label)
-    layout = row_major(found.shape)
-    if found.strides is not None:
-        layout = Layout(found.shape, found.strides, found.offset)
-    storage = Storage(kind.dtype, found.buffer.nbytes // kind.dtype.itemsize, found.buffer)
-    made = make(storage, layout, kind)
-    return made if is_row_major(layout) else copied(made)
+def _is_on_gpu(data: Any) -> bool:
+    """Whether another library's array is."""
+    if hasattr(data, "__cuda_array_interface__"):
+        return True
+    is_on_gpu: bool = hasattr(data, "__dlpack_device__") and late("tracejit.exchange").is_on_gpu(
+        data
+    )
+    return is_on_gpu
 
 
 def _restore(

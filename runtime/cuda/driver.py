@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import os
 import threading
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tracejit._errors import DeviceError, DeviceMemoryError, DeviceUnavailable, at_user_line
 from tracejit._gate import late
+from tracejit.runtime.device import on_leaving
 from tracejit.runtime.pool import MemoryStats
+
+if TYPE_CHECKING:
+    from tracejit.runtime.cuda.native import NativeMemory
 
 LIBRARY = "libcuda.so.1"
 COMMON_SHARED = 48 << 10
@@ -30,6 +36,8 @@ NO_PYCUDA = (
 )
 _WITHOUT = "to do without a GPU use device='cpu'"
 _NON_BLOCKING = 1
+_MEMORY_TYPE, _HOST = 2, 1
+"""Of what the driver knows of an address: what kind of memory it is; that of the host, which it knows if it is page-locked."""
 _FORKED = (
     "the process was forked after CUDA had been used, and a child cannot use it: start children "
     "with multiprocessing's 'spawn', or use CUDA first in the child"
@@ -57,6 +65,9 @@ class Gpu:
         self.aside = cuda.Stream(_NON_BLOCKING)
         """For captures alone: what other libraries do on their default streams must not meet one."""
         self._pool = tools.DeviceMemoryPool()
+        self._host_pool: Any = None
+        self._late: list[tuple[Any, Callable[[int], None], int]] = []
+        self._native: NativeMemory | None = None
         self._peak = self._asked = 0
         self._allowed: dict[Any, int] = {}
         """Shared memory, by kernel."""
@@ -82,10 +93,15 @@ class Gpu:
     # Memory
 
     def allocate(self, nbytes: int) -> Any:
-        """Uninitialised memory, which goes back to the pool when nobody holds what this returns; `int()` is its address.
+        """Uninitialised memory, at `address` of what this returns, which goes back to the pool when nobody holds that.
 
         Raises DeviceMemoryError.
         """
+        if self._native is not None:
+            memory = self._native.take(nbytes) or self._made_room(self._native, nbytes)
+            if memory is None:
+                raise DeviceMemoryError(at_user_line(self._shortage(nbytes)))
+            return memory
         if (
             visit := _here.visit
         ) is None or visit.gpu is not self:  # as in `enter`, without the call
@@ -99,7 +115,21 @@ class Gpu:
         self._asked += 1
         if (in_use := self._pool.active_bytes) > self._peak:
             self._peak = in_use
-        return memory
+        return _Piece(self, memory, int(memory))
+
+    def native_memory(self) -> NativeMemory:
+        """Memory for machine code, which Python takes its memory from as well from here on."""
+        if self._native is None:
+            self.enter()
+            self._native = late("tracejit.runtime.cuda.native").NativeMemory(self)
+            self._do(self._pool.free_held)
+        return self._native
+
+    def _made_room(self, native: NativeMemory, nbytes: int) -> Any:
+        """Memory, once all is gone that nobody uses; as pycuda's pool does it."""
+        gc.collect()
+        self.empty_cache()
+        return native.take(nbytes)
 
     def expect_back(  # bound early: at exit the globals are gone
         self,
@@ -114,10 +144,15 @@ class Gpu:
             self.enter()
 
     def write(self, address: int, array: np.ndarray) -> None:
-        """Enqueues a copy of a row-major array, which may be changed afterwards: the driver has its bytes by then."""
+        """Enqueues a copy of a row-major array, which may be changed afterwards: the driver has its bytes by then.
+
+        Of page-locked memory it has not, and this waits until it is copied.
+        """
         self.enter()
         if array.nbytes:
             self._do(self._cuda.memcpy_htod_async, address, _bytes_of(array), self.stream)
+            if is_page_locked(array):
+                self._do(self.event().synchronize)
 
     def read(self, array: np.ndarray, address: int) -> None:
         """Waits for what was enqueued before, and copies from the device."""
@@ -132,19 +167,32 @@ class Gpu:
         if nbytes:
             self._do(self._cuda.memcpy_dtod_async, target, source, nbytes, self.stream)
 
+    def page_locked(self, nbytes: int) -> Any:
+        """Memory of the host, at `address` of what this returns, which the device copies from and to by itself."""
+        self.enter()
+        if self._host_pool is None:
+            self._host_pool = late("pycuda.tools").PageLockedMemoryPool()
+        bytes_at = self._do(self._host_pool.allocate, (nbytes or 1,), np.uint8)
+        return _Piece(self, bytes_at, bytes_at.ctypes.data)
+
     def stats(self) -> MemoryStats:
         pool = self._pool
         in_use, kept = pool.active_bytes, pool.managed_bytes - pool.active_bytes
         made = pool.active_blocks + pool.held_blocks  # those that were given up are not counted
-        return MemoryStats(in_use, kept, made, self._asked - made, self._peak)
+        stats = MemoryStats(in_use, kept, made, self._asked - made, self._peak)
+        return stats if self._native is None else stats + self._native.stats()
 
     def reset_peak(self) -> None:
         self._peak = self._pool.active_bytes
+        if self._native is not None:
+            self._native.reset_peak()
 
     def empty_cache(self) -> None:
         """Gives memory that nothing uses back to the driver."""
         self.enter()
         self._do(self._pool.free_held)
+        if self._native is not None:
+            self._native.empty()
 
     def free_bytes(self) -> int:
         """Memory of the device that no program has taken."""
@@ -153,10 +201,11 @@ class Gpu:
         return free
 
     def _shortage(self, nbytes: int) -> str:
-        pool = self._pool
+        stats = self.stats()
+        in_use = stats.bytes_in_use
         return (
             f"{self.label} is out of memory: {nbytes:,} bytes were asked for, of {self.total_bytes:,} "
-            f"tracejit holds {pool.managed_bytes:,} ({pool.active_bytes:,} of them in tensors), and "
+            f"tracejit holds {in_use + stats.bytes_cached:,} ({in_use:,} of them in tensors), and "
             f"{self.free_bytes():,} are free. Nothing was lost: compute less at once, or let go of tensors"
         )
 
@@ -197,6 +246,35 @@ class Gpu:
         """Waits until all that was enqueued is done."""
         self.enter()
         self._do(self.stream.synchronize)
+        self._call_late()
+
+    def when_done(self, function: Callable[[int], None], argument: int) -> None:
+        """Calls a function, which raises nothing, when all is done that was enqueued so far: some time after."""
+        try:
+            self._late.append((self.event(), function, argument))
+        except self._cuda.Error:  # the device does nothing any more
+            function(argument)
+        self._call_late()
+
+    def _call_late(self) -> None:
+        waiting = []
+        while self._late:
+            mark, function, argument = self._late.pop()
+            try:
+                is_done = mark.query()
+            except self._cuda.Error:  # nothing is done any more
+                is_done = True
+            if is_done:
+                function(argument)
+            else:
+                waiting.append((mark, function, argument))
+        self._late += waiting
+
+    @property
+    def context_handle(self) -> int:
+        """What the driver calls the device's primary context."""
+        handle: int = self._context.handle
+        return handle
 
     @property
     def error(self) -> type[Exception]:
@@ -231,9 +309,31 @@ class Gpu:
         return f"<{self.label}: {self.name}>"
 
 
+class _Piece:
+    """Memory of one of pycuda's pools."""
+
+    __slots__ = ("_gpu", "_memory", "address")
+
+    def __init__(self, gpu: Gpu, memory: Any, address: int) -> None:
+        self._gpu = gpu
+        self._memory = memory
+        self.address = address
+
+    def __del__(self) -> None:
+        self._gpu.expect_back(self._memory)
+
+
 def _bytes_of(array: np.ndarray) -> np.ndarray:
     """The memory of a row-major array: the buffer protocol, by which it is copied, has no name for the ml_dtypes."""
     return array.reshape(-1).view(np.uint8)
+
+
+def is_page_locked(array: np.ndarray) -> bool:
+    """Whether the driver copies from an array's memory after it has returned."""
+    kind = ctypes.c_uint()
+    ask = ctypes.CDLL(LIBRARY).cuPointerGetAttribute
+    known = ask(ctypes.byref(kind), _MEMORY_TYPE, ctypes.c_uint64(array.ctypes.data)) == 0
+    return known and kind.value == _HOST
 
 
 class _Visit:
@@ -331,6 +431,7 @@ def _opened(index: int) -> Gpu:
             raise DeviceUnavailable(at_user_line(f"cuda:{index}: {found} (or use device='cpu')"))
         if not _gpus:
             atexit.register(_end)
+            on_leaving.append(_leave)
             os.register_at_fork(before=_leave, after_in_child=_keep_for_ever)
         _gpus[index] = Gpu(index)
         return _gpus[index]
@@ -348,7 +449,7 @@ def _pycuda() -> Any:
 
 
 def _leave() -> None:
-    """This thread has no current device: before a fork, as the child could not put it away."""
+    """This thread has no current device: a forked child could not put it away."""
     _here.visit = None
 
 

@@ -28,15 +28,10 @@ class DeviceBuffer(RemoteBuffer):
 
     def __init__(self, gpu: Gpu, nbytes: int) -> None:
         self._allocation = gpu.allocate(nbytes)
-        self.address = int(self._allocation)
+        self.address = self._allocation.address
         self.gpu = gpu
         self.nbytes = nbytes
         self.mirror = None
-
-    def __del__(self) -> None:
-        gpu = getattr(self, "gpu", None)  # none where there was no room
-        if gpu is not None:
-            gpu.expect_back(self._allocation)
 
     @property
     def memory(self) -> Any:
@@ -116,3 +111,7 @@ def forget_mirrors(addresses: Iterable[int]) -> None:
     for buffer in list(_mirrored.values()):
         if any(0 <= address - buffer.address < buffer.nbytes for address in addresses):
             buffer.mirror = None
+
+
+def forget_mirror(address: int) -> None:
+    forget_mirrors([address])

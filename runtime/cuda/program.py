@@ -1,50 +1,33 @@
-"""A plan made ready to run on a GPU: its kernels loaded, and of each launch the words that its parameters are packed from.
+"""A plan made ready to run on a GPU.
 
 A run enqueues its launches and returns: nothing waits for the device but the ops that NumPy computes.
 """
 
 from __future__ import annotations
 
+import ctypes
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tracejit._errors import DeviceMemoryError
-from tracejit._records import dataclass
-from tracejit.artifact import Argument, HostCall, LaunchShape, LaunchSpec, Plan
+from tracejit._gate import late
+from tracejit.artifact import Argument, HostCall, Plan
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cuda.driver import Gpu
-from tracejit.runtime.cuda.graphs import GraphError, Graphs
+from tracejit.runtime.cuda.graphs import GraphError, Graphs, error_text
 from tracejit.runtime.cuda.kernels import load_kernels
+from tracejit.runtime.cuda.launches import Launches
 from tracejit.runtime.cuda.memory import DeviceBuffer, forget_mirrors, read, sent
-from tracejit.runtime.program import Host, Slots
+from tracejit.runtime.program import Host, RemoteProgram, Slots
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
 from tracejit.runtime.workspace import aligned, array_bytes
 
-THREADS = 2048
-"""Of a processor of the GPU, all that it runs at once."""
-MOST_SCRATCH = 1 << 28
-"""Bytes of scratch in global memory: fewer blocks run where theirs would be more."""
-GRAPH_FROM = 2
-"""Launches that are worth a graph."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Launch:
-    """One launch: `launch(grid, block, parameters, shared bytes, stream)`; its parameters are a part of the plan's."""
-
-    launch: Callable[..., None]
-    parameters: slice
-    grid: tuple[int, int]
-    block: tuple[int, int, int]
-    shared_bytes: int
-    what: str
-
-
-class CudaProgram:
+class CudaProgram(RemoteProgram):
     """Runs a plan on a GPU. One program may be run by several threads at once.
 
     Raises CompileError when a kernel cannot be compiled. Where the kernels are loaded already, `functions` has what launches call
@@ -63,29 +46,17 @@ class CudaProgram:
         self._constants = sent(constants, gpu.label) if constants.size else None
         self.output_bytes = [array_bytes(spec) for spec in plan.outputs]
         self._slots = Slots(plan)
-        self._arena_at = aligned(8 * len(plan.scalars))
-        self._scratch_at = self._arena_at + aligned(plan.arena_bytes)
-        self._steps: list[_Launch | HostCall] = []
-        words: list[tuple[int, int]] = []
-        scratch = 0
-        for step in plan.steps:
-            if isinstance(step, HostCall):
-                self._steps.append(step)
-                continue
-            made = self._laid_out(step, functions[step.kernel], words)
-            scratch = max(scratch, _global_scratch(step.shape, made.grid[0]))
-            self._steps.append(made)
-        self._workspace_bytes = self._scratch_at + scratch
-        # All launches' parameters, each an address and what is added to it.
-        self._which, self._added = np.array(words, np.int64).reshape(-1, 2).T.copy()
-        self._written_integers = [
+        self.arena_at = aligned(8 * len(plan.scalars))
+        self.scratch_at = self.arena_at + aligned(plan.arena_bytes)
+        self._launches = Launches(plan.steps, functions, self._slots, gpu)
+        self.workspace_bytes = self.scratch_at + self._launches.scratch_bytes
+        self.written_integers = [
             n for n in plan.written if numpy_dtype(plan.inputs[n].dtype).kind in "iu"
         ]
         pack = struct_format(plan.scalars)
         self._pack = struct.Struct(f"={pack}").pack if pack is not None else None
-        launches = [step for step in self._steps if isinstance(step, _Launch)]
-        is_all = len(launches) == len(self._steps) >= GRAPH_FROM
-        self._graphs = Graphs(self.gpu) if is_all else None
+        is_all = len(self._launches.by_step) == len(plan.steps) > 0
+        self._graphs = Graphs(gpu, self._launches) if is_all else None
 
     def run(
         self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()
@@ -104,49 +75,46 @@ class CudaProgram:
             *inputs,
             *[output.address for output in outputs],
             base,
-            base + self._arena_at,
-            self._constants.address if self._constants else 0,
-            base + self._scratch_at,
+            base + self.arena_at,
+            self.constants_address,
+            base + self.scratch_at,
         )
-        if self._written_integers:
-            forget_mirrors([inputs[n] for n in self._written_integers])
+        if self.written_integers:
+            forget_mirrors([inputs[n] for n in self.written_integers])
         if scalars:
             self.gpu.write(base, self._packed(scalars))
-        try:
-            if self._graphs is None:
-                self._enqueue(addresses, self.gpu.stream)
-            elif not self._graphs.launch(addresses):
-                self._enqueue(addresses, self.gpu.stream)
-                self._graphs.consider(addresses, self._enqueue)
-        except (self.gpu.error, GraphError) as error:
-            raise self.gpu.failure(error) from None
+        self._start(addresses)
         return outputs
 
     @property
     def peak_bytes(self) -> int:
         """The bytes of the device's memory that a run takes: its outputs, intermediate values and scratch."""
-        return self._workspace_bytes + sum(self.output_bytes)
+        return self.workspace_bytes + sum(self.output_bytes)
 
     def _memory(self) -> tuple[list[Buffer], DeviceBuffer | None]:
         """Of a run: its outputs, and for all else one buffer, which is given back when its launches are enqueued."""
-        gpu, nbytes = self.gpu, self._workspace_bytes
+        gpu, nbytes = self.gpu, self.workspace_bytes
         try:
             outputs: list[Buffer] = [DeviceBuffer(gpu, nbytes) for nbytes in self.output_bytes]
             return outputs, DeviceBuffer(gpu, nbytes) if nbytes else None
         except DeviceMemoryError as error:
             raise DeviceMemoryError(f"{error}. {self._appetite()}") from None
 
-    def _enqueue(self, addresses: Sequence[int], stream: Any) -> None:
-        packed = (np.array(addresses, np.int64)[self._which] + self._added).tobytes()
-        for step in self._steps:
+    def _start(self, addresses: tuple[int, ...]) -> None:
+        """Enqueues the launches, as a graph where there is one."""
+        try:
+            if self._graphs is None or not self._graphs.launch(addresses):
+                self._enqueue(addresses)
+        except (self.gpu.error, GraphError) as error:
+            raise self.gpu.failure(error) from None
+
+    def _enqueue(self, addresses: Sequence[int]) -> None:
+        packed, stream = self._launches.packed(addresses), self.gpu.stream
+        for place, step in enumerate(self.plan.steps):
             if isinstance(step, HostCall):
                 self._call_host(step, addresses)
-                continue
-            parameters = packed[step.parameters]
-            try:
-                step.launch(step.grid, step.block, parameters, step.shared_bytes, stream)
-            except self.gpu.error as error:
-                raise self.gpu.failure(error, step.what) from None
+            else:
+                self._launches.enqueue_one(self._launches.by_step[place], packed, stream)
 
     def _call_host(self, call: HostCall, addresses: Sequence[int]) -> None:
         """Waits for what the op reads, computes it by NumPy, and sends the result."""
@@ -178,26 +146,55 @@ class CudaProgram:
         write_slots(slots, 0, self.plan.scalars, scalars)
         return slots
 
-    def _laid_out(self, launch: LaunchSpec, function: Any, words: list[tuple[int, int]]) -> _Launch:
-        """The launch, whose parameters are added to those of the launches before it."""
-        begin, shape = len(words), launch.shape
-        assert shape is not None, "a launch on a GPU says how its kernel runs"
-        if shape.shared_bytes:
-            self.gpu.allow_shared(function, shape.shared_bytes)
-        for segment in launch.segments:
-            words += map(self._slots.locate, segment.arguments)
-            words += [(0, number) for number in (*segment.dims, segment.tasks)]
-        if launch.scratch_bytes:
-            is_global = shape.scratch_bytes > 0
-            words += [(self._slots.words if is_global else 0, 0), (0, shape.scratch_bytes)]
-        return _Launch(
-            function._launch_kernel,
-            slice(8 * begin, 8 * len(words)),
-            (_blocks(launch, shape, self.gpu), 1),
-            (shape.team, shape.teams, 1),
-            shape.shared_bytes,
-            f"kernel {launch.kernel}: {launch.note}",
-        )
+    # What native code needs to run it.
+
+    @property
+    def address_count(self) -> int:
+        """The addresses of a run: zero, inputs, outputs, scalars, arena, constants, scratch."""
+        return self._slots.words + 1
+
+    def native(self) -> Any:
+        """It, as machine code runs it (`native.NativeRun`); None where that cannot."""
+        if self._graphs is None:
+            return None
+        if self._native is None:
+            self._native = late("tracejit.runtime.cuda.native").NativeRun(self, self._graphs)
+        return self._native
+
+    _native: Any = None
+
+    @property
+    def constants_address(self) -> int:
+        return self._constants.address if self._constants else 0
+
+    def run_missed(self, words: int, numbers: int, status: int) -> bool:
+        """Runs on the addresses that lie at `words`, for which native code has no graph; True where it has one now, and is to.
+
+        numbers   where the scalars lie, packed
+        status    what the driver has said, where it has refused
+        """
+        if status:
+            raise self.gpu.failure(GraphError(f"cuGraphLaunch failed: {error_text(status)}"))
+        addresses = tuple((ctypes.c_int64 * self.address_count).from_address(words))
+        try:
+            assert self._graphs is not None
+            if self._graphs.prepare(addresses):
+                return True
+            self._enqueue(self._with_numbers(addresses, numbers))
+        except (self.gpu.error, GraphError) as error:
+            raise self.gpu.failure(error) from None
+        return False
+
+    def _with_numbers(self, addresses: Sequence[int], numbers: int) -> Sequence[int]:
+        """The same, with the scalars in the run's own memory: another thread may replace what all runs of native code read."""
+        count = len(self.plan.scalars)
+        if not count:
+            return addresses
+        base = addresses[self.address_count - 3] - self.arena_at
+        slots = np.array((ctypes.c_uint8 * (8 * count)).from_address(numbers), np.uint8)
+        self.gpu.write(base, slots)
+        scalars = self.address_count - 4
+        return (*addresses[:scalars], base, *addresses[scalars + 1 :])
 
     def _mismatch(self, inputs: Sequence[int], scalars: Sequence[Any]) -> str:
         arrays, numbers = len(self.plan.inputs), len(self.plan.scalars)
@@ -212,16 +209,3 @@ class CudaProgram:
             f"This program takes {self.peak_bytes:,} bytes: {outputs:,} for its results, the rest for "
             f"values on the way. The most bytes are read and written by: {named}"
         )
-
-
-def _blocks(launch: LaunchSpec, shape: LaunchShape, gpu: Gpu) -> int:
-    """As many as there is work for, and no more than the device runs at once."""
-    tasks = sum(segment.tasks for segment in launch.segments)
-    most = gpu.processors * max(1, THREADS // shape.threads)
-    if shape.scratch_bytes:
-        most = min(most, MOST_SCRATCH // (shape.scratch_bytes * shape.teams))
-    return max(1, min(-(-tasks // shape.tasks_per_block), most))
-
-
-def _global_scratch(shape: LaunchShape | None, blocks: int) -> int:
-    return 0 if shape is None else aligned(shape.scratch_bytes * shape.teams * blocks)

@@ -71,7 +71,7 @@ def test_a_replay_launches_one_graph_and_waits_for_nothing(emulated: str) -> Non
     f(x, state)
     since = standin.counts() - before
     assert since.pop("launches") > 1
-    assert since == {"graph_launches": 1, "copies_in": 1}  # the copy is of numbers
+    assert since == {"graph_launches": 1}  # numbers are sent when they change
     np.testing.assert_allclose(state.cpu().numpy(), np.full(6, 7), rtol=1e-6)
 
 

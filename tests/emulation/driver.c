@@ -18,7 +18,7 @@ typedef int Status;
 typedef uintptr_t Address;
 enum {
   SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_DEVICE = 101, INVALID_IMAGE = 200,
-  INVALID_CONTEXT = 201, NO_BINARY_FOR_GPU = 209, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719,
+  INVALID_CONTEXT = 201, NO_BINARY_FOR_GPU = 209, NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719,
   NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900,
 };
 enum { PAGE = 4096, PROCESSORS = 4, COMMON_SHARED = 48 << 10, MOST_SHARED = 232448, MOST_THREADS = 1024, MOST_PARAMETERS = 4096 };
@@ -38,13 +38,17 @@ __attribute__((constructor)) static void begin(void) {
 
 // ---- what tests set and ask
 
-typedef struct { long launches, graph_launches, copies_in, copies_out, waits, allocations; } Counts;
+typedef struct { long launches, graph_launches, captures, updates, copies_in, copies_out, waits, allocations; } Counts;
+enum { FAIL_INSTANTIATE = 1, FAIL_CAPTURE_INFO = 2, FAIL_UPDATE = 4 };
 static Counts counts;
 static size_t limit = (size_t)1 << 30;
-static int order;
+static int order, idle, failing, busy;
 Counts *standin_counts(void) { return &counts; }
 void standin_set_limit(size_t nbytes) { limit = nbytes; }  // the device's memory
 void standin_set_order(int which) { order = which; }       // of a block's threads: 0 forward, 1 backward, more: shuffled
+void standin_set_idle(int yes) { idle = yes; }             // kernels do nothing, so that what the host does can be timed
+void standin_set_busy(int yes) { busy = yes; }             // no event has come yet, for who asks
+void standin_set_failing(int which) { failing = which; }   // what is refused from now on: a sum of FAIL_...
 
 // ---- state
 
@@ -58,7 +62,7 @@ typedef struct Node {
   char *target; const char *source; size_t nbytes; unsigned value; int width;
   struct Node *next;
 } Node;
-typedef struct { Node *first, **end; } Graph;
+typedef struct { Node *first, *last, **end; } Graph;
 typedef struct { Graph *captured; } Stream;
 typedef struct { double milliseconds; } Event;
 
@@ -109,6 +113,7 @@ Status cuDevicePrimaryCtxRetain(void **context, int device) { *context = (void *
 Status cuDevicePrimaryCtxRelease_v2(int device) { return SUCCESS; }
 Status cuCtxPushCurrent_v2(void *context) { if (process != getpid()) return NOT_INITIALIZED; depth++; return SUCCESS; }
 Status cuCtxPopCurrent_v2(void **context) { if (!depth) return INVALID_CONTEXT; depth--; *context = (void *)1; return SUCCESS; }
+Status cuCtxGetCurrent(void **context) { if (process != getpid()) return NOT_INITIALIZED; *context = (void *)(uintptr_t)(depth > 0); return SUCCESS; }
 Status cuCtxGetDevice(int *device) { NEEDS_CONTEXT *device = 0; return SUCCESS; }
 Status cuCtxGetApiVersion(void *context, unsigned *version) { *version = 13000; return SUCCESS; }
 Status cuCtxSynchronize(void) { NEEDS_CONTEXT counts.waits++; return SUCCESS; }
@@ -178,15 +183,35 @@ static int is_device(Address address, size_t nbytes) {
   pthread_mutex_unlock(&lock);
   return found;
 }
+// Page-locked memory of the host: some ranges, the oldest of which are forgotten.
+static struct { Address start, end; } locked[64];
+static int is_locked(Address address) {
+  for (int n = 0; n < 64; n++)
+    if (address >= locked[n].start && address < locked[n].end) return 1;
+  return 0;
+}
 Status cuPointerGetAttribute(void *value, int attribute, Address address) {
-  enum { DEVICE_ORDINAL = 9 };
+  enum { MEMORY_TYPE = 2, HOST = 1, DEVICE_ORDINAL = 9 };
+  if (attribute == MEMORY_TYPE && is_locked(address)) { *(unsigned *)value = HOST; return SUCCESS; }
   if (attribute != DEVICE_ORDINAL || !is_device(address, 1)) return INVALID_VALUE;
   *(int *)value = 0;
   return SUCCESS;
 }
 Status cuMemGetInfo_v2(size_t *unused, size_t *total) { NEEDS_CONTEXT *total = limit; *unused = limit > used ? limit - used : 0; return SUCCESS; }
-Status cuMemHostAlloc(void **memory, size_t nbytes, unsigned flags) { NEEDS_CONTEXT return posix_memalign(memory, PAGE, nbytes) ? OUT_OF_MEMORY : SUCCESS; }
-Status cuMemFreeHost(void *memory) { free(memory); return SUCCESS; }
+Status cuMemHostAlloc(void **memory, size_t nbytes, unsigned flags) {
+  NEEDS_CONTEXT
+  static unsigned next;
+  if (posix_memalign(memory, PAGE, nbytes)) return OUT_OF_MEMORY;
+  locked[next % 64].start = (Address)*memory;
+  locked[next++ % 64].end = (Address)*memory + nbytes;
+  return SUCCESS;
+}
+Status cuMemFreeHost(void *memory) {
+  for (int n = 0; n < 64; n++)
+    if (locked[n].start == (Address)memory) locked[n].end = 0;
+  free(memory);
+  return SUCCESS;
+}
 
 // ---- streams: what is enqueued on one is done at once, or captured
 
@@ -202,13 +227,16 @@ static Status enqueue(void *handle, Node node) {
   if (node.kind == LAUNCH) kept->parameters = memcpy(malloc(MOST_PARAMETERS), node.parameters, MOST_PARAMETERS);
   *stream->captured->end = kept;
   stream->captured->end = &kept->next;
+  stream->captured->last = kept;
   return SUCCESS;
 }
 Status cuStreamCreate(void **stream, unsigned flags) { NEEDS_CONTEXT *stream = calloc(1, sizeof(Stream)); return SUCCESS; }
 Status cuStreamDestroy_v2(void *stream) { free(stream); return SUCCESS; }
 Status cuStreamSynchronize(void *stream) { NEEDS_CONTEXT counts.waits++; return stream_of(stream)->captured ? CAPTURE_UNSUPPORTED : SUCCESS; }
 Status cuStreamQuery(void *stream) { NEEDS_CONTEXT return SUCCESS; }
-Status cuStreamWaitEvent(void *stream, void *event, unsigned flags) { NEEDS_CONTEXT return SUCCESS; }
+static uintptr_t waiting;
+uintptr_t standin_waiting(void) { return waiting; }  // the stream that was told last to wait
+Status cuStreamWaitEvent(void *stream, void *event, unsigned flags) { NEEDS_CONTEXT waiting = (uintptr_t)stream; return SUCCESS; }
 
 static Status copy(Address target, Address source, size_t nbytes, void *stream) {
   return enqueue(stream, (Node){.kind = COPY, .target = (char *)target, .source = (const char *)source, .nbytes = nbytes});
@@ -249,7 +277,7 @@ static double now(void) {
 Status cuEventCreate(void **event, unsigned flags) { NEEDS_CONTEXT *event = calloc(1, sizeof(Event)); return SUCCESS; }
 Status cuEventDestroy_v2(void *event) { free(event); return SUCCESS; }
 Status cuEventRecord(Event *event, void *stream) { NEEDS_CONTEXT event->milliseconds = now(); return SUCCESS; }
-Status cuEventQuery(void *event) { NEEDS_CONTEXT return SUCCESS; }
+Status cuEventQuery(void *event) { NEEDS_CONTEXT return busy ? NOT_READY : SUCCESS; }
 Status cuEventSynchronize(void *event) { NEEDS_CONTEXT counts.waits++; return SUCCESS; }
 Status cuEventElapsedTime_v2(float *milliseconds, Event *first, Event *second) {
   *milliseconds = (float)(second->milliseconds - first->milliseconds);
@@ -347,6 +375,7 @@ Status cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz,
 static Status launch(const Node *node) {
   static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
   char why[400];
+  if (idle) return fault;
   pthread_mutex_lock(&one);
   int failed = emulated_launch(node->function->kernel, node->grid[0], node->block[0], node->block[1], node->shared,
                                node->parameters, order, why, sizeof why);
@@ -378,13 +407,48 @@ Status cuStreamBeginCapture_v2(void *handle, int mode) {
   stream->captured->end = &stream->captured->first;
   return SUCCESS;
 }
+// The node that what is captured next comes after: the one captured last.
+Status cuStreamGetCaptureInfo_v2(void *handle, int *status, uint64_t *id, Graph **graph, Node *const **nodes, size_t *count) {
+  Stream *stream = stream_of(handle);
+  if (!stream->captured || failing & FAIL_CAPTURE_INFO) return NOT_SUPPORTED;
+  *status = 1;
+  *nodes = &stream->captured->last;
+  *count = stream->captured->last ? 1 : 0;
+  return SUCCESS;
+}
 Status cuStreamEndCapture(void *handle, void **graph) {
   Stream *stream = stream_of(handle);
   *graph = stream->captured;
   stream->captured = 0;
   return *graph ? SUCCESS : INVALID_VALUE;
 }
-Status cuGraphInstantiateWithFlags(void **ready_graph, void *graph, unsigned long long flags) { NEEDS_CONTEXT *ready_graph = graph; return SUCCESS; }
+Status cuGraphInstantiateWithFlags(void **ready_graph, void *graph, unsigned long long flags) {
+  NEEDS_CONTEXT
+  if (failing & FAIL_INSTANTIATE) return NOT_SUPPORTED;
+  counts.captures++;
+  *ready_graph = graph;
+  return SUCCESS;
+}
+typedef struct { void *function; unsigned grid[3], block[3], shared; void **parameters, **extra; void *kernel, *context; } NodeParams;
+Status cuGraphKernelNodeGetParams_v2(const Node *node, NodeParams *found) {
+  if (node->kind != LAUNCH) return INVALID_VALUE;
+  *found = (NodeParams){.function = node->function, .shared = node->shared};
+  memcpy(found->grid, node->grid, sizeof node->grid);
+  memcpy(found->block, node->block, sizeof node->block);
+  return SUCCESS;
+}
+// One parameter, a struct, is all that kernels have.
+Status cuGraphExecKernelNodeSetParams_v2(Graph *graph, Node *node, const NodeParams *wanted) {
+  NEEDS_CONTEXT
+  const Node *own = graph->first;
+  while (own && own != node) own = own->next;
+  if (failing & FAIL_UPDATE || !own || own->kind != LAUNCH || wanted->function != own->function) return INVALID_VALUE;
+  if (!wanted->parameters || wanted->extra || memcmp(wanted->grid, own->grid, sizeof own->grid)) return INVALID_VALUE;
+  if (memcmp(wanted->block, own->block, sizeof own->block) || wanted->shared != own->shared) return INVALID_VALUE;
+  counts.updates++;
+  memcpy(node->parameters, wanted->parameters[0], node->function->kernel->parameter_bytes);
+  return SUCCESS;
+}
 Status cuGraphLaunch(Graph *graph, void *stream) {
   NEEDS_CONTEXT
   counts.graph_launches++;

@@ -37,6 +37,8 @@ class Counts(ctypes.Structure):
         for name in (
             "launches",
             "graph_launches",
+            "captures",
+            "updates",
             "copies_in",
             "copies_out",
             "waits",
@@ -45,6 +47,8 @@ class Counts(ctypes.Structure):
     ]
     launches: int
     graph_launches: int
+    captures: int
+    updates: int
     copies_in: int
     copies_out: int
     waits: int

@@ -10,6 +10,8 @@ import threading
 from typing import Protocol
 from weakref import ref
 
+from tracejit.runtime.device import leave
+
 
 class Job(Protocol):
     """What is to be made."""
@@ -114,6 +116,8 @@ def _do(held: ref[Job]) -> Job | None:
         threading.excepthook(
             threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
         )
+    finally:
+        leave()
     return job
 
 

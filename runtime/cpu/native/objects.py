@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -78,7 +78,7 @@ def native(disk: DiskCache | None) -> Native | str:
     found = abi.abi()
     if isinstance(found, str):
         return found
-    addresses = _load(disk)
+    addresses = symbols_of(native_source(), _SYMBOLS, disk)
     buffer = _buffer_type(addresses)
     handler = keep(_numpy_handler(addresses))
     variables = {
@@ -95,30 +95,37 @@ def native(disk: DiskCache | None) -> Native | str:
     return Native(
         addresses,
         buffer,
-        _function("allocate", addresses["tracejit_allocate"]),
-        _function("run_short", addresses["tracejit_run_short"]),
-        _function("run_long", addresses["tracejit_run_long"]),
+        builtin_function("allocate", addresses["tracejit_allocate"]),
+        builtin_function("run_short", addresses["tracejit_run_short"]),
+        builtin_function("run_long", addresses["tracejit_run_long"]),
         ctypes.PYFUNCTYPE(None)(addresses["tracejit_empty"]),
     )
 
 
 def native_source() -> KernelSource:
-    """All native code, as one module: its function writes the addresses of the symbols into a table."""
-    stores = "".join(
-        f"  %p{n} = getelementptr ptr, ptr %table, i64 {n}\n  store ptr @{name}, ptr %p{n}\n"
-        for n, name in enumerate(_SYMBOLS)
-    )
+    """All native code, as one module."""
     text = memory_ir.memory_ir() + entry_ir.entry_ir()
-    text += f"define void @{_TABLE}(ptr %table) {{\n{stores}  ret void\n}}\n"
-    return KernelSource(_TABLE, text)
+    return KernelSource(_TABLE, text + symbol_table(_TABLE, _SYMBOLS))
 
 
-def _load(disk: DiskCache | None) -> dict[str, int]:
-    table = (ctypes.c_void_p * len(_SYMBOLS))()
-    address = load_kernels([native_source()], disk)[_TABLE]
+def symbol_table(name: str, symbols: Sequence[str]) -> str:
+    """A function that writes the addresses of these symbols into a table."""
+    stores = "".join(
+        f"  %p{n} = getelementptr ptr, ptr %table, i64 {n}\n  store ptr @{symbol}, ptr %p{n}\n"
+        for n, symbol in enumerate(symbols)
+    )
+    return f"define void @{name}(ptr %table) {{\n{stores}  ret void\n}}\n"
+
+
+def symbols_of(
+    source: KernelSource, symbols: Sequence[str], disk: DiskCache | None
+) -> dict[str, int]:
+    """The addresses of what a module defines, by name; its function is that of `symbol_table`."""
+    table = (ctypes.c_void_p * len(symbols))()
+    address = load_kernels([source], disk)[source.name]
     fill = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
     fill(ctypes.addressof(table))
-    return dict(zip(_SYMBOLS, table, strict=True))
+    return dict(zip(symbols, table, strict=True))
 
 
 def _watch(address: int) -> None:
@@ -150,7 +157,7 @@ def _buffer_type(addresses: dict[str, int]) -> type:
     return made
 
 
-def _function(name: str, address: int) -> Any:
+def builtin_function(name: str, address: int) -> Any:
     """A built-in function: `name(args...)`."""
     method = keep(_Method(name.encode(), address, _FASTCALL, None))
     make = ctypes.PYFUNCTYPE(

@@ -138,8 +138,8 @@ ask:
   ret i64 %converted
 }
 
-; The address of a buffer's memory, 0 where it fails: of a native one, of one over a block, of any other.
-define internal i64 @address_in(ptr %buffer, ptr %native, ptr %block, i64 %at, ptr %name) {
+; The address of a buffer's memory, 0 where it fails: of a native one, of one of two classes that have it in a slot, of any other.
+define internal i64 @address_in(ptr %buffer, ptr %native, ptr %block, ptr %remote, i64 %at, ptr %name) {
 entry:
   %type.p = getelementptr i8, ptr %buffer, i64 {TYPE_AT}
   %type = load ptr, ptr %type.p
@@ -151,7 +151,9 @@ quick:
   ret i64 %address
 more:
   %is.block = icmp eq ptr %type, %block
-  br i1 %is.block, label %slot, label %ask
+  %is.remote = icmp eq ptr %type, %remote
+  %has.slot = or i1 %is.block, %is.remote
+  br i1 %has.slot, label %slot, label %ask
 slot:
   %slot.p = getelementptr i8, ptr %buffer, i64 %at
   %held = load ptr, ptr %slot.p

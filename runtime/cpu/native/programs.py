@@ -20,7 +20,7 @@ ON_STACK = 1 << 14
 """Bytes of a workspace that may lie on the stack."""
 _INTEGERS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
 _FLOATS = {"float32": "float", "float64": "double"}
-_TAKEN = {*_INTEGERS, *_FLOATS, "bool"}
+TAKEN = {*_INTEGERS, *_FLOATS, "bool"}
 """Dtypes of numbers that native code converts."""
 
 
@@ -34,7 +34,7 @@ class Programs(Reader):
     def can_run(self, program: Program) -> bool:
         """Whether a way can run the program by itself: all of it is launches, and its numbers are of common dtypes."""
         is_native = not any(isinstance(step, HostCall) for step in program.plan.steps)
-        return is_native and _TAKEN.issuperset(program.plan.scalars)
+        return is_native and TAKEN.issuperset(program.plan.scalars)
 
     def run_program(
         self,
@@ -46,9 +46,7 @@ class Programs(Reader):
         """The outputs of a run, from addresses and numbers; some outputs are to be `arrays`, the others are buffers."""
         if (len(inputs), len(scalars)) != (len(program.plan.inputs), len(program.plan.scalars)):
             raise Unsupported("a program with other inputs")
-        numbers = [
-            self._number(dtype, value) for dtype, value in zip(program.plan.scalars, scalars)
-        ]
+        numbers = [self.number(dtype, value) for dtype, value in zip(program.plan.scalars, scalars)]
         outputs, addresses = self._outputs(program, arrays)
         threads = self._threads(program)
         base = self._workspace(program, threads)
@@ -73,8 +71,8 @@ class Programs(Reader):
     def _launch(self, program: Program, base: str) -> None:
         state = self.call("PyEval_SaveThread") if program.is_long else ""
         for table in program.tables:
-            run = self._pointer(self.raw(program.run_address))
-            launches = self._pointer(self.raw(table))
+            run = self.pointer(self.raw(program.run_address))
+            launches = self.pointer(self.raw(table))
             self.do(f"call void {run}(ptr {launches}, ptr {base})")
         if program.is_long:
             self.call("PyEval_RestoreThread", state)
@@ -82,11 +80,11 @@ class Programs(Reader):
     def _integer(self, pointer: str) -> str:
         return self.let(f"ptrtoint ptr {pointer} to i64")
 
-    def _pointer(self, integer: str) -> str:
+    def pointer(self, integer: str) -> str:
         return self.let(f"inttoptr i64 {integer} to ptr")
 
     def _threads(self, program: Program) -> str:
-        pool = self._pointer(self.raw(program.pool_address))
+        pool = self.pointer(self.raw(program.pool_address))
         threads = self.let(f"zext i32 {self.load(pool, THREADS, 'i32')} to i64")
         most = program.most_threads
         fewer = self.let(f"icmp ult i64 {threads}, {most}")
@@ -98,7 +96,7 @@ class Programs(Reader):
             return self.room(max(program.layout.scratch_at, 8))
         scratch = self.let(f"mul i64 {threads}, {program.layout.scratch_bytes}")
         nbytes = self.let(f"add i64 {scratch}, {program.layout.scratch_at}")
-        return self._pointer(self._address_in(self._new_buffer(nbytes)))
+        return self.pointer(self._address_in(self._new_buffer(nbytes)))
 
     def _new_buffer(self, nbytes: str) -> str:
         made = self.hold(self.checked(self.help("tracejit_new_buffer", "ptr", f"i64 {nbytes}")))
@@ -125,7 +123,7 @@ class Programs(Reader):
     def _new_array(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
         sizes = np.array([*shape, 0], np.int64)
         self.address_of(sizes)  # held
-        shape_at = self._pointer(self.raw(sizes.ctypes.data))
+        shape_at = self.pointer(self.raw(sizes.ctypes.data))
         made = self.help(
             "tracejit_new_array", "ptr",
             f"ptr {self.address_of(dtype)}", f"i32 {len(shape)}", f"ptr {shape_at}",
@@ -137,7 +135,7 @@ class Programs(Reader):
 
     # Numbers
 
-    def _number(self, dtype: str, value: Value) -> tuple[str, str]:
+    def number(self, dtype: str, value: Value) -> tuple[str, str]:
         """A number as its slot holds it: type and operand."""
         if value.is_constant:
             return "i64", str(_slot_bits(dtype, value.constant))

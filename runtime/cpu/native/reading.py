@@ -11,7 +11,7 @@ import numpy as np
 
 from tracejit._native import abi
 from tracejit._native.abi import Abi, offset_of
-from tracejit.runtime.buffer import BlockBuffer
+from tracejit.runtime.buffer import BlockBuffer, RemoteBuffer
 from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.writer import Writer
@@ -135,25 +135,28 @@ class Reader(Writer):
     def _address(self, value: Value) -> Value:
         at = offset_of(BlockBuffer, "address")
         assert at is not None
-        classes = self.address_of(self.buffer_type), self.address_of(BlockBuffer)
+        assert at == offset_of(remote_buffer(), "address")
+        classes = ", ".join(f"ptr {self.address_of(each)}" for each in self._own_buffers())
         found = self.let(
-            f"call i64 @address_in(ptr {self.as_object(value)}, ptr {classes[0]}, ptr {classes[1]}, "
+            f"call i64 @address_in(ptr {self.as_object(value)}, {classes}, "
             f"i64 {at}, ptr {self.address_of('address')})"
         )
         self.require(self.let(f"icmp ne i64 {found}, 0"))
         return Value(Kind.INTEGER, found)
 
+    def _own_buffers(self) -> tuple[type, ...]:
+        return self.buffer_type, BlockBuffer, remote_buffer()
+
     def _foreign(self, value: Value) -> Value:
         """Buffers of the pools are not; others are asked."""
         text = self.as_object(value)
         kind = self.load(text, abi.TYPE_AT)
-        is_other = [
-            self.let(f"icmp ne ptr {kind}, {self.address_of(each)}")
-            for each in (self.buffer_type, BlockBuffer)
-        ]
+        is_other = "true"
+        for each in self._own_buffers():
+            differs = self.let(f"icmp ne ptr {kind}, {self.address_of(each)}")
+            is_other = self.let(f"and i1 {is_other}, {differs}")
         found = self.both(
-            self.let(f"and i1 {is_other[0]}, {is_other[1]}"),
-            lambda: self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign"))),
+            is_other, lambda: self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign")))
         )
         return Value(Kind.TRUTH, found)
 
@@ -246,6 +249,11 @@ class Reader(Writer):
             found = self.call("PySequence_Contains", text, self.as_object(key))
         self.succeeded(found)
         return self.let(f"icmp ne i32 {found}, 0")
+
+
+def remote_buffer() -> type:
+    """The class of memory of a GPU, where it is loaded."""
+    return next(iter(RemoteBuffer.__subclasses__()), BlockBuffer)
 
 
 def dict_behind(value: Value) -> dict[Any, Any] | None:

@@ -11,12 +11,13 @@ from typing import Any
 from tracejit._native import abi
 from tracejit._native.abi import offset_of
 from tracejit.runtime.cpu.native.expressions import Expressions
-from tracejit.runtime.cpu.native.programs import ArrayKind, Programs
+from tracejit.runtime.cpu.native.programs import ArrayKind
+from tracejit.runtime.cpu.native.remote import RemotePrograms
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
-from tracejit.runtime.program import Program
+from tracejit.runtime.program import Program, RemoteProgram
 
 
-class Statements(Programs, Expressions):
+class Statements(RemotePrograms, Expressions):
     """Translates lines one after the other; those of guards, of runs and of the commit have variables of their own.
 
     arrays   the slots of new memory that is to be that of an array
@@ -89,7 +90,7 @@ class Statements(Programs, Expressions):
 
     def _set_slot(self, slot: int, value: ast.expr) -> None:
         if slot == -1:
-            self.failed = "broken"  # from here on there is no way back
+            self.way_back, self.failed = self.failed, "broken"  # from here on there is no way back
             return
         self.slots[slot] = self.value(value)
 
@@ -196,7 +197,7 @@ class Statements(Programs, Expressions):
         self.results.append((text, self.block))
         self.jump("leave")
 
-    def _program_of(self, call: ast.Call) -> Program | None:
+    def _program_of(self, call: ast.Call) -> Program | RemoteProgram | None:
         """The program that a call runs."""
         match call.func:
             case ast.Name(id=name) if name in self.names:
@@ -205,10 +206,14 @@ class Statements(Programs, Expressions):
                 method = getattr(self.names[name], "run", None)  # which is replaced only once
             case _:
                 return None
-        if type(method) is not MethodType or method.__func__ is not Program.run:
+        if type(method) is not MethodType or not _is_plain(call):
             return None
-        program: Any = method.__self__
-        return program if self.can_run(program) and _is_plain(call) else None
+        match method.__self__:
+            case Program() as program if method.__func__ is Program.run:
+                return program if self.can_run(program) else None
+            case RemoteProgram() as remote:
+                return remote if self.can_enqueue(remote) else None
+        return None
 
     def _array_kind(self, target: ast.expr) -> ArrayKind | None:
         match target:
@@ -224,7 +229,39 @@ class Statements(Programs, Expressions):
         assert isinstance(scalars, ast.Tuple)
         given = [self.as_integer(self.value(each)) for each in addresses.elts]
         numbers = [self.value(each) for each in scalars.elts]
-        return self.run_program(program, given, numbers, arrays)
+        if isinstance(program, RemoteProgram):
+            for place in program.written_integers:
+                self._forget_mirror(program, given[place], addresses.elts[place])
+            made = self.enqueue_program(program, given, numbers)
+        else:
+            made = self.run_program(program, given, numbers, arrays)
+        self.way_back = "broken"
+        return made
+
+    def _forget_mirror(self, program: RemoteProgram, address: str, node: ast.expr) -> None:
+        """Of memory that is about to be written: what the host remembers of it is of no use any more."""
+        kind = program.native().buffer_type
+        at = offset_of(kind, "mirror")
+        assert at is not None
+        (owner,) = (
+            each
+            for each in ast.walk(node)
+            if isinstance(each, ast.Subscript) and isinstance(each.value, ast.Name)
+        )
+        buffer = self.as_object(self.value(owner))
+        is_whole = self.let(
+            f"icmp eq ptr {self.load(buffer, abi.TYPE_AT)}, {self.address_of(kind)}"
+        )
+        quick, slow, end = (self.fresh("b") for _ in range(3))
+        self.branch(is_whole, quick, slow)
+        self.enter(quick)
+        self._set_slot_of(buffer, at, self.address_of(None))
+        self.jump(end)
+        self.enter(slow)  # a part of a buffer
+        forget = self.address_of(program.native().forget)
+        self.called(forget, [self.as_object(Value(Kind.INTEGER, address))])
+        self.jump(end)
+        self.enter(end)
 
 
 def parsed(lines: Iterable[str]) -> list[ast.stmt]:

@@ -185,6 +185,11 @@ class Writer:
         place = self._free_place()
         return self.checked(self.let(f"call ptr @{function}({', '.join(arguments)}, ptr {place})"))
 
+    def let_go_early(self, text: str, place: int) -> None:
+        """Lets go of a reference in a place of the frame, which stays empty."""
+        self.do(f"store ptr null, ptr {self.at('%frame', 8 * place)}")
+        self.do(f"call void @let_go(ptr {text})")
+
     def borrowed(self, text: str) -> str:
         """A reference of somebody else's, which the frame holds as well."""
         self.retain(text)

@@ -8,9 +8,8 @@ import numpy as np
 
 from tracejit._errors import CompileError
 from tracejit._gate import late
-from tracejit.ir.device import device_of
 from tracejit.tracing.programs import LateProgram
-from tracejit.tracing.replay.segments import Run, Transfer
+from tracejit.tracing.replay.segments import Run
 from tracejit.tracing.replay.tree import below
 
 if TYPE_CHECKING:
@@ -68,8 +67,6 @@ class NativeReplays:
         """A recording whose machine code is passed over more often than not is better left to Python."""
         if any(_is_late(node) for node in below(root)):
             pass  # a program is still in the making
-        elif any(_is_elsewhere(node) for node in below(root)):
-            root.has_grown = False  # what is launched on a GPU is launched by Python
         elif root.has_grown:
             root.has_grown = False
             self._replace(root, _made(root, self._tree))
@@ -134,14 +131,6 @@ def _is_late(node: Node) -> bool:
     """Whether a program of the node runs op by op until it has been compiled."""
     return any(
         isinstance(each, Run) and isinstance(each.run, LateProgram) and each.run.is_late
-        for each in node.instructions
-    )
-
-
-def _is_elsewhere(node: Node) -> bool:
-    """Whether something of the node happens on another device than the CPU."""
-    return any(
-        isinstance(each, Transfer) or (isinstance(each, Run) and device_of(each.graph) != "cpu")
         for each in node.instructions
     )
 

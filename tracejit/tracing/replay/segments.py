@@ -88,8 +88,9 @@ class Element:
     """In bytes."""
 
     def line(self, pool: Pool) -> str:
+        read = element if self.aval.device == "cpu" else fetched_element
         return (
-            f"E[{self.slot}] = {pool.name(element)}(E[{self.memory}], "
+            f"E[{self.slot}] = {pool.name(read)}(E[{self.memory}], "
             f"{pool.name(self.aval.dtype.numpy)}, {pool.literal(self.offset)})"
         )
 
@@ -170,6 +171,11 @@ RISKY = Compute | Check
 
 def element(buffer: Buffer, dtype: Any, offset: int) -> bool | int | float:
     return buffer.array(dtype, (), None, offset).item()
+
+
+def fetched_element(buffer: Buffer, dtype: Any, offset: int) -> bool | int | float:
+    """The same of memory that machine code cannot look into."""
+    return element(buffer, dtype, offset)
 
 
 def tensor_over(buffer: Buffer, aval: Aval, layout: Layout) -> Tensor:

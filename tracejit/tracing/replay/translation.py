@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracejit._errors import CompileError, at_user_line
+from tracejit._gate import late
 from tracejit._native import abi
 from tracejit.autograd.late import LateNode
 from tracejit.autograd.node import Handle, next_sequence
@@ -261,16 +262,25 @@ def _tensor_over(code: Any, given: list[Value]) -> Value | None:
 
 def _check_labels(code: Any, given: list[Value]) -> Value | None:
     _, labels, count = given
-    return _in_range(code, labels, 0, count.constant)
+    return _checked(code, check_labels, given, labels, 0, count.constant)
 
 
 def _check_indices(code: Any, given: list[Value]) -> Value | None:
     _, indices, _, extent = given
     count = extent.constant
-    return _in_range(code, indices, count, 2 * count) if type(count) is int else None
+    if type(count) is not int:
+        return None
+    return _checked(code, check_indices, given, indices, count, 2 * count)
 
 
-def _in_range(code: Any, tensor: Value, base: Any, limit: Any) -> Value | None:
+def _checked(
+    code: Any,
+    function: Callable[..., Any],
+    given: list[Value],
+    tensor: Value,
+    base: Any,
+    limit: Any,
+) -> Value | None:
     """Goes on where all elements are in [-base, limit - base); None for a tensor that is to be looked at in another way."""
     if tensor.kind is not Kind.LATE or type(limit) is not int:
         return None
@@ -278,14 +288,50 @@ def _in_range(code: Any, tensor: Value, base: Any, limit: Any) -> Value | None:
     dtype, placed = getattr(aval.constant, "dtype", None), layout.constant
     if dtype not in (int32, int64) or aval.constant.open is not None or not is_row_major(placed):
         return None
-    address = code.attribute(buffer, "address").text
-    first = code.let(f"add i64 {address}, {placed.offset * dtype.itemsize}")
+    if aval.constant.device == "cpu":
+        address = code.attribute(buffer, "address").text
+        code.require(_in_range(code, address, aval.constant, placed, base, limit))
+        return code.constant(None)
+
+    def look() -> str:
+        code.called(code.address_of(function), list(map(code.as_object, given)))
+        return "true"  # it has not raised
+
+    mirror, has_mirror = _mirror(code, buffer)
+
+    def is_fine() -> str:
+        address = code.load(mirror(), abi.ARRAY_DATA_AT, "i64")
+        return _in_range(code, address, aval.constant, placed, base, limit)
+
+    code.require(code.true_or(code.both(has_mirror, is_fine), look))
+    return code.constant(None)
+
+
+def _mirror(code: Any, buffer: Value) -> tuple[Callable[[], str], str]:
+    """The array of what a GPU's memory holds that the host has sent there, and whether there is one."""
+    kind = late("tracejit.runtime.cuda.memory").DeviceBuffer
+    at = abi.offset_of(kind, "mirror")
+    text = code.as_object(buffer)
+    is_kind = code.let(f"icmp eq ptr {code.load(text, abi.TYPE_AT)}, {code.address_of(kind)}")
+
+    def mirror() -> str:
+        found: str = code.load(text, at)
+        return found
+
+    return mirror, code.both(
+        is_kind, lambda: code.let(f"icmp ne ptr {mirror()}, {code.address_of(None)}")
+    )
+
+
+def _in_range(code: Any, address: str, aval: Aval, placed: Layout, base: int, limit: int) -> str:
+    """Whether all elements, which are in order, are in [-base, limit - base)."""
+    itemsize = aval.dtype.itemsize
+    first = code.let(f"add i64 {address}, {placed.offset * itemsize}")
     pointer = code.let(f"inttoptr i64 {first} to ptr")
-    size = f"i64 {aval.constant.size}"
-    short = "true" if dtype is int32 else "false"
-    words = f"ptr {pointer}", size, f"i64 {base}", f"i64 {limit}", f"i1 {short}"
-    code.require(code.help("tracejit_in_range", "i1", *words))
-    return Value(Kind.OBJECT, code.address_of(None), None)
+    short = "true" if itemsize == 4 else "false"
+    words = f"ptr {pointer}", f"i64 {aval.size}", f"i64 {base}", f"i64 {limit}", f"i1 {short}"
+    found: str = code.help("tracejit_in_range", "i1", *words)
+    return found
 
 
 def _late_node(code: Any, given: list[Value]) -> Value | None:
