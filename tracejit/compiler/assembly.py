@@ -20,11 +20,13 @@ from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.scan import lower_scan
 from tracejit.codegen.kernel.scatter import lower_scatter
+from tracejit.compiler.chains import slabbed
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
 from tracejit.compiler.products import Part, deep_parts, part_segments, product_segments
 from tracejit.compiler.slab_launch import SlabLaunch
-from tracejit.compiler.slabs import Slabs, slabbed
+from tracejit.compiler.slab_parts import SlabParts
+from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.target import ProductKernel, Target
 from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step, Temporary
@@ -172,8 +174,8 @@ class Assembly:
     def _add(self, step: Step | Slabs) -> None:
         match step:
             case Slabs():
-                launch = SlabLaunch(step, self.layouts, self.target)
-                self.tasks.append(launch.task())
+                launch = SlabLaunch(SlabParts(step, self.layouts, self.target))
+                self.tasks += launch.tasks()
                 for walk, lowered in launch.joins():
                     self._launch(walk.step, lowered, note_of(walk.nodes))
             case Fused():
@@ -272,6 +274,8 @@ class Assembly:
     def _placed(self, task: Task, memory: Memory) -> Iterator[LaunchSpec | HostCall]:
         work = task.work
         moved = sum(map(nbytes, (*task.unit.reads, *task.unit.writes)))
+        if isinstance(work, Launch) and work.moved is not None:
+            moved = work.moved
         cost = round(task.unit.work)
         if isinstance(work, Call):
             node = work.node
