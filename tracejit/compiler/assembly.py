@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from tracejit._records import dataclass
@@ -20,10 +20,12 @@ from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.scan import lower_scan
 from tracejit.codegen.kernel.scatter import lower_scatter
-from tracejit.compiler.chains import slabbed
+from tracejit.compiler import slabs
+from tracejit.compiler.again import slabbed_again
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
 from tracejit.compiler.products import Part, deep_parts, part_segments, product_segments
+from tracejit.compiler.recompute import written_over
 from tracejit.compiler.slab_launch import SlabLaunch
 from tracejit.compiler.slab_parts import SlabParts
 from tracejit.compiler.slabs import Slabs
@@ -166,8 +168,11 @@ class Assembly:
     def _in_slabs(self, steps: list[Step]) -> list[Step | Slabs]:
         if not self.join:
             return [*steps]
+        if not any(nbytes(root) >= slabs.LEAST_BYTES // 4 for step in steps for root in _made(step)):
+            return [*steps]
         whole = {step for step in steps if isinstance(step, Fused) and self._whole_copy(step)}
-        return slabbed(steps, self.layouts, self.fixed, whole)
+        replaced = written_over(self.graph, self.layouts)
+        return slabbed_again(steps, self.layouts, self.fixed, whole, replaced)
 
     # tasks
 
@@ -311,6 +316,10 @@ def places_of_inputs(graph: Graph) -> dict[Owner, Argument]:
         **{node: Argument(Place.INPUT, n) for n, node in enumerate(arrays)},
         **{node: Argument(Place.SCALAR, n) for n, node in enumerate(scalars)},
     }
+
+
+def _made(step: Step) -> Iterable[Owner]:
+    return (each.target for each in step.stores) if isinstance(step, Fused) else (step.node,)
 
 
 def _computed(step: Step) -> tuple[Apply, ...]:

@@ -24,20 +24,42 @@ WAYS = tuple(Way(depth, in_order) for depth in (1, 2, 3) for in_order in (False,
 """From rows of a matrix to those of several heads of several examples."""
 
 
-class _Known:
-    """What each step touches, found out once."""
+class Known:
+    """What each step touches, found out once.
 
-    def __init__(self, steps: Sequence[Step], layouts: Layouts, whole: Container[Step]) -> None:
+    whole   steps that had better stay as they are
+    again   steps that make values which have been made before, and make them for those that come after
+    users   how many steps have to do with a value, each time that it is made
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        layouts: Layouts,
+        whole: Container[Step] = (),
+        again: Container[Step] = (),
+    ) -> None:
         self.layouts = layouts
-        self.whole = whole
+        self.whole, self.again = whole, again
         self.reads: dict[Step, set[Node]] = {}
         self.writes: dict[Step, set[Node]] = {}
-        self.users: Counter[Node] = Counter()
+        self.users: Counter[tuple[Node, int]] = Counter()
+        self._times: dict[Step, dict[Node, int]] = {}
         self._accesses: dict[Step, Accesses] = {}
         self._walks: dict[tuple[Step, int], tuple[Walk, ...]] = {}
+        times: Counter[Node] = Counter()
         for step in steps:
             self._look(step)
-            self.users.update(self.reads[step] | self.writes[step])
+            times.update(self.writes[step] if step in again else ())
+            self._times[step] = {root: times[root] for root in self.touched(step)}
+            self.users.update(self._times[step].items())
+
+    def times(self, step: Step) -> dict[Node, int]:
+        """Of what the step touches: how often it has been made again by then."""
+        return self._times[step]
+
+    def touched(self, step: Step) -> set[Node]:
+        return self.reads[step] | self.writes[step]
 
     def _look(self, step: Step) -> None:
         match step:
@@ -120,22 +142,13 @@ class _Chain:
         return Slabs(tuple(walks), in_order, units_of(walks), each_of(walks, in_order), private)
 
 
-def slabbed(
-    steps: Sequence[Step], layouts: Layouts, kept: Container[Owner], whole: Container[Step]
-) -> list[Step | Slabs]:
-    """The steps, in an order that gives the same results, those that gain by it in slabs.
-
-    kept    what is needed after the last step
-    whole   steps that had better stay as they are
-    """
-    if not any(nbytes(root) >= slabs.LEAST_BYTES // 4 for step in steps for root in _made(step)):
-        return [*steps]
-    known = _Known(steps, layouts, whole)
+def slabbed(steps: Sequence[Step], known: Known, kept: Container[Owner]) -> list[Step | Slabs]:
+    """The steps, in an order that gives the same results, those that gain by it in slabs. `kept` is needed after the last."""
 
     @cache
     def grown(way: Way, *steps: Step) -> tuple[float, _Chain]:
         chain = _grown(known, way, *steps)
-        return chain.gain(_private(chain, kept, known.users)), chain
+        return chain.gain(_private(chain, kept, known)), chain
 
     def chains(steps: Sequence[Step]) -> Iterator[tuple[float, _Chain, int]]:
         for place, step in enumerate(steps):
@@ -151,7 +164,7 @@ def slabbed(
         return [
             *placed(steps[:place]),
             *placed(chain.before),
-            chain.slabs(_private(chain, kept, known.users)),
+            chain.slabs(_private(chain, kept, known)),
             *placed(chain.after),
             *placed(steps[place + chain.taken :]),
         ]
@@ -159,11 +172,7 @@ def slabbed(
     return placed(steps)
 
 
-def _made(step: Step) -> Iterable[Node]:
-    return (each.target for each in step.stores) if isinstance(step, Fused) else (step.node,)
-
-
-def _grown(known: _Known, way: Way, first: Step, *following: Step) -> _Chain:
+def _grown(known: Known, way: Way, first: Step, *following: Step) -> _Chain:
     """The longest chain of these steps that begins with the first."""
     beginning = known.kept(first, way.depth)
     assert beginning is not None
@@ -173,10 +182,12 @@ def _grown(known: _Known, way: Way, first: Step, *following: Step) -> _Chain:
     late_reads: set[Node] = set()
     late_writes: set[Node] = set()
     for taken, step in enumerate(following, 2):
-        reads, writes = known.reads[step] | known.writes[step], known.writes[step]
+        reads, writes = known.touched(step), known.writes[step]
         waits = not (reads.isdisjoint(late_writes) and writes.isdisjoint(late_reads))
         needs = not reads.isdisjoint(chain.written)
-        more = _joining(known, chain, step, before) if needs and not waits else ()
+        another = step in known.again and not writes.isdisjoint(chain.touched)
+        joins = needs and not waits and not another
+        more = _joining(known, chain, step, before) if joins else ()
         if more:
             joined = {walk.step for walk in more}
             before = [each for each in before if each not in joined]
@@ -192,7 +203,7 @@ def _grown(known: _Known, way: Way, first: Step, *following: Step) -> _Chain:
 
 
 def _joining(
-    known: _Known, chain: _Chain, step: Step, before: Sequence[Step]
+    known: Known, chain: _Chain, step: Step, before: Sequence[Step]
 ) -> tuple[Walk, ...]:
     """The walks that the chain goes on with: the step's, and those of steps before it that feed it; none if it cannot."""
     feeders = _feeders(known, chain.way.depth, before, known.reads[step])
@@ -204,7 +215,7 @@ def _joining(
 
 
 def _feeders(
-    known: _Known, depth: int, before: Sequence[Step], reads: set[Node]
+    known: Known, depth: int, before: Sequence[Step], reads: set[Node]
 ) -> tuple[Walk, ...]:
     """The steps that make large values of these, and can as well run after the others."""
     found: list[Walk] = []
@@ -237,11 +248,13 @@ def _go_together(walks: list[Walk], way: Way) -> bool:
     return in_rows and each_of(walks, way.in_order) > 0
 
 
-def _private(chain: _Chain, kept: Container[Owner], users: Counter[Node]) -> frozenset[Node]:
-    """What no step outside of the chain has to do with."""
-    own: Counter[Node] = Counter()
+def _private(chain: _Chain, kept: Container[Owner], known: Known) -> frozenset[Node]:
+    """What no step outside of the chain has to do with, until it is made again."""
+    own: Counter[tuple[Node, int]] = Counter()
     for walk in chain.walks:
-        own.update(walk.read | walk.written)
+        own.update(known.times(walk.step).items())
     return frozenset(
-        root for root in chain.between if root not in kept and own[root] == users[root]
+        root
+        for (root, time), count in own.items()
+        if root in chain.between and root not in kept and count == known.users[root, time]
     )
