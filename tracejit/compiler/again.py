@@ -15,6 +15,7 @@ from tracejit._records import dataclass
 from tracejit.codegen.kernel.access import Accesses
 from tracejit.compiler import slabs
 from tracejit.compiler.chains import Known, slabbed
+from tracejit.compiler.coordinates import with_coordinates_apart
 from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.work import nanoseconds, nanoseconds_of_bytes
 from tracejit.ir.cluster import Fused, Owner, Product, Step
@@ -23,6 +24,9 @@ from tracejit.ops.op import Reduction
 from tracejit.passes.homes import nbytes
 from tracejit.passes.layouts import Layouts, relabel
 
+ROOM_BYTES = 1 << 27
+"""That a value may take for the time in between; each further byte is worth `ROOM_NS` nanoseconds, for others need memory too."""
+ROOM_NS = 1.0
 MOST_LEFT = 4
 """Values of one launch of which any may be kept; of more, all or none."""
 
@@ -79,7 +83,7 @@ class _Launch:
 
     def _choice(self, makes: Iterable[Node]) -> _Choice | None:
         wanted = {*makes}
-        saved = sum(2 * nanoseconds_of_bytes(nbytes(root)) for root in wanted)
+        saved = sum(map(_worth, map(nbytes, wanted)))
         given = self.stored - self.part.private - wanted
         steps: list[Fused | Product] = []
         spent = 0.0
@@ -101,33 +105,43 @@ class _Launch:
     def _again(
         self, step: Fused | Product, wanted: Container[Node], given: Container[Node]
     ) -> Fused | Product:
-        """A step that makes nothing but what is wanted, and reads what is given."""
         if isinstance(step, Product):
             return Product(step.node)
-        accesses = self._accesses(step)
-        stores = tuple(store for store in step.stores if store.target in wanted)
-        needed: set[Apply] = set()
-        stack: list[Node] = [store.value for store in stores]
-        while stack:
-            member = accesses.behind(stack.pop())
-            if member is not None and member not in needed and member not in given:
-                needed.add(member)
-                stack += member.inputs
-        members = tuple(member for member in step.members if member in needed)
-        folds = any(isinstance(member.op.recipe, Reduction) for member in members)
-        labels = {member: step.labels[member] for member in members}
-        axes = step.axes if folds else ()
-        return replace(step, members=members, labels=labels, stores=stores, axes=axes)
+        return only(step, wanted, given, self.layouts)
 
     def _reads(self, step: Fused | Product) -> set[Node]:
         if isinstance(step, Product):
             return {self.layouts.root(source) for source in step.node.inputs}
-        return {access.root for access in self._accesses(step).every_read()}
+        return {access.root for access in _accesses(step, self.layouts).every_read()}
 
-    def _accesses(self, step: Fused) -> Accesses:
-        return Accesses(
-            step, lambda node: (self.layouts.root(node), self.layouts.layout(node)), relabel
-        )
+
+def _worth(nbytes: int) -> float:
+    """Nanoseconds that a value of so many bytes may take to be made again, where it is neither written nor read."""
+    return 2 * nanoseconds_of_bytes(nbytes) + ROOM_NS * max(nbytes - ROOM_BYTES, 0)
+
+
+def only(
+    step: Fused, wanted: Container[Node], given: Container[Node], layouts: Layouts
+) -> Fused:
+    """The step as far as it makes what is wanted, where that is not simply read as it is given."""
+    accesses = _accesses(step, layouts)
+    stores = tuple(store for store in step.stores if store.target in wanted)
+    needed: set[Apply] = set()
+    stack: list[Node] = [store.value for store in stores]
+    while stack:
+        member = accesses.behind(stack.pop())
+        if member is not None and member not in needed and member not in given:
+            needed.add(member)
+            stack += member.inputs
+    members = tuple(member for member in step.members if member in needed)
+    folds = any(isinstance(member.op.recipe, Reduction) for member in members)
+    labels = {member: step.labels[member] for member in members}
+    axes = step.axes if folds else ()
+    return replace(step, members=members, labels=labels, stores=stores, axes=axes)
+
+
+def _accesses(step: Fused, layouts: Layouts) -> Accesses:
+    return Accesses(step, lambda node: (layouts.root(node), layouts.layout(node)), relabel)
 
 
 def slabbed_again(
@@ -141,15 +155,31 @@ def slabbed_again(
 
     replaced   memory that is written over once nobody reads it: nobody else is to read it
     """
-    known = Known(steps, layouts, whole)
-    parts = slabbed(steps, known, kept)
+    known, parts = _with_coordinates(steps, layouts, kept, whole)
     choices = [*_choices(parts, known, kept, replaced)]
     if not choices:
         return parts
     twice = _with_again(parts, choices, known)
-    known = Known(twice, layouts, whole, {step for choice in choices for step in choice.steps})
-    others = slabbed(twice, known, kept)
-    return min(parts, others, key=lambda parts: _reckoned(parts, known))
+    later = Known(twice, layouts, whole, {step for choice in choices for step in choice.steps})
+    others = slabbed(twice, later, kept)
+    return others if _reckoned(others, later) < _reckoned(parts, known) else parts
+
+
+def _with_coordinates(
+    steps: Sequence[Step], layouts: Layouts, kept: Container[Owner], whole: Container[Step]
+) -> tuple[Known, list[Step | Slabs]]:
+    """The steps in slabs; those that can be only as they read the coordinates of their rows do so."""
+    apart = with_coordinates_apart(steps)
+    while True:
+        tried = [each for step in steps for each in apart.get(step, (step,))]
+        known = Known(tried, layouts, whole)
+        parts = slabbed(tried, known, kept)
+        alone = {part for part in parts if not isinstance(part, Slabs)}
+        useless = [step for step, (*_, rest) in apart.items() if rest in alone]
+        if not useless:
+            return known, parts
+        for step in useless:
+            del apart[step]
 
 
 def _choices(
@@ -174,17 +204,31 @@ def _with_again(
 ) -> list[Step]:
     """All steps in the order of the parts; those that are done again come before the first that reads what they make."""
     found: list[Step] = []
-    waiting = {choice: False for choice in choices}  # whether its launch has come
+    of = {choice.part: choice for choice in choices}
+    waiting: list[_Choice] = []
     for part in parts:
         for step in _steps(part):
-            for choice in [each for each, has_come in waiting.items() if has_come]:
-                if not known.reads[step].isdisjoint(choice.makes):
-                    found += choice.steps
-                    del waiting[choice]
+            for choice in [each for each in waiting if known.reads[step] & each.makes]:
+                found += choice.steps
+                waiting.remove(choice)
             found.append(step)
-        for choice in waiting:
-            waiting[choice] |= choice.part is part
+        if isinstance(part, Slabs) and part in of:
+            found[len(found) - len(part.walks) :] = _first_time(part, of[part].makes, known)
+            waiting.append(of[part])
     return found
+
+
+def _first_time(part: Slabs, again: frozenset[Node], known: Known) -> Iterator[Step]:
+    """The steps of a launch without what only later ones read, who have it made again."""
+    read = set[Node]().union(*(known.reads[walk.step] for walk in part.walks))
+    unread = again - read
+    for walk in part.walks:
+        step = walk.step
+        wanted = known.writes[step] - unread
+        if wanted and wanted != known.writes[step] and isinstance(step, Fused):
+            step = only(step, wanted, (), known.layouts)
+        if wanted:
+            yield step
 
 
 def _steps(part: Step | Slabs) -> Iterable[Step]:

@@ -11,8 +11,8 @@ from tracejit.ir.cluster import Fused, Host, Product, Scan, Scatter, Step
 
 NS_PER_BYTE = 0.05
 """Of memory that is read or written in order."""
-NS_PER_BYTE_FAR = 0.15
-"""Of memory that no cache holds, which all cores share, and of which what is written is first read."""
+NS_PER_BYTE_FAR = 0.1
+"""Of memory that no cache holds, whose bandwidth all cores share."""
 NEAR_BYTES = 1 << 24
 """What the last cache still holds."""
 NS_PER_MULTIPLY_ADD = 0.02
