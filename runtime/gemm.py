@@ -4,6 +4,9 @@ A product is a launch of the kernel `KERNELS[dtype]` with `SCRATCH_BYTES` of scr
 C[b] = A[b] @ B[b], with A[b] of M x K, B[b] of K x N, both of any strides, and C[b] of M x N with rows of unit stride. Each
 element of C is the same sum whatever the strides, the batch or the blocks: over each `depth` values of K by fused multiply-adds
 from zero in ascending order, and these partial sums added in ascending order. K may be 0; C is then zero.
+
+Where `adds` is 1 the partial sums are added to those that C holds: a product over many values of K in several launches, each
+over a multiple of `depth` of them, is the same sum as in one.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ KERNELS = {"float32": "tracejit_gemm_f32", "float64": "tracejit_gemm_f64"}
 """The kernel of each dtype that has one. The run time knows them: they are not among a plan's kernels."""
 
 DIMS = (
-    "M", "N", "K", "depth", "block_m", "block_n",
+    "M", "N", "K", "depth", "block_m", "block_n", "adds",
     "a_row", "a_column", "b_row", "b_column", "c_row",
     "a_batch", "b_batch", "c_batch",
 )  # fmt: skip
@@ -52,6 +55,7 @@ def gemm_segment(
     b: Strides,
     c: tuple[int, int] | None = None,
     depth: int = DEPTH,
+    adds: bool = False,
 ) -> tuple[tuple[int, ...], int, int]:
     """The dims of a batched product, its number of tasks, and its grain.
 
@@ -64,7 +68,7 @@ def gemm_segment(
     c_batch, c_row = c or (m * n, n)
     block_m, block_n = _blocks(m, n, k)
     dims = (
-        m, n, k, depth, block_m, block_n, a[1], a[2], b[1], b[2], c_row, a[0], b[0], c_batch,
+        m, n, k, depth, block_m, block_n, int(adds), a[1], a[2], b[1], b[2], c_row, a[0], b[0], c_batch,
     )  # fmt: skip
     tasks = batch * _parts(m, block_m) * _parts(n, block_n)
     work = min(block_m, m) * min(block_n, n) * k

@@ -1,12 +1,13 @@
 """Launches that do several kernels slab by slab: what one task does to the slabs of its number, while they are in the cache.
 
-Such a launch is one of the kernel `KERNEL`, whose tasks are slabs. It calls other kernels one after the other, all their tasks,
-each with pointers that move on by some bytes from slab to slab, or lead to the task's own scratch.
+Such a launch is one of the kernel `KERNEL`. A task's number, read as digits, says which slabs are its own: those along some outer
+axes, and one or, round after round, all of the last one. It calls other kernels one after the other, all their tasks, each with
+pointers that move on by some bytes from digit to digit and from round to round, or lead to the task's own scratch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from tracejit._records import dataclass
@@ -19,11 +20,13 @@ SCRATCH = -1
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """`place` is one of the launch's arguments, or SCRATCH; `offset` and `advance`, from slab to slab, in bytes."""
+    """`place` is one of the launch's arguments, or SCRATCH; `offset`, `advances` for each digit, and `step` from round to round,
+    in bytes."""
 
     place: int
     offset: int
-    advance: int = 0
+    advances: tuple[int, ...]
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +39,33 @@ class Part:
     tasks: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Parts one after another, so many times."""
+
+    count: int
+    parts: tuple[Part, ...]
+
+
 def pointer_bytes(most: int) -> int:
     """What so many pointers take of the scratch, whose beginning they are."""
     return -(-8 * most // ALIGNMENT) * ALIGNMENT
 
 
-def dims_of(parts: Sequence[Part], scratch_at: int) -> tuple[int, ...]:
-    """The dims of a launch, after the addresses of the kernels it calls: parts, where in the scratch that of the kernels begins,
-    then for each part
+def dims_of(radices: Sequence[int], scratch_at: int, every: Sequence[Rounds]) -> tuple[int, ...]:
+    """The dims of a launch, after the addresses of the kernels it calls:
 
-    0 kernel  1 tasks  2 pointers  3 dims, then pointers * (place, offset, advance), and the dims
+    digits, the radix of each, where in the scratch that of the kernels begins, how many `Rounds` there are, then for each of them
+    0 count  1 parts, then for each part
+    0 kernel  1 tasks  2 pointers  3 dims, then pointers * (place, offset, advances, step), and the dims
     """
-    words = [len(parts), scratch_at]
-    for part in parts:
-        words += (part.kernel, part.tasks, len(part.pointers), len(part.dims))
-        words += chain.from_iterable((p.place, p.offset, p.advance) for p in part.pointers)
-        words += part.dims
-    return tuple(words)
+    return (len(radices), *radices, scratch_at, len(every), *chain.from_iterable(map(_words, every)))
+
+
+def _words(rounds: Rounds) -> Iterator[int]:
+    yield from (rounds.count, len(rounds.parts))
+    for part in rounds.parts:
+        yield from (part.kernel, part.tasks, len(part.pointers), len(part.dims))
+        for pointer in part.pointers:
+            yield from (pointer.place, pointer.offset, *pointer.advances, pointer.step)
+        yield from part.dims

@@ -45,7 +45,7 @@ _DOWN = ("i64 %rows", *_TILE)
 _PANEL = (*_DOWN, "i64 %b.column", "ptr %packed")
 _BLOCK = (
     "i64 %rows", "i64 %columns", "i64 %depth", "i64 %part", "ptr %a", "i64 %a.row", "i64 %a.column",
-    "ptr %b", "i64 %b.row", "i64 %b.column", "ptr %c", "i64 %c.row", "ptr %scratch",
+    "ptr %b", "i64 %b.row", "i64 %b.column", "ptr %c", "i64 %c.row", "ptr %scratch", "i1 %adds",
 )  # fmt: skip
 _KERNEL = (
     "ptr %context", "ptr %buffers", "ptr %dims", "i64 %begin", "i64 %end", "ptr %scratch",
@@ -120,7 +120,7 @@ def _write_panel(w: VectorWriter, shape: Shape) -> None:
 
 
 def _write_block(w: VectorWriter, wide: Shape, narrow: Shape) -> None:
-    """One block of C: partial sums over K, each panel by panel."""
+    """One block of C: partial sums over K, each panel by panel, the first of them added as well where `%adds` is set."""
     with w.function("block", _BLOCK):
         with w.finish_when(w.let("icmp eq i64 %depth, 0")):
             nbytes = w.scaled("%columns")
@@ -132,7 +132,7 @@ def _write_block(w: VectorWriter, wide: Shape, narrow: Shape) -> None:
                 "%a": w.moved("%a", (k, "%a.column")),
                 "%b": w.moved("%b", (k, "%b.row")),
                 "%depth": w.smaller(w.let(f"sub i64 %depth, {k}"), "%part"),
-                "%add": w.let(f"icmp ne i64 {k}, 0"),
+                "%add": w.let(f"or i1 %adds, {w.let(f'icmp ne i64 {k}, 0')}"),
                 "%packed": "%scratch",
             }
             rest = _write_panels(w, wide, "0", changes, ragged=False)
@@ -161,8 +161,9 @@ def _write_kernel(w: VectorWriter, name: str) -> None:
     with w.function(name, _KERNEL, internal=False):
         a, b, c = (w.let(f"load ptr, ptr {w.at('%buffers', str(8 * i))}") for i in range(3))
         d = {dim: w.let(f"load i64, ptr {w.at('%dims', str(8 * i))}") for i, dim in enumerate(DIMS)}
-        for dim in DIMS[6:]:
+        for dim in DIMS[7:]:
             d[dim] = w.scaled(d[dim])
+        adds = w.let(f"icmp ne i64 {d['adds']}, 0")
         down, across = _write_parts(w, d["M"], d["block_m"]), _write_parts(w, d["N"], d["block_n"])
         with w.loop("%begin", "%end", "1") as task:
             rest, column = _write_split(w, task, across)
@@ -182,6 +183,7 @@ def _write_kernel(w: VectorWriter, name: str) -> None:
                 "%b.column": d["b_column"],
                 "%c": w.moved(c, (batch, d["c_batch"]), (i, d["c_row"]), (j, str(w.size))),
                 "%c.row": d["c_row"],
+                "%adds": adds,
             }
             w.call("block", _BLOCK, changes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from tracejit._records import dataclass
@@ -20,11 +20,15 @@ from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.scan import lower_scan
 from tracejit.codegen.kernel.scatter import lower_scatter
+from tracejit.compiler import slabs
+from tracejit.compiler.again import slabbed_again
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
 from tracejit.compiler.products import Part, deep_parts, part_segments, product_segments
+from tracejit.compiler.recompute import written_over
 from tracejit.compiler.slab_launch import SlabLaunch
-from tracejit.compiler.slabs import Slabs, slabbed
+from tracejit.compiler.slab_parts import SlabParts
+from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.target import ProductKernel, Target
 from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step, Temporary
@@ -164,16 +168,19 @@ class Assembly:
     def _in_slabs(self, steps: list[Step]) -> list[Step | Slabs]:
         if not self.join:
             return [*steps]
+        if not any(nbytes(root) >= slabs.LEAST_BYTES // 4 for step in steps for root in _made(step)):
+            return [*steps]
         whole = {step for step in steps if isinstance(step, Fused) and self._whole_copy(step)}
-        return slabbed(steps, self.layouts, self.fixed, whole)
+        replaced = written_over(self.graph, self.layouts)
+        return slabbed_again(steps, self.layouts, self.fixed, whole, replaced)
 
     # tasks
 
     def _add(self, step: Step | Slabs) -> None:
         match step:
             case Slabs():
-                launch = SlabLaunch(step, self.layouts, self.target)
-                self.tasks.append(launch.task())
+                launch = SlabLaunch(SlabParts(step, self.layouts, self.target))
+                self.tasks += launch.tasks()
                 for walk, lowered in launch.joins():
                     self._launch(walk.step, lowered, note_of(walk.nodes))
             case Fused():
@@ -272,6 +279,8 @@ class Assembly:
     def _placed(self, task: Task, memory: Memory) -> Iterator[LaunchSpec | HostCall]:
         work = task.work
         moved = sum(map(nbytes, (*task.unit.reads, *task.unit.writes)))
+        if isinstance(work, Launch) and work.moved is not None:
+            moved = work.moved
         cost = round(task.unit.work)
         if isinstance(work, Call):
             node = work.node
@@ -307,6 +316,10 @@ def places_of_inputs(graph: Graph) -> dict[Owner, Argument]:
         **{node: Argument(Place.INPUT, n) for n, node in enumerate(arrays)},
         **{node: Argument(Place.SCALAR, n) for n, node in enumerate(scalars)},
     }
+
+
+def _made(step: Step) -> Iterable[Owner]:
+    return (each.target for each in step.stores) if isinstance(step, Fused) else (step.node,)
 
 
 def _computed(step: Step) -> tuple[Apply, ...]:

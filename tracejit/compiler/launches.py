@@ -27,6 +27,8 @@ class Launch:
     """Of each segment, where they are not all `kernel`."""
     calls: tuple[str, ...] = ()
     """Kernels that it calls, of steps that are run slab by slab."""
+    moved: int | None = None
+    """Bytes that it reads and writes, where that is not all of its memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

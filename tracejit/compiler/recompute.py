@@ -45,6 +45,19 @@ def computed_anew(steps: Sequence[Step], graph: Graph, layouts: Layouts) -> list
     return values.steps()
 
 
+def written_over(graph: Graph, layouts: Layouts) -> set[Node]:
+    """Memory that is written over in the end, as soon as nobody reads it: nobody else is to read it."""
+    targets = [effect.target for effect in graph.effects]
+    memories = {target.memory for target in targets} - {None}
+    found: set[Node] = {
+        node
+        for node in graph.inputs
+        if isinstance(node, Input) and (node in targets or node.memory in memories)
+    }
+    updates = [n for n in graph.applies if isinstance(n.op.recipe, Update | ScatterAdd)]
+    return found | {layouts.root(node.inputs[0]) for node in updates}
+
+
 @dataclass(slots=True)
 class _Wanted:
     """What a step reads, as far as it might be computed there.
@@ -73,17 +86,7 @@ class _Values:
         self.reads: dict[int, set[Node]] = {}
         self.readers: dict[Node, set[int]] = {}
         self.stored: set[Node] = set()
-        targets = [effect.target for effect in graph.effects]
-        memories = {target.memory for target in targets} - {None}
-        self.replaced: set[Node] = {
-            node
-            for node in graph.inputs
-            if isinstance(node, Input) and (node in targets or node.memory in memories)
-        }
-        """Memory that is written over in the end, as soon as nobody reads it: nobody else is to read it."""
-        for node in graph.applies:
-            if isinstance(node.op.recipe, Update | ScatterAdd):
-                self.replaced.add(layouts.root(node.inputs[0]))
+        self.replaced = written_over(graph, layouts)
         for place, step in enumerate(steps):
             if isinstance(step, Fused):
                 self.home |= dict.fromkeys(step.members, place)

@@ -1,223 +1,196 @@
-"""The launch of steps that are run slab by slab (`tracejit.compiler.slabs`)."""
+"""The launches of steps that are run slab by slab (`tracejit.compiler.slabs`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
-from itertools import starmap
+from collections.abc import Iterable, Iterator
+from itertools import product
 from math import prod
 
 from tracejit._records import dataclass
-from tracejit.codegen.kernel.grain import Grain
 from tracejit.codegen.kernel.ir import Combine
-from tracejit.codegen.kernel.lower import joined_parts, lower, lower_parts, parts_of
+from tracejit.codegen.kernel.lower import joined_parts
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.parts import join_parts
 from tracejit.compiler.launches import Launch, Task, note_of
-from tracejit.compiler.products import part_segments, product_segments
+from tracejit.compiler.slab_parts import Inner, Moves, SlabParts
 from tracejit.compiler.slabs import Slabs
-from tracejit.compiler.target import Target
-from tracejit.compiler.walks import Walk, cut, cut_product
+from tracejit.compiler.walks import Walk
 from tracejit.compiler.work import nanoseconds
+from tracejit.dtypes import uint8
 from tracejit.ir.cluster import Owner, Product, Temporary
-from tracejit.ir.graph import Apply, Node
-from tracejit.ops.op import Layout
 from tracejit.passes.homes import Unit, nbytes
-from tracejit.passes.layouts import Layouts, relabel
-from tracejit.runtime.slabs import KERNEL, SCRATCH, Part, Pointer, dims_of, pointer_bytes
+from tracejit.passes.plan_memory import plan_memory
+from tracejit.runtime.slabs import KERNEL, SCRATCH, Part, Pointer, Rounds, dims_of, pointer_bytes
 from tracejit.runtime.workspace import aligned
 
-Pairs = frozenset[tuple[Owner, Owner]]
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The same kernels for so many slabs along the axis that is cut, from the one of number `first` on."""
+
+    inner: list[Inner]
+    count: int
+    first: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Inner:
-    """What one kernel does to a slab of a walk: arguments with their offsets and, from slab to slab, their advance, in elements.
-
-    `aligned` pairs (read, written) that may be one memory, as far as this kernel is concerned.
-    """
-
-    walk: Walk
-    kernel: str
-    arguments: tuple[tuple[Owner, int, int], ...]
-    dims: tuple[int, ...]
-    tasks: int
-    scratch_bytes: int
-    aligned: Pairs = frozenset()
-
-
-@dataclass(slots=True)
 class SlabLaunch:
-    """The launch of all the steps, and those that join the partial results of folds."""
+    """Of one launch whose tasks are slabs; or, where few slabs can be done at once, of launches for each slab in turn."""
 
-    slabs: Slabs
-    layouts: Layouts
-    target: Target
-    sums: dict[Apply, Temporary] = field(default_factory=dict)
-    """Of each fold the results of all parts."""
+    def __init__(self, parts: SlabParts) -> None:
+        self.parts, self.slabs = parts, parts.slabs
+        self.runs = [*self._runs()]
+        self.inner = [each for run in self.runs for each in run.inner]
+        self.touched = list(dict.fromkeys(o for each in self.inner for o, _, _ in each.arguments))
+        self.places, self.scratch_bytes = self._scratch()
 
-    def __post_init__(self) -> None:
+    def tasks(self) -> Iterator[Task]:
+        if self.slabs.in_turn:
+            yield from self._slab_after_slab()
+        else:
+            yield self._at_once()
+
+    def joins(self) -> Iterator[tuple[Walk, Lowered]]:
+        """Of each fold the launches after these: all parts joined, in their order."""
+        sums, target = self.parts.sums, self.parts.target
         for walk in self.slabs.walks:
-            self.sums |= self._sums_of(walk) if walk.share else {}
+            own = {node: sums[node] for node in walk.nodes if node in sums}
+            if own and isinstance(walk.step, Product):
+                ((node, parts),) = own.items()
+                size = node.aval.size
+                count = parts.elements // size
+                yield walk, join_parts(Combine.SUM, parts, node, size, count, target.grain)
+            elif own:
+                every = joined_parts(walk.step, own, self.parts.grain)
+                yield from ((walk, each) for each in every)
 
-    def task(self) -> Task:
-        """All slabs of one size, and the rest."""
-        slabs = self.slabs
+    def _runs(self) -> Iterator[_Run]:
+        """All slabs of one size, and the rest; in order the first one is alone, with which sums begin."""
+        slabs, of = self.slabs, self.parts.of
         whole, rest = divmod(slabs.units, slabs.each)
-        every = [(self._inner(slabs.each), whole, 0)]
+        begun = min(whole, 1) if slabs.in_order else whole
+        yield _Run(of(slabs.each), begun, 0)
+        if whole > begun:
+            yield _Run(of(slabs.each, adds=True), whole - begun, begun)
         if rest:
-            every.append((self._inner(rest), 1, whole))
-        inner = [each for some, _, _ in every for each in some]
-        kernels = tuple(dict.fromkeys(each.kernel for each in inner))
-        touched = dict.fromkeys(owner for each in inner for owner, _, _ in each.arguments)
-        outside = [owner for owner in touched if owner not in slabs.private]
-        at = pointer_bytes(max(len(each.arguments) for each in inner))
-        places: dict[Owner, int] = {}
-        for owner in touched:
-            if owner in slabs.private:
-                places[owner] = at
-                at += aligned(nbytes(owner) // slabs.units * slabs.each)
-        segments = []
-        for some, count, first in every:
-            parts = [_part(each, kernels, outside, places, first) for each in some]
-            segments.append((tuple((owner, 0) for owner in outside), dims_of(parts, at), count))
+            yield _Run(of(rest, adds=slabs.in_order), 1, whole)
+
+    def _scratch(self) -> tuple[dict[Owner, int], int]:
+        """Where a slab of each private value lies, and what they take together: some lie where others were."""
+        slabs = self.slabs
+        count = slabs.units * prod(slabs.outer)
+        own: dict[Owner, Owner] = {
+            node: Temporary(uint8, nbytes(node) // count * slabs.each) for node in slabs.private
+        }
+        units = [
+            Unit(
+                tuple(own[owner] for owner in each.reads if owner in own),
+                tuple(own[owner] for owner in each.writes if owner in own),
+                frozenset((own[a], own[b]) for a, b in each.aligned if a in own and b in own),
+            )
+            for each in self.runs[0].inner
+        ]
+        memory = plan_memory(units, {})
+        return {node: memory.places[own[node]].offset for node in own}, memory.arena_bytes
+
+    # tasks that are slabs
+
+    def _at_once(self) -> Task:
+        slabs = self.slabs
+        kernels = tuple(dict.fromkeys(each.kernel for each in self.inner))
+        outside = [owner for owner in self.touched if owner not in self.places]
+        begin = pointer_bytes(max(len(each.arguments) for each in self.inner))
+        end = begin + aligned(self.scratch_bytes)
+
+        def rounds(run: _Run, count: int) -> Rounds:
+            return Rounds(count, tuple(part(inner, run.first) for inner in run.inner))
+
+        def part(inner: Inner, first: int) -> Part:
+            pointers = (pointer(argument, first) for argument in inner.arguments)
+            return Part(kernels.index(inner.kernel), tuple(pointers), inner.dims, inner.tasks)
+
+        def pointer(argument: tuple[Owner, int, Moves], first: int) -> Pointer:
+            owner, offset, moves = argument
+            size = itemsize(owner)
+            if owner in self.places:
+                still = (0,) * len(slabs.outer if slabs.in_order else moves)
+                return Pointer(SCRATCH, begin + self.places[owner] + offset * size, still)
+            *advances, step = (move * size for move in moves)
+            at = offset * size + first * step
+            if not slabs.in_order:
+                advances, step = [*advances, step], 0
+            return Pointer(outside.index(owner), at, tuple(advances), step)
+
+        if slabs.in_order:
+            every = [rounds(run, run.count) for run in self.runs]
+            launches = [(slabs.outer, every)]
+        else:
+            launches = [((*slabs.outer, run.count), [rounds(run, 1)]) for run in self.runs]
+        arguments = tuple((owner, 0) for owner in outside)
         launch = Launch(
             kernel=KERNEL,
-            segments=tuple(segments),
+            segments=tuple(
+                (arguments, dims_of(radices, end, every), prod(radices))
+                for radices, every in launches
+            ),
             grain=1,
-            scratch_bytes=at + max(each.scratch_bytes for each in inner),
+            scratch_bytes=end + max(each.scratch_bytes for each in self.inner),
             note="; ".join(note_of(walk.nodes) for walk in slabs.walks),
             calls=kernels,
         )
-        return Task(launch, _unit(slabs, outside, [*self.sums.values()], inner))
+        return Task(launch, self._unit(outside))
 
-    def joins(self) -> Iterator[tuple[Walk, Lowered]]:
-        """Of each fold the launches after this one: all parts joined, in their order."""
-        for walk in self.slabs.walks:
-            if not walk.share:
-                continue
-            own = {node: self.sums[node] for node in walk.nodes if node in self.sums}
-            if isinstance(walk.step, Product):
-                ((node, sums),) = own.items()
-                size = node.aval.size
-                count = sums.elements // size
-                yield walk, join_parts(Combine.SUM, sums, node, size, count, self.target.grain)
-            else:
-                yield from ((walk, each) for each in joined_parts(walk.step, own, self._grain))
+    def _unit(self, outside: list[Owner]) -> Unit:
+        reads = {owner for each in self.inner for owner in each.reads}
+        writes = {owner for each in self.inner for owner in each.writes}
+        return Unit(
+            tuple(owner for owner in outside if owner in reads),
+            tuple(owner for owner in outside if owner in writes),
+            frozenset(
+                pair
+                for each in self.inner
+                for pair in each.aligned
+                if _stays_aligned(pair, each.walk, self.slabs)
+            ),
+            work=sum(nanoseconds(walk.step, 0) for walk in self.slabs.walks),
+        )
 
-    @property
-    def _grain(self) -> Grain:
-        """Parts are blocks: slabs have no whole superblocks."""
-        return replace(self.target.grain, by_blocks=True)
+    # launches for each slab
 
-    def _sums_of(self, walk: Walk) -> dict[Apply, Temporary]:
-        if isinstance(walk.step, Product):
-            node = walk.step.node
-            parts = -(-walk.extent // walk.share)
-            return {node: Temporary(node.aval.dtype, parts * node.aval.size)}
-        return lower_parts(walk.step, self._place, relabel, self._grain)[1]
+    def _slab_after_slab(self) -> Iterator[Task]:
+        """All on the memory of one slab, which lies in the arena."""
+        scratch = Temporary(uint8, self.scratch_bytes)
+        for outer in product(*map(range, self.slabs.outer)):
+            for run in self.runs:
+                for number in range(run.first, run.first + run.count):
+                    for inner in run.inner:
+                        yield self._alone(inner, (*outer, number), scratch)
 
-    def _place(self, node: Node) -> tuple[Node, Layout]:
-        return self.layouts.root(node), self.layouts.layout(node)
+    def _alone(self, inner: Inner, place: tuple[int, ...], scratch: Temporary) -> Task:
+        """One kernel on one slab."""
 
-    # one slab
+        def argument(owner: Owner, offset: int, moves: Moves) -> tuple[Owner, int]:
+            if owner in self.places:
+                return scratch, self.places[owner] + offset * itemsize(owner)
+            moved = sum(index * move for index, move in zip(place, moves, strict=True))
+            return owner, offset + moved
 
-    def _inner(self, units: int) -> list[Inner]:
-        """What is done to slabs of so many units; the sizes of all but the last are `each`."""
-        found: list[Inner] = []
-        for walk in self.slabs.walks:
-            rows, step = self.slabs.rows(walk, units), self.slabs.rows(walk, self.slabs.each)
-            if isinstance(walk.step, Product):
-                found += self._inner_product(walk, rows, step)
-            else:
-                found += self._inner_loops(walk, rows, step)
-        return found
-
-    def _inner_loops(self, walk: Walk, rows: int, step: int) -> Iterator[Inner]:
-        loops = cut(walk, rows)
-        sums: dict[Owner, Owner] = {}
-        part = 0  # results of a slab, in elements
-        if walk.share:
-            lowered, own = lower_parts(loops, self._place, relabel, self._grain)
-            every = [lowered]
-            sums = {own[node]: self.sums[node] for node in own}
-            part = prod(parts_of(cut(walk, step), self._grain))
-        else:
-            every = lower(loops, self._place, relabel, self.target.grain)
-
-        def argument(owner: Owner, offset: int) -> tuple[Owner, int, int]:
-            if owner in sums:
-                return sums[owner], offset, part
-            return owner, offset, step * walk.stride(owner, offset)
-
-        for lowered in every:
-            yield Inner(
-                walk,
-                self.target.kernel(lowered.kernel),
-                tuple(starmap(argument, lowered.arguments)),
-                lowered.dims,
-                lowered.tasks,
-                lowered.scratch_bytes,
-                lowered.aligned,
+        def memory(owners: Iterable[Owner]) -> tuple[Owner, ...]:
+            return tuple(
+                dict.fromkeys(scratch if owner in self.places else owner for owner in owners)
             )
 
-    def _inner_product(self, walk: Walk, rows: int, step: int) -> Iterator[Inner]:
-        assert isinstance(walk.step, Product)
-        node = walk.step.node
-        left, right = (self.layouts.layout(source) for source in node.inputs)
-        owners = (*(self.layouts.root(source) for source in node.inputs), self.sums.get(node, node))
-        advances = [touch.stride * step for touch in walk.touches]
-        if walk.share:
-            advances.append(step // walk.share * node.aval.size)
-        kernel = self.target.product(node.aval.dtype.name, node.aval.sizes, **node.kwargs)
-        segments = part_segments if walk.share else product_segments
-        sizes = cut_product(walk, left, right, rows)
-        for offsets, dims, tasks, _ in segments(*sizes, kernel.segment):
-            firsts = (left.offset + offsets[0], right.offset + offsets[1], offsets[2])
-            yield Inner(
-                walk,
-                kernel.name,
-                tuple(zip(owners, firsts, advances, strict=True)),
-                dims,
-                tasks,
-                kernel.scratch_bytes,
-            )
-
-
-def _part(
-    inner: Inner,
-    kernels: tuple[str, ...],
-    outside: list[Owner],
-    places: Mapping[Owner, int],
-    first: int,
-) -> Part:
-    """For slabs from that number on."""
-    pointers = []
-    for owner, offset, advance in inner.arguments:
-        size = (owner.dtype if isinstance(owner, Temporary) else owner.aval.dtype).itemsize
-        if owner in places:
-            pointers.append(Pointer(SCRATCH, places[owner] + offset * size))
-        else:
-            at = (offset + first * advance) * size
-            pointers.append(Pointer(outside.index(owner), at, advance * size))
-    return Part(kernels.index(inner.kernel), tuple(pointers), inner.dims, inner.tasks)
-
-
-def _unit(slabs: Slabs, outside: list[Owner], sums: list[Temporary], inner: list[Inner]) -> Unit:
-    written: set[Owner] = {root for walk in slabs.walks for root in walk.written}
-    written.update(sums)
-    read = {root for walk in slabs.walks for root in walk.read}
-    return Unit(
-        tuple(owner for owner in outside if owner in read),
-        tuple(owner for owner in outside if owner in written),
-        frozenset(
-            pair
-            for each in inner
-            for pair in each.aligned
-            if _stays_aligned(pair, each.walk, slabs)
-        ),
-        work=sum(nanoseconds(walk.step, 0) for walk in slabs.walks),
-    )
+        arguments = tuple(argument(*each) for each in inner.arguments)
+        count = self.slabs.rounds * prod(self.slabs.outer)
+        launch = Launch(
+            kernel=inner.kernel,
+            segments=((arguments, inner.dims, inner.tasks),),
+            grain=inner.grain,
+            scratch_bytes=inner.scratch_bytes,
+            note=note_of(inner.walk.nodes),
+            moved=sum(nbytes(o) // (count if any(m) else 1) for o, _, m in inner.arguments if o not in self.places),
+        )
+        work = nanoseconds(inner.walk.step, 0) / count
+        return Task(launch, Unit(memory(inner.reads), memory(inner.writes), work=work))
 
 
 def _stays_aligned(pair: tuple[Owner, Owner], walk: Walk, slabs: Slabs) -> bool:
@@ -230,6 +203,12 @@ def _stays_aligned(pair: tuple[Owner, Owner], walk: Walk, slabs: Slabs) -> bool:
         all(touch.root is not read for each in others for touch in each.touches)
         and all(touch.root is not written for each in before for touch in each.touches)
         and all(
-            touch.is_in_rows(walk.extent) for touch in walk.touches if touch.root in (read, written)
+            touch.is_in_rows(walk.extents)
+            for touch in walk.touches
+            if touch.root in (read, written)
         )
     )
+
+
+def itemsize(owner: Owner) -> int:
+    return (owner.dtype if isinstance(owner, Temporary) else owner.aval.dtype).itemsize

@@ -1,13 +1,13 @@
-"""Steps along one axis: which part of its operands and results each row of it touches, so that the rows can be cut into slabs.
+"""Steps along their leading axes: which part of its operands and results each row of them touches, so that rows can be cut into slabs.
 
-A walk either keeps its axis, as what it computes has rows of its own there, or folds it: each slab then has partial results, of a
-fixed number of rows each, which are joined once all slabs are done. Results are the same bits either way, for the trees of folds
-and products are made of such parts.
+A walk either keeps the last of its axes, as what it computes has rows of its own there, or folds it: each slab then has partial
+results, of a fixed number of rows each, which are joined once all slabs are done, or added to those of the slabs before. Results
+are the same bits either way, for the trees of folds and products are made of such parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import gcd, prod
 
@@ -20,41 +20,50 @@ from tracejit.compiler.products import has_small_parts
 from tracejit.ir.cluster import Fused, Owner, Product
 from tracejit.ir.graph import Apply, Node
 from tracejit.ops.op import Layout, Reduction
-from tracejit.passes.layouts import Layouts
+from tracejit.passes.layouts import Layouts, row_major
 from tracejit.runtime.gemm import DEPTH
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """Memory that a step reads or writes while it goes along its axis: each row begins `stride` elements further and
-    reaches `reach` elements from there."""
+    """Memory that a step reads or writes while it goes along its axes: each row begins `strides` elements further, one for each
+    axis, and reaches `reach` elements from there."""
 
     root: Node
     offset: int
-    stride: int
+    strides: tuple[int, ...]
     reach: int
     written: bool = False
 
-    def is_in_rows(self, extent: int) -> bool:
-        """Whether each row lies in a part of the memory of its own, and all of these are the memory."""
-        whole = self.stride * extent == self.root.aval.size
-        return whole and 0 <= self.offset and self.offset + self.reach < self.stride
+    def is_in_rows(self, extents: tuple[int, ...]) -> bool:
+        """Whether each row lies in a part of the memory of its own, and all of these are the memory, in order."""
+        size = self.root.aval.size
+        for extent, stride in zip(extents, self.strides, strict=True):
+            if stride * extent != size:
+                return False
+            size = stride
+        return 0 <= self.offset and self.offset + self.reach < size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Walk:
-    """A step along an axis.
+    """A step along its leading axes; the last of them is cut into slabs.
 
-    rows   of a product in each row of the axis, if all need the same right operand
-    share  rows that have a partial result of their own, where the axis is folded; 0 where it is kept
+    rows   of a product in each row of the axes, if all rows of the last one need the same right operand
+    share  rows that have a partial result of their own, where the last axis is folded; 0 where it is kept
     """
 
     step: Fused | Product
-    axis: int
-    extent: int
+    axes: tuple[int, ...]
+    extents: tuple[int, ...]
     touches: tuple[Touch, ...]
     rows: int | None = None
     share: int = 0
+
+    @property
+    def extent(self) -> int:
+        """Of the axis that is cut."""
+        return self.extents[-1]
 
     @property
     def written(self) -> set[Node]:
@@ -69,24 +78,33 @@ class Walk:
         """What the step computes."""
         return self.step.members if isinstance(self.step, Fused) else (self.step.node,)
 
-    def stride(self, root: Owner, offset: int) -> int:
+    def strides(self, root: Owner, offset: int) -> tuple[int, ...]:
         """How far, in elements, the rows of an argument lie apart."""
-        (stride,) = {t.stride for t in self.touches if t.root is root and t.offset == offset}
-        return stride
+        (strides,) = {t.strides for t in self.touches if t.root is root and t.offset == offset}
+        return strides
 
 
-def walk_of_loops(step: Fused, accesses: Accesses) -> Walk | None:
-    """Along the leading axis of several rows; None for loops that cannot be cut there."""
-    axis = next((axis for axis, extent in enumerate(step.space) if extent > 1), None)
-    if axis is None or 0 in step.space or step.split != (axis in step.axes):
+def _leading(sizes: Sequence[int], depth: int) -> tuple[int, ...]:
+    """The first axes of several rows, so many; none where there are fewer."""
+    wide = tuple(axis for axis, extent in enumerate(sizes) if extent > 1)[:depth]
+    return wide if len(wide) == depth else ()
+
+
+def walk_of_loops(step: Fused, accesses: Accesses, depth: int) -> Walk | None:
+    """Along so many leading axes; None for loops that cannot be cut there."""
+    axes = _leading(step.space, depth)
+    if not axes or 0 in step.space:
+        return None
+    folds = [axis for axis in axes if axis in step.axes]
+    if folds != [axes[0]] * step.split or (step.split and depth > 1):
         return None
     if any(not isinstance(each.target, Apply) for each in step.stores):
         return None  # what is the caller's stays where it is in the order
     for member in step.members:
         labels = step.labels[member]
-        if any(labels[index] == axis for index in profile(member).indices):
+        if any(labels[index] in axes for index in profile(member).indices):
             return None
-    share = _share(step, axis) if step.split else 0
+    share = _share(step, axes[0]) if step.split else 0
     if share is None:
         return None
     every = [(access, False) for access in accesses.every_read()]
@@ -95,8 +113,9 @@ def walk_of_loops(step: Fused, accesses: Accesses) -> Walk | None:
         for store, access in accesses.writes.items()
         if not (step.split and _is_fold(store.value))
     ]
-    touches = tuple(_touch(step, axis, access, written) for access, written in every)
-    return _consistent(Walk(step, axis, step.space[axis], touches, share=share))
+    touches = tuple(_touch(step, axes, access, written) for access, written in every)
+    extents = tuple(step.space[axis] for axis in axes)
+    return _consistent(Walk(step, axes, extents, touches, share=share))
 
 
 def _is_fold(node: Node) -> bool:
@@ -112,11 +131,12 @@ def _share(step: Fused, axis: int) -> int | None:
     return block // gcd(block, inner)
 
 
-def _touch(step: Fused, axis: int, access: Access, written: bool) -> Touch:
+def _touch(step: Fused, axes: tuple[int, ...], access: Access, written: bool) -> Touch:
     pairs = zip(step.space, access.strides, strict=True)
-    steps = [(n - 1) * stride for d, (n, stride) in enumerate(pairs) if d != axis]
+    steps = [(n - 1) * stride for d, (n, stride) in enumerate(pairs) if d not in axes]
     reach = _reach(steps, access.gather, access.root)
-    return Touch(access.root, access.offset, access.strides[axis], reach, written)
+    strides = tuple(access.strides[axis] for axis in axes)
+    return Touch(access.root, access.offset, strides, reach, written)
 
 
 def _reach(steps: Iterable[int], gather: int, root: Node) -> int:
@@ -125,53 +145,78 @@ def _reach(steps: Iterable[int], gather: int, root: Node) -> int:
     return root.aval.size if gather or any(step < 0 for step in steps) else sum(steps)
 
 
-def walk_of_product(step: Product, layouts: Layouts) -> Walk | None:
-    """None for a product of one row."""
+def walk_of_product(step: Product, layouts: Layouts, depth: int) -> Walk | None:
+    """None for a product of fewer axes, or of one row."""
     shape = step.node.aval.sizes
-    axis = next((axis for axis, extent in enumerate(shape[:-1]) if extent > 1), None)
-    if axis is None or 0 in shape:
+    axes = _leading(shape[:-1], depth)
+    if not axes or 0 in shape:
         return None
     touches = []
     shared = False
     for place, source in enumerate(step.node.inputs):
         layout = layouts.layout(source)
-        at = axis - len(shape) + len(layout.shape)
-        follows = at >= 0 and layout.shape[at] > 1 and not (place and axis == len(shape) - 2)
-        stride = layout.strides[at] if follows else 0
-        shared |= bool(place) and not follows
-        steps = [
-            (n - 1) * s
-            for d, (n, s) in enumerate(zip(layout.shape, layout.strides, strict=True))
-            if not (follows and d == at)
-        ]
-        root = layouts.root(source)
-        touches.append(Touch(root, layout.offset, stride, _reach(steps, 0, root)))
-    row = prod(shape[axis + 1 :])
-    touches.append(Touch(step.node, 0, row, row - 1, written=True))
-    rows = prod(shape[axis + 1 : -1]) if shared else None
-    return _consistent(Walk(step, axis, shape[axis], tuple(touches), rows))
+        along = _along(layout, shape, axes, at_row=not place)
+        shared |= bool(place) and along[-1] is None
+        touches.append(_operand(layouts.root(source), layout, along))
+    row = prod(shape[axes[-1] + 1 :])
+    touches.append(Touch(step.node, 0, _row_strides(shape, axes), row - 1, written=True))
+    rows = prod(shape[axes[-1] + 1 : -1]) if shared else None
+    return _consistent(Walk(step, axes, _of(shape, axes), tuple(touches), rows))
 
 
-def walk_down_product(step: Product, layouts: Layouts) -> Walk | None:
-    """Along the axis that a product sums over; None where its partial sums are not worth their memory."""
-    left, right = (layouts.layout(source) for source in step.node.inputs)
-    shape, depth = step.node.aval.sizes, left.shape[-1]
-    if step.node.params or len(shape) > 2 or depth <= DEPTH or not has_small_parts(shape):
+def walk_down_product(step: Product, layouts: Layouts, depth: int) -> Walk | None:
+    """Along the axes of its batch, all of them, and the one that it sums over; None where partial sums are not worth their memory."""
+    shape, inner = step.node.aval.sizes, step.node.inputs[0].aval.sizes[-1]
+    axes = _leading(shape[:-2], depth - 1)
+    if step.node.params or inner <= DEPTH or not has_small_parts(shape[-2:]):
+        return None
+    if 0 in shape or prod(_of(shape, axes)) != prod(shape[:-2]):
         return None
     touches = []
-    for source, layout, axis in zip(step.node.inputs, (left, right), (1, 0), strict=True):
-        across = (layout.shape[1 - axis] - 1) * layout.strides[1 - axis]
-        root = layouts.root(source)
-        reach = _reach([across], 0, root)
-        touches.append(Touch(root, layout.offset, layout.strides[axis], reach))
-    return _consistent(Walk(step, 0, depth, tuple(touches), share=DEPTH))
+    for source, place in zip(step.node.inputs, (-1, -2), strict=True):
+        layout = layouts.layout(source)
+        along = [*_along(layout, shape, axes), len(layout.shape) + place]
+        touches.append(_operand(layouts.root(source), layout, along))
+    extents = (*_of(shape, axes), inner)
+    return _consistent(Walk(step, (*axes, len(shape)), extents, tuple(touches), share=DEPTH))
+
+
+def _of(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(shape[axis] for axis in axes)
+
+
+def _row_strides(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return _of(row_major(shape).strides, axes)
+
+
+def _along(
+    layout: Layout, shape: tuple[int, ...], axes: tuple[int, ...], *, at_row: bool = False
+) -> list[int | None]:
+    """Which axis of an operand is each of these of its product; None for one along which it is the same. The rows of the product
+    are those of its left operand, `at_row`."""
+    found: list[int | None] = []
+    for axis in axes:
+        at = axis - len(shape) + len(layout.shape)
+        follows = at >= 0 and layout.shape[at] > 1 and (at_row or axis < len(shape) - 2)
+        found.append(at if follows else None)
+    return found
+
+
+def _operand(root: Node, layout: Layout, along: Sequence[int | None]) -> Touch:
+    strides = tuple(0 if at is None else layout.strides[at] for at in along)
+    steps = [
+        (n - 1) * s
+        for d, (n, s) in enumerate(zip(layout.shape, layout.strides, strict=True))
+        if d not in along
+    ]
+    return Touch(root, layout.offset, strides, _reach(steps, 0, root))
 
 
 def _consistent(walk: Walk) -> Walk | None:
     """None where one argument would have to move on by different steps."""
-    strides: dict[tuple[Node, int], int] = {}
+    strides: dict[tuple[Node, int], tuple[int, ...]] = {}
     for touch in walk.touches:
-        if strides.setdefault((touch.root, touch.offset), touch.stride) != touch.stride:
+        if strides.setdefault((touch.root, touch.offset), touch.strides) != touch.strides:
             return None
     return walk
 
@@ -180,7 +225,9 @@ def cut(walk: Walk, rows: int) -> Fused:
     """The loops of so many rows."""
     assert isinstance(walk.step, Fused)
     space = list(walk.step.space)
-    space[walk.axis] = rows
+    for axis in walk.axes:
+        space[axis] = 1
+    space[walk.axes[-1]] = rows
     return replace(walk.step, space=tuple(space))
 
 
@@ -191,13 +238,21 @@ def cut_product(
     assert isinstance(walk.step, Product)
     shape = list(walk.step.node.aval.sizes)
     if walk.share:
-        (m, _), (_, n) = left.shape, right.shape
-        return replace(left, shape=(m, rows)), replace(right, shape=(rows, n)), (m, n)
-    shape[walk.axis] = rows
-    seen = []
-    for layout, touch in zip((left, right), walk.touches, strict=False):
-        sizes = list(layout.shape)
-        if touch.stride:
-            sizes[walk.axis - len(shape) + len(sizes)] = rows
-        seen.append(Layout(tuple(sizes), layout.strides, layout.offset))
-    return seen[0], seen[1], tuple(shape)
+        m, n = shape[-2:]
+        return _sized(left, (m, rows)), _sized(right, (rows, n)), (m, n)
+    for axis in walk.axes:
+        shape[axis] = 1
+    shape[walk.axes[-1]] = rows
+    return _with_leading(left, shape[:-1], 1), _with_leading(right, shape[:-2], 2), tuple(shape)
+
+
+def _sized(layout: Layout, shape: tuple[int, int]) -> Layout:
+    return Layout(shape, layout.strides[-2:], layout.offset)
+
+
+def _with_leading(layout: Layout, sizes: list[int], kept: int) -> Layout:
+    """An operand of a product whose leading axes have these sizes; the last ones stay."""
+    count = len(layout.shape) - kept
+    pairs = zip(layout.shape, sizes[len(sizes) - count :], strict=False)
+    first = tuple(size if extent > 1 else 1 for extent, size in pairs)
+    return replace(layout, shape=first + layout.shape[count:])

@@ -11,9 +11,18 @@ from tracejit.ir.cluster import Fused, Host, Product, Scan, Scatter, Step
 
 NS_PER_BYTE = 0.05
 """Of memory that is read or written in order."""
+NS_PER_BYTE_FAR = 0.1
+"""Of memory that no cache holds, whose bandwidth all cores share."""
+NEAR_BYTES = 1 << 24
+"""What the last cache still holds."""
 NS_PER_MULTIPLY_ADD = 0.02
 NS_PER_BYTE_OUTSIDE = 1.0
 """Of ops without vector code."""
+
+
+def nanoseconds_of_bytes(nbytes: int) -> float:
+    """Of a value that is read or written once."""
+    return nbytes * (NS_PER_BYTE if nbytes <= NEAR_BYTES else NS_PER_BYTE_FAR)
 
 
 def nanoseconds(step: Step, moved: int) -> float:

@@ -7,8 +7,9 @@ entries' hashes say.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 
 from tracejit import dtypes
 from tracejit._errors import ArtifactError
@@ -166,21 +167,38 @@ class _Checker:
         """Whether the dims of a launch that calls others are whole."""
         words = iter(segment.dims)
         try:
-            parts, scratch_at = next(words), next(words)
+            digits = self.count(next(words), segment.dims)
+            radices = [next(words) for _ in range(digits)]
+            self.require(prod(radices) >= segment.tasks and all(n > 0 for n in radices), "no digits")
+            scratch_at, rounds = next(words), next(words)
             self.require(0 <= scratch_at <= launch.scratch_bytes, "a slab's scratch is outside")
-            for _ in range(self.count(parts, segment.dims)):
-                kernel, tasks, pointers, dims = (next(words) for _ in range(4))
-                self.require(0 <= kernel < len(launch.calls) and tasks >= 0, "a part of no kernel")
-                self.require(8 * pointers <= scratch_at, "a slab's pointers are outside")
-                for _ in range(self.count(pointers, segment.dims)):
-                    place, _, _ = (next(words) for _ in range(3))
-                    is_known = slabs.SCRATCH <= place < len(segment.arguments)
-                    self.require(is_known, "a slab's pointer is to no argument")
-                for _ in range(self.count(dims, segment.dims)):
-                    next(words)
+            for _ in range(self.count(rounds, segment.dims)):
+                repeats, parts = next(words), next(words)
+                self.require(repeats > 0, "rounds of no number")
+                for _ in range(self.count(parts, segment.dims)):
+                    self.part(words, digits, scratch_at, segment, launch)
         except (StopIteration, RuntimeError):
             raise ArtifactError(f"{self.where}: a slab's parts are cut") from None
         self.require(next(words, None) is None, "there is more than a slab's parts")
+
+    def part(
+        self,
+        words: Iterator[int],
+        digits: int,
+        scratch_at: int,
+        segment: Segment,
+        launch: LaunchSpec,
+    ) -> None:
+        """What one kernel does to a slab."""
+        kernel, tasks, pointers, dims = (next(words) for _ in range(4))
+        self.require(0 <= kernel < len(launch.calls) and tasks >= 0, "a part of no kernel")
+        self.require(8 * pointers <= scratch_at, "a slab's pointers are outside")
+        for _ in range(self.count(pointers, segment.dims)):
+            place, *_ = (next(words) for _ in range(digits + 3))
+            is_known = slabs.SCRATCH <= place < len(segment.arguments)
+            self.require(is_known, "a slab's pointer is to no argument")
+        for _ in range(self.count(dims, segment.dims)):
+            next(words)
 
     def count(self, number: int, words: Sequence[int]) -> int:
         self.require(0 <= number <= len(words), "a slab's parts are cut")

@@ -34,6 +34,7 @@ def _of_matrices(dims: dict[str, int], segment: Segment, item: int) -> list[Reac
     m, n, k = dims["M"], dims["N"], dims["K"]
     _require(min(m, n, k) >= 0 < min(dims["block_m"], dims["block_n"], dims["depth"]))
     _require(dims["depth"] <= gemm.DEPTH and dims["block_m"] <= gemm.MOST_ROWS)
+    _require(dims["adds"] in (0, 1))
     batch = _batch(segment.tasks, _parts(m, dims["block_m"]) * _parts(n, dims["block_n"]))
     return [
         _reach(item, (batch, dims["a_batch"]), (m, dims["a_row"]), (k, dims["a_column"])),

@@ -1,0 +1,248 @@
+"""Large values that one launch over slabs leaves for a later one, computed anew there: attention that is trained keeps no scores.
+
+A value that the later launch computes slab by slab is in memory in neither of them. It is the same steps again, what they make
+going to the same places, so results are the same bits whether or not they end up in slabs. It takes arithmetic, products
+included, in place of bytes; which values are kept is chosen by what both are reckoned to cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, combinations
+
+from tracejit._records import dataclass
+from tracejit.codegen.kernel.access import Accesses
+from tracejit.compiler import slabs
+from tracejit.compiler.chains import Known, slabbed
+from tracejit.compiler.coordinates import with_coordinates_apart
+from tracejit.compiler.slabs import Slabs
+from tracejit.compiler.work import nanoseconds, nanoseconds_of_bytes
+from tracejit.ir.cluster import Fused, Owner, Product, Step
+from tracejit.ir.graph import Apply, Node
+from tracejit.ops.op import Reduction
+from tracejit.passes.homes import nbytes
+from tracejit.passes.layouts import Layouts, relabel
+
+ROOM_BYTES = 1 << 27
+"""That a value may take for the time in between; each further byte is worth `ROOM_NS` nanoseconds, for others need memory too."""
+ROOM_NS = 1.0
+MOST_LEFT = 4
+"""Values of one launch of which any may be kept; of more, all or none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Choice:
+    """Steps that make some values of a launch again, and what that saves: nanoseconds."""
+
+    part: Slabs
+    steps: tuple[Fused | Product, ...]
+    makes: frozenset[Node]
+    saves: float
+
+
+class _Launch:
+    """A launch over slabs, as far as values that it leaves are concerned."""
+
+    def __init__(self, part: Slabs, layouts: Layouts, kept: Container[Owner]) -> None:
+        self.part, self.layouts, self.kept = part, layouts, kept
+        self.made = {root for walk in part.walks if not walk.share for root in walk.written}
+        self.stored = {
+            store.target
+            for walk in part.walks
+            if isinstance(walk.step, Fused)
+            for store in walk.step.stores
+            if store.target is store.value
+        } | {walk.step.node for walk in part.walks if isinstance(walk.step, Product)}
+
+    def left(self, read_later: Container[Node]) -> list[Node]:
+        """The large values that somebody else reads later, and that slabs could make."""
+        made = self.made & self.stored - self.part.private
+        return sorted(
+            (
+                root
+                for root in made
+                if nbytes(root) >= slabs.LEAST_BYTES
+                and root in read_later
+                and root not in self.kept
+            ),
+            key=self.layouts.position.__getitem__,
+        )
+
+    def choice(self, left: Sequence[Node]) -> _Choice | None:
+        """What had best be computed anew of these values; None if nothing."""
+        counts = range(1, len(left) + 1) if len(left) <= MOST_LEFT else (len(left),)
+        every = chain.from_iterable(combinations(left, count) for count in counts)
+        found = [choice for makes in every if (choice := self._choice(makes)) is not None]
+        best = max(found, key=lambda choice: choice.saves, default=None)
+        return best if best and best.saves > 0 else None
+
+    def outside(self, choice: _Choice) -> set[Node]:
+        """What is read for a choice, and is not made by it."""
+        return set[Node]().union(*map(self._reads, choice.steps)) - choice.makes
+
+    def _choice(self, makes: Iterable[Node]) -> _Choice | None:
+        wanted = {*makes}
+        saved = sum(map(_worth, map(nbytes, wanted)))
+        given = self.stored - self.part.private - wanted
+        steps: list[Fused | Product] = []
+        spent = 0.0
+        for walk in reversed(self.part.walks):
+            if wanted.isdisjoint(walk.written):
+                continue
+            if walk.share:
+                return None
+            step = self._again(walk.step, wanted, given)
+            steps.append(step)
+            reads = self._reads(step)
+            spent += nanoseconds(step, 0)
+            spent += sum(nanoseconds_of_bytes(nbytes(r)) for r in reads if r not in self.made)
+            wanted |= reads & self.made - given
+        if not wanted <= self.made & self.stored:
+            return None
+        return _Choice(self.part, tuple(reversed(steps)), frozenset(wanted), saved - spent)
+
+    def _again(
+        self, step: Fused | Product, wanted: Container[Node], given: Container[Node]
+    ) -> Fused | Product:
+        if isinstance(step, Product):
+            return Product(step.node)
+        return only(step, wanted, given, self.layouts)
+
+    def _reads(self, step: Fused | Product) -> set[Node]:
+        if isinstance(step, Product):
+            return {self.layouts.root(source) for source in step.node.inputs}
+        return {access.root for access in _accesses(step, self.layouts).every_read()}
+
+
+def _worth(nbytes: int) -> float:
+    """Nanoseconds that a value of so many bytes may take to be made again, where it is neither written nor read."""
+    return 2 * nanoseconds_of_bytes(nbytes) + ROOM_NS * max(nbytes - ROOM_BYTES, 0)
+
+
+def only(
+    step: Fused, wanted: Container[Node], given: Container[Node], layouts: Layouts
+) -> Fused:
+    """The step as far as it makes what is wanted, where that is not simply read as it is given."""
+    accesses = _accesses(step, layouts)
+    stores = tuple(store for store in step.stores if store.target in wanted)
+    needed: set[Apply] = set()
+    stack: list[Node] = [store.value for store in stores]
+    while stack:
+        member = accesses.behind(stack.pop())
+        if member is not None and member not in needed and member not in given:
+            needed.add(member)
+            stack += member.inputs
+    members = tuple(member for member in step.members if member in needed)
+    folds = any(isinstance(member.op.recipe, Reduction) for member in members)
+    labels = {member: step.labels[member] for member in members}
+    axes = step.axes if folds else ()
+    return replace(step, members=members, labels=labels, stores=stores, axes=axes)
+
+
+def _accesses(step: Fused, layouts: Layouts) -> Accesses:
+    return Accesses(step, lambda node: (layouts.root(node), layouts.layout(node)), relabel)
+
+
+def slabbed_again(
+    steps: Sequence[Step],
+    layouts: Layouts,
+    kept: Container[Owner],
+    whole: Container[Step],
+    replaced: set[Node],
+) -> list[Step | Slabs]:
+    """The steps in slabs, as by `slabbed`, some of them twice where that is reckoned to take less time.
+
+    replaced   memory that is written over once nobody reads it: nobody else is to read it
+    """
+    known, parts = _with_coordinates(steps, layouts, kept, whole)
+    choices = [*_choices(parts, known, kept, replaced)]
+    if not choices:
+        return parts
+    twice = _with_again(parts, choices, known)
+    later = Known(twice, layouts, whole, {step for choice in choices for step in choice.steps})
+    others = slabbed(twice, later, kept)
+    return others if _reckoned(others, later) < _reckoned(parts, known) else parts
+
+
+def _with_coordinates(
+    steps: Sequence[Step], layouts: Layouts, kept: Container[Owner], whole: Container[Step]
+) -> tuple[Known, list[Step | Slabs]]:
+    """The steps in slabs; those that can be only as they read the coordinates of their rows do so."""
+    apart = with_coordinates_apart(steps)
+    while True:
+        tried = [each for step in steps for each in apart.get(step, (step,))]
+        known = Known(tried, layouts, whole)
+        parts = slabbed(tried, known, kept)
+        alone = {part for part in parts if not isinstance(part, Slabs)}
+        useless = [step for step, (*_, rest) in apart.items() if rest in alone]
+        if not useless:
+            return known, parts
+        for step in useless:
+            del apart[step]
+
+
+def _choices(
+    parts: Sequence[Step | Slabs], known: Known, kept: Container[Owner], replaced: set[Node]
+) -> Iterator[_Choice]:
+    """What is computed anew of each launch's values, none of it from what another one computes anew."""
+    read_later: set[Node] = set()
+    made: set[Node] = set()
+    for part in reversed(parts):
+        if isinstance(part, Slabs):
+            launch = _Launch(part, known.layouts, kept)
+            choice = launch.choice(launch.left(read_later))
+            if choice and launch.outside(choice).isdisjoint(replaced | made):
+                made |= choice.makes
+                yield choice
+        for step in _steps(part):
+            read_later |= known.reads[step]
+
+
+def _with_again(
+    parts: Sequence[Step | Slabs], choices: Sequence[_Choice], known: Known
+) -> list[Step]:
+    """All steps in the order of the parts; those that are done again come before the first that reads what they make."""
+    found: list[Step] = []
+    of = {choice.part: choice for choice in choices}
+    waiting: list[_Choice] = []
+    for part in parts:
+        for step in _steps(part):
+            for choice in [each for each in waiting if known.reads[step] & each.makes]:
+                found += choice.steps
+                waiting.remove(choice)
+            found.append(step)
+        if isinstance(part, Slabs) and part in of:
+            found[len(found) - len(part.walks) :] = _first_time(part, of[part].makes, known)
+            waiting.append(of[part])
+    return found
+
+
+def _first_time(part: Slabs, again: frozenset[Node], known: Known) -> Iterator[Step]:
+    """The steps of a launch without what only later ones read, who have it made again."""
+    read = set[Node]().union(*(known.reads[walk.step] for walk in part.walks))
+    unread = again - read
+    for walk in part.walks:
+        step = walk.step
+        wanted = known.writes[step] - unread
+        if wanted and wanted != known.writes[step] and isinstance(step, Fused):
+            step = only(step, wanted, (), known.layouts)
+        if wanted:
+            yield step
+
+
+def _steps(part: Step | Slabs) -> Iterable[Step]:
+    return (walk.step for walk in part.walks) if isinstance(part, Slabs) else (part,)
+
+
+def _reckoned(parts: Sequence[Step | Slabs], known: Known) -> float:
+    """Nanoseconds of them all."""
+    return sum(_nanoseconds(part, known) for part in parts)
+
+
+def _nanoseconds(part: Step | Slabs, known: Known) -> float:
+    private = part.private if isinstance(part, Slabs) else ()
+    reads = {root for step in _steps(part) for root in known.reads[step]}
+    writes = {root for step in _steps(part) for root in known.writes[step]}
+    moved = (nbytes(root) for each in (reads, writes) for root in each if root not in private)
+    return sum(map(nanoseconds_of_bytes, moved)) + sum(nanoseconds(s, 0) for s in _steps(part))
