@@ -36,8 +36,8 @@ enum {
     NAME_ERROR_PROCESSOR   /* this processor runs none of the library's code */
 };
 
-/* Of elements of arrays. Numbers are NAME_BOOL, NAME_INT64 or NAME_FLOAT64. A bool is a byte that is 0 or 1, a complex number
-   two floats, and float16 and bfloat16 are two bytes. */
+/* Of elements of arrays. Numbers are NAME_BOOL, NAME_INT64 or NAME_FLOAT64. A bool is a byte that is 0 or 1,
+   float16 and bfloat16 are two bytes. */
 typedef enum {
     NAME_BOOL,
     NAME_INT8,
@@ -51,9 +51,7 @@ typedef enum {
     NAME_FLOAT16,
     NAME_BFLOAT16,
     NAME_FLOAT32,
-    NAME_FLOAT64,
-    NAME_COMPLEX64,
-    NAME_COMPLEX128
+    NAME_FLOAT64
 } NAME_dtype;
 
 /* An array, whose memory is the caller's, or a number. NAME_array, NAME_integer, NAME_real and NAME_truth make them. */

@@ -277,7 +277,7 @@ class _Steps:
             case "bool":
                 found = w.let(f"load i8, ptr {pointer}, align 1")
                 return Value(Kind.BOOL, w.let(f"icmp ne i8 {found}, 0"))
-            case "uint64" | "complex64" | "complex128":
+            case "uint64":
                 raise self.refuse(f"an element of {memory.dtype} becomes a number")
             case _:
                 return Value(Kind.INT, self.integer(pointer, memory.dtype))
@@ -368,7 +368,7 @@ class _Steps:
                 return "double", as_float(w, value).text
             case "float32":
                 return "float", w.let(f"fptrunc double {as_float(w, value).text} to float")
-            case "float16" | "bfloat16" | "complex64" | "complex128":
+            case "float16" | "bfloat16":
                 raise Unable(f"a number that may be another one in each call, as {dtype}")
             case _:
                 w.where = self.where
