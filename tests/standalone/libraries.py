@@ -134,9 +134,7 @@ class Instance:
     def run(self, given: Sequence[Value], outputs: Sequence[Value]) -> Any:
         inputs, results = (Value * len(given))(*given), (Value * len(outputs))(*outputs)
         sizes = ctypes.c_size_t(len(given)), ctypes.c_size_t(len(outputs))
-        self.library.check(
-            self.library["run"](self.handle, inputs, sizes[0], results, sizes[1])
-        )
+        self.library.check(self.library["run"](self.handle, inputs, sizes[0], results, sizes[1]))
         return results
 
     def get(self, name: str) -> Any:

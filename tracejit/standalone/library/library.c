@@ -203,24 +203,30 @@ static int meets_itself(const info *what, const value *given) {
 
 static int is_aligned(const info *what, const void *data) { return (uintptr_t)data % size_of(what) == 0; }
 
+/* Says that something else was given than is wanted. */
+static int refuse(const char *role, const info *what, const value *given) {
+    char wanted[256], got[256] = "a number";
+    described(wanted, sizeof wanted, what->dtype, what->ndim, what->shape);
+    if (what->is_number) snprintf(wanted, sizeof wanted, "a number of %s", dtypes[what->dtype].name);
+    if (!given->is_number)
+        described(got, sizeof got, (int)given->dtype, given->ndim > MOST_AXES ? MOST_AXES : given->ndim, given->shape);
+    return fail(N(ERROR_ARGUMENT), "%s %s is %s, got %s", role, what->name, wanted, got);
+}
+
+static int is_same(const info *what, const value *given) {
+    if (given->dtype != what->dtype || !given->is_number != !what->is_number) return 0;
+    if (what->is_number) return 1;
+    if (given->ndim != what->ndim || (what->ndim && !given->shape)) return 0;
+    for (int axis = 0; axis < what->ndim; axis++)
+        if (given->shape[axis] != what->shape[axis]) return 0;
+    return 1;
+}
+
 /* Whether a value is what is wanted there; `is_written` if its memory is written. */
 static int check_value(const char *role, const info *what, const value *given, int is_written) {
-    char wanted[256], got[256];
-    int same;
-    if (what->is_number) {
-        if (is_written || (given->is_number && given->dtype == what->dtype)) return N(OK);
-        return fail(N(ERROR_ARGUMENT), "%s %s is a number of %s, and something else was given", role, what->name,
-                    dtypes[what->dtype].name);
-    }
-    described(wanted, sizeof wanted, what->dtype, what->ndim, what->shape);
-    if (given->is_number)
-        return fail(N(ERROR_ARGUMENT), "%s %s is %s, and a number was given", role, what->name, wanted);
-    same = given->dtype == what->dtype && given->ndim == what->ndim && (what->ndim == 0 || given->shape);
-    for (int axis = 0; same && axis < what->ndim; axis++) same = given->shape[axis] == what->shape[axis];
-    if (!same) {
-        described(got, sizeof got, given->dtype, given->ndim > 32 ? 32 : given->ndim, given->shape);
-        return fail(N(ERROR_ARGUMENT), "%s %s is %s, got %s", role, what->name, wanted, got);
-    }
+    if (what->is_number && is_written) return N(OK);
+    if (!is_same(what, given)) return refuse(role, what, given);
+    if (what->is_number) return N(OK);
     if (!given->data && bytes_of(what)) return fail(N(ERROR_ARGUMENT), "%s %s has no memory", role, what->name);
     if (is_written && meets_itself(what, given))
         return fail(N(ERROR_ARGUMENT), "%s %s is written, and its elements share memory", role, what->name);
@@ -320,8 +326,8 @@ static int find_level(const char *name, const struct level **found) {
         *found = &levels[number];
         if ((!name || strcmp(name, levels[number].name) == 0) && runs(levels[number].name)) return N(OK);
     }
-    return fail(N(ERROR_PROCESSOR), "this processor does not run %s%s: the library was made for %s", name ? "the level " : "any",
-                name ? name : "", LEVEL_NAMES);
+    return fail(N(ERROR_PROCESSOR), "this processor has no level %s: the library was made for %s", name ? name : "that is needed",
+                LEVEL_NAMES);
 }
 
 /* Frames: the memory of one call at a time */

@@ -231,7 +231,7 @@ class _Steps:
             raise self.refuse(str(unable), where) from None
         if step.type is not None and made.kind is not KINDS[step.type]:
             name, kind = step.function.rpartition(".")[2], made.kind.name.lower()
-            raise self.refuse(f"{name} gives a {step.type} here, which else is a {kind}", where)
+            raise self.refuse(f"{name} gave a {step.type}, and gives a {kind} here", where)
         self.put(step.slot, made)
 
     def require(self, step: Require) -> None:
