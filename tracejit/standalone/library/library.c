@@ -99,14 +99,14 @@ static const struct {
 };
 #define DTYPES ((int)(sizeof dtypes / sizeof *dtypes))
 
-/* `float32[2,3]` */
-static const char *described(char *text, size_t size, int dtype, int ndim, const int64_t *shape) {
-    const char *name = dtype >= 0 && dtype < DTYPES ? dtypes[dtype].name : "of no dtype ";
-    size_t used = (size_t)snprintf(text, size, "%s[", name);
-    for (int axis = 0; axis < ndim && shape && used < size; axis++)
+/* `float32[2,3]`, or `a number of float64` */
+static void describe(char *text, size_t size, int is_number, int dtype, int ndim, const int64_t *shape) {
+    const char *name = dtype >= 0 && dtype < DTYPES ? dtypes[dtype].name : "no dtype";
+    size_t used = (size_t)snprintf(text, size, is_number ? "a number of %s" : "%s[", name);
+    if (is_number) return;
+    for (int axis = 0; axis < ndim && axis < MOST_AXES && shape && used < size; axis++)
         used += (size_t)snprintf(text + used, size - used, axis ? ",%lld" : "%lld", (long long)shape[axis]);
     if (used < size) snprintf(text + used, size - used, "]");
-    return text;
 }
 
 /* Arrays */
@@ -205,11 +205,9 @@ static int is_aligned(const info *what, const void *data) { return (uintptr_t)da
 
 /* Says that something else was given than is wanted. */
 static int refuse(const char *role, const info *what, const value *given) {
-    char wanted[256], got[256] = "a number";
-    described(wanted, sizeof wanted, what->dtype, what->ndim, what->shape);
-    if (what->is_number) snprintf(wanted, sizeof wanted, "a number of %s", dtypes[what->dtype].name);
-    if (!given->is_number)
-        described(got, sizeof got, (int)given->dtype, given->ndim > MOST_AXES ? MOST_AXES : given->ndim, given->shape);
+    char wanted[256], got[256];
+    describe(wanted, sizeof wanted, what->is_number, (int)what->dtype, what->ndim, what->shape);
+    describe(got, sizeof got, given->is_number, (int)given->dtype, given->ndim, given->shape);
     return fail(N(ERROR_ARGUMENT), "%s %s is %s, got %s", role, what->name, wanted, got);
 }
 

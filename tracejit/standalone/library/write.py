@@ -74,9 +74,10 @@ def write_library(function: Function, targets: Sequence[Target], folder: Path) -
 def c_name(name: str | None, shown: str) -> str:
     """The name of a library, by which all of its functions begin. Raises ValueError or ExportError for what is no name in C."""
     if name is None:
-        if not re.fullmatch(r"[A-Za-z]\w*", shown, re.ASCII):
-            raise ExportError(at_user_line(f"export: {shown!r} is no name in C: give one (name=)"))
-        return shown
+        own = shown.rpartition(".")[2]
+        if not re.fullmatch(r"[A-Za-z]\w*", own, re.ASCII):
+            raise ExportError(at_user_line(f"export: {own!r} is no name in C: give one (name=)"))
+        return own
     if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
         raise ValueError(at_user_line(f"export: {name!r} is no name in C"))
     return name
