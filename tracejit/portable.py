@@ -26,7 +26,8 @@ from tracejit.runtime.cpu.target import LEVELS, baseline, host, runs_baseline, t
 from tracejit.runtime.program import Program, kernels_of
 
 __all__ = [
-    "ABI", "LEVELS", "Plans", "compiled", "fits", "level_of", "linked", "llvm", "objects_of", "planned", "runner_source", "system",
+    "ABI", "LEVELS", "Plans", "compiled", "fits", "level_of", "linked", "llvm", "objects_of", "planned", "runner_source",
+    "system",
 ]  # fmt: skip
 
 

@@ -20,8 +20,17 @@ from tests.standalone.libraries import (
     needs_compiler,
     value_of,
 )
-from tests.standalone.test_roundtrip import Counter, batch, descend, layer_norm, network, numbers
-from tests.standalone.test_roundtrip import scaled_in_place, softmax, updated_then_checked
+from tests.standalone.test_roundtrip import (
+    Counter,
+    batch,
+    descend,
+    layer_norm,
+    network,
+    numbers,
+    scaled_in_place,
+    softmax,
+    updated_then_checked,
+)
 from tracejit import nn, optim
 from tracejit.demo import train_step
 

@@ -25,7 +25,7 @@ def export(
     c: str | os.PathLike[str] | None = None,
     name: str | None = None,
 ) -> None:
-    """Writes what `f(*args, **kwargs)` does as a file that `tj.load` runs, where there is no source of `f`, or as a library for C.
+    """Writes what `f(*args, **kwargs)` does as a file that `tj.load` runs, with no source of `f`, or as a library for C.
 
     `f` is a function, compiled or not, a module, or a whole training step. Tensors, arrays and numbers in the arguments are given
     anew in each call of what is loaded, of the same dtypes and shapes. Numbers that decide what is done, and text, are part of
@@ -37,7 +37,7 @@ def export(
              pkg-config and CMake find it by; it takes a C compiler ($CC, or cc)
     name     the library's; the function's, if it is not given
 
-    Raises ExportError, which names the line, where one way through the function is not all that it does, or where it needs Python.
+    Raises ExportError, which names the line, where one way through the function is not all that it does, or C cannot do it.
 
     >>> import tracejit as tj
     >>> path = getfixture("tmp_path") / "relu.tj"
