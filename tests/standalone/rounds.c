@@ -81,11 +81,26 @@ static void *look_up_often(void *unused) {
     return unused;
 }
 
+/* Calls that change an instance take turns: none is lost. */
+static trained_instance *changing;
+
+static void *train_often(void *unused) {
+    float loss;
+    for (int turn = 0; turn < 2000; turn++) WANT(train(changing, 1, &loss) == trained_OK);
+    return unused;
+}
+
+static void in_threads(void *(*function)(void *)) {
+    pthread_t threads[8];
+    for (int number = 0; number < 8; number++) WANT(!pthread_create(&threads[number], NULL, function, NULL));
+    for (int number = 0; number < 8; number++) pthread_join(threads[number], NULL);
+}
+
 int main(int count, char **arguments) {
     const int rounds = count > 1 ? atoi(arguments[1]) : 1;
     const trained_options options = {2, NULL};
     const looked_up_options others = {2, NULL};
-    pthread_t threads[8];
+    trained_value steps = trained_integer(0);
     float last = 0;
     for (int place = 0; place < ROWS * COLUMNS; place++) images[place] = (float)place / 10;
     for (int round = 0; round < rounds; round++) {
@@ -95,9 +110,13 @@ int main(int count, char **arguments) {
         look_up_round(&others);
     }
     WANT(looked_up_create(&shared, NULL) == looked_up_OK);
-    for (int number = 0; number < 8; number++) WANT(!pthread_create(&threads[number], NULL, look_up_often, NULL));
-    for (int number = 0; number < 8; number++) pthread_join(threads[number], NULL);
+    in_threads(look_up_often);
     looked_up_destroy(shared);
+    WANT(trained_create(&changing, NULL) == trained_OK);
+    in_threads(train_often);
+    WANT(trained_get_state(changing, "optimizer.state[model.weight].step", &steps) == trained_OK);
+    WANT(steps.number.integer == 8 * 2000);
+    trained_destroy(changing);
 
     /* What is loaded into this process. */
     FILE *maps = fopen("/proc/self/maps", "r");
