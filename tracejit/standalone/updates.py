@@ -54,20 +54,21 @@ def updater_of(call: Call) -> Update:
 
 def adopted(call: Call) -> set[int]:
     """State whose new memory is all of a program's result, which nobody else holds."""
+    updates = [each for each in call.updates if isinstance(each, TensorUpdate)]
+    sole = used_once(call)
+    return {each.slot for each in updates if each.memory.slot in sole and is_whole(each.memory)}
+
+
+def used_once(call: Call) -> set[int]:
+    """Slots of programs' results of which the state, or the call's result, has one part."""
     fresh = {slot for each in call.steps if isinstance(each, Run) for slot in each.outputs}
     used = [*slots_of(call.result)]
     used += [each.memory.slot for each in call.updates if isinstance(each, TensorUpdate)]
-    return {
-        each.slot
-        for each in call.updates
-        if isinstance(each, TensorUpdate)
-        and each.memory.slot in fresh
-        and used.count(each.memory.slot) == 1
-        and _is_whole(each.memory)
-    }
+    return {slot for slot in fresh if used.count(slot) == 1}
 
 
-def _is_whole(memory: Memory) -> bool:
+def is_whole(memory: Memory) -> bool:
+    """Whether it is a row-major array from the memory's begin."""
     own = dense(memory.dtype, memory.shape)
     return memory.offset == 0 and memory.strides == own.strides
 

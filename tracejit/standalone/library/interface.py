@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import assert_never
 
 from tracejit._records import dataclass
@@ -26,6 +27,7 @@ from tracejit.standalone.records import (
     SequenceResult,
     TensorResult,
 )
+from tracejit.standalone.updates import is_whole, used_once
 
 _DTYPES = {"bool": "bool", "int": "int64", "float": "float64"}
 """What C sees of Python's types of numbers."""
@@ -55,11 +57,15 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An array in memory, a number in a slot, or one that is the same in each call."""
+    """An array in memory, a number in a slot, or one that is the same in each call.
+
+    is_straight  whether a program may write it where the caller wants it
+    """
 
     item: Item
     place: Memory | int | bool | float | None
     slot: int | None
+    is_straight: bool = False
 
 
 def _number(name: str, kind: str) -> Item:
@@ -91,7 +97,13 @@ def _inputs(argument: Argument, name: str) -> Iterator[Input]:
 
 def outputs_of(call: Call, kinds: Mapping[int, Kind]) -> list[Output]:
     """What is returned, but for None, text and arguments: those the caller has already."""
-    return [*_outputs(call.result, "result", kinds)]
+    sole = used_once(call)
+    found = [*_outputs(call.result, "result", kinds)]
+    return [replace(each, is_straight=_is_straight(each.place, sole)) for each in found]
+
+
+def _is_straight(place: object, sole: set[int]) -> bool:
+    return isinstance(place, Memory) and place.slot in sole and is_whole(place)
 
 
 def _outputs(result: Result, name: str, kinds: Mapping[int, Kind]) -> Iterator[Output]:

@@ -40,6 +40,7 @@ struct result {
     int64_t offset;
     const int64_t *strides; /* in bytes */
     word known;
+    size_t cell; /* the word with the address of its memory, if that may be the caller's; else 0 */
 };
 
 struct state {
@@ -465,6 +466,15 @@ static int pack(const value *given, word *ready, void **packed) {
     return N(OK);
 }
 
+/* Has a result be written where the caller wants it, if machine code can: gives what the cell held. */
+static word send(size_t number, word *words, const value *result) {
+    size_t cell = output_places[number].cell;
+    word area = words[cell];
+    if (cell && is_dense(&outputs[number], result->strides) && (uintptr_t)result->data % LINE == 0)
+        words[cell].pointer = result->data;
+    return area;
+}
+
 static void unpack(const word *words, value *results) {
     for (size_t number = 0; number < OUTPUTS; number++) {
         const info *what = &outputs[number];
@@ -472,17 +482,20 @@ static void unpack(const word *words, value *results) {
         word found = from->slot < 0 ? from->known : words[from->slot];
         if (what->is_number)
             give_number(what, found, &results[number]);
-        else
+        else if (found.pointer != results[number].data)
             copy_array(what, results[number].data, results[number].strides, (const char *)found.pointer + from->offset,
                        from->strides);
     }
 }
 
 static int call(instance *self, word *words, const word *ready, value *results) {
+    word kept[OUTPUTS + 1];
     int64_t status;
     for (size_t number = 0; number < INPUTS; number++) words[input_cells[number]] = ready[number];
     for (size_t number = 0; number < STATES; number++) words[states[number].cell] = self->cells[number];
+    for (size_t number = 0; number < OUTPUTS; number++) kept[number] = send(number, words, &results[number]);
     status = self->level->call(words);
+    for (size_t number = OUTPUTS; number-- > 0;) words[output_places[number].cell] = kept[number];
     if (status) return fail(failures[status - 1].code, "%s", failures[status - 1].text);
     if (CHANGES) {
         for (size_t number = 0; number < STATES; number++) {

@@ -180,12 +180,13 @@ class _Tables:
                 if place.shape:
                     strides = f"result_{number}"
                     yield f"static const int64_t {strides}[] = {{{_joined(in_bytes(place))}}};"
-                found.append(f"{{{slots + place.slot}, {place.offset}, {strides}, {{0}}}}")
+                cell = self.contents.frame.cells[place.slot] if each.is_straight else 0
+                found.append(f"{{{slots + place.slot}, {place.offset}, {strides}, {{0}}, {cell}}}")
             elif each.slot is not None:
-                found.append(f"{{{slots + each.slot}, 0, NULL, {{0}}}}")
+                found.append(f"{{{slots + each.slot}, 0, NULL, {{0}}, 0}}")
             else:
                 assert place is not None
-                found.append(f"{{-1, 0, NULL, {{{_word(place)}}}}}")
+                found.append(f"{{-1, 0, NULL, {{{_word(place)}}}, 0}}")
         yield from _array("const struct result output_places", found)
 
     def state(self, state: State) -> str:
