@@ -164,7 +164,11 @@ class Instance:
 
 def _empty(info: tuple[str, str, tuple[int, ...], bool]) -> Any:
     _, dtype, shape, is_number = info
-    return 0 if is_number else np.empty(shape, dtypes.as_dtype(dtype).numpy)
+    kind = dtypes.as_dtype(dtype).numpy
+    nbytes = int(np.prod(shape)) * kind.itemsize
+    memory = np.empty(nbytes + 64, np.uint8)
+    begin = -memory.ctypes.data % 64  # so that machine code writes there
+    return 0 if is_number else memory[begin : begin + nbytes].view(kind).reshape(shape)
 
 
 def _number(value: Value) -> bool | int | float:

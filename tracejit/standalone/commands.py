@@ -52,11 +52,10 @@ def export(
         )
     f = _found(function)
     tj.export(f, [*_values(args, arrays=arrays)], output, targets=targets, c=c, name=name)
-    written = [Path(output)] if output is not None else []
+    if output is not None:
+        print(f"{output}: {in_units(Path(output).stat().st_size)}")
     if c is not None:
-        written += sorted(Path(c, "lib").glob("lib*.*"))
-    for path in written:
-        print(f"{path}: {in_units(path.stat().st_size)}")
+        print(f"{c}: a library for C")
 
 
 def inspect(path: str) -> None:

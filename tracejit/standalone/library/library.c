@@ -294,11 +294,17 @@ static void offer_threads(int32_t threads) {
     pthread_mutex_unlock(&pool_guard);
 }
 
+/* Cores that this process may run on, and that its control group may use. */
 static int32_t cores(void) {
     long count = sysconf(_SC_NPROCESSORS_ONLN);
 #ifdef __linux__
+    long quota, period;
     cpu_set_t set;
+    FILE *limits = fopen("/sys/fs/cgroup/cpu.max", "r");
     if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
+    if (limits && fscanf(limits, "%ld %ld", &quota, &period) == 2 && period > 0 && quota < count * period)
+        count = (quota + period - 1) / period;
+    if (limits) fclose(limits);
 #endif
     return count < 1 ? 1 : (int32_t)count;
 }

@@ -32,6 +32,9 @@ from tracejit.standalone.machine.steps import CallCode, Placed, call_code, check
 from tracejit.standalone.putting import put
 from tracejit.standalone.records import Call, Options, Target
 
+MOST_STATE = 1 << 30
+"""Bytes of tensors in a library: code and data have to be within 2 GiB of each other."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Function:
@@ -112,6 +115,8 @@ class _Library:
             name: self.constants.add(np.ascontiguousarray(each).reshape(-1).view(np.uint8).data)
             for name, each in function.tensors.items()
         }
+        if self.constants.size > MOST_STATE:
+            raise ExportError(f"{function.where}: export: for C: the state is larger than 1 GiB")
         self.objects: dict[str, bytes] = {}
         made = [self.level(level) for level in levels]
         frame, code, _ = made[0]
