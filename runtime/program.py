@@ -158,10 +158,7 @@ class Program:
         write_slots(memory, self.layout.scalars_at, self.plan.scalars, scalars)
 
     def _lay_out(self, launches: list[LaunchSpec], kernels: Mapping[str, int]) -> _Launches:
-        words = [self._pool.address, len(launches), self.layout.pointers_at, self.layout.scratch_at]
-        for launch in launches:
-            words += _launch_words(launch, kernels, self._slots)
-        table = np.array(words, np.int64)
+        table = np.array(table_words(self.plan, launches, kernels, self._pool.address), np.int64)
         return _Launches(table, table.ctypes.data)
 
     def _call_host(self, call: HostCall, base: int) -> None:
@@ -254,6 +251,17 @@ def _runs(steps: Sequence[LaunchSpec | HostCall]) -> Iterator[list[LaunchSpec] |
         yield step
     if launches:
         yield launches
+
+
+def table_words(
+    plan: Plan, launches: Sequence[LaunchSpec], kernels: Mapping[str, Any], pool: Any
+) -> list[Any]:
+    """The table of a plan's launches, with whatever stands for the addresses of kernels and of the pool's context."""
+    layout, slots = workspace_of(plan), Slots(plan)
+    words = [pool, len(launches), layout.pointers_at, layout.scratch_at]
+    for launch in launches:
+        words += _launch_words(launch, kernels, slots)
+    return words
 
 
 def _launch_words(launch: LaunchSpec, kernels: Mapping[str, int], slots: Slots) -> list[int]:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import launches
+from benchmarks import launches, libraries
 from benchmarks.measure import Measurement, error_between, reference_results
 from benchmarks.report import table
 from benchmarks.summary import markdown
 from benchmarks.systems import SYSTEMS
 from benchmarks.workloads import WORKLOADS
+from tests.standalone.libraries import needs_compiler
 
 PEER = "a peer that is timed where it is installed"
 
@@ -85,3 +86,9 @@ def test_the_summary_sets_systems_side_by_side_and_marks_the_fastest() -> None:
         {"workload": "w", "system": "torch", "median": None},
     ]
     assert markdown(figures).splitlines()[-1] == "| w | 2.00 s | **500.00 ms (4x)** | - |"
+
+
+@needs_compiler
+def test_calls_from_c_are_timed(tmp_path: Path) -> None:
+    _, _, call = next(libraries.contests())
+    assert 0 < libraries.seconds_from_c(call, tmp_path, rounds=3, calls=10) < 1

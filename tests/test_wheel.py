@@ -49,6 +49,16 @@ def modules_in(names: set[str]) -> set[str]:
     return {name for name in names if name.endswith(".py")}
 
 
+def library_files(names: set[str]) -> set[str]:
+    """What a library for C is made of, besides modules."""
+    inside = {name for name in names if name.startswith("tracejit/standalone/library/")}
+    return {name for name in inside if not name.endswith((".py", ".pyc"))}
+
+
+def library_files_of(tree: Path) -> set[str]:
+    return library_files({str(path.relative_to(tree)) for path in tree.rglob("*.*")})
+
+
 def modules_of(tree: Path) -> set[str]:
     """The name that each module of the tree is shipped under."""
     own = {str(path.relative_to(tree)) for path in (tree / "tracejit").rglob("*.py")}
@@ -62,6 +72,7 @@ def test_the_wheel_holds_every_module_under_one_package(tree: Path, tmp_path: Pa
     assert {name for name in top if not name.endswith(".dist-info")} == {"tracejit"}
     assert modules_in(names) == modules_of(tree)
     assert "tracejit/py.typed" in names
+    assert library_files(names) == library_files_of(tree)
 
 
 def test_a_wheel_built_from_the_sdist_is_as_complete(
@@ -72,6 +83,7 @@ def test_a_wheel_built_from_the_sdist_is_as_complete(
     (unpacked,) = tmp_path.iterdir()
     names = names_in(build(unpacked, tmp_path / "out", "wheel"))
     assert modules_in(names) == modules_of(tree)
+    assert library_files(names) == library_files_of(tree)
 
 
 def test_the_sdist_holds_the_licence(sdist: Path) -> None:

@@ -60,7 +60,10 @@ def parser() -> argparse.ArgumentParser:
         default="",
         help="the arguments' dtypes and shapes: 'float32[128,784], int64[128]'",
     )
-    command.add_argument("-o", "--output", required=True, help="the file to write")
+    command.add_argument("-o", "--output", help="the file to write")
+    library = "a folder to write a library for C to: a header, libraries, and what build systems find them by"
+    command.add_argument("--c", metavar="FOLDER", help=library)
+    command.add_argument("--name", help="the library's name (the function's)")
     levels = (
         "native code to put in: cpu, cpu:avx512, cpu:avx2, cpu:sse (cpu); several times for several"
     )
@@ -127,7 +130,8 @@ def bench(arguments: argparse.Namespace) -> int:
 def export(arguments: argparse.Namespace) -> int:
     function, args, output = arguments.function, arguments.args, arguments.output
     targets = arguments.target or ["cpu"]
-    return _artifacts("export", function, args, output, targets, arrays=arguments.numpy)
+    options = {"arrays": arguments.numpy, "c": arguments.c, "name": arguments.name}
+    return _artifacts("export", function, args, output, targets, **options)
 
 
 def inspect(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ a program that was compiled in place.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tracejit._config import config
 from tracejit._digest import digest
@@ -25,7 +25,10 @@ from tracejit.runtime.cpu.pool import runner_source, use_runner
 from tracejit.runtime.cpu.target import LEVELS, baseline, host, runs_baseline, target_level
 from tracejit.runtime.program import Program, kernels_of
 
-__all__ = ["ABI", "LEVELS", "Plans", "compiled", "fits", "level_of", "linked", "llvm", "system"]
+__all__ = [
+    "ABI", "LEVELS", "Plans", "compiled", "fits", "level_of", "linked", "llvm", "objects_of", "planned", "runner_source",
+    "system",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +45,32 @@ class Plans:
         return [*dict.fromkeys((*self.kernels.values(), self.runner))]
 
 
-def compiled(
+def planned(
     graphs: Sequence[Graph], level: str, *, fastmath: bool, memory_limit: int | None
-) -> tuple[Plans, dict[str, bytes]]:
-    """The graphs' plans, and the objects of all that they launch, by name."""
+) -> tuple[tuple[Plan, ...], dict[str, KernelSource]]:
+    """The graphs' plans, and all kernels by what their launches call them."""
     plan_graph = late("tracejit.compiler").plan_graph
     options = {"fastmath": fastmath, "memory_limit": memory_limit, "level": level}
     plans: tuple[Plan, ...] = tuple(plan_graph(graph, **options)[2] for graph in graphs)
     sources: dict[str, KernelSource] = {}
     for plan in plans:
         sources |= kernels_of(plan, LEVELS[level])
+    return plans, sources
+
+
+def objects_of(sources: Iterable[KernelSource], level: str) -> dict[str, bytes]:
+    """The object of each source by name, for the least processor of the level."""
+    wanted = {source.name: source for source in sources}
+    return objects_for(baseline(LEVELS[level]), wanted.values(), disk_cache())
+
+
+def compiled(
+    graphs: Sequence[Graph], level: str, *, fastmath: bool, memory_limit: int | None
+) -> tuple[Plans, dict[str, bytes]]:
+    """The graphs' plans, and the objects of all that they launch, by name."""
+    plans, sources = planned(graphs, level, fastmath=fastmath, memory_limit=memory_limit)
     runner = runner_source()
-    wanted = {source.name: source for source in (*sources.values(), runner)}
-    objects = objects_for(baseline(LEVELS[level]), wanted.values(), disk_cache())
+    objects = objects_of((*sources.values(), runner), level)
     kernels = {use: source.name for use, source in sorted(sources.items())}
     return Plans(plans, kernels, runner.name), objects
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.standalone.libraries import Library, bits, needs_compiler
 from tracejit import cli
 
 SOURCE = """
@@ -70,9 +71,32 @@ def test_a_function_is_exported_inspected_and_run(
         assert found["result.0"].tobytes() == np.asarray(expected.detach()).tobytes()
 
 
+@needs_compiler
+def test_a_library_for_c_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["export", "exported_module:score", "--args", "float32[4,3], 2.0", "--c", "out"]
+    assert cli.main([*command, "--name", "scored"]) == 0
+    assert capsys.readouterr().out == "out: a library for C\n"
+    assert cli.main([*command, "-o", "f.tj"]) == 0
+    assert capsys.readouterr().out.endswith("iB\nout: a library for C\n")
+    assert Path("out/include/score.h").exists()
+    library = Library(folder / "out", "scored")
+    assert library.infos("input") == [
+        ("x", "float32", (4, 3), False),
+        ("rate", "float64", (), True),
+    ]
+    assert [each[0] for each in library.infos("state")] == ["model.bias", "model.weight"]
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    import exported_module  # type: ignore[import-not-found]
+
+    import tracejit as tj
+
+    assert bits(library.create()(x, 3.0)) == bits(exported_module.score(tj.tensor(x), 3.0))
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
+        ("export exported_module:score", "say where to: -o FILE for an artifact, --c FOLDER"),
         ("export exported_module -o f.tj", "not of the form module:function"),
         ("export nowhere:f -o f.tj", "nowhere:f: No module named"),
         ("export exported_module:f -o f.tj", "has no attribute 'f'"),

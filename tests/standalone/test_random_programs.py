@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import tracejit as tj
+from tests.standalone import random_libraries
+from tests.standalone.libraries import needs_compiler
 from tests.standalone.random_programs import Exporting, Tally, Wrong, require, sample
 from tests.tracing.fuzz.runner import Mode
 from tests.tracing.torture.harness import compare, load
@@ -14,6 +16,14 @@ from tests.tracing.torture.harness import compare, load
 @pytest.mark.parametrize(("mode", "count"), [("expressions", 3), ("programs", 2), ("loops", 1)])
 def test_exported_programs_answer_as_python_does(mode: Mode, count: int) -> None:
     wrong, tally = sample(mode, seed=3, count=count)
+    assert not wrong, "\n".join(wrong)
+    assert tally.exported
+
+
+@needs_compiler
+@pytest.mark.parametrize(("mode", "count"), [("expressions", 1), ("programs", 2)])
+def test_programs_exported_for_c_answer_as_python_does(mode: Mode, count: int) -> None:
+    wrong, tally = random_libraries.sample(mode, seed=3, count=count)
     assert not wrong, "\n".join(wrong)
     assert tally.exported
 
@@ -48,7 +58,7 @@ def test_state_that_goes_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None
         return x
 
     assert Exporting(f, Tally())(tj.ones(2)).tolist() == [1.0, 1.0]
-    monkeypatch.setattr(updates, "_adopted", lambda call: set())
+    monkeypatch.setattr(updates, "adopted", lambda call: set())
     monkeypatch.setattr(updates, "_copy", lambda buffer, memory: updates.Buffer.allocate(0))
     with pytest.raises((Wrong, TypeError)):
         Exporting(f, Tally())(tj.ones(2))

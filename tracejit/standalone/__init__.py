@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 def export(
     f: Any,
     args: Sequence[Any],
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     *,
     targets: Sequence[str] = ("cpu",),
     kwargs: Mapping[str, Any] | None = None,
+    c: str | os.PathLike[str] | None = None,
+    name: str | None = None,
 ) -> None:
-    """Writes what `f(*args, **kwargs)` does as a file that `tj.load` runs, where there is no source of `f`.
+    """Writes what `f(*args, **kwargs)` does as a file that `tj.load` runs, with no source of `f`, or as a library for C.
 
     `f` is a function, compiled or not, a module, or a whole training step. Tensors, arrays and numbers in the arguments are given
     anew in each call of what is loaded, of the same dtypes and shapes. Numbers that decide what is done, and text, are part of
@@ -31,8 +33,11 @@ def export(
     on from call to call. `f` is called some times to find out, and what that changes is put back.
 
     targets  "cpu": this machine's level of instructions; "cpu:avx512", "cpu:avx2" or "cpu:sse": another that it has
+    c        a folder for a library that programs without Python call: include/NAME.h, lib/libNAME.so, lib/libNAME.a, and what
+             pkg-config and CMake find it by; it takes a C compiler ($CC, or cc)
+    name     the library's; the function's, if it is not given
 
-    Raises ExportError, which names the line, where one way through the function is not all that it does.
+    Raises ExportError, which names the line, where one way through the function is not all that it does, or C cannot do it.
 
     >>> import tracejit as tj
     >>> path = getfixture("tmp_path") / "relu.tj"
@@ -40,7 +45,9 @@ def export(
     >>> tj.load(path)(tj.tensor([1.0, -2.0, 3.0]))
     tensor([1., 0., 3.])
     """
-    late("tracejit.standalone.exporting").export(f, args, path, targets=targets, kwargs=kwargs)
+    late("tracejit.standalone.exporting").export(
+        f, args, path, targets=targets, kwargs=kwargs, c=c, name=name
+    )
 
 
 def load(

@@ -35,11 +35,27 @@ class Refusal(Exception):
     """A command that cannot be run; the message says why."""
 
 
-def export(function: str, args: str, output: str, targets: list[str], *, arrays: bool) -> None:
+def export(
+    function: str,
+    args: str,
+    output: str | None,
+    targets: list[str],
+    *,
+    arrays: bool,
+    c: str | None,
+    name: str | None,
+) -> None:
     """Exports what is found in a module, called with arguments of these dtypes and shapes."""
+    if output is None and c is None:
+        raise Refusal(
+            "export: say where to: -o FILE for an artifact, --c FOLDER for a library of C"
+        )
     f = _found(function)
-    tj.export(f, [*_values(args, arrays=arrays)], output, targets=targets)
-    print(f"{output}: {in_units(Path(output).stat().st_size)}")
+    tj.export(f, [*_values(args, arrays=arrays)], output, targets=targets, c=c, name=name)
+    if output is not None:
+        print(f"{output}: {in_units(Path(output).stat().st_size)}")
+    if c is not None:
+        print(f"{c}: a library for C")
 
 
 def inspect(path: str) -> None:

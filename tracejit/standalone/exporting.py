@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 
 import tracejit
 from tracejit._errors import ExportError, at_user_line
+from tracejit._gate import late
 from tracejit.ir.printer import print_graph
 from tracejit.portable import llvm
 from tracejit.standalone import native, safetensors
@@ -30,6 +29,7 @@ from tracejit.standalone.manifest import (
     plan_entry,
 )
 from tracejit.standalone.plans import plans_to_json
+from tracejit.standalone.putting import put
 from tracejit.standalone.reading import to_json
 from tracejit.standalone.reads import ATOMS
 from tracejit.standalone.records import Made, Manifest, NumberState, Options, State, Target
@@ -39,10 +39,12 @@ from tracejit.tracing.session import is_recording
 def export(
     f: Any,
     args: Sequence[Any],
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None,
     *,
     targets: Sequence[str],
     kwargs: Mapping[str, Any] | None,
+    c: str | os.PathLike[str] | None,
+    name: str | None,
 ) -> None:
     """As `tj.export`."""
     if is_recording():
@@ -52,10 +54,36 @@ def export(
         raise TypeError(at_user_line(f"export: args are a tuple of arguments, got a {kind}"))
     if isinstance(targets, str) or not targets:
         raise ValueError(at_user_line(f"export: targets are a sequence of names, got {targets!r}"))
-    wanted = {target.folder: target for target in map(native.target_of, targets)}
+    if path is None and c is None:
+        raise TypeError(at_user_line("export: there is neither a path nor a folder to write to"))
+    found = {target.folder: target for target in map(native.target_of, targets)}
+    wanted = [found[folder] for folder in sorted(found)]
     captured = capture(f, args, kwargs or {})
-    parts = pack(_entries(captured, [wanted[folder] for folder in sorted(wanted)]))
-    _write(Path(path), parts)
+    if path is not None:
+        put(Path(path), pack(_entries(captured, wanted)))
+    if c is not None:
+        _write_library(captured, wanted, Path(c), name)
+
+
+def _write_library(
+    captured: Captured, targets: Sequence[Target], folder: Path, name: str | None
+) -> None:
+    library = late("tracejit.standalone.library.write")
+    state, tensors = _with_values(captured)
+    options = captured.options
+    library.write_library(
+        library.Function(
+            library.c_name(name, captured.name),
+            captured.name,
+            captured.where,
+            replace(captured.script.call, state=state),
+            captured.script.graphs,
+            tensors,
+            Options(options.fastmath, options.memory_limit),
+        ),
+        targets,
+        folder,
+    )
 
 
 def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
@@ -98,22 +126,3 @@ def _with_values(captured: Captured) -> tuple[tuple[State, ...], dict[str, np.nd
         if state.is_read:
             tensors[state.name] = value
     return tuple(found), tensors
-
-
-def _write(path: Path, parts: Sequence[Bytes]) -> None:
-    """Beside, and then in its place: whoever looks finds the old file or the new one."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise

@@ -27,7 +27,7 @@ Update = Callable[[list[Any], Mapping[int, Any]], dict[int, Any]]
 
 def updater_of(call: Call) -> Update:
     """From the slots, and what the caller gave, to the new state by slot; everything is read before anything is written."""
-    adopted = _adopted(call)
+    whole = adopted(call)
     copied = [each.slot for each in call.steps if isinstance(each, Copy)]
     arrays = [each for p in call.parameters for each in arrays_in(p.argument)]
     written = [each.slot for each in arrays if each.is_written]
@@ -41,7 +41,7 @@ def updater_of(call: Call) -> Update:
             new[number.slot] = value_of(number.value, slots)
         for tensor in tensors:
             buffer = slots[tensor.memory.slot]
-            new[tensor.slot] = buffer if tensor.slot in adopted else _copy(buffer, tensor.memory)
+            new[tensor.slot] = buffer if tensor.slot in whole else _copy(buffer, tensor.memory)
         for slot in written:
             if slot in copied:
                 _overwrite(given[slot], slots[slot])
@@ -52,22 +52,23 @@ def updater_of(call: Call) -> Update:
     return update
 
 
-def _adopted(call: Call) -> set[int]:
+def adopted(call: Call) -> set[int]:
     """State whose new memory is all of a program's result, which nobody else holds."""
+    updates = [each for each in call.updates if isinstance(each, TensorUpdate)]
+    sole = used_once(call)
+    return {each.slot for each in updates if each.memory.slot in sole and is_whole(each.memory)}
+
+
+def used_once(call: Call) -> set[int]:
+    """Slots of programs' results of which the state, or the call's result, has one part."""
     fresh = {slot for each in call.steps if isinstance(each, Run) for slot in each.outputs}
     used = [*slots_of(call.result)]
     used += [each.memory.slot for each in call.updates if isinstance(each, TensorUpdate)]
-    return {
-        each.slot
-        for each in call.updates
-        if isinstance(each, TensorUpdate)
-        and each.memory.slot in fresh
-        and used.count(each.memory.slot) == 1
-        and _is_whole(each.memory)
-    }
+    return {slot for slot in fresh if used.count(slot) == 1}
 
 
-def _is_whole(memory: Memory) -> bool:
+def is_whole(memory: Memory) -> bool:
+    """Whether it is a row-major array from the memory's begin."""
     own = dense(memory.dtype, memory.shape)
     return memory.offset == 0 and memory.strides == own.strides
 

@@ -1,0 +1,130 @@
+/* Two libraries in one program: instances that are made, called, set, and ended again, with errors in between. */
+
+#include <looked_up.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <trained.h>
+
+enum { ROWS = 4, COLUMNS = 3 };
+
+#define WANT(claim)                                            \
+    if (!(claim)) {                                            \
+        fprintf(stderr, "line %d: %s\n", __LINE__, #claim);    \
+        exit(1);                                               \
+    }
+
+static float images[ROWS * COLUMNS];
+static const int64_t images_shape[] = {ROWS, COLUMNS}, labels_shape[] = {ROWS}, weight_shape[] = {2, COLUMNS};
+
+static int train(trained_instance *instance, int64_t label, float *loss) {
+    int64_t labels[ROWS] = {0, 1, label, 0};
+    const trained_value given[] = {
+        trained_array(trained_FLOAT32, images, 2, images_shape),
+        trained_array(trained_INT64, labels, 1, labels_shape),
+    };
+    trained_value result = trained_array(trained_FLOAT32, loss, 0, NULL);
+    return trained_run(instance, given, 2, &result, 1);
+}
+
+static int look_up(looked_up_instance *instance, int64_t index, float *found) {
+    const int64_t strides[] = {4, 4 * ROWS};
+    const looked_up_value given[] = {
+        {looked_up_FLOAT32, 2, 0, images, images_shape, strides, {0}},
+        looked_up_array(looked_up_INT64, &index, 0, NULL),
+        looked_up_real(0.5),
+    };
+    const int64_t shape[] = {COLUMNS};
+    looked_up_value result = looked_up_array(looked_up_FLOAT32, found, 1, shape);
+    return looked_up_run(instance, given, 3, &result, 1);
+}
+
+static float train_round(const trained_options *options) {
+    trained_instance *instance;
+    float loss = 0, again = 0, weight[2 * COLUMNS], later[2 * COLUMNS];
+    trained_value value = trained_array(trained_FLOAT32, weight, 2, weight_shape);
+    trained_value seen = trained_array(trained_FLOAT32, later, 2, weight_shape);
+    WANT(trained_create(&instance, options) == trained_OK);
+    WANT(trained_get_state(instance, "model.weight.grad", &seen) == trained_ERROR_STATE);
+    WANT(train(instance, 1, &loss) == trained_OK);
+    WANT(trained_get_state(instance, "model.weight", &value) == trained_OK);
+    WANT(train(instance, 2, &again) == trained_ERROR_INDEX);
+    WANT(strstr(trained_message(), "label is out of bounds"));
+    WANT(trained_get_state(instance, "model.weight", &seen) == trained_OK);
+    WANT(memcmp(weight, later, sizeof weight) == 0);
+    WANT(train(instance, 1, &again) == trained_OK);
+    WANT(again < loss);
+    WANT(trained_set_state(instance, "model.weight", &value) == trained_OK);
+    trained_destroy(instance);
+    return again;
+}
+
+static void look_up_round(const looked_up_options *options) {
+    looked_up_instance *instance;
+    float found[COLUMNS], table[ROWS] = {1, 2, 3, 4};
+    const int64_t shape[] = {ROWS};
+    looked_up_value value = looked_up_array(looked_up_FLOAT32, table, 1, shape);
+    WANT(looked_up_create(&instance, options) == looked_up_OK);
+    WANT(looked_up_set_state(instance, "table", &value) == looked_up_OK);
+    WANT(look_up(instance, -1, found) == looked_up_OK);
+    WANT(found[0] == images[ROWS - 1] * 4 * 0.5f);
+    WANT(look_up(instance, ROWS, found) == looked_up_ERROR_INDEX);
+    looked_up_destroy(instance);
+}
+
+static looked_up_instance *shared;
+
+static void *look_up_often(void *unused) {
+    float found[COLUMNS];
+    for (int turn = 0; turn < 200; turn++) WANT(look_up(shared, turn % ROWS, found) == looked_up_OK);
+    return unused;
+}
+
+/* Calls that change an instance take turns: none is lost. */
+static trained_instance *changing;
+
+static void *train_often(void *unused) {
+    float loss;
+    for (int turn = 0; turn < 2000; turn++) WANT(train(changing, 1, &loss) == trained_OK);
+    return unused;
+}
+
+static void in_threads(void *(*function)(void *)) {
+    pthread_t threads[8];
+    for (int number = 0; number < 8; number++) WANT(!pthread_create(&threads[number], NULL, function, NULL));
+    for (int number = 0; number < 8; number++) pthread_join(threads[number], NULL);
+}
+
+int main(int count, char **arguments) {
+    const int rounds = count > 1 ? atoi(arguments[1]) : 1;
+    const trained_options options = {2, NULL};
+    const looked_up_options others = {2, NULL};
+    trained_value steps = trained_integer(0);
+    float last = 0;
+    for (int place = 0; place < ROWS * COLUMNS; place++) images[place] = (float)place / 10;
+    for (int round = 0; round < rounds; round++) {
+        float now = train_round(&options);
+        WANT(round == 0 || now == last);
+        last = now;
+        look_up_round(&others);
+    }
+    WANT(looked_up_create(&shared, NULL) == looked_up_OK);
+    in_threads(look_up_often);
+    looked_up_destroy(shared);
+    WANT(trained_create(&changing, NULL) == trained_OK);
+    in_threads(train_often);
+    WANT(trained_get_state(changing, "optimizer.state[model.weight].step", &steps) == trained_OK);
+    WANT(steps.number.integer == 8 * 2000);
+    trained_destroy(changing);
+
+    /* What is loaded into this process. */
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[1024];
+    while (maps && fgets(line, sizeof line, maps)) {
+        char *path = strchr(line, '/');
+        if (path) fputs(path, stdout);
+    }
+    if (maps) fclose(maps);
+    return 0;
+}

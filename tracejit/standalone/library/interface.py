@@ -1,0 +1,140 @@
+"""What a library takes, gives and keeps, one array or number after the other, as C sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import assert_never
+
+from tracejit._records import dataclass
+from tracejit.standalone.machine.frame import Frame, type_of
+from tracejit.standalone.machine.writer import Kind
+from tracejit.standalone.records import (
+    Argument,
+    ArrayArgument,
+    Call,
+    DictArgument,
+    DictResult,
+    FixedArgument,
+    GivenResult,
+    Known,
+    Memory,
+    NumberArgument,
+    NumberResult,
+    NumberState,
+    Result,
+    SequenceArgument,
+    SequenceResult,
+    TensorResult,
+)
+from tracejit.standalone.updates import is_whole, used_once
+
+_DTYPES = {"bool": "bool", "int": "int64", "float": "float64"}
+"""What C sees of Python's types of numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An array or a number; what is to be said of it in the header is `note`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    is_number: bool
+    is_written: bool = False
+    note: str = ""
+
+    def __str__(self) -> str:
+        kind = f"number, {self.dtype}" if self.is_number else f"{self.dtype}{[*self.shape]}"
+        return f"{kind}{self.note}"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    item: Item
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An array in memory, a number in a slot, or one that is the same in each call.
+
+    is_straight  whether a program may write it where the caller wants it
+    """
+
+    item: Item
+    place: Memory | int | bool | float | None
+    slot: int | None
+    is_straight: bool = False
+
+
+def _number(name: str, kind: str) -> Item:
+    return Item(name, _DTYPES[kind], (), True)
+
+
+def inputs_of(call: Call) -> list[Input]:
+    return [each for p in call.parameters for each in _inputs(p.argument, p.name)]
+
+
+def _inputs(argument: Argument, name: str) -> Iterator[Input]:
+    match argument:
+        case ArrayArgument(slot=slot, dtype=dtype, shape=shape, is_written=is_written):
+            note = ", which the call writes to" if is_written else ""
+            yield Input(Item(name, dtype, shape, False, is_written, note), slot)
+        case NumberArgument(slot=slot, type=kind):
+            yield Input(_number(name, kind), slot)
+        case SequenceArgument(parts=parts):
+            for place, part in enumerate(parts):
+                yield from _inputs(part, f"{name}.{place}")
+        case DictArgument(keys=keys, parts=parts):
+            for key, part in zip(keys, parts, strict=True):
+                yield from _inputs(part, f"{name}.{key}")
+        case FixedArgument():
+            pass
+        case _:
+            assert_never(argument)
+
+
+def outputs_of(call: Call, kinds: Mapping[int, Kind]) -> list[Output]:
+    """What is returned, but for None, text and arguments: those the caller has already."""
+    sole = used_once(call)
+    found = [*_outputs(call.result, "result", kinds)]
+    return [replace(each, is_straight=_is_straight(each.place, sole)) for each in found]
+
+
+def _is_straight(place: object, sole: set[int]) -> bool:
+    return isinstance(place, Memory) and place.slot in sole and is_whole(place)
+
+
+def _outputs(result: Result, name: str, kinds: Mapping[int, Kind]) -> Iterator[Output]:
+    match result:
+        case TensorResult(memory=memory):
+            yield Output(Item(name, memory.dtype, memory.shape, False), memory, None)
+        case NumberResult(value=Known(value=value)):
+            if isinstance(value, bool | int | float):
+                yield Output(_number(name, type(value).__name__), value, None)
+        case NumberResult(value=value):
+            slot = value.slot  # type: ignore[union-attr]  # the other kind of operand
+            yield Output(_number(name, kinds[slot].name.lower()), None, slot)
+        case GivenResult():
+            pass
+        case SequenceResult(parts=parts):
+            for place, part in enumerate(parts):
+                yield from _outputs(part, f"{name}.{place}", kinds)
+        case DictResult(keys=keys, parts=parts):
+            for key, part in zip(keys, parts, strict=True):
+                yield from _outputs(part, f"{name}.{key}", kinds)
+        case _:
+            assert_never(result)
+
+
+def state_of(call: Call, frame: Frame) -> list[Item]:
+    """The state that the library keeps, in the order of `frame.held`."""
+    found = []
+    for state in frame.held:
+        if isinstance(state, NumberState):
+            found.append(_number(state.name, type_of(call, state)))
+        else:
+            note = "" if state.is_read else ", which is not there before the first call"
+            found.append(Item(state.name, state.dtype, state.shape, False, note=note))
+    return found

@@ -1,0 +1,215 @@
+"""The frame of a call in machine code: one block of memory, in which the code finds all that a call needs.
+
+It begins with words of 8 bytes:
+
+    0 threads that may take part  1 address of what runs launches  2 address of the constants
+    the programs' tables of launches | slots | cells
+
+*Slots* are those of the call. *Cells* are what whoever calls gives, and what stays from call to call: of each array that is an
+argument the address, of each number the number; the same of the state; and the addresses of areas, which are the memory of
+results and copies. A call fills its slots from the cells. Only when nothing can fail any more are cells of the state changed:
+those of tensors trade places with cells of areas, so that nothing is copied. After the words come the areas, then the workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from math import prod
+from typing import assert_never
+
+from tracejit import dtypes
+from tracejit._records import dataclass
+from tracejit.artifact import Plan
+from tracejit.runtime.workspace import aligned, array_bytes, workspace_of
+from tracejit.standalone.check import updated_state
+from tracejit.standalone.records import (
+    Argument,
+    ArrayArgument,
+    Call,
+    Constant,
+    Copy,
+    DictArgument,
+    FixedArgument,
+    NumberArgument,
+    NumberState,
+    Run,
+    SequenceArgument,
+    State,
+    Step,
+    TensorState,
+    TensorUpdate,
+)
+from tracejit.standalone.updates import adopted
+
+THREADS, RUN, CONSTANTS, TABLES = range(4)
+"""Words at the frame's begin."""
+Leaf = ArrayArgument | NumberArgument
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Memory of the frame's: the word that holds its address at first, the bytes from the frame's begin, and its size."""
+
+    word: int
+    offset: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """Where in the frame of a call everything is.
+
+    slots       the word of the call's first slot
+    cells       by slot the word of the cell that fills it, or that its memory comes from
+    copies      by slot that is copied the word of the copy's area
+    spares      by slot of state that gets other elements the word of an area that takes its place
+    sizes       of the memory in slots, in bytes
+    held        the state that has cells: tensors and numbers
+    changed     slots of the state that calls change
+    workspace   where it begins, in bytes
+    """
+
+    slots: int
+    cells: Mapping[int, int]
+    copies: Mapping[int, int]
+    spares: Mapping[int, int]
+    sizes: Mapping[int, int]
+    areas: tuple[Area, ...]
+    held: tuple[State, ...]
+    changed: frozenset[int]
+    words: int
+    workspace: int
+
+
+def frame_of(call: Call, plans: Sequence[Plan], constants: Mapping[str, int]) -> Frame:
+    """Plans for other levels of instructions give the same frame; `constants` has the sizes in bytes, by name."""
+    return _Layout(call, plans, constants).frame
+
+
+def workspace_bytes(plans: Sequence[Plan]) -> tuple[int, int]:
+    """What the workspace takes, and what it takes more for each thread."""
+    layouts = [*map(workspace_of, plans)]
+    fixed = max((each.scratch_at for each in layouts), default=0)
+    return aligned(fixed), max((each.scratch_bytes for each in layouts), default=0)
+
+
+def every_step(call: Call) -> Iterator[Step]:
+    """The call's steps, wherever they stand."""
+    yield from call.steps
+
+
+def leaves_of(call: Call) -> Iterator[Leaf]:
+    """The arrays and numbers that a call is given, in the order of its arguments."""
+    return chain.from_iterable(_leaves(each.argument) for each in call.parameters)
+
+
+def _leaves(argument: Argument) -> Iterator[Leaf]:
+    match argument:
+        case ArrayArgument() | NumberArgument():
+            yield argument
+        case SequenceArgument(parts=parts) | DictArgument(parts=parts):
+            yield from chain.from_iterable(map(_leaves, parts))
+        case FixedArgument():
+            pass
+        case _:
+            assert_never(argument)
+
+
+def type_of(call: Call, state: NumberState) -> str:
+    """The type that a value of the state always has; "" where it is no number, or may be of another type after each call.
+
+    With such state no call computes, and machine code does not keep it.
+    """
+    if state.type is not None:
+        return state.type
+    is_updated = any(each.slot == state.slot for each in call.updates)
+    is_number = type(state.value) in (bool, int, float)
+    return type(state.value).__name__ if is_number and not is_updated else ""
+
+
+class _Layout:
+    """Hands out words and areas."""
+
+    def __init__(self, call: Call, plans: Sequence[Plan], constants: Mapping[str, int]) -> None:
+        self.call, self.plans, self.constants = call, plans, constants
+        slots = TABLES + len(plans)
+        self.words = slots + call.slots
+        self.cells: dict[int, int] = {}
+        self.copies: dict[int, int] = {}
+        self.spares: dict[int, int] = {}
+        self.sizes: dict[int, int] = {}
+        """Of memory in slots."""
+        self.wanted: list[tuple[int, int]] = []
+        """Words that hold areas' addresses, and the areas' sizes."""
+        self.changed = frozenset(updated_state(call, plans))
+        held = tuple(
+            each for each in call.state if isinstance(each, TensorState) or type_of(call, each)
+        )
+        self.arguments()
+        for state in held:
+            self.state(state)
+        for step in every_step(call):
+            self.step(step)
+        offset = aligned(8 * self.words)
+        areas = []
+        for word, nbytes in self.wanted:
+            areas.append(Area(word, offset, nbytes))
+            offset += aligned(nbytes)
+        self.frame = Frame(
+            slots,
+            self.cells,
+            self.copies,
+            self.spares,
+            self.sizes,
+            tuple(areas),
+            held,
+            self.changed,
+            self.words,
+            offset,
+        )
+
+    def word(self) -> int:
+        self.words += 1
+        return self.words - 1
+
+    def area(self, nbytes: int) -> int:
+        word = self.word()
+        self.wanted.append((word, nbytes))
+        return word
+
+    def arguments(self) -> None:
+        for leaf in leaves_of(self.call):
+            self.cells[leaf.slot] = self.word()
+            if isinstance(leaf, ArrayArgument):
+                self.sizes[leaf.slot] = nbytes_of(leaf.dtype, leaf.shape)
+
+    def state(self, state: State) -> None:
+        self.cells[state.slot] = self.word()
+        if isinstance(state, NumberState):
+            return
+        size = self.sizes[state.slot] = nbytes_of(state.dtype, state.shape)
+        if state.slot in self.changed:
+            self.wanted.append((self.cells[state.slot], size))
+        updates = {each.slot for each in self.call.updates if isinstance(each, TensorUpdate)}
+        if state.slot in updates - adopted(self.call):
+            self.spares[state.slot] = self.area(size)
+
+    def step(self, step: Step) -> None:
+        match step:
+            case Run(program=program, outputs=outputs):
+                for spec, slot in zip(self.plans[program].outputs, outputs, strict=True):
+                    self.sizes[slot] = array_bytes(spec)
+                    self.cells[slot] = self.area(self.sizes[slot])
+            case Constant(slot=slot, name=name, is_private=is_private):
+                self.sizes[slot] = self.constants[name]
+                if is_private:
+                    self.cells[slot] = self.area(self.sizes[slot])
+            case Copy(slot=slot):
+                self.copies[slot] = self.area(self.sizes[slot])
+            case _:
+                pass
+
+
+def nbytes_of(dtype: str, shape: tuple[int, ...]) -> int:
+    return prod(shape) * dtypes.as_dtype(dtype).itemsize
