@@ -131,6 +131,15 @@ class StandIn(Tensor):
     def item(self, *args: Any) -> Any:
         return _real(self).item(*args) if args else Tensor.item(self)
 
+    def __int__(self) -> int:
+        return int(_one_of(self, int))
+
+    def __float__(self) -> float:
+        return float(_one_of(self, float))
+
+    def __complex__(self) -> complex:
+        return complex(_one_of(self, complex))
+
     def __hash__(self) -> int:
         """A number's is that of its value, so that it finds its place in dicts; an array has none."""
         if not is_number(self):
@@ -297,6 +306,13 @@ def can_stand_for(array: np.ndarray) -> bool:
 
 def is_ours(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "biuf" and dtype.itemsize <= 8
+
+
+def _one_of(stand_in: StandIn, kind: Callable[[Any], Any]) -> Any:
+    """Its element, to become a Python number. Of what has axes NumPy converts no more than one, and later versions none."""
+    if stand_in.aval.shape:
+        kind(np.empty(1 if stand_in.aval.size == 1 else 2))  # raises, or warns
+    return Tensor.item(stand_in)
 
 
 def _has_ellipsis(index: Any) -> bool:
