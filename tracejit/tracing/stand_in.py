@@ -210,9 +210,10 @@ GIVING_ITSELF = frozenset({
     np.array, np.ascontiguousarray, np.atleast_1d, np.atleast_2d, np.broadcast_arrays, np.real, np.squeeze,
 })  # fmt: skip
 """Functions of NumPy's that give an argument itself where there is nothing to do."""
-GIVING_ARRAYS = frozenset({
-    np.array, np.copy, np.empty_like, np.full_like, np.ones_like, np.select, np.where, np.zeros_like,
-})  # fmt: skip
+GIVING_ARRAYS = frozenset(
+    getattr(np, name, None)  # not every NumPy has `astype`
+    for name in "array astype copy empty_like full_like ones_like select where zeros_like".split()
+)
 """Functions of NumPy's whose result is an array even if it has no dimensions."""
 TAKING_WEAK = frozenset({np.select})
 """Functions of NumPy's to which Python floats in a list are floats of any dtype."""
