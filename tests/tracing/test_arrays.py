@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections import namedtuple
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -206,6 +207,23 @@ def test_a_stand_in_is_an_array_and_no_tensor():
     is_array, is_tensor, *tensors = f(matrix())
     assert (is_array, is_tensor) == (True, False)
     assert {type(t) for t in tensors} == {tj.Tensor}
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (2,), (0,)], ids=str)
+@pytest.mark.parametrize("convert", [int, float, complex, bool])
+def test_arrays_become_numbers_where_numpys_do(convert: Callable[..., Any], shape: Any):
+    def outcome(f, x):
+        try:
+            return f(x)
+        except (TypeError, ValueError) as error:
+            return type(error)
+
+    f = tj.compile(lambda x: convert(x))
+    x = np.full(shape, 2.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for _ in range(3):
+            assert outcome(f, x) == outcome(convert, x)
 
 
 def test_a_tensor_over_a_result_shares_its_memory():

@@ -52,6 +52,27 @@ print(f(x, 5.0).tolist(), is_loaded(), tj.explain(f).compiling)
     assert then == "[16.0, 11.0, 6.0, 1.0] True 0"
 
 
+def test_numbers_that_numpy_computes_with_are_not_looked_at(run: Run) -> None:
+    printed = run("""
+print([f(x, k)[-1] for k in (2.0, 3.0, 4.0, 5.0)], is_loaded())
+print(f.calls, tj.explain(f).misses)
+""")
+    first, then = printed.splitlines()
+    assert first.endswith("False")
+    assert then == "{'replay': 3, 'record': 1, 'eager': 0} ()"
+
+
+def test_what_is_exported_does_not_depend_on_who_computes(run: Run, tmp_path: Path) -> None:
+    assert run(f"""
+files = [r"{tmp_path / "early.tj"}", r"{tmp_path / "late.tj"}"]
+tj.export(f, (x, 2.0), files[0])
+BACKGROUND.want = held
+tj.synchronize()
+tj.export(f, (x, 2.0), files[1])
+print([tj.load(file)(x, 3.0).tolist() for file in files])
+""").split("\n")[0] == str([[10.0, 7.0, 4.0, 1.0]] * 2)
+
+
 def test_explain_compiles_what_numpy_has_run(run: Run) -> None:
     assert run("""
 f(x, 2.0)

@@ -79,6 +79,7 @@ MOVES = """
     np.round(x)
     x.copy()
     np.zeros_like(x.max())
+    np.astype(x[0, 0, ...], np.float32)
     np.stack([x[0, 0], 0.1])
     x + [0.1, 0.2, 0.3, 0.4]
     np.dot(x, 0.1)

@@ -131,6 +131,15 @@ class StandIn(Tensor):
     def item(self, *args: Any) -> Any:
         return _real(self).item(*args) if args else Tensor.item(self)
 
+    def __int__(self) -> int:
+        return int(_one_of(self, int))
+
+    def __float__(self) -> float:
+        return float(_one_of(self, float))
+
+    def __complex__(self) -> complex:
+        return complex(_one_of(self, complex))
+
     def __hash__(self) -> int:
         """A number's is that of its value, so that it finds its place in dicts; an array has none."""
         if not is_number(self):
@@ -201,9 +210,10 @@ GIVING_ITSELF = frozenset({
     np.array, np.ascontiguousarray, np.atleast_1d, np.atleast_2d, np.broadcast_arrays, np.real, np.squeeze,
 })  # fmt: skip
 """Functions of NumPy's that give an argument itself where there is nothing to do."""
-GIVING_ARRAYS = frozenset({
-    np.array, np.copy, np.empty_like, np.full_like, np.ones_like, np.select, np.where, np.zeros_like,
-})  # fmt: skip
+GIVING_ARRAYS = frozenset(
+    getattr(np, name, None)  # not every NumPy has `astype`
+    for name in "array astype copy empty_like full_like ones_like select where zeros_like".split()
+)
 """Functions of NumPy's whose result is an array even if it has no dimensions."""
 TAKING_WEAK = frozenset({np.select})
 """Functions of NumPy's to which Python floats in a list are floats of any dtype."""
@@ -297,6 +307,13 @@ def can_stand_for(array: np.ndarray) -> bool:
 
 def is_ours(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "biuf" and dtype.itemsize <= 8
+
+
+def _one_of(stand_in: StandIn, kind: Callable[[Any], Any]) -> Any:
+    """Its element, to become a Python number. Of what has axes NumPy converts no more than one, and later versions none."""
+    if stand_in.aval.shape:
+        kind(np.empty(1 if stand_in.aval.size == 1 else 2))  # raises, or warns
+    return Tensor.item(stand_in)
 
 
 def _has_ellipsis(index: Any) -> bool:

@@ -10,7 +10,7 @@ from tracejit.ir.dim import plain
 from tracejit.ops.op import Op, Params
 from tracejit.runtime.buffer import Buffer, copy_of
 from tracejit.storage import Storage
-from tracejit.symbols import frozen
+from tracejit.symbols import concrete, frozen
 from tracejit.tensor import Tensor
 from tracejit.tracing.programs import Program, Programs, SizedProgram
 from tracejit.tracing.recorder import Recorder
@@ -157,6 +157,7 @@ class ReplayRecorder(Recorder):
         )
 
     def _execute(self, program: Program) -> list[Buffer]:
+        numbers = [*map(concrete, self._scalars)]  # who computes with NumPy would look at symbols
         if isinstance(program, SizedProgram):
-            return program.run_at(self.recording.now, self._addresses, self._scalars)
-        return super()._execute(program)
+            return program.run_at(self.recording.now, self._addresses, numbers)
+        return program.run(self._addresses, numbers)

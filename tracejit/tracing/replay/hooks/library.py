@@ -268,11 +268,12 @@ def without_symbols(value: Any) -> Any:
 def number_of(recording: Recording, tensor: Any, name: str) -> Any:
     """`t.item()`, `float(t)`, `int(t)`, `bool(t)`: a number that replays compute, or a decision."""
     convert = {"__float__": float, "__int__": int, "__index__": int, "__bool__": bool}.get(name)
-    if tensor.aval.size != 1 or not recording.live or (name == "__index__" and tensor.aval.shape):
-        return getattr(Tensor, name)(tensor)  # raises, or is no longer of interest
+    is_strict = name == "__index__" or (type(tensor) is StandIn and convert in (int, float))
+    if tensor.aval.size != 1 or not recording.live or (is_strict and tensor.aval.shape):
+        return getattr(type(tensor), name)(tensor)  # raises, or is no longer of interest
     found = recording.element(tensor)
     if found is None:
-        return getattr(Tensor, name)(tensor)
+        return getattr(type(tensor), name)(tensor)
     slot, value = found
     if type(value) is bool:
         recording.branch(slot, value)
