@@ -206,7 +206,7 @@ def _joining(
     known: Known, chain: _Chain, step: Step, before: Sequence[Step]
 ) -> tuple[Walk, ...]:
     """The walks that the chain goes on with: the step's, and those of steps before it that feed it; none if it cannot."""
-    feeders = _feeders(known, chain.way.depth, before, known.reads[step])
+    feeders = _feeders(known, chain, before, known.reads[step])
     for walk in known.walks(step, chain.way.depth):
         for more in ((*feeders, walk), (walk,)):
             if _go_together([*chain.walks, *more], chain.way):
@@ -215,14 +215,14 @@ def _joining(
 
 
 def _feeders(
-    known: Known, depth: int, before: Sequence[Step], reads: set[Node]
+    known: Known, chain: _Chain, before: Sequence[Step], reads: set[Node]
 ) -> tuple[Walk, ...]:
-    """The steps that make large values of these, and can as well run after the others."""
+    """The steps that make large values of these, and can as well run after the others, and after those of the chain."""
     found: list[Walk] = []
-    reads, others_read, others_written = {*reads}, set[Node](), set[Node]()
+    reads, others_read, others_written = {*reads}, {*chain.touched}, {*chain.written}
     for step in reversed(before):
         made, needed = known.writes[step], known.reads[step]
-        walk = known.kept(step, depth)
+        walk = known.kept(step, chain.way.depth)
         is_wanted = any(nbytes(root) >= slabs.LEAST_BYTES // 4 for root in made & reads)
         is_free = made.isdisjoint(others_read | others_written) and needed.isdisjoint(others_written)
         if walk and is_wanted and is_free:
