@@ -59,7 +59,13 @@ def dims_of(radices: Sequence[int], scratch_at: int, every: Sequence[Rounds]) ->
     0 count  1 parts, then for each part
     0 kernel  1 tasks  2 pointers  3 dims, then pointers * (place, offset, advances, step), and the dims
     """
-    return (len(radices), *radices, scratch_at, len(every), *chain.from_iterable(map(_words, every)))
+    return (
+        len(radices),
+        *radices,
+        scratch_at,
+        len(every),
+        *chain.from_iterable(map(_words, every)),
+    )
 
 
 def _words(rounds: Rounds) -> Iterator[int]:

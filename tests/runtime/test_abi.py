@@ -11,7 +11,7 @@ from tracejit.runtime.cpu import slabs as slabs_ir
 from tracejit.runtime.cpu.abi import ABI, system
 from tracejit.runtime.cpu.target import LEVELS, Host, host, runs_baseline, target_level
 
-KNOWN = {1: "7938cbd47dd29a4480ae482ed87ddf25bdea7ad6e1148a9c72880e0e7d9eff6c"}
+KNOWN = {2: "342219e496a27d6b77c1ddb8480a8c98ca902bc578d13d83432d7e9ad62e8918"}
 """By number: what code that was made under it relies on."""
 
 
@@ -24,6 +24,7 @@ def relied_on() -> str:
         repr((gemv.KERNELS, gemv.DIMS, gemv.SCRATCH_BYTES)),
         repr((pool_ir.CONTEXT_BYTES, program._HEADER_WORDS, program._SEGMENT_WORDS)),
         inspect.getsource(slabs.dims_of),
+        inspect.getsource(slabs._words),
         inspect.getsource(workspace.workspace_of),
         inspect.getsource(program._launch_words),
         inspect.getsource(program.Slots),

@@ -8,21 +8,19 @@ included, in place of bytes; which values are kept is chosen by what both are re
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, combinations
 
 from tracejit._records import dataclass
-from tracejit.codegen.kernel.access import Accesses
 from tracejit.compiler import slabs
 from tracejit.compiler.chains import Known, slabbed
 from tracejit.compiler.coordinates import with_coordinates_apart
+from tracejit.compiler.members import accesses_of, only
 from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.work import nanoseconds, nanoseconds_of_bytes
 from tracejit.ir.cluster import Fused, Owner, Product, Step
-from tracejit.ir.graph import Apply, Node
-from tracejit.ops.op import Reduction
+from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
-from tracejit.passes.layouts import Layouts, relabel
+from tracejit.passes.layouts import Layouts
 
 ROOM_BYTES = 1 << 27
 """That a value may take for the time in between; each further byte is worth `ROOM_NS` nanoseconds, for others need memory too."""
@@ -83,7 +81,7 @@ class _Launch:
 
     def _choice(self, makes: Iterable[Node]) -> _Choice | None:
         wanted = {*makes}
-        saved = sum(map(_worth, map(nbytes, wanted)))
+        saved = sum(_reading(root) + _writing(root) for root in wanted)
         given = self.stored - self.part.private - wanted
         steps: list[Fused | Product] = []
         spent = 0.0
@@ -96,7 +94,7 @@ class _Launch:
             steps.append(step)
             reads = self._reads(step)
             spent += nanoseconds(step, 0)
-            spent += sum(nanoseconds_of_bytes(nbytes(r)) for r in reads if r not in self.made)
+            spent += sum(_reading(root) for root in reads if root not in self.made)
             wanted |= reads & self.made - given
         if not wanted <= self.made & self.stored:
             return None
@@ -107,41 +105,21 @@ class _Launch:
     ) -> Fused | Product:
         if isinstance(step, Product):
             return Product(step.node)
-        return only(step, wanted, given, self.layouts)
+        return only(step, wanted, self.layouts, given)
 
     def _reads(self, step: Fused | Product) -> set[Node]:
         if isinstance(step, Product):
             return {self.layouts.root(source) for source in step.node.inputs}
-        return {access.root for access in _accesses(step, self.layouts).every_read()}
+        return {access.root for access in accesses_of(step, self.layouts).every_read()}
 
 
-def _worth(nbytes: int) -> float:
-    """Nanoseconds that a value of so many bytes may take to be made again, where it is neither written nor read."""
-    return 2 * nanoseconds_of_bytes(nbytes) + ROOM_NS * max(nbytes - ROOM_BYTES, 0)
+def _reading(root: Node) -> float:
+    return nanoseconds_of_bytes(nbytes(root))
 
 
-def only(
-    step: Fused, wanted: Container[Node], given: Container[Node], layouts: Layouts
-) -> Fused:
-    """The step as far as it makes what is wanted, where that is not simply read as it is given."""
-    accesses = _accesses(step, layouts)
-    stores = tuple(store for store in step.stores if store.target in wanted)
-    needed: set[Apply] = set()
-    stack: list[Node] = [store.value for store in stores]
-    while stack:
-        member = accesses.behind(stack.pop())
-        if member is not None and member not in needed and member not in given:
-            needed.add(member)
-            stack += member.inputs
-    members = tuple(member for member in step.members if member in needed)
-    folds = any(isinstance(member.op.recipe, Reduction) for member in members)
-    labels = {member: step.labels[member] for member in members}
-    axes = step.axes if folds else ()
-    return replace(step, members=members, labels=labels, stores=stores, axes=axes)
-
-
-def _accesses(step: Fused, layouts: Layouts) -> Accesses:
-    return Accesses(step, lambda node: (layouts.root(node), layouts.layout(node)), relabel)
+def _writing(root: Node) -> float:
+    """Nanoseconds, and what the room is worth that a value takes from then on."""
+    return nanoseconds_of_bytes(nbytes(root)) + ROOM_NS * max(nbytes(root) - ROOM_BYTES, 0)
 
 
 def slabbed_again(
@@ -226,7 +204,7 @@ def _first_time(part: Slabs, again: frozenset[Node], known: Known) -> Iterator[S
         step = walk.step
         wanted = known.writes[step] - unread
         if wanted and wanted != known.writes[step] and isinstance(step, Fused):
-            step = only(step, wanted, (), known.layouts)
+            step = only(step, wanted, known.layouts)
         if wanted:
             yield step
 
@@ -244,5 +222,6 @@ def _nanoseconds(part: Step | Slabs, known: Known) -> float:
     private = part.private if isinstance(part, Slabs) else ()
     reads = {root for step in _steps(part) for root in known.reads[step]}
     writes = {root for step in _steps(part) for root in known.writes[step]}
-    moved = (nbytes(root) for each in (reads, writes) for root in each if root not in private)
-    return sum(map(nanoseconds_of_bytes, moved)) + sum(nanoseconds(s, 0) for s in _steps(part))
+    moved = sum(_reading(root) for root in reads if root not in private)
+    moved += sum(_writing(root) for root in writes if root not in private)
+    return moved + sum(nanoseconds(step, 0) for step in _steps(part))

@@ -20,7 +20,6 @@ from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.scan import lower_scan
 from tracejit.codegen.kernel.scatter import lower_scatter
-from tracejit.compiler import slabs
 from tracejit.compiler.again import slabbed_again
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
@@ -28,7 +27,7 @@ from tracejit.compiler.products import Part, deep_parts, part_segments, product_
 from tracejit.compiler.recompute import written_over
 from tracejit.compiler.slab_launch import SlabLaunch
 from tracejit.compiler.slab_parts import SlabParts
-from tracejit.compiler.slabs import Slabs
+from tracejit.compiler.slabs import Slabs, is_large
 from tracejit.compiler.target import ProductKernel, Target
 from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step, Temporary
@@ -166,9 +165,8 @@ class Assembly:
         return [*saves, *writes]
 
     def _in_slabs(self, steps: list[Step]) -> list[Step | Slabs]:
-        if not self.join:
-            return [*steps]
-        if not any(nbytes(root) >= slabs.LEAST_BYTES // 4 for step in steps for root in _made(step)):
+        large = (root for step in steps for root in _made(step) if is_large(root))
+        if not self.join or next(large, None) is None:
             return [*steps]
         whole = {step for step in steps if isinstance(step, Fused) and self._whole_copy(step)}
         replaced = written_over(self.graph, self.layouts)

@@ -1,4 +1,4 @@
-"""Which steps are run slab by slab (`slabs`): chains of those that need rows of each other's results, the ones that gain most first."""
+"""Which steps are run slab by slab (`slabs`): chains of those that need rows of each other's results, what gains most first."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import assert_never
 
 from tracejit.codegen.kernel.access import Accesses
 from tracejit.compiler import slabs
-from tracejit.compiler.slabs import Slabs, Way, each_of, kept_share, units_of
+from tracejit.compiler.members import accesses_of
+from tracejit.compiler.slabs import Slabs, Way, each_of, is_large, kept_share, units_of
 from tracejit.compiler.walks import Walk, walk_down_product, walk_of_loops, walk_of_product
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step
 from tracejit.ir.graph import Node
-from tracejit.ops.op import Layout
 from tracejit.passes.homes import nbytes
-from tracejit.passes.layouts import Layouts, relabel
+from tracejit.passes.layouts import Layouts
 
 FARTHEST = 25
 """Steps from the first to the last that are looked at."""
@@ -64,7 +64,7 @@ class Known:
     def _look(self, step: Step) -> None:
         match step:
             case Fused():
-                accesses = self._accesses[step] = Accesses(step, self._place, relabel)
+                accesses = self._accesses[step] = accesses_of(step, self.layouts)
                 self.reads[step] = {access.root for access in accesses.every_read()}
                 self.writes[step] = {each.target for each in step.stores}
             case Product(node=node) | Scatter(node=node) | Scan(node=node) | Host(node=node):
@@ -90,9 +90,6 @@ class Known:
     def kept(self, step: Step, depth: int) -> Walk | None:
         """The walk that a chain may begin with: nothing follows folds alone."""
         return next((walk for walk in self.walks(step, depth) if not walk.share), None)
-
-    def _place(self, node: Node) -> tuple[Node, Layout]:
-        return self.layouts.root(node), self.layouts.layout(node)
 
 
 class _Chain:
@@ -125,21 +122,23 @@ class _Chain:
 
     def gain(self, private: frozenset[Node]) -> float:
         """The bytes that are neither written to memory nor read from there, once no more steps come; 0 where they are too few."""
-        if self.way.in_order and not any(walk.share for walk in self.walks):
+        in_order, walks = self.way.in_order, self.walks
+        if in_order and not any(w.share and isinstance(w.step, Product) for w in walks):
             return 0.0
-        each = each_of(self.walks, self.way.in_order)
+        each = each_of(walks, in_order)
         if not each or not self.between:
             return 0.0
         written = sum(map(nbytes, private))
-        read = sum(nbytes(root) for walk in self.walks for root in walk.read & self.between)
-        gain = (written + read) * kept_share(self.walks, each)
-        in_turn = self.way.in_order and slabs.has_few_tasks(self.walks)
+        read = sum(nbytes(root) for walk in walks for root in walk.read & self.between)
+        in_turn = in_order and slabs.has_few_tasks(walks)
+        gain = (written + read) * kept_share(walks, each, in_turn)
         least = slabs.LEAST_BYTES_IN_TURN if in_turn else slabs.LEAST_BYTES
         return gain if gain >= 2 * least else 0.0
 
-    def slabs(self, private: frozenset[Node]) -> Slabs:
-        in_order, walks = self.way.in_order, self.walks
-        return Slabs(tuple(walks), in_order, units_of(walks), each_of(walks, in_order), private)
+    def slabs(self, private: frozenset[Node], again: Container[Step]) -> Slabs:
+        in_order, walks = self.way.in_order, tuple(self.walks)
+        anew = frozenset(walk for walk in walks if walk.step in again)
+        return Slabs(walks, in_order, units_of(walks), each_of(walks, in_order), private, anew)
 
 
 def slabbed(steps: Sequence[Step], known: Known, kept: Container[Owner]) -> list[Step | Slabs]:
@@ -164,7 +163,7 @@ def slabbed(steps: Sequence[Step], known: Known, kept: Container[Owner]) -> list
         return [
             *placed(steps[:place]),
             *placed(chain.before),
-            chain.slabs(_private(chain, kept, known)),
+            chain.slabs(_private(chain, kept, known), known.again),
             *placed(chain.after),
             *placed(steps[place + chain.taken :]),
         ]
@@ -192,7 +191,8 @@ def _grown(known: Known, way: Way, first: Step, *following: Step) -> _Chain:
             joined = {walk.step for walk in more}
             before = [each for each in before if each not in joined]
             chain.add(more, before, after, taken)
-            late_writes |= writes - more[-1].written  # results of folds: there once all slabs are done
+            # Results of folds are there once all slabs are done.
+            late_writes |= writes - more[-1].written
         elif not needs and not waits and writes.isdisjoint(chain.touched):
             before.append(step)
         else:
@@ -202,11 +202,9 @@ def _grown(known: Known, way: Way, first: Step, *following: Step) -> _Chain:
     return chain
 
 
-def _joining(
-    known: Known, chain: _Chain, step: Step, before: Sequence[Step]
-) -> tuple[Walk, ...]:
+def _joining(known: Known, chain: _Chain, step: Step, before: Sequence[Step]) -> tuple[Walk, ...]:
     """The walks that the chain goes on with: the step's, and those of steps before it that feed it; none if it cannot."""
-    feeders = _feeders(known, chain.way.depth, before, known.reads[step])
+    feeders = _feeders(known, chain, before, known.reads[step])
     for walk in known.walks(step, chain.way.depth):
         for more in ((*feeders, walk), (walk,)):
             if _go_together([*chain.walks, *more], chain.way):
@@ -215,17 +213,17 @@ def _joining(
 
 
 def _feeders(
-    known: Known, depth: int, before: Sequence[Step], reads: set[Node]
+    known: Known, chain: _Chain, before: Sequence[Step], reads: set[Node]
 ) -> tuple[Walk, ...]:
-    """The steps that make large values of these, and can as well run after the others."""
+    """The steps that make large values of these, and can as well run after the others, and after those of the chain."""
     found: list[Walk] = []
-    reads, others_read, others_written = {*reads}, set[Node](), set[Node]()
+    reads, others_read, others_written = {*reads}, {*chain.touched}, {*chain.written}
     for step in reversed(before):
         made, needed = known.writes[step], known.reads[step]
-        walk = known.kept(step, depth)
-        is_wanted = any(nbytes(root) >= slabs.LEAST_BYTES // 4 for root in made & reads)
-        is_free = made.isdisjoint(others_read | others_written) and needed.isdisjoint(others_written)
-        if walk and is_wanted and is_free:
+        walk = known.kept(step, chain.way.depth)
+        is_wanted = any(map(is_large, made & reads))
+        hinders = (made & (others_read | others_written)) | (needed & others_written)
+        if walk and is_wanted and not hinders:
             found.append(walk)
             reads |= needed
         else:

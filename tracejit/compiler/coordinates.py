@@ -1,6 +1,7 @@
-"""Coordinates of rows, which a kernel reads from its loops, computed by a step of their own: a slab does not know where it begins.
+"""Coordinates of rows, which a kernel reads from its loops, computed by a step of their own.
 
-A mask of what comes later compares the numbers of rows with those of columns; rows that are run slab by slab read theirs.
+A slab does not know where it begins. A mask of what comes later compares the numbers of rows with those of columns; rows that are
+run slab by slab read theirs from memory.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ def with_coordinates_apart(steps: Sequence[Step]) -> dict[Step, tuple[Step, ...]
 
 
 def _coordinates(step: Fused) -> Iterator[Apply]:
-    """Members that are coordinates along the leading axis, made from numbers alone, if all that read it are."""
-    axis = next((axis for axis, extent in enumerate(step.space) if extent > 1), None)
+    """Members that are coordinates along axes of rows, made from numbers alone, if all that read such coordinates are."""
+    rows = {axis for axis in range(len(step.space)) if axis not in step.axes}
     for member in step.members:
         labels = step.labels[member]
-        if not any(labels[index] == axis for index in profile(member).indices):
+        if not any(labels[index] in rows for index in profile(member).indices):
             continue
         if not all(isinstance(source, ScalarInput | Constant) for source in member.inputs):
             return

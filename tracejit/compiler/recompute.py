@@ -13,12 +13,13 @@ from itertools import pairwise
 from math import prod
 
 from tracejit._records import dataclass
-from tracejit.codegen.kernel.access import Accesses, aligned, result_labels
+from tracejit.codegen.kernel.access import aligned, result_labels
 from tracejit.codegen.kernel.cost import profile
+from tracejit.compiler.members import accesses_of, only
 from tracejit.compiler.work import NS_PER_BYTE
 from tracejit.ir.cluster import Fused, Labels, Step, Store
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node
-from tracejit.ops.op import Gather, Pointwise, Reduction, ScatterAdd, Update, View
+from tracejit.ops.op import Gather, Pointwise, ScatterAdd, Update, View
 from tracejit.passes.cut import ENDLESS, least_cut
 from tracejit.passes.fuse import MOST_MEMBERS
 from tracejit.passes.homes import nbytes
@@ -102,14 +103,9 @@ class _Values:
 
     def _read(self, step: Step) -> Iterator[Node]:
         if isinstance(step, Fused):
-            yield from (access.root for access in self._accesses(step).every_read())
+            yield from (access.root for access in accesses_of(step, self.layouts).every_read())
         else:
             yield from map(self.layouts.root, step.node.inputs)
-
-    def _accesses(self, step: Fused) -> Accesses:
-        return Accesses(
-            step, lambda node: (self.layouts.root(node), self.layouts.layout(node)), relabel
-        )
 
     # one step
 
@@ -137,7 +133,7 @@ class _Values:
 
     def _wanted(self, place: int, step: Fused) -> _Wanted:
         wanted = _Wanted()
-        accesses = self._accesses(step)
+        accesses = accesses_of(step, self.layouts)
         anyway = {
             accesses.gathered(m).root for m in step.members if isinstance(m.op.recipe, Gather)
         }
@@ -278,20 +274,10 @@ class _Values:
             and node not in has
             and self.readers.get(node)
         )
-        return self._without_unneeded(replace(step, stores=tuple(stores))) if stores else None
-
-    def _without_unneeded(self, step: Fused) -> Fused:
-        """Without members that neither a store nor a fold needs."""
-        accesses = self._accesses(step)
-        stack: list[Node] = [each.value for each in step.stores]
-        stack += (member for member in step.members if isinstance(member.op.recipe, Reduction))
-        needed: set[Apply] = set()
-        while stack:
-            member = accesses.behind(stack.pop())
-            if member is not None and member not in needed:
-                needed.add(member)
-                stack += member.inputs
-        return replace(step, members=tuple(each for each in step.members if each in needed))
+        if not stores:
+            return None
+        step = replace(step, stores=tuple(stores))
+        return only(step, {each.target for each in stores}, self.layouts)
 
     def _is_needed(self, store: Store) -> bool:
         value = store.target

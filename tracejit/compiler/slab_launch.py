@@ -11,7 +11,7 @@ from tracejit.codegen.kernel.ir import Combine
 from tracejit.codegen.kernel.lower import joined_parts
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.parts import join_parts
-from tracejit.compiler.launches import Launch, Task, note_of
+from tracejit.compiler.launches import Launch, Task
 from tracejit.compiler.slab_parts import Inner, Moves, SlabParts
 from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.walks import Walk
@@ -54,12 +54,14 @@ class SlabLaunch:
         sums, target = self.parts.sums, self.parts.target
         for walk in self.slabs.walks:
             own = {node: sums[node] for node in walk.nodes if node in sums}
-            if own and isinstance(walk.step, Product):
+            if not own:
+                continue
+            if isinstance(walk.step, Product):
                 ((node, parts),) = own.items()
                 size = node.aval.size
                 count = parts.elements // size
                 yield walk, join_parts(Combine.SUM, parts, node, size, count, target.grain)
-            elif own:
+            else:
                 every = joined_parts(walk.step, own, self.parts.grain)
                 yield from ((walk, each) for each in every)
 
@@ -134,7 +136,7 @@ class SlabLaunch:
             ),
             grain=1,
             scratch_bytes=end + max(each.scratch_bytes for each in self.inner),
-            note="; ".join(note_of(walk.nodes) for walk in slabs.walks),
+            note="; ".join(map(slabs.note, slabs.walks)),
             calls=kernels,
         )
         return Task(launch, self._unit(outside))
@@ -171,23 +173,28 @@ class SlabLaunch:
         def argument(owner: Owner, offset: int, moves: Moves) -> tuple[Owner, int]:
             if owner in self.places:
                 return scratch, self.places[owner] + offset * itemsize(owner)
-            moved = sum(index * move for index, move in zip(place, moves, strict=True))
-            return owner, offset + moved
+            return owner, offset + sum(
+                index * move for index, move in zip(place, moves, strict=True)
+            )
 
         def memory(owners: Iterable[Owner]) -> tuple[Owner, ...]:
             return tuple(
                 dict.fromkeys(scratch if owner in self.places else owner for owner in owners)
             )
 
-        arguments = tuple(argument(*each) for each in inner.arguments)
         count = self.slabs.rounds * prod(self.slabs.outer)
+
+        def moved(owner: Owner, moves: Moves) -> int:
+            return 0 if owner in self.places else nbytes(owner) // (count if any(moves) else 1)
+
+        arguments = tuple(argument(*each) for each in inner.arguments)
         launch = Launch(
             kernel=inner.kernel,
             segments=((arguments, inner.dims, inner.tasks),),
             grain=inner.grain,
             scratch_bytes=inner.scratch_bytes,
-            note=note_of(inner.walk.nodes),
-            moved=sum(nbytes(o) // (count if any(m) else 1) for o, _, m in inner.arguments if o not in self.places),
+            note=self.slabs.note(inner.walk),
+            moved=sum(moved(owner, moves) for owner, _, moves in inner.arguments),
         )
         work = nanoseconds(inner.walk.step, 0) / count
         return Task(launch, Unit(memory(inner.reads), memory(inner.writes), work=work))

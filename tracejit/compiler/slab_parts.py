@@ -1,4 +1,4 @@
-"""What is done to one slab: the kernels of its steps, with where their arguments lie in it and how these move on to other slabs."""
+"""What is done to one slab: the kernels of its steps, where their arguments lie in it, and how these move on to other slabs."""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from math import gcd, lcm, prod
 
 from tracejit._records import dataclass
+from tracejit.compiler.launches import note_of
 from tracejit.compiler.walks import Walk
+from tracejit.ir.cluster import Owner
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
 
@@ -25,6 +27,8 @@ SLAB_BYTES = 3 << 17
 """Of all that has slabs; the rest of the cache is for what every slab needs."""
 CACHE_BYTES = 1 << 22
 """Of a larger slab only so many stay in a cache: a thread's part of the last one."""
+LAST_CACHE_BYTES = 1 << 24
+"""And of one that all threads share."""
 LEAST_SLABS = 8
 """So that all threads have work."""
 LEAST_ROWS = 192
@@ -33,7 +37,7 @@ LEAST_ROWS = 192
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Along how many axes steps are walked. In order: slabs along the last one are done one after another, as sums over it go on."""
+    """Along how many axes steps are walked. In order: slabs along the last one are done one after another, for sums go on."""
 
     depth: int
     in_order: bool = False
@@ -46,6 +50,7 @@ class Slabs:
     units    parts that the last axes of all walks can be cut into
     each     how many of these are a slab; the last one has what is left
     private  what lies in scratch
+    again    the walks whose steps make what others have made before
     """
 
     walks: tuple[Walk, ...]
@@ -53,6 +58,12 @@ class Slabs:
     units: int
     each: int
     private: frozenset[Node]
+    again: frozenset[Walk] = frozenset()
+
+    def note(self, walk: Walk) -> str:
+        """What a walk computes: `again matmul  model.py:12`."""
+        note = note_of(walk.nodes)
+        return f"again {note}" if walk in self.again else note
 
     @property
     def outer(self) -> tuple[int, ...]:
@@ -72,6 +83,11 @@ class Slabs:
     def rows(self, walk: Walk, units: int) -> int:
         """Of a walk, in so many units."""
         return walk.extent // self.units * units
+
+
+def is_large(root: Owner) -> bool:
+    """Whether a value is worth looking at."""
+    return nbytes(root) >= LEAST_BYTES // 4
 
 
 def has_few_tasks(walks: Sequence[Walk]) -> bool:
@@ -100,9 +116,9 @@ def each_of(walks: Sequence[Walk], in_order: bool) -> int:
     return each if each >= least else 0
 
 
-def kept_share(walks: Sequence[Walk], each: int) -> float:
+def kept_share(walks: Sequence[Walk], each: int, in_turn: bool) -> float:
     """How much of a slab of so many units stays in a cache."""
-    return min(1.0, CACHE_BYTES / (_unit_bytes(walks) * each))
+    return min(1.0, (LAST_CACHE_BYTES if in_turn else CACHE_BYTES) / (_unit_bytes(walks) * each))
 
 
 def _unit_bytes(walks: Sequence[Walk]) -> float:

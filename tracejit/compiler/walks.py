@@ -1,4 +1,4 @@
-"""Steps along their leading axes: which part of its operands and results each row of them touches, so that rows can be cut into slabs.
+"""Steps along leading axes: which part of its operands and results each row of these touches, so that rows can be cut into slabs.
 
 A walk either keeps the last of its axes, as what it computes has rows of its own there, or folds it: each slab then has partial
 results, of a fixed number of rows each, which are joined once all slabs are done, or added to those of the slabs before. Results
@@ -165,7 +165,7 @@ def walk_of_product(step: Product, layouts: Layouts, depth: int) -> Walk | None:
 
 
 def walk_down_product(step: Product, layouts: Layouts, depth: int) -> Walk | None:
-    """Along the axes of its batch, all of them, and the one that it sums over; None where partial sums are not worth their memory."""
+    """Along all axes of its batch and the one that it sums over; None where partial sums are not worth their memory."""
     shape, inner = step.node.aval.sizes, step.node.inputs[0].aval.sizes[-1]
     axes = _leading(shape[:-2], depth - 1)
     if step.node.params or inner <= DEPTH or not has_small_parts(shape[-2:]):

@@ -169,7 +169,8 @@ class _Checker:
         try:
             digits = self.count(next(words), segment.dims)
             radices = [next(words) for _ in range(digits)]
-            self.require(prod(radices) >= segment.tasks and all(n > 0 for n in radices), "no digits")
+            self.require(all(n > 0 for n in radices), "a digit has no radix")
+            self.require(segment.tasks <= prod(radices), "more slabs than there are")
             scratch_at, rounds = next(words), next(words)
             self.require(0 <= scratch_at <= launch.scratch_bytes, "a slab's scratch is outside")
             for _ in range(self.count(rounds, segment.dims)):
