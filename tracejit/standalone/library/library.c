@@ -13,6 +13,9 @@
 #ifdef __linux__
 #include <sched.h>
 #endif
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 #define LINE 64 /* what memory is aligned to */
 
@@ -309,21 +312,34 @@ static int32_t cores(void) {
     return count < 1 ? 1 : (int32_t)count;
 }
 
-static int runs(const char *level) {
 #ifdef __x86_64__
-    int v2, v3;
-    __builtin_cpu_init();
-    v2 = __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
-    v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-         __builtin_cpu_supports("bmi2");
-    if (strcmp(level, "sse") == 0) return v2;
-    if (strcmp(level, "avx2") == 0) return v3;
-    return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-#else
-    return strcmp(level, "neon") == 0;
-#endif
+#define BIT(number) (1u << (number))
+
+/* Whether the system keeps the registers that are given by their bits in XCR0. */
+static int keeps(unsigned registers) {
+    unsigned low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & registers) == registers;
 }
+
+/* What x86-64-v2, v3 and v4 are, each of which is all before it and more. */
+static int runs(const char *level) {
+    const unsigned v2 = BIT(9) | BIT(13) | BIT(19) | BIT(20) | BIT(23); /* SSSE3, CX16, SSE4.1, SSE4.2, POPCNT */
+    const unsigned v3 = BIT(12) | BIT(22) | BIT(27) | BIT(28) | BIT(29); /* FMA, MOVBE, OSXSAVE, AVX, F16C */
+    const unsigned more_v3 = BIT(3) | BIT(5) | BIT(8); /* BMI1, AVX2, BMI2 */
+    const unsigned v4 = BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31); /* AVX-512 F, DQ, CD, BW, VL */
+    unsigned first, second, third, eax, ebx, edx;
+    if (!__get_cpuid(1, &eax, &ebx, &first, &edx) || (first & v2) != v2) return 0;
+    if (strcmp(level, "sse") == 0) return 1;
+    if ((first & v3) != v3 || !keeps(BIT(1) | BIT(2))) return 0; /* XMM and YMM */
+    if (!__get_cpuid(0x80000001, &eax, &ebx, &third, &edx) || !(third & BIT(5))) return 0; /* LZCNT */
+    if (!__get_cpuid_count(7, 0, &eax, &second, &ebx, &edx) || (second & more_v3) != more_v3) return 0;
+    if (strcmp(level, "avx2") == 0) return 1;
+    return strcmp(level, "avx512") == 0 && (second & v4) == v4 && keeps(BIT(5) | BIT(6) | BIT(7)); /* masks and ZMM */
+}
+#else
+static int runs(const char *level) { return strcmp(level, "neon") == 0; }
+#endif
 
 /* The best level, or the one of this name. */
 static int find_level(const char *name, const struct level **found) {
@@ -331,8 +347,8 @@ static int find_level(const char *name, const struct level **found) {
         *found = &levels[number];
         if ((!name || strcmp(name, levels[number].name) == 0) && runs(levels[number].name)) return N(OK);
     }
-    return fail(N(ERROR_PROCESSOR), "this processor has no level %s: the library was made for %s", name ? name : "that is needed",
-                LEVEL_NAMES);
+    return fail(N(ERROR_PROCESSOR), "%s is none of the levels of this processor and this library, which was made for %s",
+                name ? name : "the best", LEVEL_NAMES);
 }
 
 /* Frames: the memory of one call at a time */
