@@ -180,7 +180,10 @@ def test_the_level_can_be_chosen(tmp_path: Path) -> None:
         with tj.config.scope(target=name):
             assert bits(instance(x)) == bits(tj.compile(f)(tj.tensor(x)))
     assert library["level"](library.create().handle).decode() == names[0]
-    with pytest.raises(Failed, match="z80 is none of the levels of this processor and this library, which was made for"):
+    with pytest.raises(
+        Failed,
+        match="z80 is none of the levels of this processor and this library, which was made for",
+    ):
         library.create(level="z80")
 
 

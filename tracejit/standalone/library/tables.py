@@ -76,7 +76,7 @@ def header_text(interface: Interface, levels: Sequence[str]) -> str:
         "STATE": _listed(interface.state),
         "LEVELS": ", ".join(levels),
     }
-    text = package_text("header.h").replace("NAME", interface.name)
+    text = package_text("public.h").replace("NAME", interface.name)
     for name, value in values.items():
         text = text.replace(f"@{name}@", value.replace("*/", "* /"))
     return text
