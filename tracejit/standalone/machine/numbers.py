@@ -38,6 +38,7 @@ from tracejit.standalone.machine.floats import (
     let,
     magnitude,
 )
+from tracejit.standalone.machine.narrow import as_brain, as_half, as_single
 from tracejit.standalone.machine.writer import (
     INT_MIN,
     CallWriter,
@@ -127,11 +128,6 @@ def _whole(rounding: str, w: CallWriter, x: Value) -> Value:
     fits = both(w, is_small, float_is(w, "olt", whole, limit))
     fail_for_width(w, w.let(f"xor i1 {fits}, true"))
     return let(w, Kind.INT, f"fptosi double {whole.text} to i64")
-
-
-def _single(w: CallWriter, x: Value) -> Value:
-    narrow = w.let(f"fptrunc double {as_float(w, x).text} to float")
-    return let(w, Kind.FLOAT, f"fpext float {narrow} to double")
 
 
 def _in_range(least: int, most: int, name: str, w: CallWriter, x: Value) -> Value:
@@ -233,7 +229,9 @@ FUNCTIONS: dict[str, Emit] = {
     "builtins.max": partial(_extreme, "gt"),
     "builtins.pow": power,
     "number_as.float64": _float,
-    "number_as.float32": _single,
+    "number_as.float32": as_single,
+    "number_as.float16": as_half,
+    "number_as.bfloat16": as_brain,
     "number_as.bool": _truth,
     **{
         f"number_as.{sign}int{bits}": partial(

@@ -23,6 +23,7 @@ from tracejit.standalone.machine.frame import (
     leaves_of,
     type_of,
 )
+from tracejit.standalone.machine.narrow import brain_bits, half_bits
 from tracejit.standalone.machine.numbers import emit
 from tracejit.standalone.machine.writer import (
     CallWriter,
@@ -352,8 +353,10 @@ class _Steps:
                 return "double", as_float(w, value).text
             case "float32":
                 return "float", w.let(f"fptrunc double {as_float(w, value).text} to float")
-            case "float16" | "bfloat16":
-                raise Unable(f"a number that may be another one in each call, as {dtype}")
+            case "float16":
+                return "i16", half_bits(w, as_float(w, value))
+            case "bfloat16":
+                return "i16", brain_bits(w, as_float(w, value))
             case _:
                 found = emit(w, f"number_as.{dtype}", (value,))
                 return "i64", as_int(w, found).text
