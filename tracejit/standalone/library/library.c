@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE 64 /* what memory is aligned to */
-
 typedef union {
     int64_t integer;
     double real;
