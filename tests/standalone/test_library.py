@@ -237,6 +237,27 @@ def test_values_that_trade_places(make: Make) -> None:
     assert [instance.get(name).tolist() for name in "abc"] == [a.tolist(), b.tolist(), c.tolist()]
 
 
+def test_parts_of_what_a_program_makes(tmp_path: Path) -> None:
+    """Neither the state nor the caller's memory is written past its end."""
+    kept, x = None, numbers(64, 3)
+
+    def f(x):
+        nonlocal kept
+        kept = (x * 3)[:2]
+        return (x * 2 + 1)[:2]
+
+    instance = exported(tmp_path, f, tj.tensor(x)).create()
+    for n in range(4):
+        x = numbers(64, 3, seed=n)
+        room = np.full(256, 7, np.float32)
+        begin = -room.ctypes.data % 64 // 4
+        part = room[begin : begin + 6].reshape(2, 3)
+        instance.run([value_of(x)], [value_of(part)])
+        assert bits(part.copy()) == bits(f(tj.tensor(x)))
+        assert (np.delete(room, range(begin, begin + 6)) == 7).all()
+        assert bits(instance.get("kept")) == bits(kept)
+
+
 def test_arguments_are_written_where_they_lie(tmp_path: Path) -> None:
     w, x = np.array([1, 2], np.float32), np.array([1, 0.5], np.float32)
     library = exported(tmp_path, descend, tj.tensor(w), tj.tensor(x), 0.5, name="descend")

@@ -126,7 +126,7 @@ class _Library:
             function.name,
             f"{function.shown}, defined at {function.where}",
             inputs_of(call),
-            outputs_of(call, code.kinds),
+            outputs_of(call, code.kinds, frame.sizes),
             state_of(call, frame),
         )
         contents = Contents(

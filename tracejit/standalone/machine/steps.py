@@ -56,7 +56,6 @@ from tracejit.standalone.records import (
     TensorUpdate,
 )
 from tracejit.standalone.results import dense, slots_of
-from tracejit.standalone.updates import adopted
 
 KINDS = {"int": Kind.INT, "float": Kind.FLOAT, "bool": Kind.BOOL}
 
@@ -186,14 +185,11 @@ class _Steps:
                 given = self.w.word(self.frame.cells[slot], "ptr")
                 self.w.copy(given, self.address(slot), self.frame.sizes[slot])
         tensors = [each for each in call.updates if isinstance(each, TensorUpdate)]
-        whole = adopted(call)
         for update in tensors:
-            if update.slot not in whole:
+            if update.slot in self.frame.gathered:
                 self.gather(self.w.word(self.frame.spares[update.slot], "ptr"), update.memory)
         for update in tensors:
-            spare = self.frame.cells[update.memory.slot]
-            spare = spare if update.slot in whole else self.frame.spares[update.slot]
-            self.swap(self.frame.cells[update.slot], spare)
+            self.swap(self.frame.cells[update.slot], self.frame.spares[update.slot])
         for number in call.updates:
             if isinstance(number, NumberUpdate) and number.slot in self.kinds:
                 self.update(number)
