@@ -45,7 +45,7 @@ class Item:
     note: str = ""
 
     def __str__(self) -> str:
-        kind = f"number, {self.dtype}" if self.is_number else f"{self.dtype}{[*self.shape]}"
+        kind = f"number, {self.dtype}" if self.is_number else f"{self.dtype}[{','.join(map(str, self.shape))}]"
         return f"{kind}{self.note}"
 
 
