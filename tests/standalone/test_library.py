@@ -72,15 +72,16 @@ def special(x):
     return x * 2 + 1, x.sum(), tj.where(x > 0, x, -x), x.mT if x.ndim == 2 else x + 0, None, "text"
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (5, 7)])
-def test_shapes_of_every_kind(make: Make, shape: tuple[int, ...]) -> None:
-    x = numbers(*shape)
-    assert bits(make(special, tj.tensor(x))(x)) == bits(special(tj.tensor(x)))
+def test_shapes_and_values_of_every_kind(make: Make) -> None:
+    values = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, 3e38]
+    arrays = [numbers(*shape) for shape in [(), (0,), (3, 0), (5, 7)]]
+    arrays.append(np.array(values, np.float32))
 
+    def f(tensors):
+        return [special(each) for each in tensors]
 
-def test_nan_infinity_and_signed_zeros(make: Make) -> None:
-    x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, 3e38], np.float32)
-    assert bits(make(special, tj.tensor(x))(x)) == bits(special(tj.tensor(x)))
+    tensors = [*map(tj.tensor, arrays)]
+    assert bits(make(f, tensors)(*arrays)) == bits(f(tensors))
 
 
 def test_arguments_and_results_may_lie_in_any_strides(make: Make) -> None:
@@ -122,14 +123,31 @@ def test_structures_and_numbers(make: Make) -> None:
         assert bits(instance(a, b, scale, power, c)) == bits(expected)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16", "int32", "uint8", "bool"])
-def test_dtypes(make: Make, dtype: str) -> None:
-    x = tj.tensor([0, 1, 5, 7]).astype(getattr(tj, dtype))
+def test_dtypes(make: Make) -> None:
+    names = (
+        "float64 float16 bfloat16 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool".split()
+    )
+    tensors = [tj.tensor([0, 1, 5, 7]).astype(getattr(tj, name)) for name in names]
 
-    def f(x):
-        return tj.where(x == x[1], x, x[2]), x.sum() if dtype != "bool" else x.all()
+    def f(tensors):
+        sums = [x.sum() for x in tensors[:-1]]
+        return [tj.where(x == x[1], x, x[2]) for x in tensors], sums, tensors[-1].all()
 
-    assert bits(make(f, x)(np.asarray(x))) == bits(f(x))
+    assert bits(make(f, tensors)(*map(np.asarray, tensors))) == bits(f(tensors))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_numbers_are_rounded_to_narrow_floats(make: Make, dtype: str) -> None:
+    total = tj.zeros(3).astype(getattr(tj, dtype))
+
+    def f(x, rate):
+        total.add_(x * rate)
+        return total * rate
+
+    x = tj.tensor([1.0, 2.0, 3.0]).astype(getattr(tj, dtype))
+    instance = make(f, x, 0.5)
+    for rate in (0.1, 1 / 3, 1e-7, -7e4):
+        assert bits(instance(np.asarray(x), rate)) == bits(f(x, rate))
 
 
 # Training
@@ -180,7 +198,10 @@ def test_the_level_can_be_chosen(tmp_path: Path) -> None:
         with tj.config.scope(target=name):
             assert bits(instance(x)) == bits(tj.compile(f)(tj.tensor(x)))
     assert library["level"](library.create().handle).decode() == names[0]
-    with pytest.raises(Failed, match="this processor has no level z80: the library was made for"):
+    with pytest.raises(
+        Failed,
+        match="z80 is none of the levels of this processor and this library, which was made for",
+    ):
         library.create(level="z80")
 
 
@@ -214,6 +235,27 @@ def test_values_that_trade_places(make: Make) -> None:
         x = np.full(2, n, np.float32)
         assert bits(instance(x)) == bits(turn(tj.tensor(x)))
     assert [instance.get(name).tolist() for name in "abc"] == [a.tolist(), b.tolist(), c.tolist()]
+
+
+def test_parts_of_what_a_program_makes(tmp_path: Path) -> None:
+    """Neither the state nor the caller's memory is written past its end."""
+    kept, x = None, numbers(64, 3)
+
+    def f(x):
+        nonlocal kept
+        kept = (x * 3)[:2]
+        return (x * 2 + 1)[:2]
+
+    instance = exported(tmp_path, f, tj.tensor(x)).create()
+    for n in range(4):
+        x = numbers(64, 3, seed=n)
+        room = np.full(256, 7, np.float32)
+        begin = -room.ctypes.data % 64 // 4
+        part = room[begin : begin + 6].reshape(2, 3)
+        instance.run([value_of(x)], [value_of(part)])
+        assert bits(part.copy()) == bits(f(tj.tensor(x)))
+        assert (np.delete(room, range(begin, begin + 6)) == 7).all()
+        assert bits(instance.get("kept")) == bits(kept)
 
 
 def test_arguments_are_written_where_they_lie(tmp_path: Path) -> None:

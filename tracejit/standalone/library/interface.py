@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from tracejit._records import dataclass
-from tracejit.standalone.machine.frame import Frame, type_of
+from tracejit.standalone.machine.frame import Frame, nbytes_of, type_of
 from tracejit.standalone.machine.writer import Kind
 from tracejit.standalone.records import (
     Argument,
@@ -45,7 +45,7 @@ class Item:
     note: str = ""
 
     def __str__(self) -> str:
-        kind = f"number, {self.dtype}" if self.is_number else f"{self.dtype}{[*self.shape]}"
+        kind = f"number, {self.dtype}" if self.is_number else f"{self.dtype}[{','.join(map(str, self.shape))}]"
         return f"{kind}{self.note}"
 
 
@@ -95,15 +95,18 @@ def _inputs(argument: Argument, name: str) -> Iterator[Input]:
             assert_never(argument)
 
 
-def outputs_of(call: Call, kinds: Mapping[int, Kind]) -> list[Output]:
+def outputs_of(call: Call, kinds: Mapping[int, Kind], sizes: Mapping[int, int]) -> list[Output]:
     """What is returned, but for None, text and arguments: those the caller has already."""
     sole = used_once(call)
     found = [*_outputs(call.result, "result", kinds)]
-    return [replace(each, is_straight=_is_straight(each.place, sole)) for each in found]
+    return [replace(each, is_straight=_is_all_of(each.place, sole, sizes)) for each in found]
 
 
-def _is_straight(place: object, sole: set[int]) -> bool:
-    return isinstance(place, Memory) and place.slot in sole and is_whole(place)
+def _is_all_of(place: object, slots: set[int], sizes: Mapping[int, int]) -> bool:
+    """Whether a place is all of the memory in one of the slots, in row-major order."""
+    if not isinstance(place, Memory) or place.slot not in slots or not is_whole(place):
+        return False
+    return nbytes_of(place.dtype, place.shape) == sizes[place.slot]
 
 
 def _outputs(result: Result, name: str, kinds: Mapping[int, Kind]) -> Iterator[Output]:

@@ -11,6 +11,7 @@ from tracejit import __version__
 from tracejit._records import dataclass
 from tracejit.artifact import LaunchSpec, Plan
 from tracejit.runtime.cpu import pool_ir
+from tracejit.runtime.pool import ALIGNMENT
 from tracejit.runtime.program import table_words
 from tracejit.standalone.library.interface import Input, Item, Output
 from tracejit.standalone.machine.frame import Frame, workspace_bytes
@@ -76,7 +77,7 @@ def header_text(interface: Interface, levels: Sequence[str]) -> str:
         "STATE": _listed(interface.state),
         "LEVELS": ", ".join(levels),
     }
-    text = package_text("header.h").replace("NAME", interface.name)
+    text = package_text("public.h").replace("NAME", interface.name)
     for name, value in values.items():
         text = text.replace(f"@{name}@", value.replace("*/", "* /"))
     return text
@@ -141,6 +142,7 @@ class _Tables:
             "WORKSPACE": frame.workspace,
             "CHANGES": int(bool(frame.changed)),
             "MOST_AXES": 32,
+            "LINE": ALIGNMENT,
             "POOL_THREADS": pool_ir.THREADS,
             "POOL_STARTED": pool_ir.STARTED,
             "POOL_MOST_THREADS": pool_ir.MAX_THREADS,

@@ -126,7 +126,7 @@ class _Library:
             function.name,
             f"{function.shown}, defined at {function.where}",
             inputs_of(call),
-            outputs_of(call, code.kinds),
+            outputs_of(call, code.kinds, frame.sizes),
             state_of(call, frame),
         )
         contents = Contents(
@@ -135,7 +135,7 @@ class _Library:
         self.texts = {
             f"{function.name}.h": header_text(interface, levels),
             "tables.h": tables_text(contents),
-            "library.c": package_text("library.c"),
+            **{each: package_text(each) for each in ("library.c", "arrays.h", "processor.h")},
         }
 
     def level(self, level: str) -> tuple[Frame, CallCode, LevelCode]:

@@ -63,7 +63,8 @@ class Frame:
     slots       the word of the call's first slot
     cells       by slot the word of the cell that fills it, or that its memory comes from
     copies      by slot that is copied the word of the copy's area
-    spares      by slot of state that gets other elements the word of an area that takes its place
+    spares      by slot of state that becomes another tensor the word of an area that takes its place
+    gathered    those of them to whose areas elements are copied, which no program has written there
     sizes       of the memory in slots, in bytes
     held        the state that has cells: tensors and numbers
     changed     slots of the state that calls change
@@ -74,6 +75,7 @@ class Frame:
     cells: Mapping[int, int]
     copies: Mapping[int, int]
     spares: Mapping[int, int]
+    gathered: frozenset[int]
     sizes: Mapping[int, int]
     areas: tuple[Area, ...]
     held: tuple[State, ...]
@@ -138,6 +140,7 @@ class _Layout:
         self.cells: dict[int, int] = {}
         self.copies: dict[int, int] = {}
         self.spares: dict[int, int] = {}
+        self.gathered: set[int] = set()
         self.sizes: dict[int, int] = {}
         """Of memory in slots."""
         self.wanted: list[tuple[int, int]] = []
@@ -151,6 +154,7 @@ class _Layout:
             self.state(state)
         for step in every_step(call):
             self.step(step)
+        self.updates()
         offset = aligned(8 * self.words)
         areas = []
         for word, nbytes in self.wanted:
@@ -161,6 +165,7 @@ class _Layout:
             self.cells,
             self.copies,
             self.spares,
+            frozenset(self.gathered),
             self.sizes,
             tuple(areas),
             held,
@@ -191,9 +196,19 @@ class _Layout:
         size = self.sizes[state.slot] = nbytes_of(state.dtype, state.shape)
         if state.slot in self.changed:
             self.wanted.append((self.cells[state.slot], size))
-        updates = {each.slot for each in self.call.updates if isinstance(each, TensorUpdate)}
-        if state.slot in updates - adopted(self.call):
-            self.spares[state.slot] = self.area(size)
+
+    def updates(self) -> None:
+        """State takes the area of what a program has made, if the sizes are the same, or else a copy in an area of its own."""
+        whole = adopted(self.call)
+        for update in self.call.updates:
+            if not isinstance(update, TensorUpdate):
+                continue
+            size = self.sizes[update.slot]
+            if update.slot in whole and size == self.sizes[update.memory.slot]:
+                self.spares[update.slot] = self.cells[update.memory.slot]
+            else:
+                self.spares[update.slot] = self.area(size)
+                self.gathered.add(update.slot)
 
     def step(self, step: Step) -> None:
         match step:

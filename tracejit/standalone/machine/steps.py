@@ -23,7 +23,8 @@ from tracejit.standalone.machine.frame import (
     leaves_of,
     type_of,
 )
-from tracejit.standalone.machine.numbers import DECLARATIONS, emit
+from tracejit.standalone.machine.narrow import brain_bits, half_bits
+from tracejit.standalone.machine.numbers import emit
 from tracejit.standalone.machine.writer import (
     CallWriter,
     Failure,
@@ -50,11 +51,11 @@ from tracejit.standalone.records import (
     Operand,
     Require,
     Run,
+    Slot,
     Step,
     TensorUpdate,
 )
 from tracejit.standalone.results import dense, slots_of
-from tracejit.standalone.updates import adopted
 
 KINDS = {"int": Kind.INT, "float": Kind.FLOAT, "bool": Kind.BOOL}
 
@@ -86,16 +87,18 @@ def call_code(
     w = CallWriter()
     steps = _Steps(w, plans, frame, placed, where)
     with w.call_function(name):
-        steps.begin(call)
-        steps.write(call.steps)
-        steps.finish(call)
-    text = "\n".join(
-        ("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)", DECLARATIONS, *w.lines)
-    )
-    return CallCode(KernelSource(name, text), tuple(w.failures), steps.kinds)
+        try:
+            steps.begin(call)
+            steps.write(call.steps)
+            steps.finish(call)
+        except Unable as unable:
+            raise ExportError(f"{w.where or where}: export: for C: {unable}") from None
+    return CallCode(KernelSource(name, w.text), tuple(w.failures), steps.kinds)
 
 
 class _Steps:
+    """Writes them. Each method raises Unable for what needs Python, at the line that the writer holds."""
+
     def __init__(
         self, w: CallWriter, plans: Sequence[Plan], frame: Frame, placed: Placed, where: str
     ) -> None:
@@ -103,9 +106,6 @@ class _Steps:
         self.where = where
         self.kinds: dict[int, Kind] = {}
         """Of numbers in slots."""
-
-    def refuse(self, why: str, where: str = "") -> ExportError:
-        return ExportError(f"{where or self.where}: export: for C: {why}")
 
     # Slots
 
@@ -121,7 +121,6 @@ class _Steps:
         return self.w.at(self.address(memory.slot), str(memory.offset))
 
     def value(self, operand: Operand) -> Value:
-        """Raises Unable."""
         if isinstance(operand, Known):
             if type(operand.value) not in (bool, int, float):
                 raise Unable(f"{operand.value!r} is no number")
@@ -152,6 +151,7 @@ class _Steps:
 
     def write(self, steps: Sequence[Step]) -> None:
         for step in steps:
+            self.w.where = getattr(step, "where", "") or self.where
             self.step(step)
 
     def step(self, step: Step) -> None:
@@ -177,6 +177,7 @@ class _Steps:
 
     def finish(self, call: Call) -> None:
         """What changes is changed: from here on nothing fails."""
+        self.w.where = self.where
         for slot, area in self.frame.copies.items():
             if slot in self.frame.changed:
                 self.swap(self.frame.cells[slot], area)
@@ -184,25 +185,19 @@ class _Steps:
                 given = self.w.word(self.frame.cells[slot], "ptr")
                 self.w.copy(given, self.address(slot), self.frame.sizes[slot])
         tensors = [each for each in call.updates if isinstance(each, TensorUpdate)]
-        whole = adopted(call)
         for update in tensors:
-            if update.slot not in whole:
+            if update.slot in self.frame.gathered:
                 self.gather(self.w.word(self.frame.spares[update.slot], "ptr"), update.memory)
         for update in tensors:
-            spare = self.frame.cells[update.memory.slot]
-            spare = spare if update.slot in whole else self.frame.spares[update.slot]
-            self.swap(self.frame.cells[update.slot], spare)
+            self.swap(self.frame.cells[update.slot], self.frame.spares[update.slot])
         for number in call.updates:
             if isinstance(number, NumberUpdate) and number.slot in self.kinds:
                 self.update(number)
 
     def update(self, update: NumberUpdate) -> None:
-        try:
-            value = self.value(update.value)
-        except Unable as unable:
-            raise self.refuse(str(unable)) from None
+        value = self.value(update.value)
         if value.kind is not self.kinds[update.slot]:
-            raise self.refuse("a number of the state becomes one of another type")
+            raise Unable("a number of the state becomes one of another type")
         self.w.set_number(self.frame.cells[update.slot], value)
 
     def swap(self, one: int, other: int) -> None:
@@ -223,26 +218,15 @@ class _Steps:
     # Steps
 
     def compute(self, step: Compute) -> None:
-        where = step.where or self.where
-        self.w.where = where
-        try:
-            made = emit(self.w, step.function, tuple(map(self.value, step.operands)))
-        except Unable as unable:
-            raise self.refuse(str(unable), where) from None
+        made = emit(self.w, step.function, tuple(map(self.value, step.operands)))
         if step.type is not None and made.kind is not KINDS[step.type]:
             name, kind = step.function.rpartition(".")[2], made.kind.name.lower()
-            raise self.refuse(f"{name} gave a {step.type}, and gives a {kind} here", where)
+            raise Unable(f"{name} gave a {step.type}, and gives a {kind} here")
         self.put(step.slot, made)
 
     def require(self, step: Require) -> None:
-        where = step.where or self.where
-        kind = self.kinds.get(step.slot)
-        if kind is None or type(step.value) not in (bool, int, float):
-            raise self.refuse(f"{step.text} is a number whose type is open", where)
-        found = self.w.number(self.slot(step.slot), kind)
-        wanted = known(step.value)  # type: ignore[arg-type]  # a number
+        found, wanted = self.value(Slot(step.slot)), self.value(Known(step.value))
         message = f"{step.text} was {step.value!r} when the function was exported, which holds for that only"
-        self.w.where = where
         self.w.fail_when(self.differs(found, wanted), Why.CHANGED, message)
 
     def differs(self, found: Value, wanted: Value) -> str:
@@ -278,7 +262,7 @@ class _Steps:
                 found = w.let(f"load i8, ptr {pointer}, align 1")
                 return Value(Kind.BOOL, w.let(f"icmp ne i8 {found}, 0"))
             case "uint64":
-                raise self.refuse(f"an element of {memory.dtype} becomes a number")
+                raise Unable(f"an element of {memory.dtype} becomes a number")
             case _:
                 return Value(Kind.INT, self.integer(pointer, memory.dtype))
 
@@ -294,7 +278,6 @@ class _Steps:
         if 0 in memory.shape:
             return
         w = self.w
-        w.where = ""
         message = (
             f"{step.name}: an index is out of bounds for axis {step.axis} with size {step.size}"
         )
@@ -322,7 +305,7 @@ class _Steps:
         plan = self.plans[run.program]
         for step in plan.steps:
             if isinstance(step, HostCall):
-                raise self.refuse(f"{step.op} is computed by NumPy ({step.note})")
+                raise Unable(f"{step.op} is computed by NumPy ({step.note})")
         for slot in run.outputs:
             self.fill(slot)
         if not plan.steps:
@@ -344,6 +327,7 @@ class _Steps:
         found = self.w.word(THREADS)
         if plan.threads is None:
             return found
+        self.w.declare("declare i64 @llvm.umin.i64(i64, i64)")
         return self.w.let(f"call i64 @llvm.umin.i64(i64 {found}, i64 {plan.threads})")
 
     def scalars(
@@ -354,24 +338,22 @@ class _Steps:
             if isinstance(operand, Known):
                 kind, text = "i64", _known_scalar(dtype, operand)
             else:
-                try:
-                    kind, text = self.scalar(dtype, self.value(operand))
-                except Unable as unable:
-                    raise self.refuse(str(unable)) from None
+                kind, text = self.scalar(dtype, self.value(operand))
             self.w.do(f"store {kind} {text}, ptr {pointer}, align 8")
 
     def scalar(self, dtype: str, value: Value) -> tuple[str, str]:
-        """A number as the kernels read it: the type and the text of what is stored. Raises Unable."""
+        """A number as the kernels read it: the type and the text of what is stored."""
         w = self.w
         match dtype:
             case "float64":
                 return "double", as_float(w, value).text
             case "float32":
                 return "float", w.let(f"fptrunc double {as_float(w, value).text} to float")
-            case "float16" | "bfloat16":
-                raise Unable(f"a number that may be another one in each call, as {dtype}")
+            case "float16":
+                return "i16", half_bits(w, as_float(w, value))
+            case "bfloat16":
+                return "i16", brain_bits(w, as_float(w, value))
             case _:
-                w.where = self.where
                 found = emit(w, f"number_as.{dtype}", (value,))
                 return "i64", as_int(w, found).text
 

@@ -57,6 +57,7 @@ class CallWriter(Writer):
     def __init__(self) -> None:
         super().__init__()
         self.failures: list[Failure] = []
+        self.declared: list[str] = []
         self.where = ""
         """What is done now, for messages."""
 
@@ -66,6 +67,16 @@ class CallWriter(Writer):
         self._block = "entry"
         yield
         self.lines.append("  ret i64 0\n}\n")
+
+    def declare(self, text: str) -> None:
+        """A function that is called: declared, or written out."""
+        if text not in self.declared:
+            self.declared.append(text)
+
+    @property
+    def text(self) -> str:
+        """The module."""
+        return "\n".join((*self.declared, *self.lines))
 
     def fail_when(self, condition: str, why: Why, text: str) -> None:
         """Nothing of what follows is done where `condition` holds."""
@@ -104,9 +115,9 @@ class CallWriter(Writer):
 
     def copy(self, target: str, source: str, nbytes: int) -> None:
         if nbytes:
-            self.do(
-                f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {nbytes}, i1 false)"
-            )
+            self.declare("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
+            operands = f"ptr {target}, ptr {source}, i64 {nbytes}, i1 false"
+            self.do(f"call void @llvm.memcpy.p0.p0.i64({operands})")
 
     def each(
         self,
