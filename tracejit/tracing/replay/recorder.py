@@ -10,7 +10,7 @@ from tracejit.ir.dim import plain
 from tracejit.ops.op import Op, Params
 from tracejit.runtime.buffer import Buffer, copy_of
 from tracejit.storage import Storage
-from tracejit.symbols import frozen
+from tracejit.symbols import concrete, frozen
 from tracejit.tensor import Tensor
 from tracejit.tracing.programs import Program, Programs, SizedProgram
 from tracejit.tracing.recorder import Recorder
@@ -27,6 +27,8 @@ class ReplayRecorder(Recorder):
     def __init__(self, programs: Programs, recording: Recording) -> None:
         self.recording = recording
         self._is_running = False
+        self._runners: dict[Program, Any] = {}
+        """By which each program is run, in all rounds of a loop the same, though it may be compiled meanwhile."""
         super().__init__(programs)
 
     def _begin(self) -> None:
@@ -151,12 +153,19 @@ class ReplayRecorder(Recorder):
         )
         program = self.last_program
         sizes = tuple(recording.size_slots) if isinstance(program, SizedProgram) else ()
-        run = program.run_at if isinstance(program, SizedProgram) else program.runner
+        run = (
+            program.run_at
+            if isinstance(program, SizedProgram)
+            else self._runners.setdefault(program, program.runner)
+        )
         recording.segment.instructions.append(
             Run(run, tuple(inputs), scalars, outputs, outside, program.graph, sizes)
         )
 
     def _execute(self, program: Program) -> list[Buffer]:
+        scalars = [
+            *map(concrete, self._scalars)
+        ]  # NumPy may run it, which would ask for their values
         if isinstance(program, SizedProgram):
-            return program.run_at(self.recording.now, self._addresses, self._scalars)
-        return super()._execute(program)
+            return program.run_at(self.recording.now, self._addresses, scalars)
+        return program.run(self._addresses, scalars)

@@ -124,7 +124,7 @@ def _at_head(
     if loop.visits == 1 or not depends_on_data or loop.is_unrolled:
         return values
     recorder_of(recording).flush()
-    if not recording.live or recording.changed_memory & recording.array_storages:
+    if not recording.live:
         return values
     if loop.changes != _changes(recording):
         loop.own, loop.slots = (), recording.slots  # what the round has made may be held elsewhere
