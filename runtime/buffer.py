@@ -111,6 +111,11 @@ class ForeignBuffer(Buffer):
         self.address = owner.__array_interface__["data"][0]
         self.nbytes = owner.nbytes
 
+    @property
+    def is_in_order(self) -> bool:
+        """Whether its elements lie side by side from `address` on: then all of its bytes may be copied at once."""
+        return self.owner.flags.forc
+
     def array(
         self,
         dtype: np.dtype[Any],
@@ -136,7 +141,7 @@ class RemoteBuffer(Buffer):
 
 
 def copy_of(buffer: Buffer) -> Buffer:
-    """The same bytes in memory of tracejit's own, on the same device; the buffer is not foreign."""
+    """The same bytes in memory of tracejit's own, on the same device; those of a foreign buffer lie in order."""
     if isinstance(buffer, RemoteBuffer):
         return buffer.copy()
     twin = Buffer.allocate(buffer.nbytes)
@@ -145,9 +150,7 @@ def copy_of(buffer: Buffer) -> Buffer:
 
 
 def overwrite(target: Buffer, source: Buffer) -> None:
-    """Copies the bytes of one buffer to another of the same size and device; neither is foreign."""
-    assert not target.foreign, "elements of a foreign array lie anywhere"
-    assert not source.foreign
+    """Copies the bytes of one buffer to another of the same size and device; those of foreign ones lie in order."""
     if isinstance(target, RemoteBuffer):
         target.overwrite(source)
         return

@@ -17,13 +17,8 @@ def guard_memory(recording: Recording) -> None:
     if not written or len(storages) < 2:
         return
     ordered = [*written, *(s for s in storages if s not in written)]
-    places = tuple(
-        (
-            recording.tensor_sources[storage],
-            storages[storage] if storage in recording.array_storages else None,
-        )
-        for storage in ordered
-    )
+    arrays = recording.array_storages
+    places = tuple((recording.tensor_sources[each], each in arrays) for each in ordered)
     recording.guard(g.MemoryApart(places, len(written)))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracejit.tracing.replay.apart import guard_classes, guard_memory, guard_objects, written_slots
 from tracejit.tracing.replay.code import Writer
-from tracejit.tracing.replay.memory import settle
+from tracejit.tracing.replay.memory import put_back, settle
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.segments import last_risk
 from tracejit.tracing.replay.signatures import OPEN
@@ -105,6 +105,9 @@ def _memory_lines(recording: Recording, writer: Writer, copied: set[int]) -> Non
     pool = writer.pool
     for storage, slot in recording.outside_storages.items():
         if storage in recording.array_storages:
+            if slot in copied:
+                array = writer.read(recording.tensor_sources[storage])
+                writer.add(f"E[{slot}] = {pool.name(put_back)}({array}, E[{slot}])")
             continue
         count = storage.version - recording.versions[storage]
         if not count and slot not in copied:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.runtime.buffer import Buffer, copy_of, overwrite
+from tracejit.runtime.buffer import Buffer, ForeignBuffer, copy_of, overwrite
 from tracejit.storage import Storage
 
 
@@ -31,8 +31,8 @@ class Window:
 
 def private(buffer: Buffer) -> Buffer:
     """The same bytes in memory of its own."""
-    if buffer.foreign:
-        raise Abandoned("memory of another library is written before the last decision")
+    if isinstance(buffer, ForeignBuffer) and not buffer.is_in_order:
+        raise Abandoned("an array with gaps is written before the last decision")
     return copy_of(buffer)
 
 
@@ -43,3 +43,11 @@ def settle(storage: Storage, buffer: Buffer) -> None:
         return
     assert storage.buffer is not None
     overwrite(storage.buffer, buffer)
+
+
+def put_back(array: np.ndarray, buffer: Buffer) -> Buffer:
+    """Makes the copy the content of an array, whose own memory it gives."""
+    own = Buffer.wrap(array)
+    if buffer.address != own.address:
+        overwrite(own, buffer)
+    return own

@@ -27,6 +27,8 @@ class ReplayRecorder(Recorder):
     def __init__(self, programs: Programs, recording: Recording) -> None:
         self.recording = recording
         self._is_running = False
+        self._runners: dict[Program, Any] = {}
+        """By which each program is run, in all rounds of a loop the same, though it may be compiled meanwhile."""
         super().__init__(programs)
 
     def _begin(self) -> None:
@@ -151,7 +153,11 @@ class ReplayRecorder(Recorder):
         )
         program = self.last_program
         sizes = tuple(recording.size_slots) if isinstance(program, SizedProgram) else ()
-        run = program.run_at if isinstance(program, SizedProgram) else program.runner
+        run = (
+            program.run_at
+            if isinstance(program, SizedProgram)
+            else self._runners.setdefault(program, program.runner)
+        )
         recording.segment.instructions.append(
             Run(run, tuple(inputs), scalars, outputs, outside, program.graph, sizes)
         )

@@ -185,17 +185,20 @@ def _buffer(source: Source) -> Source:
 class MemoryApart(Guard):
     """Memory that is written, of the first sources, belongs to nothing else that is used.
 
-    places   (source of a tensor, None) or, of an array, (its source, the slot of its memory)
+    places   the source of a tensor or an array, and which it is
     """
 
-    places: tuple[tuple[Source, int | None], ...]
+    places: tuple[tuple[Source, bool], ...]
     written: int
 
     def conditions(self, writer: Writer) -> Iterator[str]:
         # Not from slots, which may hold copies by now.
+        wrap = writer.pool.name(Buffer.wrap)
         buffers = [
-            writer.read(_buffer(source)) if slot is None else f"E[{slot}]"
-            for source, slot in self.places
+            writer.variable(f"{wrap}({writer.read(source)})")
+            if is_array
+            else writer.read(_buffer(source))
+            for source, is_array in self.places
         ]
         listed = ", ".join(buffers)
         yield f"len({{{listed}}}) == {len(buffers)}"

@@ -23,6 +23,7 @@ from tracejit.tracing.instrument.names import PREFIX
 from tracejit.tracing.replay.apart import guard_memory, guard_objects
 from tracejit.tracing.replay.current import recorder_of
 from tracejit.tracing.replay.hooks.counting import Walk
+from tracejit.tracing.replay.hooks.forward import Round, run_ahead
 from tracejit.tracing.replay.kinds import ATOMS
 from tracejit.tracing.replay.recording import Known, Recording
 from tracejit.tracing.replay.segments import End, Move, Segment
@@ -124,7 +125,7 @@ def _at_head(
     if loop.visits == 1 or not depends_on_data or loop.is_unrolled:
         return values
     recorder_of(recording).flush()
-    if not recording.live or recording.changed_memory & recording.array_storages:
+    if not recording.live:
         return values
     if loop.changes != _changes(recording):
         loop.own, loop.slots = (), recording.slots  # what the round has made may be held elsewhere
@@ -146,6 +147,7 @@ def _at_head(
         _jump(recording, state, known)
         loop.closed = known
         loop.own = known.targets
+        values = loop.before = _ran_ahead(recording, loop, state, values)
     else:
         loop.heads.append(_begin(recording, state, found))
         loop.own = loop.heads[-1].targets
@@ -321,6 +323,22 @@ def _jump(recording: Recording, state: _State, head: Head) -> None:
     _move(recording, state, head.targets)
     recording.slots = head.slots
     recording.forget_since(head.known)
+
+
+def _ran_ahead(
+    recording: Recording, loop: Loop, state: _State, values: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """The values at the head once rounds like the last one have been run."""
+    assert loop.closed is not None
+    symbols = {id(value) for value in state.values if type(value) in SYMBOLS}
+    if not symbols <= {*map(id, values)}:
+        return values  # they are part of something, or stand in state, as they are now
+    last = tuple(recording.segments[loop.segments - 1 : -1])
+    found = run_ahead(recording, Round(last, loop.closed.targets, loop.closed.slots), state.values)
+    if found is None:
+        return values
+    new = {id(old): value for old, value in zip(state.values, found)}
+    return tuple(new.get(id(value), value) for value in values)
 
 
 def _move(recording: Recording, state: _State, targets: tuple[int, ...]) -> None:
