@@ -24,12 +24,16 @@ class Reader(Writer):
 
     hints   an attribute's name -> two classes that have a slot of this name at one place, of objects that no guard has looked at;
             where both are one, such objects are of no other, or Python takes the call while there is a way back
+    parts   (class, slot) -> the class of what is there, or Python takes the call while there is a way back
     """
+
+    parts: Mapping[tuple[type, str], type]
 
     def __init__(self, found: Abi, buffer: type, hints: Mapping[str, tuple[type, type]]) -> None:
         super().__init__(found)
         self.buffer_type = buffer
         self.hints = hints
+        self.parts = {}
         self.classes: dict[str, type] = {}
 
     def class_of(self, value: Value) -> type | None:
@@ -47,10 +51,12 @@ class Reader(Writer):
             case Kind.TRUTH:
                 yes, no = self.address_of(True), self.address_of(False)
                 return self.let(f"select i1 {value.text}, ptr {yes}, ptr {no}")
-            case Kind.INTEGER:
+            case Kind.INTEGER | Kind.SIZE:
                 made = self.new("PyLong_FromLongLong", value.text)
                 self.classes[made] = int
                 return made
+            case Kind.SIZES:
+                return self._general(value.text, value.parts[0])
             case Kind.MEMORY:
                 return self.called(self.address_of(self.wrap), [value.text])
             case Kind.LATE:
@@ -85,7 +91,7 @@ class Reader(Writer):
         if special is not None:
             return special
         if kind is not None and (at := offset_of(kind, name)) is not None:
-            return self._slot(value.text, at, is_held)
+            return self._slot(value.text, at, is_held, self._part_of(kind, name))
         hint = self.hints.get(name)
         if hint is not None and kind is None and value.kind is Kind.OBJECT:
             if hint[0] is not hint[1] or self.failed != "abandon":
@@ -103,6 +109,8 @@ class Reader(Writer):
             is_null = self.let(f"icmp eq ptr {found}, null")
             held = self.borrowed(self.let(f"select i1 {is_null}, ptr {none}, ptr {found}"))
             return Value(Kind.OBJECT, held)
+        if kind is np.ndarray and name in ("shape", "strides"):
+            return Value(Kind.SIZES, value.text, parts=(name,))
         if kind is np.ndarray and name == "dtype":
             return Value(Kind.OBJECT, self.borrowed(self.load(value.text, abi.ARRAY_DTYPE_AT)))
         if name == "address" and kind is self.buffer_type:
@@ -117,8 +125,18 @@ class Reader(Writer):
             return Value(Kind.OBJECT, found)
         return None
 
-    def _slot(self, text: str, at: int, is_held: bool) -> Value:
+    def _part_of(self, kind: type, name: str) -> type | None:
+        if self.failed == "broken":
+            return None
+        return next((self.parts[e, name] for e in kind.__mro__ if (e, name) in self.parts), None)
+
+    def _slot(self, text: str, at: int, is_held: bool, part: type | None) -> Value:
         found = self.checked(self.load(text, at))
+        if part is not None:
+            self.require(
+                self.let(f"icmp eq ptr {self.load(found, abi.TYPE_AT)}, {self.address_of(part)}")
+            )
+            self.classes[found] = part
         return Value(Kind.OBJECT, self.borrowed(found) if is_held else found)
 
     def _general(self, text: str, name: str) -> str:
@@ -169,7 +187,7 @@ class Reader(Writer):
 
     def as_integer(self, value: Value) -> str:
         """An integer that fits 64 bits; another one is a failure."""
-        if value.kind is Kind.INTEGER:
+        if value.kind in (Kind.INTEGER, Kind.SIZE):
             return value.text
         if type(value.constant) is int and abs(value.constant) < 1 << 62:
             return str(value.constant)
@@ -191,7 +209,7 @@ class Reader(Writer):
         match value.kind:
             case Kind.TRUTH:
                 return value.text
-            case Kind.INTEGER:
+            case Kind.INTEGER | Kind.SIZE:
                 return self.let(f"icmp ne i64 {value.text}, 0")
             case _:
                 found = self.let(f"call i32 @truth(ptr {self.as_object(value)})")
@@ -199,6 +217,8 @@ class Reader(Writer):
                 return self.let(f"icmp ne i32 {found}, 0")
 
     def length(self, value: Value) -> Value:
+        if value.kind is Kind.SIZES:
+            return Value(Kind.INTEGER, self.rank_of(value.text))
         kind = self.class_of(value)
         text = self.as_object(value)
         if kind in (tuple, list):
@@ -212,6 +232,8 @@ class Reader(Writer):
     # Items
 
     def item(self, container: Value, key: Value) -> Value:
+        if container.kind is Kind.SIZES and type(key.constant) is int and key.constant >= 0:
+            return self._size(container, key.constant)
         text, kind = self.as_object(container), self.class_of(container)
         names = dict_behind(container)
         if names is not None:
@@ -221,6 +243,18 @@ class Reader(Writer):
         if kind in (tuple, list) and type(key.constant) is int and key.constant >= 0:
             return self._place(text, kind, key.constant)
         return Value(Kind.OBJECT, self.got("item_of", *self._look_up(text, key)))
+
+    def rank_of(self, array: str) -> str:
+        return self.let(f"zext i32 {self.load(array, abi.ARRAY_NDIM_AT, 'i32')} to i64")
+
+    def sizes_at(self, value: Value) -> str:
+        """Where an array has its shape or strides."""
+        is_shape = value.parts[0] == "shape"
+        return self.load(value.text, abi.ARRAY_SHAPE_AT if is_shape else abi.ARRAY_STRIDES_AT)
+
+    def _size(self, value: Value, axis: int) -> Value:
+        self.require(self.let(f"icmp sgt i64 {self.rank_of(value.text)}, {axis}"))
+        return Value(Kind.SIZE, self.load(self.sizes_at(value), 8 * axis, "i64"))
 
     def _look_up(self, container: str, key: Value) -> tuple[str, str, str]:
         """The arguments of a look for a key; what one that is always the same leads to is remembered."""

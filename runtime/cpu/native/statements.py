@@ -5,29 +5,37 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from types import MethodType
 from typing import Any
 
 from tracejit._native import abi
 from tracejit._native.abi import offset_of
 from tracejit.runtime.cpu.native.expressions import Expressions
-from tracejit.runtime.cpu.native.programs import ArrayKind, Programs
+from tracejit.runtime.cpu.native.programs import Programs
+from tracejit.runtime.cpu.native.runs import (
+    ArrayKind,
+    FixedRun,
+    SizedRun,
+    can_run,
+    program_behind,
+)
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
-from tracejit.runtime.program import Program
 
 
 class Statements(Programs, Expressions):
     """Translates lines one after the other; those of guards, of runs and of the commit have variables of their own.
 
     arrays   the slots of new memory that is to be that of an array
+    run_at   the function by which programs with open sizes are run: a method of what has one for each combination
     """
 
     arrays: Mapping[int, ArrayKind]
+    run_at: Any = None
 
     def begin(self) -> None:
         """Looks whether the call has as many arguments as this way is for, and by these names."""
         self.slots = {}
         self._arguments = {}
+        self.begin_sizes()
         self.require(self.let(f"icmp eq i64 %nargs, {self.positional}"))
         if not self.keywords:
             self.require(self.let("icmp eq ptr %names, null"))
@@ -50,6 +58,9 @@ class Statements(Programs, Expressions):
             case ast.If(
                 test=ast.UnaryOp(op=ast.Not(), operand=test), body=[ast.Return()], orelse=[]
             ):
+                if self.is_guard_of_sizes(*_read_in(test)):
+                    self.leave_to_sizes(ast.unparse(test))
+                    return
                 self.require(self.condition(test))
                 self.assume(test)
             case ast.If(test=test, body=[ast.Raise() | ast.Return()], orelse=[]):
@@ -196,8 +207,8 @@ class Statements(Programs, Expressions):
         self.results.append((text, self.block))
         self.jump("leave")
 
-    def _program_of(self, call: ast.Call) -> Program | None:
-        """The program that a call runs."""
+    def _program_of(self, call: ast.Call) -> FixedRun | SizedRun | None:
+        """What a call runs, if that is a program that native code can run by itself."""
         match call.func:
             case ast.Name(id=name) if name in self.names:
                 method: Any = self.names[name]
@@ -205,10 +216,20 @@ class Statements(Programs, Expressions):
                 method = getattr(self.names[name], "run", None)  # which is replaced only once
             case _:
                 return None
-        if type(method) is not MethodType or method.__func__ is not Program.run:
+        program = program_behind(method)
+        if program is not None:
+            is_native = can_run(program) and _is_plain(call, 2)
+            return FixedRun(program) if is_native else None
+        is_sized = self.has_record and getattr(method, "__func__", None) is self.run_at
+        return self._sized_run(call, method.__self__) if is_sized and _is_plain(call, 3) else None
+
+    def _sized_run(self, call: ast.Call, owner: Any) -> SizedRun | None:
+        sizes, *_ = call.args
+        assert isinstance(sizes, ast.Tuple)
+        first = program_behind(owner.first.runner)
+        if first is None or not can_run(first):
             return None
-        program: Any = method.__self__
-        return program if self.can_run(program) and _is_plain(call) else None
+        return SizedRun(first, owner, len(sizes.elts))
 
     def _array_kind(self, target: ast.expr) -> ArrayKind | None:
         match target:
@@ -219,7 +240,7 @@ class Statements(Programs, Expressions):
     def _run(self, call: ast.Call, arrays: Sequence[ArrayKind | None] = ()) -> list[Value]:
         program = self._program_of(call)
         assert program is not None
-        addresses, scalars = call.args
+        *_, addresses, scalars = call.args
         assert isinstance(addresses, ast.Tuple)
         assert isinstance(scalars, ast.Tuple)
         given = [self.as_integer(self.value(each)) for each in addresses.elts]
@@ -236,5 +257,13 @@ def parsed(lines: Iterable[str]) -> list[ast.stmt]:
         return ast.parse(text).body
 
 
-def _is_plain(call: ast.Call) -> bool:
-    return len(call.args) == 2 and all(isinstance(each, ast.Tuple) for each in call.args)
+def _read_in(node: ast.expr) -> tuple[set[str], set[Any]]:
+    """The names in an expression, and what is looked up by constants, None standing for all else that is."""
+    parts = [*ast.walk(node)]
+    keys = [each.slice for each in parts if isinstance(each, ast.Subscript)]
+    slots = {key.value if isinstance(key, ast.Constant) else None for key in keys}
+    return {each.id for each in parts if isinstance(each, ast.Name)}, slots
+
+
+def _is_plain(call: ast.Call, count: int) -> bool:
+    return len(call.args) == count and all(isinstance(each, ast.Tuple) for each in call.args)

@@ -70,6 +70,7 @@ class Stretches(Statements):
             if others:
                 self.failed = otherwise
             self.section(first.enter)
+            self.find_combination()
             self.failed = before
             self._go_on(first)
         if others:

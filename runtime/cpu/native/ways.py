@@ -16,7 +16,7 @@ from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.runtime.cpu.native.objects import Native
-from tracejit.runtime.cpu.native.programs import ArrayKind
+from tracejit.runtime.cpu.native.runs import ArrayKind
 from tracejit.runtime.cpu.native.stretches import Lines, Stretches
 from tracejit.runtime.cpu.native.values import Unsupported
 from tracejit.runtime.cpu.native.writer import HELPERS, Raw
@@ -35,6 +35,9 @@ class Language:
     hints: Mapping[str, tuple[type, type]]
     equal: tuple[type, ...]
     equalities: Mapping[Any, Callable[..., str]]
+    parts: Mapping[tuple[type, str], type]
+    resized: Mapping[Any, Callable[..., Any]]
+    run_at: Any
 
 
 class Way:
@@ -71,13 +74,15 @@ def way_of(
     arrays: Mapping[int, ArrayKind],
     on_break: Callable[[BaseException], Any],
     language: Language,
+    sizes: tuple[int, ...] = (),
 ) -> Way | None:
     """The code as machine code; None where it has no translation.
 
     names      what the code refers to
     keywords   the names of the last arguments, in order
-    arrays     the slots of new memory that only becomes an array: its dtype and shape
+    arrays     the slots of new memory that only becomes an array
     on_break   called with an exception that came after there was no way back; it raises what the caller is to see
+    sizes      the slots of open sizes, in the order in which they are handed on
     """
     native, found = installed(), abi.abi()
     if native is None or isinstance(found, str) or len(_texts) >= MOST_WAYS:
@@ -88,7 +93,10 @@ def way_of(
     stretches.equal = language.equal
     stretches.equalities = dict(language.equalities)
     stretches.wrap = Buffer.wrap
-    stretches.arrays = dict(arrays)
+    stretches.parts = language.parts
+    stretches.resized = dict(language.resized)
+    stretches.run_at = language.run_at
+    stretches.arrays, stretches.size_slots = dict(arrays), sizes
     stretches.on_break = on_break
     stretches.positional, stretches.keywords = positional, keywords
     try:

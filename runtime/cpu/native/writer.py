@@ -13,7 +13,8 @@ from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
 
 HELPERS = (
     "tracejit_release", "tracejit_give_up", "tracejit_break_off", "tracejit_new_buffer", "tracejit_new_array",
-    "tracejit_distinct", "tracejit_in_range", "tracejit_has_keys",
+    "tracejit_distinct", "tracejit_in_range", "tracejit_has_keys", "tracejit_find", "tracejit_array_in_order",
+    "tracejit_tuple_in_order",
 )  # fmt: skip
 """Native functions whose addresses are the first words of a way's constants."""
 SIGNATURES = {

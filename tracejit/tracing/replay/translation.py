@@ -18,17 +18,22 @@ from tracejit.dtypes import float32, float64, int32, int64
 from tracejit.eager import check_indices
 from tracejit.indexing import check_labels
 from tracejit.ir.aval import Aval, sizes_in
+from tracejit.ir.dim import name_of
 from tracejit.ops.arguments import number_as
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.cpu.native.runs import ArrayKind
 from tracejit.runtime.cpu.native.statements import parsed
 from tracejit.runtime.cpu.native.stretches import Lines
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.ways import Language, Way, way_of
 from tracejit.storage import Storage, is_row_major, row_major
 from tracejit.tensor import Tensor, make
+from tracejit.tracing.programs import SizedProgram
 from tracejit.tracing.replay.guards.calls import ArgumentsAre
+from tracejit.tracing.replay.guards.memory import in_order
 from tracejit.tracing.replay.guards.values import typed
+from tracejit.tracing.replay.resizing import at_sizes
 from tracejit.tracing.replay.segments import element, tensor_over
 from tracejit.tracing.replay.templates import array_over, storage_over
 from tracejit.tracing.replay.tree import below
@@ -37,6 +42,10 @@ from tracejit.tracing.stand_in import raises_nothing
 if TYPE_CHECKING:
     from tracejit.tracing.replay.speculate import Speculation
     from tracejit.tracing.replay.tree import Node, Tree
+
+
+Resize = Callable[[tuple[int, ...]], Any]
+"""Gives something that depends on sizes, for these."""
 
 
 def native_ways(root: Node, tree: Tree) -> list[Way]:
@@ -60,6 +69,7 @@ def _way(root: Node, tree: Tree, lines: Lines) -> Way | None:
         positional=given.count,
         keywords=given.keywords,
         arrays=_arrays(lines, tree.pool.names),
+        sizes=root.sizes,
         on_break=Broken(tree.name),
         language=language(),
     )
@@ -112,12 +122,11 @@ class Broken:
         raise CompileError(at_user_line(message)) from error
 
 
-def _arrays(
-    lines: Lines, names: Mapping[str, Any]
-) -> dict[int, tuple[np.dtype[Any], tuple[int, ...]]]:
+def _arrays(lines: Lines, names: Mapping[str, Any]) -> dict[int, ArrayKind]:
     """The slots of new memory that only becomes an array, all of it in order: its dtype and shape."""
     uses: dict[int, int] = {}
     found = {}
+    opened: dict[str, tuple[Any, Resize]] = {}
     if lines.following:  # what becomes an array in one way may become something else in another
         return {}
     for node in _nodes([*lines.run, *lines.commit]):
@@ -125,6 +134,14 @@ def _arrays(
             case ast.Subscript(value=ast.Name(id="E"), slice=slot, ctx=ast.Load()):
                 place = ast.literal_eval(slot)
                 uses[place] = uses.get(place, 0) + 1
+            case ast.Assign(
+                targets=[ast.Name(id=name)],
+                value=ast.Call(
+                    func=ast.Name(id=function),
+                    args=[ast.Name(id=sizes), ast.Tuple(elts=slots), ast.Name(id=value)],
+                ),
+            ) if names.get(function) is at_sizes:
+                opened[name] = names[value], _resized(names[sizes], names[value], len(slots))
             case ast.Call(
                 func=ast.Name(id=function),
                 args=[
@@ -133,11 +150,25 @@ def _arrays(
                     ast.Name(id=layout),
                     ast.Constant(value=0),
                 ],
-            ) if names.get(function) is array_over and layout in names:
-                placed = names[layout]
-                if placed == row_major(placed.shape):
-                    found[ast.literal_eval(slot)] = names[dtype], placed.shape
+            ) if names.get(function) is array_over:
+                if layout in opened:
+                    found[ast.literal_eval(slot)] = _array_kind(names[dtype], *opened[layout])
+                elif layout in names:
+                    found[ast.literal_eval(slot)] = _array_kind(names[dtype], names[layout])
     return {slot: each for slot, each in found.items() if uses[slot] == 1}
+
+
+def _array_kind(dtype: np.dtype[Any], layout: Any, resize: Resize | None = None) -> ArrayKind:
+    def shape_at(values: tuple[int, ...]) -> tuple[int, ...] | None:
+        placed = layout if resize is None else resize(values)
+        return placed.shape if placed == row_major(placed.shape) else None
+
+    return ArrayKind(dtype, len(layout.shape), shape_at)
+
+
+def _resized(sizes: Any, value: Any, count: int) -> Resize:
+    """What is a value at sizes, of which the first ones count."""
+    return lambda values: at_sizes(sizes, values[:count], value)
 
 
 def _nodes(lines: list[str]) -> Iterator[ast.AST]:
@@ -171,9 +202,9 @@ def _storage_over(code: Any, given: list[Value]) -> Value | None:
 
 def _make(code: Any, given: list[Value]) -> Value | None:
     storage, layout, aval, origin = given if len(given) == 4 else (*given, code.constant(None))
-    if not isinstance(aval.constant, Aval) or aval.constant.open is not None:
+    if not (isinstance(aval.constant, Aval) and aval.constant.open is None) and not aval.parts:
         return None
-    if origin.constant is not None and not _is_closed(layout.constant):
+    if origin.constant is not None and not (_is_closed(layout.constant) or layout.parts):
         return None
     parts = {"storage": storage, "layout": layout, "aval": aval, "origin": origin}
     made: Value = code.create(Tensor, {**parts, "autograd": code.constant(None)})
@@ -214,6 +245,23 @@ def _has_keys(code: Any, found: Value, wanted: Value) -> str:
     words = f"ptr {code.as_object(container)}", f"ptr {at}", f"i64 {len(keys)}"
     result: str = code.help("tracejit_has_keys", "i1", *words)
     return result
+
+
+def _in_order(code: Any, given: list[Value]) -> Value | None:
+    return Value(Kind.LATE, "", parts=(in_order, *given))
+
+
+def _are_in_order(code: Any, found: Value, strides: Value) -> str:
+    """Where arrays have strides and shape, or two tuples of integers."""
+    _, shape, itemsize = found.parts
+    step = f"i64 {itemsize.constant}"
+    if strides.kind is Kind.SIZES and shape.kind is Kind.SIZES and strides.text == shape.text:
+        places = f"ptr {code.sizes_at(strides)}", f"ptr {code.sizes_at(shape)}"
+        return code.help("tracejit_array_in_order", "i1", *places, f"i64 {code.rank_of(shape.text)}", step)  # fmt: skip
+    if (code.class_of(strides), code.class_of(shape)) == (tuple, tuple):
+        places = f"ptr {strides.text}", f"ptr {shape.text}"
+        return code.help("tracejit_tuple_in_order", "i1", *places, step)
+    return "false"
 
 
 def _element(code: Any, given: list[Value]) -> Value | None:
@@ -275,28 +323,49 @@ def _in_range(code: Any, tensor: Value, base: Any, limit: Any) -> Value | None:
     if tensor.kind is not Kind.LATE or type(limit) is not int:
         return None
     _, buffer, aval, layout = tensor.parts
-    dtype, placed = getattr(aval.constant, "dtype", None), layout.constant
-    if dtype not in (int32, int64) or aval.constant.open is not None or not is_row_major(placed):
+    dtype, placed = getattr(_shape_of(aval), "dtype", None), _shape_of(layout)
+    if dtype not in (int32, int64) or not _is_all_in_order(placed):
         return None
     address = code.attribute(buffer, "address").text
     first = code.let(f"add i64 {address}, {placed.offset * dtype.itemsize}")
     pointer = code.let(f"inttoptr i64 {first} to ptr")
-    size = f"i64 {aval.constant.size}"
+    size = str(aval.constant.size) if aval.is_constant else _read_size(code, aval)
     short = "true" if dtype is int32 else "false"
-    words = f"ptr {pointer}", size, f"i64 {base}", f"i64 {limit}", f"i1 {short}"
+    words = f"ptr {pointer}", f"i64 {size}", f"i64 {base}", f"i64 {limit}", f"i1 {short}"
     code.require(code.help("tracejit_in_range", "i1", *words))
     return Value(Kind.OBJECT, code.address_of(None), None)
 
 
+def _shape_of(value: Value) -> Any:
+    """A constant, or with open sizes what becomes one at those of the call."""
+    return value.parts[0] if value.parts else value.constant
+
+
+def _is_all_in_order(layout: Any) -> bool:
+    """Whether it is so for all values of open sizes: those of now may be equal by chance."""
+    if sizes_in((*layout.strides, *layout.shape, layout.offset)) is None:
+        return is_row_major(layout)
+    own = row_major(layout.shape).strides
+    return type(layout.offset) is int and [*map(name_of, layout.strides)] == [*map(name_of, own)]
+
+
+def _read_size(code: Any, aval: Value) -> str:
+    text: str = code.as_integer(code.attribute(aval, "size"))
+    return text
+
+
 def _late_node(code: Any, given: list[Value]) -> Value | None:
     steps, leaves = given
-    if not isinstance(steps.constant, tuple):
+    known = _shape_of(steps)
+    if not isinstance(known, tuple):
         return None
-    last = steps.constant[-1]
+    last, aval = known[-1], code.constant(known[-1].aval)
+    if steps.parts:
+        aval = code.attribute(code.item(steps, code.constant(len(known) - 1)), "aval")
     sequence = code.called(code.address_of(next_sequence), [])
     parts = {
         "name": code.constant(last.name),
-        "aval": code.constant(last.aval),
+        "aval": aval,
         "loc": code.constant(last.loc),
         "hooks": code.list_of([]),
         "sequence": Value(Kind.OBJECT, sequence),
@@ -361,6 +430,7 @@ def language() -> Language:
             number_as: _number_as,
             tensor_over: _tensor_over,
             typed: _typed_keys,
+            in_order: _in_order,
             check_labels: _check_labels,
             check_indices: _check_indices,
             LateNode: _late_node,
@@ -372,5 +442,13 @@ def language() -> Language:
         | dict.fromkeys(("node", "requires_grad", "hooks", "grad"), (Handle, Handle))
         | dict.fromkeys(("storage", "autograd"), (Tensor, _parameters())),
         equal=(Layout, Aval),
-        equalities={typed: _has_keys},
+        equalities={typed: _has_keys, in_order: _are_in_order},
+        parts={
+            (Tensor, "aval"): Aval,
+            (Tensor, "layout"): Layout,
+            (Aval, "shape"): tuple,
+            (Layout, "strides"): tuple,
+        },
+        resized={at_sizes: _resized},
+        run_at=SizedProgram.run_at,
     )  # fmt: skip
