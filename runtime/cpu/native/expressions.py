@@ -299,6 +299,7 @@ class Expressions(Sized):
     def _joined(self, is_and: bool, parts: list[ast.expr]) -> str:
         """Parts are looked at until one decides."""
         end = self.fresh("b")
+        was_conditional = self.is_conditional
         known = self.classes.copy()
         read = self._arguments.copy()
         outcomes = []
@@ -308,9 +309,11 @@ class Expressions(Sized):
             more = self.fresh("b")
             self.branch(found, *((more, end) if is_and else (end, more)))
             self.enter(more)
+            self.is_conditional = True
             if is_and:
                 self.assume(part)
         outcomes.append((self.condition(parts[-1]), self.block))
+        self.is_conditional = was_conditional
         self.jump(end)
         self.enter(end)
         self.classes, self._arguments = known, read
@@ -415,9 +418,12 @@ class Expressions(Sized):
 
     def _or_else(self, first: Value, second: Value, are_equal: str) -> str:
         """Whether two are equal, which Python is asked where it is not clear."""
-        return self.true_or(
-            are_equal, lambda: self.truth_of(self._ordered(ast.Eq(), first, second))
-        )
+
+        def ask() -> str:
+            self.spoil()
+            return self.truth_of(self._ordered(ast.Eq(), first, second))
+
+        return self.true_or(are_equal, ask)
 
     def _equal_sizes(self, left: ast.expr, right: ast.expr) -> str | None:
         """Shape, strides and flags of an array, compared where they lie."""

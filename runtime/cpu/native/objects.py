@@ -17,7 +17,7 @@ from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.cpu.native import entry_ir, memory_ir, sizes_ir
+from tracejit.runtime.cpu.native import entry_ir, memory_ir, pins_ir, sizes_ir
 from tracejit.runtime.cpu.pool import address_of, run_function
 
 _TABLE = "tracejit_native"
@@ -31,6 +31,7 @@ _SYMBOLS = (
     "tracejit_new_array_function", "tracejit_array_type", "tracejit_handler",
     "tracejit_run_function", "tracejit_run_short", "tracejit_run_long",
     "tracejit_find", "tracejit_array_in_order", "tracejit_tuple_in_order",
+    "tracejit_same", "tracejit_keep", "tracejit_hold",
 )  # fmt: skip
 _FASTCALL = 0x80
 WATCHERS = (0, 1, 3, 4)
@@ -109,7 +110,8 @@ def native_source() -> KernelSource:
         f"  %p{n} = getelementptr ptr, ptr %table, i64 {n}\n  store ptr @{name}, ptr %p{n}\n"
         for n, name in enumerate(_SYMBOLS)
     )
-    text = memory_ir.memory_ir() + entry_ir.entry_ir() + sizes_ir.sizes_ir()
+    parts = memory_ir.memory_ir, entry_ir.entry_ir, sizes_ir.sizes_ir, pins_ir.pins_ir
+    text = "".join(part() for part in parts)
     text += f"define void @{_TABLE}(ptr %table) {{\n{stores}  ret void\n}}\n"
     return KernelSource(_TABLE, text)
 

@@ -35,6 +35,8 @@ class Reader(Writer):
         self.hints = hints
         self.parts = {}
         self.classes: dict[str, type] = {}
+        self.addresses: dict[str, int] = {}
+        """Of buffers whose address is known: where in `%addresses` it is."""
 
     def class_of(self, value: Value) -> type | None:
         """The class that the object has for certain."""
@@ -76,7 +78,10 @@ class Reader(Writer):
         return self.new("PyObject_Vectorcall", function, given, positional, listed)
 
     def type_of(self, value: Value) -> str:
-        return self.load(self.as_object(value), abi.TYPE_AT)
+        text = self.as_object(value)
+        found = self.load(text, abi.TYPE_AT)
+        self.note(text, abi.TYPE_AT, found)
+        return found
 
     # Attributes
 
@@ -94,11 +99,12 @@ class Reader(Writer):
             return self._slot(value.text, at, is_held, self._part_of(kind, name))
         hint = self.hints.get(name)
         if hint is not None and kind is None and value.kind is Kind.OBJECT:
-            if hint[0] is not hint[1] or self.failed != "abandon":
+            if hint[0] is not hint[1] or not (self.failed == "abandon" or self.notes is not None):
                 return self._hinted(value, name, hint)
             self.require(self.let(f"icmp eq ptr {self.type_of(value)}, {self.address_of(hint[0])}"))
             self.classes[value.text] = hint[0]
             return self.attribute(value, name, is_held=is_held)
+        self.spoil()
         return Value(Kind.OBJECT, self._general(self.as_object(value), name))
 
     def _special(self, value: Value, kind: type | None, name: str) -> Value | None:
@@ -120,10 +126,31 @@ class Reader(Writer):
         if name == "foreign" and kind is None:
             return self._foreign(value)
         if name == "__dict__" and kind is not None and _has_plain_dict(kind):
-            found = self.new("PyObject_GenericGetDict", value.text, "null")
-            self.classes[found] = dict
-            return Value(Kind.OBJECT, found)
+            return Value(Kind.OBJECT, self._dict_of(value.text, kind))
         return None
+
+    def _dict_of(self, text: str, kind: type) -> str:
+        """An object's dict, which lies where it should unless this call makes it."""
+        at = self.abi.instance_dict_at if kind.__flags__ & abi.MANAGED_DICT else None
+        before = "null" if at is None or self.notes is None else self.load(text, at)
+        found = self.new("PyObject_GenericGetDict", text, "null")
+        self.classes[found] = dict
+        if at is None:
+            self.spoil()
+        elif self.notes is not None:
+            self.spoil_unless(self.let(f"icmp eq ptr {before}, {found}"))
+            self.note(text, at, found)
+        return found
+
+    def note_content(self, dict_: str) -> None:
+        """What follows depends on what is in a dict, which its version tells."""
+        if self.notes is None:
+            return
+        at = self.abi.dict_version_at
+        if at is None:
+            self.spoil()
+        else:
+            self.note(dict_, at, self.load(dict_, at, "i64"), "i64")
 
     def _part_of(self, kind: type, name: str) -> type | None:
         if self.failed == "broken":
@@ -132,6 +159,7 @@ class Reader(Writer):
 
     def _slot(self, text: str, at: int, is_held: bool, part: type | None) -> Value:
         found = self.checked(self.load(text, at))
+        self.note(text, at, found)
         if part is not None:
             self.require(
                 self.let(f"icmp eq ptr {self.load(found, abi.TYPE_AT)}, {self.address_of(part)}")
@@ -151,6 +179,9 @@ class Reader(Writer):
         return Value(Kind.OBJECT, self.got("hinted", *words))
 
     def _address(self, value: Value) -> Value:
+        known = self.addresses.get(value.text)
+        if known is not None:
+            return Value(Kind.INTEGER, self.load("%addresses", known, "i64"))
         at = offset_of(BlockBuffer, "address")
         assert at is not None
         classes = self.address_of(self.buffer_type), self.address_of(BlockBuffer)
@@ -212,9 +243,21 @@ class Reader(Writer):
             case Kind.INTEGER | Kind.SIZE:
                 return self.let(f"icmp ne i64 {value.text}, 0")
             case _:
-                found = self.let(f"call i32 @truth(ptr {self.as_object(value)})")
+                text = self.as_object(value)
+                self._note_truth(text)
+                found = self.let(f"call i32 @truth(ptr {text})")
                 self.succeeded(found)
                 return self.let(f"icmp ne i32 {found}, 0")
+
+    def _note_truth(self, text: str) -> None:
+        """Of a few objects it is always the same; others may be asked anything."""
+        if self.notes is None:
+            return
+        is_known = "false"
+        for each in (True, False, None, ()):
+            same = self.let(f"icmp eq ptr {text}, {self.address_of(each)}")
+            is_known = self.let(f"or i1 {is_known}, {same}")
+        self.spoil_unless(is_known)
 
     def length(self, value: Value) -> Value:
         if value.kind is Kind.SIZES:
@@ -222,9 +265,12 @@ class Reader(Writer):
         kind = self.class_of(value)
         text = self.as_object(value)
         if kind in (tuple, list):
+            self.spoil()  # these are not noted
             return Value(Kind.INTEGER, self.load(text, abi.SIZE_AT, "i64"))
         if kind is dict:
+            self.note_content(text)
             return Value(Kind.INTEGER, self.load(text, abi.DICT_SIZE_AT, "i64"))
+        self.spoil()
         found = self.call("PyObject_Size", text)
         self.require(self.let(f"icmp sge i64 {found}, 0"))
         return Value(Kind.INTEGER, found)
@@ -239,9 +285,11 @@ class Reader(Writer):
         if names is not None:
             text, kind = self.address_of(names), dict
         if kind is dict:
+            self.note_content(text)
             return Value(Kind.OBJECT, self.got("entry_of", *self._look_up(text, key)))
         if kind in (tuple, list) and type(key.constant) is int and key.constant >= 0:
             return self._place(text, kind, key.constant)
+        self.spoil()
         return Value(Kind.OBJECT, self.got("item_of", *self._look_up(text, key)))
 
     def rank_of(self, array: str) -> str:
@@ -262,6 +310,7 @@ class Reader(Writer):
         return f"ptr {container}", f"ptr {self.as_object(key)}", f"ptr {memo}"
 
     def _place(self, text: str, kind: type | None, place: int) -> Value:
+        self.spoil()  # lists and tuples are not noted
         size = self.load(text, abi.SIZE_AT, "i64")
         self.require(self.let(f"icmp sgt i64 {size}, {place}"))
         items = self.load(text, abi.LIST_ITEMS_AT) if kind is list else text
@@ -275,8 +324,10 @@ class Reader(Writer):
         if names is not None:
             text, kind = self.address_of(names), dict
         if kind is dict:
+            self.note_content(text)
             found = self.let(f"call i32 @has_key({', '.join(self._look_up(text, key))})")
         else:
+            self.spoil()
             found = self.call("PySequence_Contains", text, self.as_object(key))
         self.succeeded(found)
         return self.let(f"icmp ne i32 {found}, 0")

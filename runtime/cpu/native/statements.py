@@ -51,9 +51,9 @@ class Statements(Programs, Expressions):
         """Lines of one Python function."""
         self.variables = {}
         for node in parsed(lines):
-            self._statement(node)
+            self.statement(node)
 
-    def _statement(self, node: ast.stmt) -> None:
+    def statement(self, node: ast.stmt) -> None:
         match node:
             case ast.If(
                 test=ast.UnaryOp(op=ast.Not(), operand=test), body=[ast.Return()], orelse=[]
@@ -134,6 +134,7 @@ class Statements(Programs, Expressions):
         return [self.item(listed, self.constant(place)) for place in range(count)]
 
     def _keys(self, text: str, count: int) -> list[Value]:
+        self.note_content(text)
         size = self.load(text, abi.DICT_SIZE_AT, "i64")
         self.require(self.let(f"icmp eq i64 {size}, {count}"))
         self.do("store i64 0, ptr %position")

@@ -17,6 +17,7 @@ from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.runtime.cpu.native.objects import Native
 from tracejit.runtime.cpu.native.runs import ArrayKind
+from tracejit.runtime.cpu.native.settled import Rules
 from tracejit.runtime.cpu.native.stretches import Lines, Stretches
 from tracejit.runtime.cpu.native.values import Unsupported
 from tracejit.runtime.cpu.native.writer import HELPERS, Raw
@@ -75,6 +76,7 @@ def way_of(
     on_break: Callable[[BaseException], Any],
     language: Language,
     sizes: tuple[int, ...] = (),
+    rules: Rules | None = None,
 ) -> Way | None:
     """The code as machine code; None where it has no translation.
 
@@ -83,6 +85,7 @@ def way_of(
     arrays     the slots of new memory that only becomes an array
     on_break   called with an exception that came after there was no way back; it raises what the caller is to see
     sizes      the slots of open sizes, in the order in which they are handed on
+    rules      which guards are about what stays the same as a rule
     """
     native, found = installed(), abi.abi()
     if native is None or isinstance(found, str) or len(_texts) >= MOST_WAYS:
@@ -96,12 +99,13 @@ def way_of(
     stretches.parts = language.parts
     stretches.resized = dict(language.resized)
     stretches.run_at = language.run_at
+    stretches.rules = rules
     stretches.arrays, stretches.size_slots = dict(arrays), sizes
     stretches.on_break = on_break
     stretches.positional, stretches.keywords = positional, keywords
     try:
         stretches.begin()
-        stretches.first_of([lines])
+        stretches.all_of(lines)
         return _loaded(stretches, native)
     except Unsupported as reason:
         unsupported[str(reason)] = unsupported.get(str(reason), 0) + 1

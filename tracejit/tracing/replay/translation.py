@@ -23,6 +23,7 @@ from tracejit.ops.arguments import number_as
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.native.runs import ArrayKind
+from tracejit.runtime.cpu.native.settled import Rules
 from tracejit.runtime.cpu.native.statements import parsed
 from tracejit.runtime.cpu.native.stretches import Lines
 from tracejit.runtime.cpu.native.values import Kind, Value
@@ -33,6 +34,7 @@ from tracejit.tracing.programs import SizedProgram
 from tracejit.tracing.replay.guards.calls import ArgumentsAre
 from tracejit.tracing.replay.guards.memory import in_order
 from tracejit.tracing.replay.guards.values import typed
+from tracejit.tracing.replay.memory import settle
 from tracejit.tracing.replay.resizing import at_sizes
 from tracejit.tracing.replay.segments import element, tensor_over
 from tracejit.tracing.replay.templates import array_over, storage_over
@@ -70,6 +72,7 @@ def _way(root: Node, tree: Tree, lines: Lines) -> Way | None:
         keywords=given.keywords,
         arrays=_arrays(lines, tree.pool.names),
         sizes=root.sizes,
+        rules=_rules(lines, tree.pool.names),
         on_break=Broken(tree.name),
         language=language(),
     )
@@ -120,6 +123,35 @@ class Broken:
             raise error
         message = f"{self.name}: a replay failed after it had begun to write"
         raise CompileError(at_user_line(message)) from error
+
+
+_SLOTS = frozenset(
+    ("aval", "layout", "origin", "autograd", "storage", "node", "requires_grad", "hooks", "pending", "buffer")
+)  # fmt: skip
+"""Slots of tensors, handles and storages that few calls write; not versions and gradients, which every step does."""
+_TABLES = frozenset(("_parameters", "_buffers", "_modules"))
+
+
+def _rules(lines: Lines, names: Mapping[str, Any]) -> Rules | None:
+    """Modules and their parameters stay the same, but where each call gives parameters other memory."""
+    if _mentions(lines, {name for name, value in names.items() if value is settle}):
+        return None
+
+    def is_steady(name: str) -> bool:
+        kind = names.get(name)
+        return isinstance(kind, type) and kind.__module__.startswith("tracejit.nn.")
+
+    def has_text(function: str, keys: str) -> bool:
+        is_known = names.get(function) is typed and keys in names
+        return is_known and all(kind is str for kind, _ in names[keys])
+
+    return Rules(_SLOTS, _TABLES, is_steady, has_text)
+
+
+def _mentions(lines: Lines, names: set[str]) -> bool:
+    following = (each for _, ways in lines.following for each in ways)
+    here = any(f"{name}(" in line for line in lines.commit for name in names)
+    return here or any(_mentions(each, names) for each in following)
 
 
 def _arrays(lines: Lines, names: Mapping[str, Any]) -> dict[int, ArrayKind]:
@@ -237,6 +269,7 @@ def _has_keys(code: Any, found: Value, wanted: Value) -> str:
     container = found.parts[1]
     if code.class_of(container) is not dict:
         return "false"
+    code.note_content(container.text)
     keys = [key for _, key in wanted.constant]
     listed = np.array([*map(id, keys), 0], np.int64)
     code.address_of(tuple(keys))
@@ -367,7 +400,7 @@ def _late_node(code: Any, given: list[Value]) -> Value | None:
         "name": code.constant(last.name),
         "aval": aval,
         "loc": code.constant(last.loc),
-        "hooks": code.list_of([]),
+        "hooks": code.constant(()),
         "sequence": Value(Kind.OBJECT, sequence),
         "_steps": steps,
         "_leaves": leaves,
@@ -381,7 +414,7 @@ def _handle(code: Any, given: list[Value]) -> Value | None:
     node, version, requires_grad = given
     parts = {"node": node, "version": version, "requires_grad": requires_grad}
     made: Value = code.create(
-        Handle, {**parts, "grad": code.constant(None), "hooks": code.list_of([])}
+        Handle, {**parts, "grad": code.constant(None), "hooks": code.constant(())}
     )
     return made
 
