@@ -18,7 +18,7 @@ import numpy as np
 import tracejit as tj
 from benchmarks.replay import network, train_step
 from benchmarks.systems.numpy_suite import sum_of_lines
-from tracejit import optim
+from tracejit import nn, optim
 
 ROUNDS = 15
 WARM = 150
@@ -45,7 +45,9 @@ def contests() -> Iterator[Contest]:
         data = np.linspace(0, 1, size, dtype=np.float32)
         yield f"eager x*2+1 on a tensor of {size}", calls, dict(_eager(data, line))
     yield "MLP training step, batch 1, width 4", 500, {"tracejit": training_step()}
-    yield "forward through 100 parameters, width 4", 500, {"tracejit": deep_forward()}
+    for parameters in (2, 100):
+        what = f"forward through 50 layers of {parameters} parameters, width 4"
+        yield what, 500, {"tracejit": deep_forward(parameters)}
 
 
 def _lines(arrays: list[np.ndarray], function: Callable[..., Any]) -> Iterator[tuple[str, Call]]:
@@ -89,8 +91,12 @@ def training_step() -> Call:
     )
 
 
-def deep_forward() -> Call:
-    model = network(4, 50, 4)
+def deep_forward(parameters: int) -> Call:
+    """50 layers, which share their parameters or have some each: as many kernels."""
+    layers = [nn.Linear(4, 4) for _ in range(parameters // 2)]
+    model = nn.Sequential(
+        *[each for k in range(50) for each in (layers[k % len(layers)], nn.ReLU())]
+    )
 
     def forward(x: Any) -> Any:
         with tj.no_grad():

@@ -42,6 +42,9 @@ class Pinned(Statements):
                 self.statement(node)
 
 
+new_table = np.zeros
+
+
 class _Pins:
     """Writes settled guards.
 
@@ -127,7 +130,7 @@ class _Pins:
             code.keep_room(name, nbytes)
             clear = f"call void @llvm.memset.p0.i64(ptr {name}, i8 0, i64 {nbytes}, i1 false)"
             code.lines.insert(start, f"  {clear}")
-        table = np.zeros(self._words_at // 8 + 2 * (noted + STEP), np.int64)
+        table = new_table(self._words_at // 8 + 2 * (noted + STEP), np.int64)
         code.address_of(table)  # held
         code.constants[self._place] = Raw(table.ctypes.data)
         return [code.class_of(value) for value in values]
