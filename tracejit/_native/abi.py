@@ -34,6 +34,9 @@ FLAGS_AT = 168
 """Where a type keeps its flags."""
 
 _DICT_VERSION_AT = 24
+_INSTANCE_DICT_AT = -24
+MANAGED_DICT = 1 << 4
+"""A flag of types: Python keeps the dicts of their objects, before these."""
 
 ARRAY_DATA_AT, ARRAY_NDIM_AT, ARRAY_SHAPE_AT, ARRAY_STRIDES_AT = 16, 24, 32, 40
 ARRAY_DTYPE_AT, ARRAY_FLAGS_AT, ARRAY_HANDLER_AT = 56, 64, 88
@@ -66,6 +69,8 @@ class Abi:
     numpy_table: int
     dict_version_at: int | None
     """Where dicts keep a number that no other state of any dict ever had, if they do."""
+    instance_dict_at: int | None
+    """Where objects of ordinary classes keep their dict, once somebody has asked for it."""
 
 
 @cache
@@ -87,6 +92,7 @@ def _checked() -> Abi:
         defaults_at=_field_of(lambda function: function.__defaults__),
         numpy_table=_numpy_table(),
         dict_version_at=_DICT_VERSION_AT if dicts_have_versions() else None,
+        instance_dict_at=_INSTANCE_DICT_AT if _keeps_dict_before() else None,
     )
 
 
@@ -160,6 +166,17 @@ def dicts_have_versions() -> bool:
             return False
         seen.add(version)
     return word(id(names.copy()) + _DICT_VERSION_AT) not in seen
+
+
+def _keeps_dict_before() -> bool:
+    """Whether the dicts of objects lie there."""
+    owners = [_Attributes() for _ in range(3)]
+    for place, owner in enumerate(owners):
+        owner.__dict__.update({f"name{k}": k for k in range(place * 40)})
+    is_managed = sys.version_info < (3, 13) and bool(_Attributes.__flags__ & MANAGED_DICT)
+    return is_managed and all(
+        word(id(owner) + _INSTANCE_DICT_AT) == id(owner.__dict__) for owner in owners
+    )
 
 
 class _Attributes:

@@ -156,7 +156,7 @@ def _run(
 
 
 def _hooked(edge: Edge, ct: Any) -> Any:
-    for hook in list(edge.hooks):
+    for hook in edge.hooks:
         replaced = hook(ct)
         ct = ct if replaced is None else replaced
     return ct
@@ -200,8 +200,13 @@ def register_hook(tensor: Tensor, hook: Hook) -> Callable[[], None]:
         raise AutogradError(
             at_user_line("cannot register a hook on a tensor that doesn't require gradient")
         )
-    edge.hooks.append(hook)
-    return lambda: edge.hooks.remove(hook)
+    edge.hooks = (*edge.hooks, hook)
+
+    def remove() -> None:
+        place = edge.hooks.index(hook)
+        edge.hooks = edge.hooks[:place] + edge.hooks[place + 1 :]
+
+    return remove
 
 
 def retain_grad(tensor: Tensor) -> None:
@@ -219,4 +224,4 @@ def retain_grad(tensor: Tensor) -> None:
         if (kept := handle()) is not None:
             kept.grad = ct.copy() if kept.grad is None else kept.grad + ct
 
-    edge.hooks.append(keep)
+    edge.hooks = (*edge.hooks, keep)

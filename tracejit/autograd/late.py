@@ -32,7 +32,7 @@ class LateNode(Node):
     def __init__(self, steps: tuple[Step, ...], leaves: tuple[Handle, ...]) -> None:
         last = steps[-1]
         self.name, self.aval, self.loc = last.name, last.aval, last.loc
-        self.hooks = []
+        self.hooks = ()
         self.sequence = next_sequence()
         self._steps = steps
         self._leaves = leaves

@@ -33,7 +33,7 @@ class Handle:
         self.version = version
         self.requires_grad = requires_grad
         self.grad: Tensor | None = None
-        self.hooks: list[Hook] = []
+        self.hooks: tuple[Hook, ...] = ()
 
     @property
     def edge(self) -> Edge:
@@ -120,7 +120,7 @@ class Node:
         self.rule: Rule = rule
         self.saved: tuple[Any, ...] = saved
         self.loc = loc
-        self.hooks: list[Hook] = []
+        self.hooks: tuple[Hook, ...] = ()
         self.sequence: float = next_sequence()
         if aval.open is not None:
             aval.open.note(self)

@@ -169,10 +169,11 @@ def _settings() -> tuple[Any, ...]:
 class SizedProgram(Program):
     """A graph with open sizes: a program for each combination of them, made when it is first needed.
 
-    first   that of the sizes of the recorded call
+    first    that of the sizes of the recorded call
+    values   these sizes
     """
 
-    __slots__ = ("_count", "_make", "_open", "_runs", "_sizes", "first")
+    __slots__ = ("_count", "_make", "_open", "_runs", "_sizes", "first", "values")
 
     def __init__(self, graph: Graph, sizes: Sizes, make: Callable[[Graph], Program]) -> None:
         self._open = graph
@@ -181,12 +182,17 @@ class SizedProgram(Program):
         self._make = make
         self._runs: dict[tuple[int, ...], Runner] = {}
         self.first = self._made(sizes.values)
+        self.values = tuple(sizes.values[variable] for variable in sizes.variables)
         self.graph, self.run = self.first.graph, self.first.runner
 
     def run_at(
         self, values: tuple[int, ...], addresses: Sequence[int], scalars: Sequence[Any]
     ) -> list[Buffer]:
         """Runs the program for these of the variables of its sizes."""
+        return self.at(values)(addresses, scalars)
+
+    def at(self, values: tuple[int, ...]) -> Runner:
+        """What runs the program for these sizes."""
         run = self._runs.get(values)
         if run is None:
             if len(self._runs) >= MOST_SIZES:
@@ -194,7 +200,7 @@ class SizedProgram(Program):
             run = self._runs[values] = self._made(self._sizes.atoms(values, self._count)).runner
         elif isinstance(run, LateProgram):
             run = self._runs[values] = run.runner
-        return run(addresses, scalars)
+        return run
 
     def _made(self, atoms: Sequence[int]) -> Program:
         return self._make(resized(self._open, atoms))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from operator import or_
 from typing import Any
 
 import numpy as np
 
 from tracejit._native import abi
-from tracejit.runtime.cpu.native.reading import Reader
+from tracejit.runtime.cpu.native.sized import Sized
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
 
 _BINARY = {
@@ -28,19 +29,22 @@ Emit = Callable[[Any, list[Value]], Value | None]
 """Writes a call of a function; None where this one is to be an ordinary call."""
 
 
-class Expressions(Reader):
+class Expressions(Sized):
     """Writes expressions.
 
     names        the objects that code refers to
     intrinsics   write calls of some functions
     equal        classes whose objects equal themselves
-    equalities   of calls of some functions: write a condition that is true only where the result equals a constant
+    equalities   of calls of some functions: write a condition that is true only where the result equals another value
+    resized      of functions that give something at the sizes of a call: given their other arguments, which are constants, and
+                 how many sizes there are, it makes a function of sizes
     """
 
     names: dict[str, Any]
     intrinsics: dict[Any, Emit]
     equal: tuple[type, ...] = ()
     equalities: dict[Any, Callable[[Any, Value, Value], str]]
+    resized: dict[Any, Callable[[Any, Any, int], Callable[[tuple[int, ...]], Any]]]
 
     variables: dict[str, Value]
     slots: dict[int, Value]
@@ -150,9 +154,7 @@ class Expressions(Reader):
             if isinstance(constant, tuple):
                 return self.constant(constant)
         if isinstance(node, ast.Dict):
-            if node.keys:
-                raise Unsupported("a dict with entries")
-            return self._typed(self.new("PyDict_New"), dict)
+            return self._dict(node)
         if [type(each) for each in node.elts] == [ast.Starred]:
             (only,) = node.elts
             assert isinstance(only, ast.Starred)
@@ -168,6 +170,17 @@ class Expressions(Reader):
                 self.succeeded(self.call("PySet_Add", made, part))
             return self._typed(made, set)
         return self.tuple_of(parts) if isinstance(node, ast.Tuple) else self.list_of(parts)
+
+    def _dict(self, node: ast.Dict) -> Value:
+        entries = []
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                raise Unsupported("a starred dict")
+            entries.append((self.as_object(self.value(key)), self.as_object(self.value(value))))
+        made = self.new("PyDict_New")
+        for entry in entries:
+            self.succeeded(self.call("PyDict_SetItem", made, *entry))
+        return self._typed(made, dict)
 
     def tuple_of(self, parts: list[str]) -> Value:
         made = self.new("PyTuple_New", str(len(parts)))
@@ -206,7 +219,10 @@ class Expressions(Reader):
         if isinstance(node.func, ast.Attribute):
             return self._method(node.func, given, names)  # type: ignore[arg-type]  # no None
         function = self.value(node.func)
-        intrinsic = self._intrinsic(function)
+        resized = self._resized(function, node.args)
+        if resized is not None:
+            return resized
+        intrinsic: Emit | None = _known_to(self.intrinsics, function)
         if intrinsic is not None and not names:
             values = list(map(self._for_ourselves, given))
             written = intrinsic(self, values)
@@ -225,13 +241,15 @@ class Expressions(Reader):
                 return self.constant(tuple(self.names[name] for name in names))
         return self.value(node)
 
-    def _intrinsic(self, function: Value) -> Emit | None:
-        if not function.is_constant:
-            return None
-        try:
-            return self.intrinsics.get(function.constant)
-        except TypeError:  # of an object that cannot be a key
-            return None
+    def _resized(self, function: Value, given: list[ast.expr]) -> Value | None:
+        """What a call gives that depends on sizes alone."""
+        resize = _known_to(self.resized, function)
+        match given:
+            case [sizes, ast.Tuple(elts=slots), of] if resize is not None and self.has_record:
+                value = self.value(of).constant
+                convert = resize(self.value(sizes).constant, value, len(slots))
+                return self.at_sizes(value, convert)
+        return None
 
     def _method(
         self, function: ast.Attribute, given: list[ast.expr], names: tuple[str, ...]
@@ -281,6 +299,7 @@ class Expressions(Reader):
     def _joined(self, is_and: bool, parts: list[ast.expr]) -> str:
         """Parts are looked at until one decides."""
         end = self.fresh("b")
+        was_conditional = self.is_conditional
         known = self.classes.copy()
         read = self._arguments.copy()
         outcomes = []
@@ -290,9 +309,11 @@ class Expressions(Reader):
             more = self.fresh("b")
             self.branch(found, *((more, end) if is_and else (end, more)))
             self.enter(more)
+            self.is_conditional = True
             if is_and:
                 self.assume(part)
         outcomes.append((self.condition(parts[-1]), self.block))
+        self.is_conditional = was_conditional
         self.jump(end)
         self.enter(end)
         self.classes, self._arguments = known, read
@@ -359,11 +380,11 @@ class Expressions(Reader):
         if known is not None:
             return known
         first, second = self.value(left), self.value(right)
-        if first.kind is Kind.LATE and first.parts[0] in self.equalities:
-            return self._or_else(
-                first, second, self.equalities[first.parts[0]](self, first, second)
-            )
-        if Kind.INTEGER in (first.kind, second.kind) and self._is_small(first, second):
+        for late, other in ((first, second), (second, first)):
+            if late.kind is Kind.LATE and late.parts[0] in self.equalities:
+                are_equal = self.equalities[late.parts[0]](self, late, other)
+                return self._or_else(first, second, are_equal)
+        if self._is_small(first, second):
             return self.let(f"icmp eq i64 {self._as_i64(first)}, {self._as_i64(second)}")
         if type(second.constant) is float and self.class_of(first) is float:
             held = self.load(first.text, abi.FLOAT_AT, "double")
@@ -379,12 +400,12 @@ class Expressions(Reader):
         return None
 
     def _is_small(self, first: Value, second: Value) -> bool:
-        return all(
-            each.kind is Kind.INTEGER or type(each.constant) is int for each in (first, second)
-        )
+        are_known = [each.kind in (Kind.INTEGER, Kind.SIZE) for each in (first, second)]
+        are_small = [type(each.constant) is int for each in (first, second)]
+        return any(are_known) and all(map(or_, are_known, are_small))
 
     def _as_i64(self, value: Value) -> str:
-        return value.text if value.kind is Kind.INTEGER else str(value.constant)
+        return str(value.constant) if type(value.constant) is int else value.text
 
     def _equal_objects(self, first: Value, second: Value) -> str:
         texts = self.as_object(first), self.as_object(second)
@@ -397,9 +418,12 @@ class Expressions(Reader):
 
     def _or_else(self, first: Value, second: Value, are_equal: str) -> str:
         """Whether two are equal, which Python is asked where it is not clear."""
-        return self.true_or(
-            are_equal, lambda: self.truth_of(self._ordered(ast.Eq(), first, second))
-        )
+
+        def ask() -> str:
+            self.spoil()
+            return self.truth_of(self._ordered(ast.Eq(), first, second))
+
+        return self.true_or(are_equal, ask)
 
     def _equal_sizes(self, left: ast.expr, right: ast.expr) -> str | None:
         """Shape, strides and flags of an array, compared where they lie."""
@@ -410,7 +434,7 @@ class Expressions(Reader):
                 array = self.value(owner)
                 if self.class_of(array) is not np.ndarray:
                     return None
-                return self._are_sizes(array.text, name, [ast.literal_eval(each) for each in sizes])
+                return self.are_sizes(array.text, name, [ast.literal_eval(each) for each in sizes])
             case (
                 ast.BinOp(
                     left=ast.Attribute(value=ast.Attribute(value=owner, attr="flags"), attr="num"),
@@ -427,21 +451,15 @@ class Expressions(Reader):
                 return self.let(f"icmp eq i32 {masked}, {wanted!r}")
         return None
 
-    def _are_sizes(self, array: str, name: str, sizes: list[int]) -> str:
-        """An array of this rank has these sizes; strides are only looked at after the shape, so the rank is right then."""
-        at = abi.ARRAY_SHAPE_AT if name == "shape" else abi.ARRAY_STRIDES_AT
-        ndim = self.load(array, abi.ARRAY_NDIM_AT, "i32")
-        result = self.let(f"icmp eq i32 {ndim}, {len(sizes)}")
 
-        def are_equal() -> str:
-            first = self.load(array, at)
-            equal = "true"
-            for axis, size in enumerate(sizes):
-                here = self.let(f"icmp eq i64 {self.load(first, 8 * axis, 'i64')}, {size}")
-                equal = here if equal == "true" else self.let(f"and i1 {equal}, {here}")
-            return equal
-
-        return self.both(result, are_equal) if sizes else result
+def _known_to(table: Mapping[Any, Any], function: Value) -> Any:
+    """What a table has of a function; None where it has nothing."""
+    if not function.is_constant:
+        return None
+    try:
+        return table.get(function.constant)
+    except TypeError:  # of an object that cannot be a key
+        return None
 
 
 def _double(value: float) -> str:

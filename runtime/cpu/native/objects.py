@@ -17,7 +17,7 @@ from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.cpu.native import entry_ir, memory_ir
+from tracejit.runtime.cpu.native import entry_ir, memory_ir, sizes_ir
 from tracejit.runtime.cpu.pool import address_of, run_function
 
 _TABLE = "tracejit_native"
@@ -30,6 +30,8 @@ _SYMBOLS = (
     "tracejit_distinct", "tracejit_in_range", "tracejit_has_keys", "tracejit_new_array",
     "tracejit_new_array_function", "tracejit_array_type", "tracejit_handler",
     "tracejit_run_function", "tracejit_run_short", "tracejit_run_long",
+    "tracejit_find", "tracejit_array_in_order", "tracejit_tuple_in_order",
+    "tracejit_same", "tracejit_keep", "tracejit_hold",
 )  # fmt: skip
 _FASTCALL = 0x80
 WATCHERS = (0, 1, 3, 4)
@@ -104,7 +106,7 @@ def native(disk: DiskCache | None) -> Native | str:
 
 def native_source() -> KernelSource:
     """All native code, as one module."""
-    text = memory_ir.memory_ir() + entry_ir.entry_ir()
+    text = memory_ir.memory_ir() + entry_ir.entry_ir() + sizes_ir.sizes_ir()
     return KernelSource(_TABLE, text + symbol_table(_TABLE, _SYMBOLS))
 
 

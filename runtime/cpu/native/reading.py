@@ -24,13 +24,19 @@ class Reader(Writer):
 
     hints   an attribute's name -> two classes that have a slot of this name at one place, of objects that no guard has looked at;
             where both are one, such objects are of no other, or Python takes the call while there is a way back
+    parts   (class, slot) -> the class of what is there, or Python takes the call while there is a way back
     """
+
+    parts: Mapping[tuple[type, str], type]
 
     def __init__(self, found: Abi, buffer: type, hints: Mapping[str, tuple[type, type]]) -> None:
         super().__init__(found)
         self.buffer_type = buffer
         self.hints = hints
+        self.parts = {}
         self.classes: dict[str, type] = {}
+        self.addresses: dict[str, int] = {}
+        """Of buffers whose address is known: where in `%addresses` it is."""
 
     def class_of(self, value: Value) -> type | None:
         """The class that the object has for certain."""
@@ -47,10 +53,12 @@ class Reader(Writer):
             case Kind.TRUTH:
                 yes, no = self.address_of(True), self.address_of(False)
                 return self.let(f"select i1 {value.text}, ptr {yes}, ptr {no}")
-            case Kind.INTEGER:
+            case Kind.INTEGER | Kind.SIZE:
                 made = self.new("PyLong_FromLongLong", value.text)
                 self.classes[made] = int
                 return made
+            case Kind.SIZES:
+                return self._general(value.text, value.parts[0])
             case Kind.MEMORY:
                 return self.called(self.address_of(self.wrap), [value.text])
             case Kind.LATE:
@@ -70,7 +78,10 @@ class Reader(Writer):
         return self.new("PyObject_Vectorcall", function, given, positional, listed)
 
     def type_of(self, value: Value) -> str:
-        return self.load(self.as_object(value), abi.TYPE_AT)
+        text = self.as_object(value)
+        found = self.load(text, abi.TYPE_AT)
+        self.note(text, abi.TYPE_AT, found)
+        return found
 
     # Attributes
 
@@ -85,14 +96,15 @@ class Reader(Writer):
         if special is not None:
             return special
         if kind is not None and (at := offset_of(kind, name)) is not None:
-            return self._slot(value.text, at, is_held)
+            return self._slot(value.text, at, is_held, self._part_of(kind, name))
         hint = self.hints.get(name)
         if hint is not None and kind is None and value.kind is Kind.OBJECT:
-            if hint[0] is not hint[1] or self.failed != "abandon":
+            if hint[0] is not hint[1] or not (self.failed == "abandon" or self.notes is not None):
                 return self._hinted(value, name, hint)
             self.require(self.let(f"icmp eq ptr {self.type_of(value)}, {self.address_of(hint[0])}"))
             self.classes[value.text] = hint[0]
             return self.attribute(value, name, is_held=is_held)
+        self.spoil()
         return Value(Kind.OBJECT, self._general(self.as_object(value), name))
 
     def _special(self, value: Value, kind: type | None, name: str) -> Value | None:
@@ -103,6 +115,8 @@ class Reader(Writer):
             is_null = self.let(f"icmp eq ptr {found}, null")
             held = self.borrowed(self.let(f"select i1 {is_null}, ptr {none}, ptr {found}"))
             return Value(Kind.OBJECT, held)
+        if kind is np.ndarray and name in ("shape", "strides"):
+            return Value(Kind.SIZES, value.text, parts=(name,))
         if kind is np.ndarray and name == "dtype":
             return Value(Kind.OBJECT, self.borrowed(self.load(value.text, abi.ARRAY_DTYPE_AT)))
         if name == "address" and kind is self.buffer_type:
@@ -112,13 +126,45 @@ class Reader(Writer):
         if name == "foreign" and kind is None:
             return self._foreign(value)
         if name == "__dict__" and kind is not None and _has_plain_dict(kind):
-            found = self.new("PyObject_GenericGetDict", value.text, "null")
-            self.classes[found] = dict
-            return Value(Kind.OBJECT, found)
+            return Value(Kind.OBJECT, self._dict_of(value.text, kind))
         return None
 
-    def _slot(self, text: str, at: int, is_held: bool) -> Value:
+    def _dict_of(self, text: str, kind: type) -> str:
+        """An object's dict, which lies where it should unless this call makes it."""
+        at = self.abi.instance_dict_at if kind.__flags__ & abi.MANAGED_DICT else None
+        before = "null" if at is None or self.notes is None else self.load(text, at)
+        found = self.new("PyObject_GenericGetDict", text, "null")
+        self.classes[found] = dict
+        if at is None:
+            self.spoil()
+        elif self.notes is not None:
+            self.spoil_unless(self.let(f"icmp eq ptr {before}, {found}"))
+            self.note(text, at, found)
+        return found
+
+    def note_content(self, dict_: str) -> None:
+        """What follows depends on what is in a dict, which its version tells."""
+        if self.notes is None:
+            return
+        at = self.abi.dict_version_at
+        if at is None:
+            self.spoil()
+        else:
+            self.note(dict_, at, self.load(dict_, at, "i64"), "i64")
+
+    def _part_of(self, kind: type, name: str) -> type | None:
+        if self.failed == "broken":
+            return None
+        return next((self.parts[e, name] for e in kind.__mro__ if (e, name) in self.parts), None)
+
+    def _slot(self, text: str, at: int, is_held: bool, part: type | None) -> Value:
         found = self.checked(self.load(text, at))
+        self.note(text, at, found)
+        if part is not None:
+            self.require(
+                self.let(f"icmp eq ptr {self.load(found, abi.TYPE_AT)}, {self.address_of(part)}")
+            )
+            self.classes[found] = part
         return Value(Kind.OBJECT, self.borrowed(found) if is_held else found)
 
     def _general(self, text: str, name: str) -> str:
@@ -133,6 +179,9 @@ class Reader(Writer):
         return Value(Kind.OBJECT, self.got("hinted", *words))
 
     def _address(self, value: Value) -> Value:
+        known = self.addresses.get(value.text)
+        if known is not None:
+            return Value(Kind.INTEGER, self.load("%addresses", known, "i64"))
         at = offset_of(BlockBuffer, "address")
         assert at is not None
         assert at == offset_of(remote_buffer(), "address")
@@ -172,7 +221,7 @@ class Reader(Writer):
 
     def as_integer(self, value: Value) -> str:
         """An integer that fits 64 bits; another one is a failure."""
-        if value.kind is Kind.INTEGER:
+        if value.kind in (Kind.INTEGER, Kind.SIZE):
             return value.text
         if type(value.constant) is int and abs(value.constant) < 1 << 62:
             return str(value.constant)
@@ -194,20 +243,37 @@ class Reader(Writer):
         match value.kind:
             case Kind.TRUTH:
                 return value.text
-            case Kind.INTEGER:
+            case Kind.INTEGER | Kind.SIZE:
                 return self.let(f"icmp ne i64 {value.text}, 0")
             case _:
-                found = self.let(f"call i32 @truth(ptr {self.as_object(value)})")
+                text = self.as_object(value)
+                self._note_truth(text)
+                found = self.let(f"call i32 @truth(ptr {text})")
                 self.succeeded(found)
                 return self.let(f"icmp ne i32 {found}, 0")
 
+    def _note_truth(self, text: str) -> None:
+        """Of a few objects it is always the same; others may be asked anything."""
+        if self.notes is None:
+            return
+        is_known = "false"
+        for each in (True, False, None, ()):
+            same = self.let(f"icmp eq ptr {text}, {self.address_of(each)}")
+            is_known = self.let(f"or i1 {is_known}, {same}")
+        self.spoil_unless(is_known)
+
     def length(self, value: Value) -> Value:
+        if value.kind is Kind.SIZES:
+            return Value(Kind.INTEGER, self.rank_of(value.text))
         kind = self.class_of(value)
         text = self.as_object(value)
         if kind in (tuple, list):
+            self.spoil()  # these are not noted
             return Value(Kind.INTEGER, self.load(text, abi.SIZE_AT, "i64"))
         if kind is dict:
+            self.note_content(text)
             return Value(Kind.INTEGER, self.load(text, abi.DICT_SIZE_AT, "i64"))
+        self.spoil()
         found = self.call("PyObject_Size", text)
         self.require(self.let(f"icmp sge i64 {found}, 0"))
         return Value(Kind.INTEGER, found)
@@ -215,15 +281,31 @@ class Reader(Writer):
     # Items
 
     def item(self, container: Value, key: Value) -> Value:
+        if container.kind is Kind.SIZES and type(key.constant) is int and key.constant >= 0:
+            return self._size(container, key.constant)
         text, kind = self.as_object(container), self.class_of(container)
         names = dict_behind(container)
         if names is not None:
             text, kind = self.address_of(names), dict
         if kind is dict:
+            self.note_content(text)
             return Value(Kind.OBJECT, self.got("entry_of", *self._look_up(text, key)))
         if kind in (tuple, list) and type(key.constant) is int and key.constant >= 0:
             return self._place(text, kind, key.constant)
+        self.spoil()
         return Value(Kind.OBJECT, self.got("item_of", *self._look_up(text, key)))
+
+    def rank_of(self, array: str) -> str:
+        return self.let(f"zext i32 {self.load(array, abi.ARRAY_NDIM_AT, 'i32')} to i64")
+
+    def sizes_at(self, value: Value) -> str:
+        """Where an array has its shape or strides."""
+        is_shape = value.parts[0] == "shape"
+        return self.load(value.text, abi.ARRAY_SHAPE_AT if is_shape else abi.ARRAY_STRIDES_AT)
+
+    def _size(self, value: Value, axis: int) -> Value:
+        self.require(self.let(f"icmp sgt i64 {self.rank_of(value.text)}, {axis}"))
+        return Value(Kind.SIZE, self.load(self.sizes_at(value), 8 * axis, "i64"))
 
     def _look_up(self, container: str, key: Value) -> tuple[str, str, str]:
         """The arguments of a look for a key; what one that is always the same leads to is remembered."""
@@ -231,6 +313,7 @@ class Reader(Writer):
         return f"ptr {container}", f"ptr {self.as_object(key)}", f"ptr {memo}"
 
     def _place(self, text: str, kind: type | None, place: int) -> Value:
+        self.spoil()  # lists and tuples are not noted
         size = self.load(text, abi.SIZE_AT, "i64")
         self.require(self.let(f"icmp sgt i64 {size}, {place}"))
         items = self.load(text, abi.LIST_ITEMS_AT) if kind is list else text
@@ -244,8 +327,10 @@ class Reader(Writer):
         if names is not None:
             text, kind = self.address_of(names), dict
         if kind is dict:
+            self.note_content(text)
             found = self.let(f"call i32 @has_key({', '.join(self._look_up(text, key))})")
         else:
+            self.spoil()
             found = self.call("PySequence_Contains", text, self.as_object(key))
         self.succeeded(found)
         return self.let(f"icmp ne i32 {found}, 0")

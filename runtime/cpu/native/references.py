@@ -1,4 +1,4 @@
-"""Counting references, as LLVM IR: `@retain(object)` and `@let_go(object)`."""
+"""Counting references, as LLVM IR: `@retain(object)` and `@let_go(object)`, and the first one written out, for loops."""
 
 from __future__ import annotations
 
@@ -81,3 +81,19 @@ def references_ir() -> str:
     if sys.version_info >= (3, 14):
         return _CALLED
     return _IMMORTAL if sys.version_info >= (3, 12) else _COUNTED
+
+
+def retained_ir() -> str:
+    """`@retain(%object)`, without the call."""
+    if sys.version_info >= (3, 14):
+        return "  call void @retain(ptr %object)\n"
+    is_new = sys.version_info >= (3, 12)
+    kind, kept = ("i32", "%new.count") if is_new else ("i64", "%more.count")
+    lines = [
+        f"%count.before = load {kind}, ptr %object",
+        f"%more.count = add {kind} %count.before, 1",
+    ]
+    if is_new:
+        lines.append("%immortal = icmp slt i32 %count.before, 0")
+        lines.append("%new.count = select i1 %immortal, i32 %count.before, i32 %more.count")
+    return "".join(f"  {line}\n" for line in [*lines, f"store {kind} {kept}, ptr %object"])

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tracejit.artifact import HostCall
-from tracejit.runtime.cpu.native.programs import TAKEN, Programs
+from tracejit.runtime.cpu.native.programs import Programs
+from tracejit.runtime.cpu.native.runs import TAKEN
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
 from tracejit.runtime.program import RemoteProgram
 

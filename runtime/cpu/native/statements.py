@@ -5,30 +5,38 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from types import MethodType
 from typing import Any
 
 from tracejit._native import abi
 from tracejit._native.abi import offset_of
 from tracejit.runtime.cpu.native.expressions import Expressions
-from tracejit.runtime.cpu.native.programs import ArrayKind
 from tracejit.runtime.cpu.native.remote import RemotePrograms
+from tracejit.runtime.cpu.native.runs import (
+    ArrayKind,
+    FixedRun,
+    SizedRun,
+    can_run,
+    program_behind,
+)
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
-from tracejit.runtime.program import Program, RemoteProgram
+from tracejit.runtime.program import RemoteProgram
 
 
 class Statements(RemotePrograms, Expressions):
     """Translates lines one after the other; those of guards, of runs and of the commit have variables of their own.
 
     arrays   the slots of new memory that is to be that of an array
+    run_at   the function by which programs with open sizes are run: a method of what has one for each combination
     """
 
     arrays: Mapping[int, ArrayKind]
+    run_at: Any = None
 
     def begin(self) -> None:
         """Looks whether the call has as many arguments as this way is for, and by these names."""
         self.slots = {}
         self._arguments = {}
+        self.begin_sizes()
         self.require(self.let(f"icmp eq i64 %nargs, {self.positional}"))
         if not self.keywords:
             self.require(self.let("icmp eq ptr %names, null"))
@@ -44,13 +52,16 @@ class Statements(RemotePrograms, Expressions):
         """Lines of one Python function."""
         self.variables = {}
         for node in parsed(lines):
-            self._statement(node)
+            self.statement(node)
 
-    def _statement(self, node: ast.stmt) -> None:
+    def statement(self, node: ast.stmt) -> None:
         match node:
             case ast.If(
                 test=ast.UnaryOp(op=ast.Not(), operand=test), body=[ast.Return()], orelse=[]
             ):
+                if self.is_guard_of_sizes(*_read_in(test)):
+                    self.leave_to_sizes(ast.unparse(test))
+                    return
                 self.require(self.condition(test))
                 self.assume(test)
             case ast.If(test=test, body=[ast.Raise() | ast.Return()], orelse=[]):
@@ -124,6 +135,7 @@ class Statements(RemotePrograms, Expressions):
         return [self.item(listed, self.constant(place)) for place in range(count)]
 
     def _keys(self, text: str, count: int) -> list[Value]:
+        self.note_content(text)
         size = self.load(text, abi.DICT_SIZE_AT, "i64")
         self.require(self.let(f"icmp eq i64 {size}, {count}"))
         self.do("store i64 0, ptr %position")
@@ -197,8 +209,8 @@ class Statements(RemotePrograms, Expressions):
         self.results.append((text, self.block))
         self.jump("leave")
 
-    def _program_of(self, call: ast.Call) -> Program | RemoteProgram | None:
-        """The program that a call runs."""
+    def _program_of(self, call: ast.Call) -> FixedRun | SizedRun | RemoteProgram | None:
+        """What a call runs, if that is a program that native code can run by itself."""
         match call.func:
             case ast.Name(id=name) if name in self.names:
                 method: Any = self.names[name]
@@ -206,14 +218,23 @@ class Statements(RemotePrograms, Expressions):
                 method = getattr(self.names[name], "run", None)  # which is replaced only once
             case _:
                 return None
-        if type(method) is not MethodType or not _is_plain(call):
+        program = program_behind(method)
+        if program is not None:
+            is_native = can_run(program) and _is_plain(call, 2)
+            return FixedRun(program) if is_native else None
+        owner = getattr(method, "__self__", None)
+        if isinstance(owner, RemoteProgram):
+            return owner if _is_plain(call, 2) and self.can_enqueue(owner) else None
+        is_sized = self.has_record and getattr(method, "__func__", None) is self.run_at
+        return self._sized_run(call, owner) if is_sized and _is_plain(call, 3) else None
+
+    def _sized_run(self, call: ast.Call, owner: Any) -> SizedRun | None:
+        sizes, *_ = call.args
+        assert isinstance(sizes, ast.Tuple)
+        first = program_behind(owner.first.runner)
+        if first is None or not can_run(first):
             return None
-        match method.__self__:
-            case Program() as program if method.__func__ is Program.run:
-                return program if self.can_run(program) else None
-            case RemoteProgram() as remote:
-                return remote if self.can_enqueue(remote) else None
-        return None
+        return SizedRun(first, owner, len(sizes.elts))
 
     def _array_kind(self, target: ast.expr) -> ArrayKind | None:
         match target:
@@ -224,7 +245,7 @@ class Statements(RemotePrograms, Expressions):
     def _run(self, call: ast.Call, arrays: Sequence[ArrayKind | None] = ()) -> list[Value]:
         program = self._program_of(call)
         assert program is not None
-        addresses, scalars = call.args
+        *_, addresses, scalars = call.args
         assert isinstance(addresses, ast.Tuple)
         assert isinstance(scalars, ast.Tuple)
         given = [self.as_integer(self.value(each)) for each in addresses.elts]
@@ -273,5 +294,13 @@ def parsed(lines: Iterable[str]) -> list[ast.stmt]:
         return ast.parse(text).body
 
 
-def _is_plain(call: ast.Call) -> bool:
-    return len(call.args) == 2 and all(isinstance(each, ast.Tuple) for each in call.args)
+def _read_in(node: ast.expr) -> tuple[set[str], set[Any]]:
+    """The names in an expression, and what is looked up by constants, None standing for all else that is."""
+    parts = [*ast.walk(node)]
+    keys = [each.slice for each in parts if isinstance(each, ast.Subscript)]
+    slots = {key.value if isinstance(key, ast.Constant) else None for key in keys}
+    return {each.id for each in parts if isinstance(each, ast.Name)}, slots
+
+
+def _is_plain(call: ast.Call, count: int) -> bool:
+    return len(call.args) == count and all(isinstance(each, ast.Tuple) for each in call.args)

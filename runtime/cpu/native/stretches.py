@@ -11,7 +11,7 @@ import numpy as np
 
 from tracejit._native import abi
 from tracejit._records import dataclass
-from tracejit.runtime.cpu.native.statements import Statements
+from tracejit.runtime.cpu.native.pinned import Pinned
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
 
 Outcome = tuple[type, Any]
@@ -52,12 +52,18 @@ class _Loop:
     held: int
 
 
-class Stretches(Statements):
+class Stretches(Pinned):
     """Translates stretches that lead to one another."""
 
     def begin(self) -> None:
         super().begin()
         self._loops: dict[int, _Loop] = {}
+
+    def all_of(self, lines: Lines) -> None:
+        """A call from its first guard on."""
+        self.guards(lines.enter)
+        self.find_combination()
+        self._go_on(lines)
 
     def first_of(self, ways: Sequence[Lines]) -> None:
         """The first whose guards hold: none has done anything by then."""

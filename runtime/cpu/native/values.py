@@ -18,6 +18,8 @@ class Kind(Enum):
     OBJECT = "a reference to an object, which somebody holds for as long as it is used"
     TRUTH = "i1"
     INTEGER = "i64"
+    SIZE = "i64, with which the caller's code may go on to compute: arithmetic is that of integers of any size"
+    SIZES = "the shape or the strides of an array, of which single ones are read"
     MEMORY = "a reference to an array, of which only the address is asked for"
     LATE = "a call that is made only if its result is needed: the function and the arguments"
 
@@ -32,7 +34,10 @@ UNKNOWN = _Unknown()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Value:
-    """An operand; `constant` is the object that it is known to be."""
+    """An operand; `constant` is the object that it is known to be.
+
+    parts   of what is made later, what it is made of; of what was made for the sizes of the call, what it is with open ones
+    """
 
     kind: Kind
     text: str

@@ -16,7 +16,8 @@ from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.runtime.cpu.native.objects import Native
-from tracejit.runtime.cpu.native.programs import ArrayKind
+from tracejit.runtime.cpu.native.runs import ArrayKind
+from tracejit.runtime.cpu.native.settled import Rules
 from tracejit.runtime.cpu.native.stretches import Lines, Stretches
 from tracejit.runtime.cpu.native.values import Unsupported
 from tracejit.runtime.cpu.native.writer import HELPERS, Raw
@@ -35,6 +36,9 @@ class Language:
     hints: Mapping[str, tuple[type, type]]
     equal: tuple[type, ...]
     equalities: Mapping[Any, Callable[..., str]]
+    parts: Mapping[tuple[type, str], type]
+    resized: Mapping[Any, Callable[..., Any]]
+    run_at: Any
 
 
 class Way:
@@ -71,13 +75,17 @@ def way_of(
     arrays: Mapping[int, ArrayKind],
     on_break: Callable[[BaseException], Any],
     language: Language,
+    sizes: tuple[int, ...] = (),
+    rules: Rules | None = None,
 ) -> Way | None:
     """The code as machine code; None where it has no translation.
 
     names      what the code refers to
     keywords   the names of the last arguments, in order
-    arrays     the slots of new memory that only becomes an array: its dtype and shape
+    arrays     the slots of new memory that only becomes an array
     on_break   called with an exception that came after there was no way back; it raises what the caller is to see
+    sizes      the slots of open sizes, in the order in which they are handed on
+    rules      which guards are about what stays the same as a rule
     """
     native, found = installed(), abi.abi()
     if native is None or isinstance(found, str) or len(_texts) >= MOST_WAYS:
@@ -88,12 +96,16 @@ def way_of(
     stretches.equal = language.equal
     stretches.equalities = dict(language.equalities)
     stretches.wrap = Buffer.wrap
-    stretches.arrays = dict(arrays)
+    stretches.parts = language.parts
+    stretches.resized = dict(language.resized)
+    stretches.run_at = language.run_at
+    stretches.rules = rules
+    stretches.arrays, stretches.size_slots = dict(arrays), sizes
     stretches.on_break = on_break
     stretches.positional, stretches.keywords = positional, keywords
     try:
         stretches.begin()
-        stretches.first_of([lines])
+        stretches.all_of(lines)
         return _loaded(stretches, native)
     except Unsupported as reason:
         unsupported[str(reason)] = unsupported.get(str(reason), 0) + 1

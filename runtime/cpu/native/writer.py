@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tracejit._native.abi import Abi
@@ -13,7 +14,8 @@ from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
 
 HELPERS = (
     "tracejit_release", "tracejit_give_up", "tracejit_break_off", "tracejit_new_buffer", "tracejit_new_array",
-    "tracejit_distinct", "tracejit_in_range", "tracejit_has_keys",
+    "tracejit_distinct", "tracejit_in_range", "tracejit_has_keys", "tracejit_find", "tracejit_array_in_order",
+    "tracejit_tuple_in_order", "tracejit_same", "tracejit_keep", "tracejit_hold",
 )  # fmt: skip
 """Native functions whose addresses are the first words of a way's constants."""
 SIGNATURES = {
@@ -55,6 +57,7 @@ SIGNATURES = {
     "Py_DecRef": "void ptr",
     "Py_IncRef": "void ptr",
     "llvm.memset.p0.i64": "void ptr i8 i64 i1",
+    "llvm.memcpy.p0.p0.i64": "void ptr ptr i64 i1",
 } | {
     f"PyNumber_{name}": "ptr ptr ptr"
     for name in (
@@ -77,9 +80,16 @@ class Writer:
         self._count = 0
         self.held = 0
         """How many places of the frame are taken."""
+        self.frame = "%frame"
         self._most_held = 1
         self._most_listed = 1
         self._room = 0
+        self._kept_room: dict[str, int] = {}
+        self.notes: int | None = None
+        """How many words have been noted; None while none is to be."""
+        self._noted: set[tuple[str, int]] = set()
+        """Which, whatever is the outcome of conditions."""
+        self.is_conditional = False
         self.results: list[tuple[str, str]] = []
         """What the way gives, and in which block."""
         self.on_break: Any = None
@@ -130,11 +140,19 @@ class Writer:
         before, ask, end = self.block, self.fresh("b"), self.fresh("b")
         self.branch(condition, *((end, ask) if known == "true" else (ask, end)))
         self.enter(ask)
-        found = more()
+        with self.conditional():
+            found = more()
         after = self.block
         self.jump(end)
         self.enter(end)
         return self.let(f"phi i1 [ {known}, %{before} ], [ {found}, %{after} ]")
+
+    @contextmanager
+    def conditional(self) -> Iterator[None]:
+        """What is written inside is not run in each case."""
+        before, self.is_conditional = self.is_conditional, True
+        yield
+        self.is_conditional = before
 
     def load(self, pointer: str, offset: int, kind: str = "ptr") -> str:
         return self.let(f"load {kind}, ptr {self.at(pointer, offset)}")
@@ -166,10 +184,24 @@ class Writer:
 
     def _free_place(self) -> str:
         """A place of the frame that is free, and is taken from here on."""
-        place = self.at("%frame", 8 * self.held)
-        self.held += 1
+        return self.at(self.frame, 8 * self.reserve(1))
+
+    def reserve(self, count: int) -> int:
+        """The first of so many places of the frame, side by side."""
+        first = self.held
+        self.held += count
         self._most_held = max(self._most_held, self.held)
-        return place
+        return first
+
+    @contextmanager
+    def aside(self, frame: str) -> Iterator[list[int]]:
+        """What is written inside has a frame of its own, of as many places as the list says in the end."""
+        before = self.frame, self.held, self._most_held
+        self.frame, self.held = frame, 0
+        count: list[int] = []
+        yield count
+        count.append(self.held)
+        self.frame, self.held, self._most_held = before
 
     def hold(self, text: str) -> str:
         """The frame has this reference from here on; the way's end lets go of it."""
@@ -206,11 +238,37 @@ class Writer:
         """A C function that gives a negative number where it fails has not."""
         self.require(self.let(f"icmp sge i32 {status}, 0"))
 
+    # Notes of what is read: `%notes` has a word's address and value for each, or zeros where it was not read this time
+
+    def note(self, pointer: str, offset: int, value: str, kind: str = "ptr") -> None:
+        """What follows depends on this word of memory."""
+        if self.notes is None or (pointer, offset) in self._noted:
+            return
+        if not self.is_conditional:
+            self._noted.add((pointer, offset))
+        place = self.at("%notes", 16 * self.notes)
+        self.notes += 1
+        self.do(f"store ptr {self.at(pointer, offset)}, ptr {place}")
+        self.do(f"store {kind} {value}, ptr {self.at(place, 8)}")
+
+    def spoil(self) -> None:
+        """What follows depends on what no word tells, or other code has run, which may have written what was noted."""
+        if self.notes is not None:
+            self.do("store i64 1, ptr %spoiled")
+
+    def spoil_unless(self, condition: str) -> None:
+        spoiled, end = self.fresh("b"), self.fresh("b")
+        self.branch(condition, end, spoiled)
+        self.enter(spoiled)
+        self.spoil()
+        self.jump(end)
+        self.enter(end)
+
     # Loops
 
     def kept(self, place: int) -> str:
         """The reference in a place of the frame."""
-        return self.load("%frame", 8 * place)
+        return self.load(self.frame, 8 * place)
 
     def keep_instead(self, place: int, text: str) -> None:
         """A place of the frame has another reference from here on; the one that it had is in a place of its own."""
@@ -220,7 +278,7 @@ class Writer:
 
     def let_go_since(self, place: int) -> None:
         """Lets go of what the frame has come to hold since so many places were taken."""
-        first = self.at("%frame", 8 * place)
+        first = self.at(self.frame, 8 * place)
         self.help("tracejit_release", "void", f"ptr {first}", f"i64 {self.held - place}")
 
     # Constants
@@ -240,8 +298,17 @@ class Writer:
 
     def raw(self, number: int) -> str:
         """A number that only this process knows, such as an address."""
-        self.constants.append(Raw(number))
-        return self.load("%constants", 8 * (len(HELPERS) + len(self.constants) - 1), "i64")
+        place = self.later()
+        self.constants[place] = Raw(number)
+        return self.raw_at(place)
+
+    def later(self) -> int:
+        """The place of a number that is only known once more has been written."""
+        self.constants.append(Raw(0))
+        return len(self.constants) - 1
+
+    def raw_at(self, place: int) -> str:
+        return self.load("%constants", 8 * (len(HELPERS) + place), "i64")
 
     def memo(self) -> str:
         """Two words of the way's own, where a look into a dict leaves what it has found: `looked_up` of the prelude."""
@@ -261,6 +328,10 @@ class Writer:
         self._room = max(self._room, nbytes)
         return "%room"
 
+    def keep_room(self, name: str, nbytes: int) -> None:
+        """Memory on the stack under this name, for the whole call."""
+        self._kept_room[name] = nbytes
+
     # The whole
 
     def text(self, name: str) -> str:
@@ -276,6 +347,7 @@ class Writer:
 define ptr @{name}(ptr %args, i64 %nargs, ptr %names, ptr %constants) {{
 entry:
   %frame = alloca [{held} x ptr]
+{"".join(map(_allocated, self._kept_room.items()))}\
   %array = alloca [{self._most_listed} x ptr]
   %position = alloca i64
   %room = alloca [{max(self._room, 1)} x i8], align 64
@@ -312,6 +384,11 @@ class Raw:
     """A constant that is no object."""
 
     number: int
+
+
+def _allocated(room: tuple[str, int]) -> str:
+    name, nbytes = room
+    return f"  {name} = alloca [{nbytes} x i8], align 16\n"
 
 
 def _declaration(function: str) -> str:

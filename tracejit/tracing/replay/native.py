@@ -8,7 +8,7 @@ import numpy as np
 
 from tracejit._errors import CompileError
 from tracejit._gate import late
-from tracejit.tracing.programs import LateProgram
+from tracejit.tracing.programs import LateProgram, SizedProgram
 from tracejit.tracing.replay.segments import Run
 from tracejit.tracing.replay.tree import below
 
@@ -128,11 +128,11 @@ def _made(root: Node, tree: Tree) -> list[Way]:
 
 
 def _is_late(node: Node) -> bool:
-    """Whether a program of the node runs op by op until it has been compiled."""
-    return any(
-        isinstance(each, Run) and isinstance(each.run, LateProgram) and each.run.is_late
-        for each in node.instructions
-    )
+    """Whether a program of the node runs op by op until it has been compiled; of one with open sizes, that of the first."""
+    runs = [each.run for each in node.instructions if isinstance(each, Run)]
+    owners = [getattr(run, "__self__", None) for run in runs]
+    programs = [each.first for each in owners if isinstance(each, SizedProgram)]
+    return any(isinstance(each, LateProgram) and each.is_late for each in (*runs, *programs))
 
 
 def _table(ways: list[Way]) -> Ways | None:

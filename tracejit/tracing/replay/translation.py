@@ -19,17 +19,24 @@ from tracejit.dtypes import float32, float64, int32, int64
 from tracejit.eager import check_indices
 from tracejit.indexing import check_labels
 from tracejit.ir.aval import Aval, sizes_in
+from tracejit.ir.dim import name_of
 from tracejit.ops.arguments import number_as
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.cpu.native.runs import ArrayKind
+from tracejit.runtime.cpu.native.settled import Rules
 from tracejit.runtime.cpu.native.statements import parsed
 from tracejit.runtime.cpu.native.stretches import Lines
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.ways import Language, Way, way_of
 from tracejit.storage import Storage, is_row_major, row_major
 from tracejit.tensor import Tensor, make
+from tracejit.tracing.programs import SizedProgram
 from tracejit.tracing.replay.guards.calls import ArgumentsAre
+from tracejit.tracing.replay.guards.memory import in_order
 from tracejit.tracing.replay.guards.values import typed
+from tracejit.tracing.replay.memory import settle
+from tracejit.tracing.replay.resizing import at_sizes
 from tracejit.tracing.replay.segments import element, tensor_over
 from tracejit.tracing.replay.templates import array_over, storage_over
 from tracejit.tracing.replay.tree import below
@@ -38,6 +45,10 @@ from tracejit.tracing.stand_in import raises_nothing
 if TYPE_CHECKING:
     from tracejit.tracing.replay.speculate import Speculation
     from tracejit.tracing.replay.tree import Node, Tree
+
+
+Resize = Callable[[tuple[int, ...]], Any]
+"""Gives something that depends on sizes, for these."""
 
 
 def native_ways(root: Node, tree: Tree) -> list[Way]:
@@ -61,6 +72,8 @@ def _way(root: Node, tree: Tree, lines: Lines) -> Way | None:
         positional=given.count,
         keywords=given.keywords,
         arrays=_arrays(lines, tree.pool.names),
+        sizes=root.sizes,
+        rules=_rules(lines, tree.pool.names),
         on_break=Broken(tree.name),
         language=language(),
     )
@@ -113,12 +126,40 @@ class Broken:
         raise CompileError(at_user_line(message)) from error
 
 
-def _arrays(
-    lines: Lines, names: Mapping[str, Any]
-) -> dict[int, tuple[np.dtype[Any], tuple[int, ...]]]:
+_SLOTS = frozenset(
+    ("aval", "layout", "origin", "autograd", "storage", "node", "requires_grad", "hooks", "pending", "buffer")
+)  # fmt: skip
+"""Slots of tensors, handles and storages that few calls write; not versions and gradients, which every step does."""
+_TABLES = frozenset(("_parameters", "_buffers", "_modules"))
+
+
+def _rules(lines: Lines, names: Mapping[str, Any]) -> Rules | None:
+    """Modules and their parameters stay the same, but where each call gives parameters other memory."""
+    if _mentions(lines, {name for name, value in names.items() if value is settle}):
+        return None
+
+    def is_steady(name: str) -> bool:
+        kind = names.get(name)
+        return isinstance(kind, type) and kind.__module__.startswith("tracejit.nn.")
+
+    def has_text(function: str, keys: str) -> bool:
+        is_known = names.get(function) is typed and keys in names
+        return is_known and all(kind is str for kind, _ in names[keys])
+
+    return Rules(_SLOTS, _TABLES, is_steady, has_text)
+
+
+def _mentions(lines: Lines, names: set[str]) -> bool:
+    following = (each for _, ways in lines.following for each in ways)
+    here = any(f"{name}(" in line for line in lines.commit for name in names)
+    return here or any(_mentions(each, names) for each in following)
+
+
+def _arrays(lines: Lines, names: Mapping[str, Any]) -> dict[int, ArrayKind]:
     """The slots of new memory that only becomes an array, all of it in order: its dtype and shape."""
     uses: dict[int, int] = {}
     found = {}
+    opened: dict[str, tuple[Any, Resize]] = {}
     if lines.following:  # what becomes an array in one way may become something else in another
         return {}
     for node in _nodes([*lines.run, *lines.commit]):
@@ -126,6 +167,14 @@ def _arrays(
             case ast.Subscript(value=ast.Name(id="E"), slice=slot, ctx=ast.Load()):
                 place = ast.literal_eval(slot)
                 uses[place] = uses.get(place, 0) + 1
+            case ast.Assign(
+                targets=[ast.Name(id=name)],
+                value=ast.Call(
+                    func=ast.Name(id=function),
+                    args=[ast.Name(id=sizes), ast.Tuple(elts=slots), ast.Name(id=value)],
+                ),
+            ) if names.get(function) is at_sizes:
+                opened[name] = names[value], _resized(names[sizes], names[value], len(slots))
             case ast.Call(
                 func=ast.Name(id=function),
                 args=[
@@ -134,11 +183,25 @@ def _arrays(
                     ast.Name(id=layout),
                     ast.Constant(value=0),
                 ],
-            ) if names.get(function) is array_over and layout in names:
-                placed = names[layout]
-                if placed == row_major(placed.shape):
-                    found[ast.literal_eval(slot)] = names[dtype], placed.shape
+            ) if names.get(function) is array_over:
+                if layout in opened:
+                    found[ast.literal_eval(slot)] = _array_kind(names[dtype], *opened[layout])
+                elif layout in names:
+                    found[ast.literal_eval(slot)] = _array_kind(names[dtype], names[layout])
     return {slot: each for slot, each in found.items() if uses[slot] == 1}
+
+
+def _array_kind(dtype: np.dtype[Any], layout: Any, resize: Resize | None = None) -> ArrayKind:
+    def shape_at(values: tuple[int, ...]) -> tuple[int, ...] | None:
+        placed = layout if resize is None else resize(values)
+        return placed.shape if placed == row_major(placed.shape) else None
+
+    return ArrayKind(dtype, len(layout.shape), shape_at)
+
+
+def _resized(sizes: Any, value: Any, count: int) -> Resize:
+    """What is a value at sizes, of which the first ones count."""
+    return lambda values: at_sizes(sizes, values[:count], value)
 
 
 def _nodes(lines: list[str]) -> Iterator[ast.AST]:
@@ -172,9 +235,9 @@ def _storage_over(code: Any, given: list[Value]) -> Value | None:
 
 def _make(code: Any, given: list[Value]) -> Value | None:
     storage, layout, aval, origin = given if len(given) == 4 else (*given, code.constant(None))
-    if not isinstance(aval.constant, Aval) or aval.constant.open is not None:
+    if not (isinstance(aval.constant, Aval) and aval.constant.open is None) and not aval.parts:
         return None
-    if origin.constant is not None and not _is_closed(layout.constant):
+    if origin.constant is not None and not (_is_closed(layout.constant) or layout.parts):
         return None
     parts = {"storage": storage, "layout": layout, "aval": aval, "origin": origin}
     made: Value = code.create(Tensor, {**parts, "autograd": code.constant(None)})
@@ -207,6 +270,7 @@ def _has_keys(code: Any, found: Value, wanted: Value) -> str:
     container = found.parts[1]
     if code.class_of(container) is not dict:
         return "false"
+    code.note_content(container.text)
     keys = [key for _, key in wanted.constant]
     listed = np.array([*map(id, keys), 0], np.int64)
     code.address_of(tuple(keys))
@@ -215,6 +279,23 @@ def _has_keys(code: Any, found: Value, wanted: Value) -> str:
     words = f"ptr {code.as_object(container)}", f"ptr {at}", f"i64 {len(keys)}"
     result: str = code.help("tracejit_has_keys", "i1", *words)
     return result
+
+
+def _in_order(code: Any, given: list[Value]) -> Value | None:
+    return Value(Kind.LATE, "", parts=(in_order, *given))
+
+
+def _are_in_order(code: Any, found: Value, strides: Value) -> str:
+    """Where arrays have strides and shape, or two tuples of integers."""
+    _, shape, itemsize = found.parts
+    step = f"i64 {itemsize.constant}"
+    if strides.kind is Kind.SIZES and shape.kind is Kind.SIZES and strides.text == shape.text:
+        places = f"ptr {code.sizes_at(strides)}", f"ptr {code.sizes_at(shape)}"
+        return code.help("tracejit_array_in_order", "i1", *places, f"i64 {code.rank_of(shape.text)}", step)  # fmt: skip
+    if (code.class_of(strides), code.class_of(shape)) == (tuple, tuple):
+        places = f"ptr {strides.text}", f"ptr {shape.text}"
+        return code.help("tracejit_tuple_in_order", "i1", *places, step)
+    return "false"
 
 
 def _element(code: Any, given: list[Value]) -> Value | None:
@@ -285,12 +366,13 @@ def _checked(
     if tensor.kind is not Kind.LATE or type(limit) is not int:
         return None
     _, buffer, aval, layout = tensor.parts
-    dtype, placed = getattr(aval.constant, "dtype", None), layout.constant
-    if dtype not in (int32, int64) or aval.constant.open is not None or not is_row_major(placed):
+    dtype, placed = getattr(_shape_of(aval), "dtype", None), _shape_of(layout)
+    if dtype not in (int32, int64) or not _is_all_in_order(placed):
         return None
-    if aval.constant.device == "cpu":
+    size = str(aval.constant.size) if aval.is_constant else _read_size(code, aval)
+    if _shape_of(aval).device == "cpu":
         address = code.attribute(buffer, "address").text
-        code.require(_in_range(code, address, aval.constant, placed, base, limit))
+        code.require(_in_range(code, address, size, dtype.itemsize, placed, base, limit))
         return code.constant(None)
 
     def look() -> str:
@@ -301,7 +383,7 @@ def _checked(
 
     def is_fine() -> str:
         address = code.load(mirror(), abi.ARRAY_DATA_AT, "i64")
-        return _in_range(code, address, aval.constant, placed, base, limit)
+        return _in_range(code, address, size, dtype.itemsize, placed, base, limit)
 
     code.require(code.true_or(code.both(has_mirror, is_fine), look))
     return code.constant(None)
@@ -323,28 +405,50 @@ def _mirror(code: Any, buffer: Value) -> tuple[Callable[[], str], str]:
     )
 
 
-def _in_range(code: Any, address: str, aval: Aval, placed: Layout, base: int, limit: int) -> str:
+def _in_range(
+    code: Any, address: str, size: str, itemsize: int, placed: Layout, base: int, limit: int
+) -> str:
     """Whether all elements, which are in order, are in [-base, limit - base)."""
-    itemsize = aval.dtype.itemsize
     first = code.let(f"add i64 {address}, {placed.offset * itemsize}")
     pointer = code.let(f"inttoptr i64 {first} to ptr")
     short = "true" if itemsize == 4 else "false"
-    words = f"ptr {pointer}", f"i64 {aval.size}", f"i64 {base}", f"i64 {limit}", f"i1 {short}"
+    words = f"ptr {pointer}", f"i64 {size}", f"i64 {base}", f"i64 {limit}", f"i1 {short}"
     found: str = code.help("tracejit_in_range", "i1", *words)
     return found
 
 
+def _shape_of(value: Value) -> Any:
+    """A constant, or with open sizes what becomes one at those of the call."""
+    return value.parts[0] if value.parts else value.constant
+
+
+def _is_all_in_order(layout: Any) -> bool:
+    """Whether it is so for all values of open sizes: those of now may be equal by chance."""
+    if sizes_in((*layout.strides, *layout.shape, layout.offset)) is None:
+        return is_row_major(layout)
+    own = row_major(layout.shape).strides
+    return type(layout.offset) is int and [*map(name_of, layout.strides)] == [*map(name_of, own)]
+
+
+def _read_size(code: Any, aval: Value) -> str:
+    text: str = code.as_integer(code.attribute(aval, "size"))
+    return text
+
+
 def _late_node(code: Any, given: list[Value]) -> Value | None:
     steps, leaves = given
-    if not isinstance(steps.constant, tuple):
+    known = _shape_of(steps)
+    if not isinstance(known, tuple):
         return None
-    last = steps.constant[-1]
+    last, aval = known[-1], code.constant(known[-1].aval)
+    if steps.parts:
+        aval = code.attribute(code.item(steps, code.constant(len(known) - 1)), "aval")
     sequence = code.called(code.address_of(next_sequence), [])
     parts = {
         "name": code.constant(last.name),
-        "aval": code.constant(last.aval),
+        "aval": aval,
         "loc": code.constant(last.loc),
-        "hooks": code.list_of([]),
+        "hooks": code.constant(()),
         "sequence": Value(Kind.OBJECT, sequence),
         "_steps": steps,
         "_leaves": leaves,
@@ -358,7 +462,7 @@ def _handle(code: Any, given: list[Value]) -> Value | None:
     node, version, requires_grad = given
     parts = {"node": node, "version": version, "requires_grad": requires_grad}
     made: Value = code.create(
-        Handle, {**parts, "grad": code.constant(None), "hooks": code.list_of([])}
+        Handle, {**parts, "grad": code.constant(None), "hooks": code.constant(())}
     )
     return made
 
@@ -407,6 +511,7 @@ def language() -> Language:
             number_as: _number_as,
             tensor_over: _tensor_over,
             typed: _typed_keys,
+            in_order: _in_order,
             check_labels: _check_labels,
             check_indices: _check_indices,
             LateNode: _late_node,
@@ -418,5 +523,13 @@ def language() -> Language:
         | dict.fromkeys(("node", "requires_grad", "hooks", "grad"), (Handle, Handle))
         | dict.fromkeys(("storage", "autograd"), (Tensor, _parameters())),
         equal=(Layout, Aval),
-        equalities={typed: _has_keys},
+        equalities={typed: _has_keys, in_order: _are_in_order},
+        parts={
+            (Tensor, "aval"): Aval,
+            (Tensor, "layout"): Layout,
+            (Aval, "shape"): tuple,
+            (Layout, "strides"): tuple,
+        },
+        resized={at_sizes: _resized},
+        run_at=SizedProgram.run_at,
     )  # fmt: skip

@@ -44,34 +44,16 @@ class Node:
     children  by the outcome of the branch, in the order in which they are tried
     where     the user's line that decides
     copied    the slots of memory from outside that has been copied by the end of it
+    sizes     at a root: the slots of open sizes
     used      at a root: when it was used last, as the tree counts its replays
     times     at a root: how often it was replayed by Python, `due` from how many times on machine code is to take over, and
               `has_grown` whether there are ways to go on that the machine code does not know
     """
 
     __slots__ = (
-        "children",
-        "commit",
-        "copied",
-        "due",
-        "end",
-        "enter",
-        "guards",
-        "has_grown",
-        "hits",
-        "instructions",
-        "leaf",
-        "lines",
-        "run",
-        "signature",
-        "speculation",
-        "streak",
-        "text",
-        "times",
-        "used",
-        "where",
-        "wheres",
-        "withheld",
+        "children", "commit", "copied", "due", "end", "enter", "guards", "has_grown", "hits",
+        "instructions", "leaf", "lines", "run", "signature", "sizes", "speculation", "streak",
+        "text", "times", "used", "where", "wheres", "withheld",
     )  # fmt: skip
 
     enter: Callable[[list[Any], tuple[Any, ...], dict[str, Any]], int]
@@ -86,6 +68,7 @@ class Node:
         self.children: dict[Any, list[Node]] = {}
         self.end: tuple[Any, ...] | None = None
         self.signature: Signature = ()
+        self.sizes: tuple[int, ...] = ()
         self.used = self.times = 0
         self.due = NATIVE_AFTER
         self.has_grown = True
@@ -273,6 +256,7 @@ class Tree:
         withheld: list[str] | None,
         capacity: int,
         signature: Signature,
+        sizes: tuple[int, ...],
     ) -> bool:
         """Adds a recorded call, whose last segment ends with `body`; False where a loop's rounds are not alike."""
         with self.lock:
@@ -288,7 +272,8 @@ class Tree:
                 if node is None:
                     return False
                 if place == 0 and node not in self.roots:
-                    node.signature, node.used = signature, next(self.replays)
+                    node.signature, node.sizes = signature, sizes
+                    node.used = next(self.replays)
                     self._arrange([node, *self.roots])
                 path.append(node)
                 level = _after(node, segment)

@@ -47,7 +47,7 @@ class TensorIs(Guard):
             yield f"{found}.aval.device == {self.aval.device!r}"
             shape = writer.variable(f"{found}.aval.shape")
             yield from _sizes(writer, shape, self.aval.shape, self.openings)
-            yield f"{found}.layout.strides == {pool.name(row_major)}({shape}).strides"
+            yield f"{found}.layout.strides == {pool.name(in_order)}({shape}, 1)"
             if self.window is None:
                 yield f"{found}.layout.offset == {self.layout.offset}"
         else:
@@ -170,7 +170,7 @@ class ArrayIs(Guard):
 
 @lru_cache(maxsize=65536)
 def in_order(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """The strides, in bytes, of an array in row-major order."""
+    """The strides of what lies in row-major order: in bytes, or, with an `itemsize` of 1, in elements."""
     return tuple(stride * itemsize for stride in row_major(shape).strides)
 
 

@@ -1,0 +1,238 @@
+"""Which guards of a replay are about what stays the same from call to call, as a rule: modules and the tensors that they hold.
+
+Guards may be asked in any order that has each variable set before it is read: all of them are to hold, and none does anything.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+
+from tracejit._records import dataclass
+
+MOST = 3000
+"""Lines that may be settled: what they read is noted on the stack."""
+FEW = 2
+"""Tensors that are worth it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rules:
+    """What is settled.
+
+    slots      attributes that tensors, their storages and handles have in slots, and that rarely change
+    tables     entries of objects' dicts that are dicts which rarely change, whatever else is written to these objects
+    is_steady  whether the dicts of objects rarely change whose class is the constant of this name
+    has_text   whether two constants are a function that gives a dict's keys, and such keys, all of them text
+    """
+
+    slots: frozenset[str]
+    tables: frozenset[str]
+    is_steady: Callable[[str], bool]
+    has_text: Callable[[str, str], bool]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Guards in the order in which they are asked.
+
+    roots    what settled lines read that is found out at each call
+    exports  what settled lines find out that is needed afterwards; of these, `buffers` are those of tensors
+    """
+
+    before: list[ast.stmt]
+    settled: list[ast.stmt]
+    after: list[ast.stmt]
+    roots: list[str]
+    exports: list[str]
+    buffers: set[str]
+
+
+def parts_of(nodes: Iterable[ast.stmt], rules: Rules) -> Parts | None:
+    """The guards apart; None where too few are settled."""
+    apart = _Apart(rules)
+    for node in _once_named(nodes):
+        apart.add(node)
+    if len(apart.buffers) < FEW:
+        return None
+    needed = {name for node in apart.after for name in _names(node)} | apart.kept
+    read = {name for node in apart.settled for name in _names(node)}
+    return Parts(
+        apart.before,
+        apart.settled,
+        apart.after,
+        sorted(read & apart.early),
+        sorted(needed & apart.found),
+        apart.buffers,
+    )
+
+
+class _Apart:
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self.before: list[ast.stmt] = []
+        self.settled: list[ast.stmt] = []
+        self.after: list[ast.stmt] = []
+        self.early: set[str] = set()
+        """Variables, and slots of `E`, that are set before."""
+        self.found: set[str] = set()
+        """Those that settled lines set."""
+        self.kept: set[str] = set()
+        """What slots of `E` hold."""
+        self.buffers: set[str] = set()
+        self._dicts: set[str] = set()
+        self._steady: set[str] = set()
+        self._late: set[str] = set()
+
+    def add(self, node: ast.stmt) -> None:
+        read, made = _names(node), _targets(node)
+        if read & self._late:
+            self._put(self.after, self._late, node, made)
+        elif len(self.settled) < MOST and read and self._is_settled(node):
+            slots = {name for name in made if name.startswith("E[")}
+            self._put(self.settled, self.found, node, made - slots)
+            self.kept |= read if slots else set()
+            self._late |= slots
+        elif read & self.found:
+            self._put(self.after, self._late, node, made)
+        else:
+            self._put(self.before, self.early, node, made)
+            self._note_table(node)
+        self._note_class(node)
+
+    def _put(self, lines: list[ast.stmt], names: set[str], node: ast.stmt, made: set[str]) -> None:
+        lines.append(node)
+        names |= made
+
+    def _note_table(self, node: ast.stmt) -> None:
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id=target)], value=ast.Subscript(slice=ast.Constant(value=key))
+            ) if key in self._rules.tables:
+                self._dicts.add(target)
+
+    def _note_class(self, node: ast.stmt) -> None:
+        match node:
+            case ast.If(
+                test=ast.UnaryOp(
+                    operand=ast.Compare(
+                        left=ast.Call(func=ast.Name(id="type"), args=[ast.Name(id=name)]),
+                        ops=[ast.Is()],
+                        comparators=[ast.Name(id=kind)],
+                    )
+                )
+            ) if self._rules.is_steady(kind):
+                self._steady.add(name)
+
+    def _is_settled(self, node: ast.stmt) -> bool:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=target)], value=value):
+                return self._is_step(target, value)
+            case ast.Assign(targets=[ast.Tuple(elts=[*targets])], value=ast.Name(id=name)) if (
+                name in self._dicts
+            ):
+                return all(isinstance(each, ast.Name) for each in targets)
+            case ast.Assign(
+                targets=[ast.Subscript(value=ast.Name(id="E"))], value=ast.Name(id=name)
+            ):
+                return name in self.found
+            case ast.If(test=ast.UnaryOp(op=ast.Not(), operand=test), body=[ast.Return()]):
+                return self._is_plain(test)
+        return False
+
+    def _is_step(self, target: str, value: ast.expr) -> bool:
+        """From an object to its dict, from there to what it holds, and from tensors on by their slots."""
+        match value:
+            case ast.Attribute(value=ast.Name(id=name), attr="__dict__"):
+                self._dicts |= {target} if name in self._steady else set()
+                return name in self._steady
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str())):
+                self._dicts |= {target} if name in self._dicts else set()
+                return name in self._dicts
+            case ast.Attribute(value=ast.Name(), attr=attribute) if self._is_slot(value):
+                self.buffers |= {target} if attribute == "buffer" else set()
+                return True
+        return False
+
+    def _is_slot(self, node: ast.expr) -> bool:
+        match node:
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute):
+                return name in self.found and attribute in self._rules.slots
+        return False
+
+    def _is_plain(self, test: ast.expr) -> bool:
+        """Whether a condition looks at nothing but identities, types, keys, slots, and values that never change."""
+        match test:
+            case ast.BoolOp(values=parts):
+                return all(map(self._is_plain, parts))
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return self._is_plain(operand)
+            case ast.Attribute():
+                return self._is_slot(test)
+            case ast.Compare(
+                left=ast.Constant(), ops=[ast.In() | ast.NotIn()], comparators=[ast.Name(id=name)]
+            ):
+                return name in self._dicts
+            case ast.Compare(
+                left=ast.Call(func=ast.Name(id=function), args=[ast.Name(id=name)]),
+                ops=[ast.Eq()],
+                comparators=[ast.Name(id=keys)],
+            ):
+                return name in self._dicts and self._rules.has_text(function, keys)
+            case ast.Compare(
+                left=ast.Attribute(attr="layout") as left,
+                ops=[ast.Eq()],
+                comparators=[ast.Name(id=name)],
+            ):
+                return self._is_slot(left) and name not in self.early | self.found
+            case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[right]):
+                is_known = bool((_names(left) | _names(right)) & (self.found | self._dicts))
+                return is_known and self._is_operand(left) and self._is_operand(right)
+        return False
+
+    def _is_operand(self, node: ast.expr) -> bool:
+        match node:
+            case ast.Constant() | ast.Name():
+                return True
+            case ast.Call(func=ast.Name(id="type"), args=[ast.Name()]):
+                return True
+        return self._is_slot(node)
+
+
+def _names(node: ast.AST) -> set[str]:
+    """The variables, and slots of `E`, that are read."""
+    found = set()
+    for each in ast.walk(node):
+        match each:
+            case ast.Name(id=name, ctx=ast.Load()) if name[0] in "svw":
+                found.add(name)
+            case ast.Subscript(value=ast.Name(id="E"), ctx=ast.Load()):
+                found.add(ast.unparse(each))
+    return found
+
+
+def _targets(node: ast.stmt) -> set[str]:
+    found = set()
+    for each in ast.walk(node):
+        match each:
+            case ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.Subscript(value=ast.Name(id="E"), ctx=ast.Store()):
+                found.add(ast.unparse(each))
+    return found
+
+
+def _once_named(nodes: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
+    """The same with a name of its own for each variable: guards of several segments begin anew to name theirs."""
+    names: dict[str, str] = {}
+    for place, node in enumerate(nodes):
+        parts = [each for each in ast.walk(node) if isinstance(each, ast.Name)]
+        for each in parts:
+            if isinstance(each.ctx, ast.Load):
+                each.id = names.get(each.id, each.id)
+        for each in parts:
+            if isinstance(each.ctx, ast.Store):
+                new = f"{each.id}_{place}" if each.id in names else each.id
+                names[each.id] = new
+                each.id = new
+        yield node
