@@ -17,7 +17,7 @@ from tracejit.artifact import KernelSource
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import DiskCache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.cpu.native import entry_ir, memory_ir, sizes_ir
+from tracejit.runtime.cpu.native import entry_ir, memory_ir, pins_ir, sizes_ir
 from tracejit.runtime.cpu.pool import address_of, run_function
 
 _TABLE = "tracejit_native"
@@ -106,7 +106,8 @@ def native(disk: DiskCache | None) -> Native | str:
 
 def native_source() -> KernelSource:
     """All native code, as one module."""
-    text = memory_ir.memory_ir() + entry_ir.entry_ir() + sizes_ir.sizes_ir()
+    parts = memory_ir.memory_ir, entry_ir.entry_ir, sizes_ir.sizes_ir, pins_ir.pins_ir
+    text = "".join(part() for part in parts)
     return KernelSource(_TABLE, text + symbol_table(_TABLE, _SYMBOLS))
 
 
