@@ -19,7 +19,6 @@ from tests.emulation.launch import launch
 from tests.emulation.plans import plan_of
 from tests.ir.graphs import apply
 from tracejit.artifact import LaunchShape
-from tracejit.codegen.cuda.emit import emit
 from tracejit.codegen.cuda.schedule import MOST_SHARED, bounds_of, shape_of
 from tracejit.codegen.kernel.builder import ScalarBuilder
 from tracejit.codegen.kernel.interpret import interpret
