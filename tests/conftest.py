@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import hypothesis
 import pytest
@@ -63,6 +64,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the listings that tests compare with as the code makes them now",
     )
+    parser.addoption(
+        "--emulated",
+        type=int,
+        metavar="N",
+        help="have a GPU's kernels, under the emulation, compute what the CPU would, in every N-th test",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a sample the same tests each time."""
+    nth = config.getoption("--emulated")
+    if nth:
+        items[:] = [item for item in items if crc32(item.nodeid.encode()) % nth == 0]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _emulated(request: pytest.FixtureRequest, _machine_code_early: None) -> Iterator[None]:
+    if not request.config.getoption("--emulated"):
+        yield
+        return
+    from tests.emulation.everywhere import computed_by_emulated_kernels
+
+    with computed_by_emulated_kernels():
+        yield
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ for unsigned ones is cast. Nothing relies on what C leaves undefined: sums and p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -16,7 +16,12 @@ import numpy as np
 from tracejit._records import dataclass
 from tracejit.codegen.llvm.builder import Builder, Number, Value
 from tracejit.codegen.llvm.casts import narrow
-from tracejit.codegen.llvm.cold import computed_where, libm_where
+from tracejit.codegen.llvm.cold import (
+    computed_by_lane_where,
+    computed_where,
+    libm_where,
+    looked_up,
+)
 from tracejit.codegen.llvm.target import Target
 from tracejit.codegen.llvm.types import Type
 from tracejit.dtypes import DType, float16
@@ -285,6 +290,23 @@ def _(
     symbol = f"{name.replace('.', '_')}_{value.type.element}"
     call = b.outside(symbol, (value, *args), body)
     return b.emit(f"{where.text} ? {call} : {value.text}", value.type)
+
+
+@computed_by_lane_where.register
+def _(
+    b: CudaBuilder, where: Value, name: str, value: Value, body: Callable[..., Value], x: Value
+) -> Value:
+    call = b.outside(f"{name.replace('.', '_')}_{value.type.element}", (x,), body)
+    return b.emit(f"{where.text} ? {call} : {value.text}", value.type)
+
+
+@looked_up.register
+def _(b: CudaBuilder, name: str, words: Sequence[int], place: Value) -> Value:
+    if not b.module.defines(name):
+        listed = ", ".join(f"{word}u" for word in words)
+        table = f"static __device__ const unsigned {name}[{len(words)}] = {{{listed}}};"
+        b.module.define(name, table)
+    return b.emit(f"(long long){name}[{place.text}]", Type("i64"))
 
 
 @narrow.register

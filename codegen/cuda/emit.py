@@ -16,10 +16,11 @@ from tracejit.codegen.cuda.folds import write_fold
 from tracejit.codegen.cuda.frame import Frame
 from tracejit.codegen.cuda.hazards import has_teams, is_columns, meetings, rare_body
 from tracejit.codegen.cuda.launch import BOUNDS, HALVES, MEET, PRELUDE, segment_text
+from tracejit.codegen.cuda.rows import bind_kept, write_row_fold, write_row_loop
 from tracejit.codegen.cuda.schedule import Variant, bounds_of, strips_of
 from tracejit.codegen.cuda.strips import Walk, bind, find_packs, write_strips
 from tracejit.codegen.kernel.hoist import hoist
-from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store
+from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store, Tree
 from tracejit.codegen.llvm.flow import I64
 
 
@@ -60,11 +61,13 @@ class _Writer:
     def __init__(self, kernel: Kernel, variant: Variant) -> None:
         self.b = CudaBuilder(0, CUDA)
         self.frame = Frame(kernel, self.b, variant=variant)
-        self.meetings = meetings(kernel)
+        self.is_near = variant is Variant.NEAR
+        self.meetings = meetings(kernel, is_shared=not self.is_near)
 
     def kernel(self) -> None:
         b, frame = self.b, self.frame
-        if frame.kernel.scratch and frame.variant is not Variant.FAR:
+        has_scratch = bool(frame.kernel.scratch) and not self.is_near
+        if has_scratch and frame.variant is not Variant.FAR:
             b.line("extern __shared__ __align__(16) char shared[];")
         b.line(
             "const int group = threadIdx.x / 32, lane = threadIdx.x % 32, groups = blockDim.x / 32;"
@@ -74,12 +77,14 @@ class _Writer:
         with b.braces("for (int s = 0; s < SEGMENTS; ++s)"):
             b.line("const Segment &segment = segments.segment[s];")
             frame.bind_arguments()
+            if self.is_near:
+                bind_kept(frame)
             step = "(long long)gridDim.x * blockDim.y"
             with b.braces(f"for (; task < segment.tasks; task += {step})"):
                 frame.define(tasks.index, frame.integer("task"))
                 with frame.guarded("threadIdx.x == 0"):
                     self.block(tasks.body)
-                if frame.kernel.scratch and has_teams(frame.kernel):
+                if has_scratch and has_teams(frame.kernel):
                     frame.meet()
             b.line("task -= segment.tasks;")
 
@@ -100,10 +105,14 @@ class _Writer:
                 frame.store(stmt)
             case For(kind=Kind.VECTOR) if is_columns(stmt):
                 self.column_loop(stmt)
+            case For(kind=Kind.VECTOR) if self.is_near:
+                write_row_loop(frame, stmt, self.block)
             case For(kind=Kind.VECTOR):
                 self.vector_loop(stmt)
             case For():
                 self.serial_loop(stmt)
+            case Fold(tree=Tree.LANES) if self.is_near:
+                write_row_fold(frame, stmt, self.block)
             case Fold():
                 in_columns = frame.guard.startswith("is_column &&")
                 write_fold(frame, stmt, partial(self.block, stmt.body), in_columns=in_columns)

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from tracejit.codegen.cuda.builder import TYPES
 from tracejit.codegen.cuda.frame import Frame
 from tracejit.codegen.cuda.hazards import is_independent, statements
-from tracejit.codegen.cuda.schedule import MOST_GROUPS, WARP, Variant, row_strips_of
+from tracejit.codegen.cuda.registers import LANES, WARP
+from tracejit.codegen.cuda.schedule import MOST_GROUPS, Variant, row_strips_of
 from tracejit.codegen.cuda.strips import Packs, Walk, bind, find_packs, write_strips
 from tracejit.codegen.kernel.ir import Fold, Store, Tree
 from tracejit.codegen.llvm.builder import Value
@@ -21,8 +22,6 @@ from tracejit.codegen.llvm.joins import Joins
 from tracejit.codegen.llvm.schedule import is_light
 from tracejit.codegen.llvm.types import Type
 
-LANES = 2
-"""Accumulators of a thread: 64 of a block are a warp's."""
 ALL = "0xffffffffu"
 
 Body = Callable[[], None]
@@ -171,7 +170,7 @@ class Folder:
         with b.braces("else"):
             arrays = [b.fresh("shared") for _ in block]
             for name, value in zip(arrays, block):
-                b.line(f"__shared__ {_shared_type(value)} {name}[{MOST_GROUPS}]{extent};")
+                b.line(f"__shared__ {shared_type(value.type)} {name}[{MOST_GROUPS}]{extent};")
             with self.frame.when(writer):
                 for name, value in zip(arrays, block):
                     b.line(f"{name}[group]{place} = {value.text};")
@@ -190,15 +189,20 @@ class Folder:
         """The joined accumulators of the warp's block of `length` values, if that is any: lane 0 has them."""
         b = self.b
         count = b.emit(f"(int)most({length}, 0)", _INT).text
+        self.begin_accumulators()
+        packs = find_packs(self.fold.body, self.fold.index, LANES)
+        full = self.packed(packs, begin, count) if packs else "0"
+        self.one_by_one(begin, count, full)
+        return self.halves()
+
+    def begin_accumulators(self) -> None:
+        """Those of a thread, of no values."""
+        b = self.b
         states = [(b.fresh("s"), value) for value in self.joins.nothing(0)]
         for name, value in states:
             identities = ", ".join([value.text] * LANES)
             b.line(f"{TYPES[value.type.element]} {name}[{LANES}] = {{{identities}}};")
         self.accumulators = [(name, value.type) for name, value in states]
-        packs = find_packs(self.fold.body, self.fold.index, LANES)
-        full = self.packed(packs, begin, count) if packs else "0"
-        self.one_by_one(begin, count, full)
-        return self.halves()
 
     def at(self, lane: str) -> Values:
         return tuple(self.b.value(f"{name}[{lane}]", type) for name, type in self.accumulators)
@@ -245,7 +249,7 @@ class Folder:
         return first
 
     def shuffle(self, how: str, value: Value, place: str) -> Value:
-        wide = _shared_type(value)
+        wide = shared_type(value.type)
         text = f"({TYPES[value.type.element]}){how}({ALL}, ({wide}){value.text}, {place})"
         return self.b.emit(text, value.type)
 
@@ -253,9 +257,9 @@ class Folder:
 _INT = Type("i32")
 
 
-def _shared_type(value: Value) -> str:
+def shared_type(type: Type) -> str:
     """The C type of what threads exchange: at least an int, which is what shuffles take."""
-    return "int" if value.type.element in ("i1", "i8", "i16") else TYPES[value.type.element]
+    return "int" if type.element in ("i1", "i8", "i16") else TYPES[type.element]
 
 
 def write_fold(frame: Frame, fold: Fold, body: Body, *, in_columns: bool) -> None:

@@ -143,7 +143,8 @@ class Frame:
         for number, size in enumerate(self.kernel.sizes):
             self.b.line(f"const long long n{number} = segment.dims[{number}];")
             self.define(size, self.integer(f"n{number}"))
-        self.bind_scratch(self.kernel.scratch)
+        if self.variant is not Variant.NEAR:
+            self.bind_scratch(self.kernel.scratch)
 
     def bind_scratch(self, buffers: Sequence[Buffer]) -> None:
         if not buffers:

@@ -73,11 +73,13 @@ def may_be_replaced(old: Buffer, new: Buffer, *, at_one_place: bool) -> bool:
     return is_pair and not at_one_place
 
 
-def accesses(body: Sequence[Stmt]) -> Accesses:
-    """Of all statements."""
+def accesses(body: Sequence[Stmt], without: frozenset[Buffer] = frozenset()) -> Accesses:
+    """Of all statements, but for those of some buffers."""
     found = Accesses()
     for stmt in statements(body):
         match stmt:
+            case Load(buffer=buffer) | Store(buffer=buffer) if buffer in without:
+                pass
             case Load(buffer=buffer):
                 found.read.add(buffer)
             case Store(buffer=buffer, add=add):
@@ -111,21 +113,26 @@ def is_shared(stmt: Stmt) -> bool:
     return isinstance(stmt, Fold) and stmt.tree is Tree.LANES
 
 
-def meetings(kernel: Kernel) -> set[Stmt]:
-    """The statements before which a team must meet. Where there is nothing to share, a team is one thread."""
+def meetings(kernel: Kernel, *, is_shared: bool = True) -> set[Stmt]:
+    """The statements before which a team must meet. Where there is nothing to share, a team is one thread.
+
+    is_shared   whether scratch is memory that all threads see, and not each thread's own
+    """
     found: set[Stmt] = set()
     if not has_teams(kernel):
         return found
+    own = frozenset() if is_shared else frozenset(kernel.scratch)
     for loop in kernel.body:
-        _Finder(found).block(loop.body, Accesses())
+        _Finder(found, own).block(loop.body, Accesses())
     return found
 
 
 class _Finder:
     """Walks what all threads of a team go through; the body of a loop twice, for what one iteration leaves to the next."""
 
-    def __init__(self, found: set[Stmt]) -> None:
+    def __init__(self, found: set[Stmt], own: frozenset[Buffer] = frozenset()) -> None:
         self.found = found
+        self.own = own
 
     def block(self, body: Sequence[Stmt], before: Accesses) -> None:
         for stmt in body:
@@ -136,7 +143,7 @@ class _Finder:
             self.block(stmt.body, before)
             self.block(stmt.body, before)
             return
-        own = accesses([stmt])
+        own = accesses([stmt], without=self.own)
         if isinstance(stmt, Load | Store):
             own.is_shared = False
             own.read_alike, own.read = own.read, set()
@@ -145,7 +152,7 @@ class _Finder:
             before.clear()
         before.add(own)
         if isinstance(stmt, For) and is_columns(stmt):
-            _Finder(self.found).block(stmt.body, Accesses())
+            _Finder(self.found, self.own).block(stmt.body, Accesses())
 
     def is_divided(self, stmt: For | Fold) -> bool:
         """Whether its iterations may be shared among the threads."""

@@ -10,6 +10,7 @@ from typing import Final
 from tracejit._records import dataclass
 from tracejit.artifact import LaunchShape
 from tracejit.codegen.cuda.hazards import is_columns, meetings, statements
+from tracejit.codegen.cuda.registers import ROW_WARPS, WARP, warps_of
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import (
@@ -28,9 +29,6 @@ from tracejit.codegen.kernel.ir import (
 from tracejit.codegen.llvm.schedule import is_light
 from tracejit.dtypes import int64
 
-WARP: Final = 32
-ROW_WARPS: Final = 8
-"""Most warps of a team that share a fold along a row."""
 MOST_GROUPS: Final = 16
 """And down columns."""
 WARP_ELEMENTS: Final = 1024
@@ -62,6 +60,7 @@ class Variant(Enum):
         "long"  # any rows: shared memory has room for few, each of which waits for more at a time
     )
     FAR = "far"  # with scratch in global memory
+    NEAR = "near"  # rows that are kept in registers
 
 
 LONG_ROW: Final = 2048
@@ -76,9 +75,11 @@ def variant_of(
         return Variant.FAR
     if not _Needs.of(kernel).has_lanes:
         return Variant.SHORT
+    longest = max(_Extents(kernel, dims).folded for dims, _ in segments)
+    if shape.team == WARP * warps_of(kernel, longest) and not shape.shared_bytes:
+        return Variant.NEAR
     if shape.team > WARP:
         return Variant.LONG
-    longest = max(_Extents(kernel, dims).folded for dims, _ in segments)
     return Variant.LONG if longest >= LONG_ROW else Variant.SHORT
 
 
@@ -120,7 +121,10 @@ def shape_of(
     extents = [_Extents(kernel, dims) for dims, _ in segments]
     tasks = sum(count for _, count in segments)
     if needs.has_lanes:
-        return _for_rows(max(each.folded for each in extents), tasks, scratch_bytes)
+        longest = max(each.folded for each in extents)
+        if warps := warps_of(kernel, longest):
+            return _placed(WARP * warps, tasks, 0)
+        return _for_rows(longest, tasks, scratch_bytes)
     if needs.has_columns:
         return _for_columns(max(each.folded for each in extents), tasks, scratch_bytes)
     if not needs.has_vectors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import singledispatch
 
 from tracejit.codegen.llvm.builder import Builder, Value
@@ -41,6 +41,39 @@ def computed_where(
         return b.select(where, b.emit(call, value.type), value)
 
     return _seldom(b, where, value, mended)
+
+
+@singledispatch
+def computed_by_lane_where(
+    b: Builder, where: Value, name: str, value: Value, body: Callable[..., Value], x: Value
+) -> Value:
+    """`value`, but `body(builder, x)`, which is of scalars, in the lanes of `where`: a branch that is seldom taken.
+
+    `name` is that of the function which the body becomes.
+    """
+    symbol = f"{name}.{Type(x.type.element).suffix}"
+
+    def mended() -> Value:
+        if not b.module.defines(symbol):
+            scalar = Builder(0, b.target, b.module)
+            operand = scalar.value("%x", Type(x.type.element))
+            b.module.define(symbol, _out_of_line(scalar, symbol, body, (operand,)))
+        if value.type.width:
+            return _call_lanes(b, symbol, where, value, (x,))
+        return b.emit(f"call {value.type} @{symbol}({x})", value.type)
+
+    return _seldom(b, where, value, mended)
+
+
+@singledispatch
+def looked_up(b: Builder, name: str, words: Sequence[int], place: Value) -> Value:
+    """The word of 32 bits at a place of a table, as an integer of 64."""
+    if not b.module.defines(name):
+        listed = ", ".join(f"i32 {word}" for word in words)
+        table = f"@{name} = internal constant [{len(words)} x i32] [{listed}]"
+        b.module.define(name, table)
+    at = b.emit(f"getelementptr i32, ptr @{name}, {place}", Type("ptr"))
+    return b.convert("zext", b.emit(f"load i32, {at}", Type("i32")), "i64")
 
 
 def _seldom(b: Builder, where: Value, value: Value, mended: Callable[[], Value]) -> Value:
@@ -82,7 +115,8 @@ def _call_lanes(
     """Calls a function of the module that goes over the lanes."""
     name = f"lanes.{function}.{value.type.suffix}"
     if not b.module.defines(name):
-        b.module.define(name, _lanes_function(b, name, _symbol(function, value.type), value, args))
+        symbol = function if b.module.defines(function) else _symbol(function, value.type)
+        b.module.define(name, _lanes_function(b, name, symbol, value, args))
     operands = ", ".join(map(str, (where, value, *args)))
     return b.emit(f"call {value.type} @{name}({operands})", value.type)
 
@@ -109,7 +143,10 @@ def _lanes_function(
         b.emit(f"load {scalar}, {_element(b, type.element, column, lane)}", scalar)
         for column in columns
     ]
-    result = b.call(symbol, scalar, *operands)
+    if b.module.defines(symbol):
+        result = b.emit(f"call {scalar} @{symbol}({', '.join(map(str, operands))})", scalar)
+    else:
+        result = b.call(symbol, scalar, *operands)
     b.line(f"store {result}, {_element(b, type.element, out, lane)}")
     lower = left - 1
     b.emit(f"and {left}, {lower.text}", left.type, into=rest)

@@ -1,12 +1,14 @@
-"""sin, cos and tan: a Cody and Waite reduction by multiples of pi, and libm beyond its reach."""
+"""sin, cos and tan: a Cody and Waite reduction by multiples of pi, and that of `math_far` beyond its reach."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from tracejit.codegen.llvm.builder import Builder, Value
-from tracejit.codegen.llvm.cold import libm_where
+from tracejit.codegen.llvm.cold import computed_by_lane_where
 from tracejit.codegen.llvm.math_core import (
+    INFINITY,
+    NAN,
     PI,
     Digits,
     at_least,
@@ -18,6 +20,12 @@ from tracejit.codegen.llvm.math_core import (
     times,
     two_product,
     two_sum,
+)
+from tracejit.codegen.llvm.math_far import (
+    Rest,
+    rest_of_half_turns,
+    rest_of_quarter_turns,
+    with_sign,
 )
 
 SIN_TAIL: Final = {
@@ -56,7 +64,7 @@ def sin(b: Builder, x: Value) -> Value:
     y = _sin_of_half_turn(b, _subtract_multiple(b, x, n, PI), integer)
     # The reduction loses the sign of zero.
     y = b.select(b.abs(x) < 2.0**-30, x, y)
-    return libm_where(b, b.abs(x) > REACH[x.type.element], "sin", y, x)
+    return computed_by_lane_where(b, b.abs(x) > REACH[x.type.element], "far.sin", y, _far_sin, x)
 
 
 def cos(b: Builder, x: Value) -> Value:
@@ -64,24 +72,28 @@ def cos(b: Builder, x: Value) -> Value:
     k, integer = nearest(b, x, 1 / PI[0], shift=-0.5)
     r = _subtract_multiple(b, x, k + 0.5, PI)
     y = _sin_of_half_turn(b, r, integer + 1)
-    return libm_where(b, b.abs(x) > REACH[x.type.element], "cos", y, x)
+    return computed_by_lane_where(b, b.abs(x) > REACH[x.type.element], "far.cos", y, _far_cos, x)
 
 
 def tan(b: Builder, x: Value) -> Value:
     """2 t / (1 - t^2) in even quarter turns, -(1 - t^2) / (2 t) in odd ones; t is the tangent of half of what is left of x."""
     n, integer = nearest(b, x, 2 / PI[0])
     t = _tan_of_eighth(b, *_subtract_eighths(b, x * 0.5, n))
+    y = _tan_of_quarters(b, t, (integer & 1).ne(0))
+    y = b.select(b.abs(x) < 2.0**-30, x, y)
+    return computed_by_lane_where(b, b.abs(x) > REACH[x.type.element], "far.tan", y, _far_tan, x)
+
+
+def _tan_of_quarters(b: Builder, t: Value, is_odd: Value) -> Value:
+    """The tangent of an angle and some quarter turns; t is that of half of the angle."""
     twice, rest_of_one = t + t, b.fma(-t, t, 1.0)
     lost = b.fma(-t, t, 1.0 - rest_of_one)
-    is_odd = (integer & 1).ne(0)
     numerator, divisor = b.select(is_odd, -rest_of_one, twice), b.select(is_odd, twice, rest_of_one)
     inverse = 1.0 / divisor
     y = numerator * inverse
     # What the quotient lacks: what roundings lost of the numerator, less y times what they lost of the divisor.
     lacks = b.fma(b.select(is_odd, 1.0, y), -lost, b.fma(-y, divisor, numerator))
-    y = b.fma(lacks, inverse, y)
-    y = b.select(b.abs(x) < 2.0**-30, x, y)
-    return libm_where(b, b.abs(x) > REACH[x.type.element], "tan", y, x)
+    return b.fma(lacks, inverse, y)
 
 
 def _tan_of_eighth(b: Builder, h: Value, low: Value) -> Value:
@@ -115,3 +127,52 @@ def _sin_of_half_turn(b: Builder, r: Value, half_turns: Value) -> Value:
     y = at_least(b, at_most(b, y, 1.0), -1.0)
     sign = half_turns << (r.type.bits - 1)
     return b.from_bits(b.bits(y) ^ sign)
+
+
+# Beyond the reach: of scalars, which are above it or infinite
+
+
+def _far_sin(b: Builder, x: Value) -> Value:
+    rest = rest_of_half_turns(b, _as_double(b, x))
+    y = _sin_of_half_turn(b, _angle(b, rest, x.type.element), _as_wide(b, rest.is_odd, x))
+    return _unless_infinite(b, x, b.from_bits(b.bits(y) ^ _sign_of(b, x)))
+
+
+def _far_cos(b: Builder, x: Value) -> Value:
+    rest = rest_of_half_turns(b, _as_double(b, x), shift=True)
+    y = _sin_of_half_turn(b, _angle(b, rest, x.type.element), _as_wide(b, rest.is_odd, x) + 1)
+    return _unless_infinite(b, x, y)
+
+
+def _far_tan(b: Builder, x: Value) -> Value:
+    rest = rest_of_quarter_turns(b, _as_double(b, x))
+    high, low = (with_sign(b, part, rest.sign) * 0.5 for part in rest.angle)
+    element = x.type.element
+    half = b.convert("fptrunc", high, element) if element == "float" else high
+    if element == "float":
+        low = b.convert("fptrunc", (high - _as_double(b, half)) + low, element)
+    y = _tan_of_quarters(b, _tan_of_eighth(b, half, low), rest.is_odd.ne(0))
+    return _unless_infinite(b, x, b.from_bits(b.bits(y) ^ _sign_of(b, x)))
+
+
+def _angle(b: Builder, rest: Rest, element: str) -> Value:
+    high, low = rest.angle
+    angle = with_sign(b, high + low, rest.sign)
+    return b.convert("fptrunc", angle, element) if element == "float" else angle
+
+
+def _as_double(b: Builder, x: Value) -> Value:
+    return b.convert("fpext", x, "double") if x.type.element == "float" else x
+
+
+def _as_wide(b: Builder, integer: Value, x: Value) -> Value:
+    """An integer of as many bits as x has."""
+    return b.convert("trunc", integer, "i32") if x.type.element == "float" else integer
+
+
+def _sign_of(b: Builder, x: Value) -> Value:
+    return b.bits(x) & (-1 << (x.type.bits - 1))
+
+
+def _unless_infinite(b: Builder, x: Value, y: Value) -> Value:
+    return b.select(b.abs(x).eq(INFINITY), NAN, y)

@@ -226,7 +226,7 @@ def bits(values: np.ndarray) -> np.ndarray:
     return canonical.view(f"u{values.itemsize}")
 
 
-RARE = re.compile(r"\b(?:(?:sin|cos|tan|fmod)f?|reflected\.\w+)\b")
+RARE = re.compile(r"\b(?:fmodf?|(?:far|reflected)\.\w+)\b")
 CALLS = {
     "aarch64-unknown-linux-gnu": ("generic", r"\bbl\t(\S+)"),
     "arm64-apple-macosx": ("apple-m1", r"\bbl\t_?(\S+)"),

@@ -16,13 +16,16 @@ from tests.codegen.kernels import (
 )
 from tests.emulation.emulate import EmulationError, guarded, load
 from tests.emulation.launch import launch
+from tests.emulation.plans import plan_of
+from tests.ir.graphs import apply
 from tracejit.artifact import LaunchShape
-from tracejit.codegen.cuda.emit import emit
-from tracejit.codegen.cuda.schedule import MOST_SHARED, bounds_of, shape_of, variant_of
+from tracejit.codegen.cuda.schedule import MOST_SHARED, bounds_of, shape_of
 from tracejit.codegen.kernel.builder import ScalarBuilder
 from tracejit.codegen.kernel.interpret import interpret
 from tracejit.codegen.kernel.ir import Address, Buffer, Combine, Kernel, Kind, Size, Tree
 from tracejit.dtypes import float32
+from tracejit.ir.aval import aval
+from tracejit.ir.graph import Graph, Input
 
 
 def doubled() -> Kernel:
@@ -126,7 +129,9 @@ def test_short_rows_share_a_block_and_long_ones_a_team_of_warps() -> None:
     kernel = centred()
     short = shape_of(kernel, [([100, 9000], 9000)], 448)
     long = shape_of(kernel, [([20_000, 9], 9)], 80_000)
-    assert (short.team, short.teams, short.shared_bytes) == (32, 8, 8 * 448)
+    kept = shape_of(kernel, [([8000, 9000], 9000)], 32_000)
+    assert (short.team, short.teams, short.shared_bytes) == (32, 8, 0)
+    assert (kept.team, kept.teams, kept.shared_bytes) == (256, 1, 0)
     assert (long.team, long.teams, long.shared_bytes) == (256, 1, 80_000)
     assert long.threads <= bounds_of(kernel)[0]
 
@@ -138,11 +143,11 @@ def test_scratch_that_no_block_has_room_for_is_global() -> None:
 
 
 def test_long_rows_have_a_text_of_their_own_that_waits_for_more_at_a_time() -> None:
-    kernel, texts = centred(), []
-    for count in (1000, 8192):
-        segments = [([count, 9], 9)]
-        variant = variant_of(kernel, segments, shape_of(kernel, segments, 4 * count))
-        texts.append(emit(kernel, "kernel", 1, variant))
+    texts = []
+    for count in (1000, 4000):
+        x = Input(aval(float32, (9, count)))
+        (source,) = plan_of(Graph((x,), (apply("sum", x, axes=(1,)),), ())).kernels
+        texts.append(source.text)
     assert [re.findall(r"int u = 0; u < (\d+)", text)[0] for text in texts] == ["8", "16"]
 
 
@@ -175,7 +180,7 @@ def test_a_task_with_nothing_to_share_is_a_thread() -> None:
 
 def test_few_tasks_are_spread_over_the_processors() -> None:
     rows, maps = centred(), doubled()
-    assert shape_of(rows, [([100, 200], 200)], 448) == LaunchShape(32, 1, 448)
+    assert shape_of(rows, [([100, 200], 200)], 448) == LaunchShape(32, 1)
     assert shape_of(maps, [([16, 200], 200)]) == LaunchShape(4, 8)
 
 
