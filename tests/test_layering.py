@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LEVELS = {
+    "tracejit._collection": 0,
     "tracejit._config": 0,
     "tracejit._digest": 0,
     "tracejit._dump": 0,

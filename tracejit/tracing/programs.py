@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from tracejit._collection import uncollected
 from tracejit._config import config
 from tracejit._records import dataclass
 from tracejit.executable import executable_of, is_loaded, may_keep
@@ -346,7 +347,8 @@ class Programs:
         """The program of a trace."""
         program = last.programs.get(ends)
         if program is None:
-            program = self._program(graph_of(last, ends))
+            with uncollected():
+                program = self._program(graph_of(last, ends))
             last.programs[ends] = program
             self.grown()
             first = program.first if isinstance(program, SizedProgram) else program
