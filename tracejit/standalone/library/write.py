@@ -120,6 +120,9 @@ class _Library:
         self.objects: dict[str, bytes] = {}
         made = [self.level(level) for level in levels]
         frame, code, _ = made[0]
+        assert all(each.failures == code.failures for _, each, _ in made), (
+            "one table for all levels"
+        )
         call = function.call
         interface = Interface(
             function.name,
