@@ -25,10 +25,11 @@ from tracejit.standalone.machine.frame import (
     THREADS,
     frame_of,
     leaves_of,
+    results_of,
     workspace_bytes,
 )
 from tracejit.standalone.machine.steps import Placed, call_code
-from tracejit.standalone.records import NumberState, Result, SequenceResult, TensorResult
+from tracejit.standalone.records import NumberState, TensorResult
 
 
 class Machine:
@@ -100,16 +101,13 @@ class Machine:
         for leaf, value in zip(leaves_of(self.call), given, strict=True):
             self.put(self.frame.cells[leaf.slot], value)
         status = self.enter(self.words.ctypes.data)
-        return self.failures[status - 1].text if status else [*self.results(self.call.result)]
+        return self.failures[status - 1].text if status else [*self.results()]
 
-    def results(self, result: Result) -> Iterator[np.ndarray]:
-        if isinstance(result, SequenceResult):
-            for part in result.parts:
-                yield from self.results(part)
-        if isinstance(result, TensorResult):
-            memory = result.memory
-            address = int(self.words[self.frame.slots + memory.slot]) + memory.offset
-            yield array_at(address, np.dtype(memory.dtype), memory.shape, memory.strides)
+    def results(self) -> Iterator[np.ndarray]:
+        for result, place in zip(results_of(self.call), self.frame.returned, strict=True):
+            assert isinstance(result, TensorResult)
+            memory, address = result.memory, int(self.words[place.found])
+            yield array_at(address, np.dtype(memory.dtype), memory.shape, None)
 
 
 def aligned(nbytes: int) -> np.ndarray:

@@ -56,7 +56,7 @@ def adopted(call: Call) -> set[int]:
     """State whose new memory is all of a program's result, which nobody else holds."""
     updates = [each for each in call.updates if isinstance(each, TensorUpdate)]
     sole = used_once(call)
-    return {each.slot for each in updates if each.memory.slot in sole and is_whole(each.memory)}
+    return {each.slot for each in updates if each.memory.slot in sole and _is_whole(each.memory)}
 
 
 def used_once(call: Call) -> set[int]:
@@ -67,8 +67,7 @@ def used_once(call: Call) -> set[int]:
     return {slot for slot in fresh if used.count(slot) == 1}
 
 
-def is_whole(memory: Memory) -> bool:
-    """Whether it is a row-major array from the memory's begin."""
+def _is_whole(memory: Memory) -> bool:
     own = dense(memory.dtype, memory.shape)
     return memory.offset == 0 and memory.strides == own.strides
 

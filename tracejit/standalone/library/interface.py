@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import assert_never
 
 from tracejit._records import dataclass
-from tracejit.standalone.machine.frame import Frame, nbytes_of, type_of
+from tracejit.standalone.machine.frame import Frame, type_of
 from tracejit.standalone.machine.writer import Kind
 from tracejit.standalone.records import (
     Argument,
@@ -18,7 +17,6 @@ from tracejit.standalone.records import (
     FixedArgument,
     GivenResult,
     Known,
-    Memory,
     NumberArgument,
     NumberResult,
     NumberState,
@@ -27,7 +25,6 @@ from tracejit.standalone.records import (
     SequenceResult,
     TensorResult,
 )
-from tracejit.standalone.updates import is_whole, used_once
 
 _DTYPES = {"bool": "bool", "int": "int64", "float": "float64"}
 """What C sees of Python's types of numbers."""
@@ -45,7 +42,11 @@ class Item:
     note: str = ""
 
     def __str__(self) -> str:
-        kind = f"number, {self.dtype}" if self.is_number else f"{self.dtype}[{','.join(map(str, self.shape))}]"
+        kind = (
+            f"number, {self.dtype}"
+            if self.is_number
+            else f"{self.dtype}[{','.join(map(str, self.shape))}]"
+        )
         return f"{kind}{self.note}"
 
 
@@ -53,19 +54,6 @@ class Item:
 class Input:
     item: Item
     slot: int
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """An array in memory, a number in a slot, or one that is the same in each call.
-
-    is_straight  whether a program may write it where the caller wants it
-    """
-
-    item: Item
-    place: Memory | int | bool | float | None
-    slot: int | None
-    is_straight: bool = False
 
 
 def _number(name: str, kind: str) -> Item:
@@ -95,30 +83,21 @@ def _inputs(argument: Argument, name: str) -> Iterator[Input]:
             assert_never(argument)
 
 
-def outputs_of(call: Call, kinds: Mapping[int, Kind], sizes: Mapping[int, int]) -> list[Output]:
-    """What is returned, but for None, text and arguments: those the caller has already."""
-    sole = used_once(call)
-    found = [*_outputs(call.result, "result", kinds)]
-    return [replace(each, is_straight=_is_all_of(each.place, sole, sizes)) for each in found]
+def outputs_of(call: Call, kinds: Mapping[int, Kind]) -> list[Item]:
+    """In the order of `results_of`."""
+    return [*_outputs(call.result, "result", kinds)]
 
 
-def _is_all_of(place: object, slots: set[int], sizes: Mapping[int, int]) -> bool:
-    """Whether a place is all of the memory in one of the slots, in row-major order."""
-    if not isinstance(place, Memory) or place.slot not in slots or not is_whole(place):
-        return False
-    return nbytes_of(place.dtype, place.shape) == sizes[place.slot]
-
-
-def _outputs(result: Result, name: str, kinds: Mapping[int, Kind]) -> Iterator[Output]:
+def _outputs(result: Result, name: str, kinds: Mapping[int, Kind]) -> Iterator[Item]:
     match result:
         case TensorResult(memory=memory):
-            yield Output(Item(name, memory.dtype, memory.shape, False), memory, None)
+            yield Item(name, memory.dtype, memory.shape, False)
         case NumberResult(value=Known(value=value)):
             if isinstance(value, bool | int | float):
-                yield Output(_number(name, type(value).__name__), value, None)
+                yield _number(name, type(value).__name__)
         case NumberResult(value=value):
             slot = value.slot  # type: ignore[union-attr]  # the other kind of operand
-            yield Output(_number(name, kinds[slot].name.lower()), None, slot)
+            yield _number(name, kinds[slot].name.lower())
         case GivenResult():
             pass
         case SequenceResult(parts=parts):

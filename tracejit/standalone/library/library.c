@@ -29,11 +29,8 @@ struct area {
 };
 
 struct result {
-    int64_t slot; /* the word of the frame; -1: the number is the same in each call */
-    int64_t offset;
-    const int64_t *strides; /* in bytes */
-    word known;
-    size_t cell; /* the word with the address of its memory, if that may be the caller's; else 0 */
+    size_t found;  /* the word of the number, or of the address of the elements, in row-major order */
+    size_t wanted; /* the word for the address at which the caller wants them; 0 where machine code cannot write there */
 };
 
 struct state {
@@ -240,36 +237,31 @@ static int pack(const value *given, word *ready, void **packed) {
     return N(OK);
 }
 
-/* Has a result be written where the caller wants it, if machine code can: gives what the cell held. */
-static word send(size_t number, word *words, const value *result) {
-    size_t cell = output_places[number].cell;
-    word area = words[cell];
-    if (cell && is_dense(&outputs[number], result->strides) && (uintptr_t)result->data % LINE == 0)
-        words[cell].pointer = result->data;
-    return area;
+/* Has a result be computed where the caller wants it, where that is possible. */
+static void want(size_t number, word *words, const value *result) {
+    const size_t wanted = output_places[number].wanted;
+    if (!wanted) return;
+    const int fits = is_dense(&outputs[number], result->strides) && (uintptr_t)result->data % LINE == 0;
+    words[wanted].pointer = fits ? result->data : NULL;
 }
 
 static void unpack(const word *words, value *results) {
     for (size_t number = 0; number < OUTPUTS; number++) {
         const info *what = &outputs[number];
-        const struct result *from = &output_places[number];
-        word found = from->slot < 0 ? from->known : words[from->slot];
+        const word found = words[output_places[number].found];
         if (what->is_number)
             give_number(what, found, &results[number]);
         else if (found.pointer != results[number].data)
-            copy_array(what, results[number].data, results[number].strides, (const char *)found.pointer + from->offset,
-                       from->strides);
+            copy_array(what, results[number].data, results[number].strides, found.pointer, NULL);
     }
 }
 
 static int call(instance *self, word *words, const word *ready, value *results) {
-    word kept[OUTPUTS + 1];
     int64_t status;
     for (size_t number = 0; number < INPUTS; number++) words[input_cells[number]] = ready[number];
     for (size_t number = 0; number < STATES; number++) words[states[number].cell] = self->cells[number];
-    for (size_t number = 0; number < OUTPUTS; number++) kept[number] = send(number, words, &results[number]);
+    for (size_t number = 0; number < OUTPUTS; number++) want(number, words, &results[number]);
     status = self->level->call(words);
-    for (size_t number = OUTPUTS; number-- > 0;) words[output_places[number].cell] = kept[number];
     if (status) return fail(failures[status - 1].code, "%s", failures[status - 1].text);
     if (CHANGES) {
         for (size_t number = 0; number < STATES; number++) {

@@ -13,11 +13,10 @@ from tracejit.artifact import LaunchSpec, Plan
 from tracejit.runtime.cpu import pool_ir
 from tracejit.runtime.pool import ALIGNMENT
 from tracejit.runtime.program import table_words
-from tracejit.standalone.library.interface import Input, Item, Output
+from tracejit.standalone.library.interface import Input, Item
 from tracejit.standalone.machine.frame import Frame, workspace_bytes
-from tracejit.standalone.machine.steps import in_bytes
 from tracejit.standalone.machine.writer import Failure, Why
-from tracejit.standalone.records import Memory, NumberState, State
+from tracejit.standalone.records import NumberState, State
 
 _CODES = {
     Why.INDEX: "ERROR_INDEX",
@@ -45,7 +44,7 @@ class Interface:
     name: str
     what: str
     inputs: Sequence[Input]
-    outputs: Sequence[Output]
+    outputs: Sequence[Item]
     state: Sequence[Item]
 
 
@@ -73,7 +72,7 @@ def header_text(interface: Interface, levels: Sequence[str]) -> str:
         "WHAT": interface.what,
         "VERSION": __version__,
         "INPUTS": _listed([each.item for each in interface.inputs]),
-        "OUTPUTS": _listed([each.item for each in interface.outputs]),
+        "OUTPUTS": _listed(interface.outputs),
         "STATE": _listed(interface.state),
         "LEVELS": ", ".join(levels),
     }
@@ -111,11 +110,12 @@ class _Tables:
         yield from self.numbers()
         yield from self.constants()
         yield from self.infos("inputs", [each.item for each in it.inputs])
-        yield from self.infos("outputs", [each.item for each in it.outputs])
+        yield from self.infos("outputs", it.outputs)
         yield from self.infos("state_infos", it.state)
         cells = [self.contents.frame.cells[each.slot] for each in it.inputs]
         yield from _array("const size_t input_cells", map(str, cells))
-        yield from self.results()
+        places = (f"{{{each.found}, {each.wanted or 0}}}" for each in self.contents.frame.returned)
+        yield from _array("const struct result output_places", places)
         yield from _array("const struct state states", map(self.state, self.contents.frame.held))
         areas = self.contents.frame.areas
         yield from _array(
@@ -171,25 +171,6 @@ class _Tables:
             dtype = self.n(each.dtype.upper())
             found.append(f"{{{quoted(each.name)}, {dtype}, {len(each.shape)}, {shape}, {flags}}}")
         yield from _array(f"const {self.n('info')} {array}", found)
-
-    def results(self) -> Iterator[str]:
-        slots = self.contents.frame.slots
-        found = []
-        for number, each in enumerate(self.interface.outputs):
-            place = each.place
-            if isinstance(place, Memory):
-                strides = "NULL"
-                if place.shape:
-                    strides = f"result_{number}"
-                    yield f"static const int64_t {strides}[] = {{{_joined(in_bytes(place))}}};"
-                cell = self.contents.frame.cells[place.slot] if each.is_straight else 0
-                found.append(f"{{{slots + place.slot}, {place.offset}, {strides}, {{0}}, {cell}}}")
-            elif each.slot is not None:
-                found.append(f"{{{slots + each.slot}, 0, NULL, {{0}}, 0}}")
-            else:
-                assert place is not None
-                found.append(f"{{-1, 0, NULL, {{{_word(place)}}}, 0}}")
-        yield from _array("const struct result output_places", found)
 
     def state(self, state: State) -> str:
         frame = self.contents.frame

@@ -28,7 +28,7 @@ from tracejit.standalone.library.tables import (
     tables_text,
 )
 from tracejit.standalone.machine.frame import Frame, frame_of
-from tracejit.standalone.machine.steps import CallCode, Placed, call_code, check_result
+from tracejit.standalone.machine.steps import CallCode, Placed, call_code
 from tracejit.standalone.putting import put
 from tracejit.standalone.records import Call, Options, Target
 
@@ -120,13 +120,15 @@ class _Library:
         self.objects: dict[str, bytes] = {}
         made = [self.level(level) for level in levels]
         frame, code, _ = made[0]
+        assert all(each.failures == code.failures for _, each, _ in made), (
+            "one table for all levels"
+        )
         call = function.call
-        check_result(call, code.kinds, frame.sizes, function.where)
         interface = Interface(
             function.name,
             f"{function.shown}, defined at {function.where}",
             inputs_of(call),
-            outputs_of(call, code.kinds, frame.sizes),
+            outputs_of(call, code.kinds),
             state_of(call, frame),
         )
         contents = Contents(

@@ -3,12 +3,13 @@
 It begins with words of 8 bytes:
 
     0 threads that may take part  1 address of what runs launches  2 address of the constants
-    the programs' tables of launches | slots | cells
+    the programs' tables of launches | slots | cells, and the results' words
 
 *Slots* are those of the call. *Cells* are what whoever calls gives, and what stays from call to call: of each array that is an
 argument the address, of each number the number; the same of the state; and the addresses of areas, which are the memory of
 results and copies. A call fills its slots from the cells. Only when nothing can fail any more are cells of the state changed:
-those of tensors trade places with cells of areas, so that nothing is copied. After the words come the areas, then the workspace.
+those of tensors trade places with cells of areas, so that nothing is copied. More words tell where each result is. After the
+words come the areas, then the workspace.
 """
 
 from __future__ import annotations
@@ -30,17 +31,25 @@ from tracejit.standalone.records import (
     Constant,
     Copy,
     DictArgument,
+    DictResult,
     FixedArgument,
+    GivenResult,
+    Known,
     NumberArgument,
+    NumberResult,
     NumberState,
+    Result,
     Run,
     SequenceArgument,
+    SequenceResult,
     State,
     Step,
+    TensorResult,
     TensorState,
     TensorUpdate,
 )
-from tracejit.standalone.updates import adopted
+from tracejit.standalone.results import dense
+from tracejit.standalone.updates import adopted, used_once
 
 THREADS, RUN, CONSTANTS, TABLES = range(4)
 """Words at the frame's begin."""
@@ -56,6 +65,20 @@ class Area:
     nbytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Where an array or a number that a call returns is found.
+
+    found   the word of the number, or of the address of the elements, which lie in row-major order
+    wanted  the word of the address at which the caller wants them, or of 0; None where no program can write them there
+    area    the word of an area, if they have to be put in order
+    """
+
+    found: int
+    wanted: int | None
+    area: int | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """Where in the frame of a call everything is.
@@ -66,6 +89,8 @@ class Frame:
     spares      by slot of state that becomes another tensor the word of an area that takes its place
     gathered    those of them to whose areas elements are copied, which no program has written there
     sizes       of the memory in slots, in bytes
+    returned    of each array and number that is returned
+    straight    by slot of what a program makes the word of the address at which the caller wants it
     held        the state that has cells: tensors and numbers
     changed     slots of the state that calls change
     workspace   where it begins, in bytes
@@ -78,6 +103,8 @@ class Frame:
     gathered: frozenset[int]
     sizes: Mapping[int, int]
     areas: tuple[Area, ...]
+    returned: tuple[Returned, ...]
+    straight: Mapping[int, int]
     held: tuple[State, ...]
     changed: frozenset[int]
     words: int
@@ -118,6 +145,23 @@ def _leaves(argument: Argument) -> Iterator[Leaf]:
             assert_never(argument)
 
 
+def results_of(call: Call) -> Iterator[TensorResult | NumberResult]:
+    """What a call returns, but for None, text and arguments: those the caller has."""
+    return _results(call.result)
+
+
+def _results(result: Result) -> Iterator[TensorResult | NumberResult]:
+    match result:
+        case NumberResult(value=Known(value=None | str())) | GivenResult():
+            pass
+        case TensorResult() | NumberResult():
+            yield result
+        case SequenceResult(parts=parts) | DictResult(parts=parts):
+            yield from chain.from_iterable(map(_results, parts))
+        case _:
+            assert_never(result)
+
+
 def type_of(call: Call, state: NumberState) -> str:
     """The type that a value of the state always has; "" where it is no number, or may be of another type after each call.
 
@@ -141,6 +185,7 @@ class _Layout:
         self.copies: dict[int, int] = {}
         self.spares: dict[int, int] = {}
         self.gathered: set[int] = set()
+        self.straight: dict[int, int] = {}
         self.sizes: dict[int, int] = {}
         """Of memory in slots."""
         self.wanted: list[tuple[int, int]] = []
@@ -155,6 +200,8 @@ class _Layout:
         for step in every_step(call):
             self.step(step)
         self.updates()
+        self.sole = used_once(call)
+        returned = tuple(map(self.returned, results_of(call)))
         offset = aligned(8 * self.words)
         areas = []
         for word, nbytes in self.wanted:
@@ -168,6 +215,8 @@ class _Layout:
             frozenset(self.gathered),
             self.sizes,
             tuple(areas),
+            returned,
+            self.straight,
             held,
             self.changed,
             self.words,
@@ -209,6 +258,18 @@ class _Layout:
             else:
                 self.spares[update.slot] = self.area(size)
                 self.gathered.add(update.slot)
+
+    def returned(self, result: TensorResult | NumberResult) -> Returned:
+        found = self.word()
+        if isinstance(result, NumberResult):
+            return Returned(found, None, None)
+        memory, slot = result.memory, result.memory.slot
+        size = nbytes_of(memory.dtype, memory.shape)
+        if memory.strides != dense(memory.dtype, memory.shape).strides:
+            return Returned(found, None, self.area(size))
+        if slot in self.sole and memory.offset == 0 and size == self.sizes[slot]:
+            self.straight[slot] = self.word()
+        return Returned(found, self.straight.get(slot), None)
 
     def step(self, step: Step) -> None:
         match step:

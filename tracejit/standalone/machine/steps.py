@@ -20,7 +20,9 @@ from tracejit.standalone.machine.frame import (
     TABLES,
     THREADS,
     Frame,
+    Returned,
     leaves_of,
+    results_of,
     type_of,
 )
 from tracejit.standalone.machine.narrow import brain_bits, half_bits
@@ -46,6 +48,7 @@ from tracejit.standalone.records import (
     Known,
     Memory,
     NumberArgument,
+    NumberResult,
     NumberState,
     NumberUpdate,
     Operand,
@@ -53,9 +56,10 @@ from tracejit.standalone.records import (
     Run,
     Slot,
     Step,
+    TensorResult,
     TensorUpdate,
 )
-from tracejit.standalone.results import dense, slots_of
+from tracejit.standalone.results import dense
 
 KINDS = {"int": Kind.INT, "float": Kind.FLOAT, "bool": Kind.BOOL}
 
@@ -176,8 +180,10 @@ class _Steps:
                 assert_never(step)
 
     def finish(self, call: Call) -> None:
-        """What changes is changed: from here on nothing fails."""
+        """What is returned is found in its words, and what changes is changed: from here on nothing fails."""
         self.w.where = self.where
+        for result, place in zip(results_of(call), self.frame.returned, strict=True):
+            self.result(result, place)
         for slot, area in self.frame.copies.items():
             if slot in self.frame.changed:
                 self.swap(self.frame.cells[slot], area)
@@ -193,6 +199,16 @@ class _Steps:
         for number in call.updates:
             if isinstance(number, NumberUpdate) and number.slot in self.kinds:
                 self.update(number)
+
+    def result(self, result: TensorResult | NumberResult, place: Returned) -> None:
+        if isinstance(result, NumberResult):
+            self.w.set_number(place.found, self.value(result.value))
+            return
+        pointer = self.pointer(result.memory)
+        if place.area is not None:
+            pointer = self.w.word(place.area, "ptr")
+            self.gather(pointer, result.memory)
+        self.w.set_word(place.found, pointer, "ptr")
 
     def update(self, update: NumberUpdate) -> None:
         value = self.value(update.value)
@@ -307,7 +323,7 @@ class _Steps:
             if isinstance(step, HostCall):
                 raise Unable(f"{step.op} is computed by NumPy ({step.note})")
         for slot in run.outputs:
-            self.fill(slot)
+            self.output(slot)
         if not plan.steps:
             return
         w, layout = self.w, workspace_of(plan)
@@ -322,6 +338,15 @@ class _Steps:
         self.scalars(plan, run.scalars, base, layout)
         table, start = w.word(TABLES + run.program), w.word(RUN, "ptr")
         w.do(f"call void {start}(i64 {table}, ptr {base})")
+
+    def output(self, slot: int) -> None:
+        """A program's result lies where the caller wants it, if that is said, or else in its area."""
+        address = self.w.word(self.frame.cells[slot])
+        if slot in self.frame.straight:
+            wanted = self.w.word(self.frame.straight[slot])
+            is_wanted = self.w.let(f"icmp ne i64 {wanted}, 0")
+            address = self.w.let(f"select i1 {is_wanted}, i64 {wanted}, i64 {address}")
+        self.w.set_word(self.slot(slot), address)
 
     def threads(self, plan: Plan) -> str:
         found = self.w.word(THREADS)
@@ -356,15 +381,6 @@ class _Steps:
             case _:
                 found = emit(w, f"number_as.{dtype}", (value,))
                 return "i64", as_int(w, found).text
-
-
-def check_result(
-    call: Call, kinds: Mapping[int, Kind], sizes: Mapping[int, int], where: str
-) -> None:
-    """Raises ExportError for a number that is returned, of which nobody knows the type."""
-    for slot in slots_of(call.result):
-        if slot not in kinds and slot not in sizes:
-            raise ExportError(f"{where}: export: for C: a number is returned whose type is open")
 
 
 def itemsize(memory: Memory) -> int:
