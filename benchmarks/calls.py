@@ -44,6 +44,8 @@ def contests() -> Iterator[Contest]:
     for size, calls in ((4, 2000), (1_000_000, 20)):
         data = np.linspace(0, 1, size, dtype=np.float32)
         yield f"eager x*2+1 on a tensor of {size}", calls, dict(_eager(data, line))
+    for what, view in VIEWS.items():
+        yield f"eager {what} of a tensor of 1,000 x 1,000", 5000, dict(_views(view))
     yield "MLP training step, batch 1, width 4", 500, {"tracejit": training_step()}
     for parameters in (2, 100):
         what = f"forward through 50 layers of {parameters} parameters, width 4"
@@ -78,6 +80,26 @@ def open_sizes() -> Call:
     turns = cycle([np.arange(float(size), dtype=np.float32) for size in (4, 5, 6, 7)])
     f = tj.compile(line)
     return lambda: f(next(turns)), ()
+
+
+def _views(view: Callable[[Any], Any]) -> Iterator[tuple[str, Call]]:
+    data = np.zeros((1000, 1000), np.float32)
+    yield "tracejit", (view, (tj.tensor(data),))
+    if find_spec("torch"):
+        import torch
+
+        yield "torch", (view, (torch.tensor(data),))
+
+
+VIEWS: dict[str, Callable[[Any], Any]] = {
+    "x[0]": lambda x: x[0],
+    "x[1:]": lambda x: x[1:],
+    "x[:, 0]": lambda x: x[:, 0],
+    "x[None]": lambda x: x[None],
+    "x.T": lambda x: x.T,
+    "x.reshape(-1)": lambda x: x.reshape(-1),
+    "x.reshape(500, 2000)": lambda x: x.reshape(500, 2000),
+}
 
 
 def training_step() -> Call:

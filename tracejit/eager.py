@@ -20,7 +20,9 @@ from tracejit.ir.aval import Aval
 from tracejit.ir.aval import aval as aval_of
 from tracejit.ir.dim import plain
 from tracejit.ir.graph import Apply, Effect, Graph, Input, ScalarInput, params_key
+from tracejit.ops import chain as chains
 from tracejit.ops.arguments import check_devices, copied
+from tracejit.ops.chain import Chain
 from tracejit.ops.op import Gather, Layout, Op, Params, ScatterAdd, Transfer, View
 from tracejit.runtime.buffer import Buffer
 from tracejit.storage import Storage, as_array, is_row_major, open_sizes, row_major
@@ -218,6 +220,28 @@ class _Ripe:
         # SystemError: Python's parser, up to 3.12, mistakes another thread's depth for its own.
         with contextlib.suppress(RecursionError, MemoryError, SystemError):
             quick.take(*self._call, *self._applied)
+
+
+class _RipeChain:
+    """A chain that has been run so often that machine code is to take it."""
+
+    def __init__(self, *call: Any) -> None:
+        self._call = call
+
+    def make(self) -> None:
+        """Makes it."""
+        quick = late("tracejit.tracing.quick")
+        with contextlib.suppress(RecursionError, MemoryError, SystemError):
+            quick.take_chain(*self._call)
+
+
+def _consider(chain: Chain, x: Any, result: Any) -> None:
+    if chain.runs >= QUICK_AFTER:
+        chain.runs = 0
+        BACKGROUND.do(_RipeChain(chain, x, result))
+
+
+chains.ripe.append(_consider)
 
 
 def _input(arg: Any) -> Input | ScalarInput:

@@ -16,6 +16,7 @@ from tracejit._errors import at_user_line
 from tracejit.inplace import check_writable, write
 from tracejit.ir.aval import Aval
 from tracejit.ops.arguments import cast, moved
+from tracejit.ops.chain import Chain
 from tracejit.ops.elementwise import where
 from tracejit.ops.index import getitem, select, set_item, view_ops
 from tracejit.ops.registry import REGISTRY
@@ -33,13 +34,12 @@ def get(x: Tensor, key: Any) -> Tensor:
     if x.aval.open is None:
         plain = key if type(key) is int else _plain_key(key)
         if plain is not None:
-            for op, params in _views.get((x.aval, plain)) or _view_ops(x.aval, key, plain):
-                x = op(x, **params)
-            return x
+            part: Tensor = (_parts.get((x.aval, plain)) or _part_of(x.aval, key, plain))(x)
+            return part
     source, items = _without_masks(x, key)
-    part = getitem(source, items)
+    found = getitem(source, items)
     # `x[:]` is a view of x, not x.
-    return part if part is not x else dispatch.bind(REGISTRY["reshape"], (x,), {"shape": x.shape})
+    return found if found is not x else dispatch.bind(REGISTRY["reshape"], (x,), {"shape": x.shape})
 
 
 def _plain_key(key: Any) -> tuple[Any, ...] | None:
@@ -60,16 +60,16 @@ def _plain_key(key: Any) -> tuple[Any, ...] | None:
 
 
 _PLAIN = frozenset({int, type(None)})
-_views: dict[tuple[Aval, Any], tuple[tuple[Any, dict[str, Any]], ...]] = {}
-"""By what is indexed and the key: the ops that give the part, and their arguments."""
+_parts: dict[tuple[Aval, Any], Chain] = {}
+"""By what is indexed and the key: what gives the part."""
 MOST_KEYS = 1 << 12
 
 
-def _view_ops(x: Aval, key: Any, plain: Any) -> tuple[tuple[Any, dict[str, Any]], ...]:
-    if len(_views) >= MOST_KEYS:
-        _views.clear()
-    _views[x, plain] = view_ops(x.sizes, key)
-    return _views[x, plain]
+def _part_of(x: Aval, key: Any, plain: Any) -> Chain:
+    if len(_parts) >= MOST_KEYS:
+        _parts.clear()
+    made = _parts[x, plain] = Chain(*view_ops(x.sizes, key))
+    return made
 
 
 def put(x: Tensor, key: Any, value: Any) -> None:

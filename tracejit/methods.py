@@ -74,9 +74,12 @@ def _of_sizes(function: Method) -> Method:
     return _like(function, method)
 
 
+_by_axes = _of_sizes(ops.transpose)
+
+
 def _transpose(self: Any, *axes: Any) -> Any:
     """The axes in another order, by default reversed; a view."""
-    return _of_sizes(ops.transpose)(self, *axes) if axes else ops.transpose(self)
+    return _by_axes(self, *axes) if axes else ops.transpose(self)
 
 
 def _argsort(self: Any, axis: int = -1, *, descending: bool = False, stable: bool = False) -> Any:

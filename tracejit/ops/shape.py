@@ -22,6 +22,7 @@ from tracejit.ops.arguments import (
     refuse,
     value,
 )
+from tracejit.ops.chain import Chain
 from tracejit.ops.families import reshape_to, unbroadcast, view
 from tracejit.ops.op import Layout, Op
 
@@ -89,7 +90,25 @@ def reshape(x: Any, shape: int | Sequence[int]) -> Any:
     """
     x = value(x)
     wanted = normal_shape(shape)
-    return reshape_to(x, _without_minus_one(x.aval, wanted))
+    known = _reshapes.get((x.aval, wanted))
+    if known is not None:
+        return known(x)
+    result = reshape_to(x, _without_minus_one(x.aval, wanted))
+    if result is not x and x.aval.open is None and _INT.issuperset(map(type, wanted)):
+        _keep_reshape(x.aval, wanted, result.aval.shape)
+    return result
+
+
+_INT = frozenset({int})
+_reshapes: dict[tuple[Aval, tuple[int, ...]], Chain] = {}
+"""By what is reshaped and the shape that is asked for."""
+MOST_SHAPES = 1 << 12
+
+
+def _keep_reshape(x: Aval, wanted: tuple[int, ...], shape: Shape) -> None:
+    if len(_reshapes) >= MOST_SHAPES:
+        _reshapes.clear()
+    _reshapes[x, wanted] = Chain((_reshape, {"shape": shape}))
 
 
 def _without_minus_one(x: Aval, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -295,11 +314,20 @@ def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
     (1, 3)
     """
     x = value(x)
+    if type(axis) is int and x.aval.open is None:
+        return reshape(x, _expanded_by_one(x.aval, axis))
+    return reshape_to(x, _expanded(x.aval, axis))
+
+
+def _expanded(x: Aval, axis: int | Sequence[int]) -> tuple[int, ...]:
     given = as_list(axis)
-    places = normal_axes(given, x.aval.ndim + len(given), "expand_dims")
-    extents = iter(x.aval.shape)
-    ndim = x.aval.ndim + len(places)
-    return reshape_to(x, tuple(1 if place in places else next(extents) for place in range(ndim)))
+    ndim = x.ndim + len(given)
+    places = normal_axes(given, ndim, "expand_dims")
+    extents = iter(x.sizes)
+    return tuple(1 if place in places else next(extents) for place in range(ndim))
+
+
+_expanded_by_one = lru_cache(maxsize=4096)(_expanded)
 
 
 def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
@@ -310,16 +338,23 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
     (3, 1)
     """
     x = value(x)
-    shape = x.aval.shape
+    if type(axis) is int and x.aval.open is None:
+        return reshape(x, _squeezed_by_one(x.aval, axis))
+    return reshape_to(x, _squeezed(x.aval, axis))
+
+
+def _squeezed(x: Aval, axis: int | Sequence[int] | None) -> tuple[int, ...]:
+    shape = x.sizes
     if axis is None:
-        return reshape_to(x, tuple(extent for extent in shape if extent != 1))
-    axes = normal_axes(axis, x.aval.ndim, "squeeze")
+        return tuple(extent for extent in shape if extent != 1)
+    axes = normal_axes(axis, x.ndim, "squeeze")
     for place in axes:
         if shape[place] != 1:
-            refuse(
-                ShapeError, "squeeze", (x.aval,), f"axis {place} has extent {shape[place]}, not 1"
-            )
-    return reshape_to(x, tuple(extent for place, extent in enumerate(shape) if place not in axes))
+            refuse(ShapeError, "squeeze", (x,), f"axis {place} has extent {shape[place]}, not 1")
+    return tuple(extent for place, extent in enumerate(shape) if place not in axes)
+
+
+_squeezed_by_one = lru_cache(maxsize=4096)(_squeezed)
 
 
 def ravel(x: Any) -> Any:

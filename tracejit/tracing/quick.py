@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakSet
 
 from tracejit._config import config
 from tracejit._records import dataclass
@@ -13,6 +14,7 @@ from tracejit.autograd.tape import base_of
 from tracejit.dispatch import Scalar
 from tracejit.dtypes import DType, float32, float64
 from tracejit.eager import OneOp, OneView
+from tracejit.ops.chain import Chain
 from tracejit.ops.op import Contract, Op, Params, Pointwise, Reduction, View
 from tracejit.runtime.cpu.native.stretches import Lines
 from tracejit.runtime.cpu.native.ways import Way, Ways, way_of
@@ -29,6 +31,9 @@ MOST = 16
 MOST_VIEWS = 64
 """Ways that are ever made of one kind of view: who looks at one row after another needs another one each time."""
 _views: Counter[Op] = Counter()
+MOST_CHAINS = 256
+"""Chains of views that have machine code at a time."""
+_chains: WeakSet[Chain] = WeakSet()
 _RECIPES = (Pointwise, Reduction, Contract, View)
 _NUMBERS = (bool, int, float)
 _ATOMS = (bool, int, str, type(None), DType)
@@ -99,6 +104,55 @@ def take(
             _add(op, key, way)
 
 
+def take_chain(chain: Chain, x: Any, result: Any) -> None:
+    """Has machine code take calls of a chain that gives views, as it gave `result` for `x`."""
+    views = _views_between(x, result)
+    if len(views) != len(chain.steps) or not _is_plain(x) or x.aval.device != "cpu":
+        return
+    if chain not in _chains and len(_chains) >= MOST_CHAINS:
+        return
+    key = config.epoch, type(x), x.layout, x.origin is None
+    if chain._held_ways is not None and key in chain._held_ways.by_key:
+        return  # something else has kept it from being used
+    writer = Writer(Pool())
+    grad = "none" if x.origin is None else "part"
+    guard = g.TensorIs(argument(0, "0"), type(x), x.aval, x.layout, grad, 0)
+    _write_guards(writer, [guard])
+    before, lines = "args[0]", []
+    name = writer.pool.name
+    for place, view in enumerate(views):
+        _, op, params = view.origin
+        origin = f"({before}, {name(op)}, {name(params)})"
+        parts = f"args[0].storage, {name(view.layout)}, {name(view.aval)}, {origin}"
+        before = f"part{place}"
+        lines.append(f"{before} = {name(make)}({parts})")
+    made = Lines(writer.lines, [], [*lines, f"return {before}"])
+    way = way_of(
+        made,
+        writer.pool.names,
+        positional=1,
+        keywords=(),
+        arrays={},
+        on_break=Broken("a view"),
+        language=language(),
+    )
+    if way is not None:
+        with _lock:
+            _chains.add(chain)
+            _add(chain, key, way)
+
+
+def _views_between(x: Any, result: Any) -> list[Any]:
+    """The views that lead from one tensor to another, which is the last; none where others lie between."""
+    found: list[Any] = []
+    while result is not x:
+        if type(result) is not Tensor or result.origin is None or result.autograd is not None:
+            return []
+        found.insert(0, result)
+        result = result.origin[0]
+    return found
+
+
 class _Table(Ways):
     """The ways of one op, each by what it is for."""
 
@@ -139,7 +193,7 @@ def _key_of(
     return config.epoch, found, repr(params), *parts
 
 
-def _add(op: Op, key: _Key, way: Way) -> None:
+def _add(op: Op | Chain, key: _Key, way: Way) -> None:
     table: _Table | None = op._held_ways
     ways = {} if table is None else dict(table.by_key)
     if table is not None and len(ways) >= MOST:
@@ -176,10 +230,7 @@ def _lines(
             raise _Unfit
     for param, constant in params.items():
         guards.append(_param(keyword(param), constant))
-    writer.add(f"if not ({name(config)}.epoch == {name(config.epoch)}): return 1")
-    for guard in guards:
-        for condition in guard.conditions(writer):
-            writer.add(f"if not ({condition}): return 1")
+    _write_guards(writer, guards)
     runs: list[str] = []
     storage, origin = "args[0].storage", f"(args[0], {name(op)}, {name(settled)})"
     if not isinstance(found, OneView):
@@ -190,6 +241,14 @@ def _lines(
         storage, origin = f"{name(storage_over)}({dtype}, {found.size}, E[{out}], 0)", "None"
     result = f"return {name(make)}({storage}, {name(found.layout)}, {name(found.aval)}, {origin})"
     return Lines(writer.lines, runs, [result]), writer.pool.names
+
+
+def _write_guards(writer: Writer, guards: list[g.Guard]) -> None:
+    name = writer.pool.name
+    writer.add(f"if not ({name(config)}.epoch == {name(config.epoch)}): return 1")
+    for guard in guards:
+        for condition in guard.conditions(writer):
+            writer.add(f"if not ({condition}): return 1")
 
 
 def _is_plain(arg: Any) -> bool:
