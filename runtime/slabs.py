@@ -7,7 +7,7 @@ each with pointers that move on by some bytes from slab to slab, or lead to the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, islice
 
 from tracejit._records import dataclass
 from tracejit.runtime.pool import ALIGNMENT
@@ -53,3 +53,19 @@ def dims_of(parts: Sequence[Part], scratch_at: int) -> tuple[int, ...]:
         words += chain.from_iterable((p.place, p.offset, p.advance) for p in part.pointers)
         words += part.dims
     return tuple(words)
+
+
+def parts_of(dims: Sequence[int]) -> list[Part]:
+    """The parts that `dims_of` has made such dims of."""
+    words = iter(dims)
+
+    def some(count: int) -> tuple[int, ...]:
+        return tuple(islice(words, count))
+
+    count, _ = some(2)
+    parts = []
+    for _ in range(count):
+        kernel, tasks, pointers, own = some(4)
+        places = tuple(Pointer(*some(3)) for _ in range(pointers))
+        parts.append(Part(kernel, places, some(own), tasks))
+    return parts

@@ -16,7 +16,7 @@ from tracejit._errors import at_user_line
 from tracejit.backends import AnyProgram
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.binding import Binder, signature_of
-from tracejit.standalone.records import Manifest, NumberState, Target, TensorState
+from tracejit.standalone.records import Manifest, NumberState, Run, Target, TensorState
 from tracejit.standalone.results import Builder, dense, tensor_of
 from tracejit.standalone.running import Slots, runner_of
 from tracejit.standalone.updates import updater_of
@@ -48,6 +48,9 @@ class Artifact:
         """The programs that a call runs, as text."""
         self.target = target
         """The native code that it runs; None if it was compiled here."""
+        self.plans = [program.plan for program in programs]
+        self.runs = [step.program for step in call.steps if isinstance(step, Run)]
+        """Which of the plans a call runs, in order."""
         self.signature = signature_of(call)
         self.__name__ = manifest.name
         self._state: dict[str, TensorState | NumberState] = {each.name: each for each in call.state}
