@@ -71,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
     about = "tell what is in an artifact"
     command = commands.add_parser("inspect", help=about, description=about)
     command.add_argument("artifact")
+    page = "write a page with pictures of the graph, the launches and their memory"
+    command.add_argument("--html", metavar="FILE", help=page)
     command.set_defaults(command=inspect)
 
     about = "call an artifact with arrays from a file"
@@ -144,7 +146,7 @@ def export(arguments: argparse.Namespace) -> int:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    return _artifacts("inspect", arguments.artifact)
+    return _artifacts("inspect", arguments.artifact, arguments.html)
 
 
 def run(arguments: argparse.Namespace) -> int:

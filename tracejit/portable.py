@@ -47,7 +47,7 @@ def compiled(
 ) -> tuple[Plans, dict[str, bytes]]:
     """The graphs' plans, and the objects of all that they launch, by name."""
     plan_graph = late("tracejit.compiler").plan_graph
-    options = {"fastmath": fastmath, "memory_limit": memory_limit, "level": level}
+    options = {"fastmath": fastmath, "memory_limit": memory_limit, "level": level, "tells": True}
     plans: tuple[Plan, ...] = tuple(plan_graph(graph, **options)[2] for graph in graphs)
     sources: dict[str, KernelSource] = {}
     for plan in plans:

@@ -27,6 +27,8 @@ class Launch:
     """Of each segment, where they are not all `kernel`."""
     calls: tuple[str, ...] = ()
     """Kernels that it calls, of steps that are run slab by slab."""
+    nodes: tuple[Apply, ...] = ()
+    """What it computes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,6 +143,7 @@ def _together(first: Task, second: Task) -> Task:
         note=second.work.note
         if first.work.note in second.work.note
         else f"{first.work.note}; {second.work.note}",
+        nodes=first.work.nodes + second.work.nodes,
     )
     unit = Unit(
         tuple(dict.fromkeys(first.unit.reads + second.unit.reads)),

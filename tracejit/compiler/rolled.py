@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from tracejit._records import dataclass
-from tracejit.artifact import Argument, Place, Plan
+from tracejit.artifact import Argument, Place, Plan, Value
+from tracejit.compiler.account import Between, described
 from tracejit.compiler.assembly import at, places_of_inputs
 from tracejit.compiler.joined import Part, joined
 from tracejit.ir.cluster import Owner, Temporary
 from tracejit.ir.graph import Apply, Constant, Effect, Graph, Input, Node, ScalarInput
-from tracejit.passes.homes import Unit
+from tracejit.passes.homes import Unit, nbytes
 from tracejit.passes.interface import without_steps
 from tracejit.passes.layouts import Layouts, row_major
 from tracejit.passes.plan_memory import plan_memory
@@ -149,7 +150,8 @@ class _Rolled:
         sections = self._before(), self._round(), self._after()
         plans = [compile(section.graph) for section in sections]
         uses = [*self._uses(sections)]
-        memory = plan_memory([self._unit(use) for use in uses], {})
+        units = [self._unit(use) for use in uses]
+        memory = plan_memory(units, {})
         places = {**memory.places, **self._fixed}
         parts = [
             Part(
@@ -161,7 +163,8 @@ class _Rolled:
             for use in uses
         ]
         whole = without_steps(self._graph)
-        return joined(parts, replace(whole, arena_bytes=memory.arena_bytes))
+        between = [*self._between(units, memory.places)]
+        return joined(parts, replace(whole, arena_bytes=memory.arena_bytes), between)
 
     # The sections
 
@@ -237,6 +240,20 @@ class _Rolled:
         return at(owner, self._layouts.layout(value).offset, places)
 
     # What goes from part to part
+
+    def _between(
+        self, units: Sequence[Unit], places: Mapping[Owner, Argument]
+    ) -> Iterator[Between]:
+        """The memory that goes from part to part, named for the first value in it."""
+        names = {owner: node for node, owner in reversed(self._owners.items())}
+        needed: dict[Owner, list[int]] = {}
+        for number, unit in enumerate(units):
+            for owner in (*unit.reads, *unit.writes):
+                needed.setdefault(owner, []).append(number)
+        for owner, numbers in needed.items():
+            about = described(names[owner] if isinstance(owner, Temporary) else owner)
+            value = Value(*about, places[owner], nbytes(owner))
+            yield Between(value, min(numbers), max(numbers))
 
     def _part(self, node: Node) -> int:
         rounds, at = self._rounds, self._place[node]

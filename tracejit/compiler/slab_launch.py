@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
-from itertools import starmap
+from itertools import chain, starmap
 from math import prod
 
 from tracejit._records import dataclass
@@ -88,6 +88,7 @@ class SlabLaunch:
             scratch_bytes=at + max(each.scratch_bytes for each in inner),
             note="; ".join(note_of(walk.nodes) for walk in slabs.walks),
             calls=kernels,
+            nodes=tuple(chain.from_iterable(walk.nodes for walk in slabs.walks)),
         )
         return Task(launch, _unit(slabs, outside, [*self.sums.values()], inner))
 

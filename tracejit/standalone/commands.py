@@ -18,6 +18,8 @@ from tracejit.cli import in_units
 from tracejit.standalone.bench import bench as lines_of_bench
 from tracejit.standalone.inputs import Refusal, read_inputs
 from tracejit.standalone.overview import overview
+from tracejit.standalone.page import page_of
+from tracejit.standalone.writing import write
 
 _ARRAY = re.compile(r"\s*(\w+)\[([\d\s,]*)\]\s*(?:,|$)")
 _LITERAL = re.compile(r"\s*([^,\[\]]+?)\s*(?:,|$)")
@@ -31,8 +33,13 @@ def export(function: str, args: str, output: str, targets: list[str], *, arrays:
     print(f"{output}: {in_units(Path(output).stat().st_size)}")
 
 
-def inspect(path: str) -> None:
-    print(overview(Path(path)))
+def inspect(path: str, html: str | None) -> None:
+    """Tells what is in an artifact, or writes a page that does."""
+    if html is None:
+        print(overview(Path(path)))
+        return
+    write(Path(html), [page_of(Path(path)).encode()])
+    print(f"{html}: {in_units(Path(html).stat().st_size)}")
 
 
 def run(path: str, inputs: str | None, output: str | None) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from tracejit._errors import ExportError, at_user_line
 from tracejit.ir.printer import print_graph
 from tracejit.portable import llvm
 from tracejit.standalone import native, safetensors
+from tracejit.standalone.accounts import accounts_to_json
 from tracejit.standalone.capture import Captured, capture
 from tracejit.standalone.container import Bytes, pack
 from tracejit.standalone.manifest import (
@@ -25,6 +24,7 @@ from tracejit.standalone.manifest import (
     MANIFEST,
     STATE,
     VERSION,
+    account_entry,
     entries_of,
     object_entry,
     plan_entry,
@@ -33,6 +33,7 @@ from tracejit.standalone.plans import plans_to_json
 from tracejit.standalone.reading import to_json
 from tracejit.standalone.reads import ATOMS
 from tracejit.standalone.records import Made, Manifest, NumberState, Options, State, Target
+from tracejit.standalone.writing import write
 from tracejit.tracing.session import is_recording
 
 
@@ -55,7 +56,7 @@ def export(
     wanted = {target.folder: target for target in map(native.target_of, targets)}
     captured = capture(f, args, kwargs or {})
     parts = pack(_entries(captured, [wanted[folder] for folder in sorted(wanted)]))
-    _write(Path(path), parts)
+    write(Path(path), parts)
 
 
 def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
@@ -69,6 +70,7 @@ def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
     for target in targets:
         plans, objects = native.compiled(script.graphs, target, compiled_with)
         contents[plan_entry(target)] = plans_to_json(plans)
+        contents[account_entry(target)] = accounts_to_json(plans)
         for name in sorted(objects):
             contents[object_entry(target, name)] = objects[name]
     manifest = Manifest(
@@ -98,22 +100,3 @@ def _with_values(captured: Captured) -> tuple[tuple[State, ...], dict[str, np.nd
         if state.is_read:
             tensors[state.name] = value
     return tuple(found), tensors
-
-
-def _write(path: Path, parts: Sequence[Bytes]) -> None:
-    """Beside, and then in its place: whoever looks finds the old file or the new one."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise

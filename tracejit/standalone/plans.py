@@ -30,7 +30,8 @@ _WORDS = 1 << 63
 def plans_to_json(plans: Plans) -> bytes:
     """Without the kernels' texts, of which there is machine code."""
     plain = tuple(
-        replace(plan, kernels=(), steps=tuple(map(_printed, plan.steps))) for plan in plans.plans
+        replace(plan, kernels=(), account=None, steps=tuple(map(_printed, plan.steps)))
+        for plan in plans.plans
     )
     return to_compact_json(replace(plans, plans=plain))
 
@@ -102,7 +103,7 @@ class _Checker:
 
     def run(self) -> None:
         plan = self.plan
-        self.require(not plan.kernels, "it has kernels' texts")
+        self.require(not plan.kernels and not plan.account, "it has kernels' texts, or an account")
         self.require(0 <= plan.arena_bytes <= MOST_MEMORY, "its scratch memory is too large")
         self.require(all(name in _DTYPES for name in plan.scalars), "a scalar of no dtype")
         self.require(plan.threads is None or plan.threads > 0, "it has no threads")
