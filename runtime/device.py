@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from operator import index
 
 from tracejit._config import config
 from tracejit._errors import DeviceUnavailable, at_user_line
 from tracejit._gate import late
+from tracejit._records import dataclass
 from tracejit.runtime.cpu.threads import available_cores
 
 KINDS = ("cpu", "cuda")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
+
+from tracejit._records import dataclass
 
 ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector of any target."""

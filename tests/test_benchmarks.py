@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import launches
+from benchmarks import launches, loading
 from benchmarks.measure import Measurement, error_between, reference_results
 from benchmarks.report import table
 from benchmarks.summary import markdown
@@ -85,3 +85,10 @@ def test_the_summary_sets_systems_side_by_side_and_marks_the_fastest() -> None:
         {"workload": "w", "system": "torch", "median": None},
     ]
     assert markdown(figures).splitlines()[-1] == "| w | 2.00 s | **500.00 ms (4x)** | - |"
+
+
+def test_what_loading_takes_is_measured_in_processes_of_its_own(tmp_path: Path) -> None:
+    loading.export_network(tmp_path / "mlp.tj")
+    found = loading.measured(tmp_path / "mlp.tj", rounds=1)
+    assert found.keys() == loading.programs(tmp_path / "mlp.tj").keys()
+    assert all(seconds > 0 for (seconds,) in found.values())

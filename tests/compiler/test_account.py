@@ -21,7 +21,7 @@ from tracejit.ir.graph import Graph
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.slabs import KERNEL
 from tracejit.runtime.workspace import peak_bytes
-from tracejit.standalone.loading import graphs_of
+from tracejit.standalone.lowering import graphs_of
 from tracejit.standalone.page.stays import loads_of, stays_of
 
 

@@ -9,7 +9,7 @@ from tracejit.cli import in_units
 from tracejit.ir.graph import Graph
 from tracejit.standalone.binding import signature_of
 from tracejit.standalone.facts import Facts, facts_of
-from tracejit.standalone.loading import graphs_of
+from tracejit.standalone.lowering import graphs_of
 from tracejit.standalone.page.after import After
 from tracejit.standalone.page.before import before, launches_of
 from tracejit.standalone.page.markup import Markup, tag
