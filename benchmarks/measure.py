@@ -228,7 +228,10 @@ def error_between(actual: np.ndarray, expected: np.ndarray) -> float:
 
 def import_seconds(repeats: int = 9) -> Iterator[tuple[str, float]]:
     """How long fresh processes take to import NumPy, and NumPy and tracejit: medians, the two in turn."""
-    programs = {"numpy": "import numpy", "numpy and tracejit": "import numpy, tracejit"}
+    programs = {
+        "numpy": "import numpy",
+        "numpy and tracejit": "import numpy, tracejit; tracejit.Tensor",  # all of it
+    }
     times: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(repeats):
         for name, program in programs.items():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import index
 
 from tracejit._config import config
 from tracejit._errors import DeviceUnavailable, at_user_line
 from tracejit._gate import late
+from tracejit._records import dataclass
 from tracejit.runtime.cpu.threads import available_cores
 
 on_leaving: list[Callable[[], None]] = []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import astuple, dataclass
 from functools import lru_cache, reduce
 from typing import Protocol
 
 import numpy as np
+
+from tracejit._records import dataclass
 
 ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector of any target."""
@@ -43,8 +44,9 @@ class MemoryStats:
 
     def __add__(self, other: MemoryStats) -> MemoryStats:
         """Those of two pools; peaks as if they had been at one time."""
-        pairs = zip(astuple(self), astuple(other))
-        return MemoryStats(*(one + more for one, more in pairs))
+        return MemoryStats(
+            *(getattr(self, name) + getattr(other, name) for name in self.__match_args__)
+        )
 
 
 class Pool(Protocol):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tracejit._config import config
+from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.artifact import (
     Argument,
@@ -25,10 +26,7 @@ from tracejit.runtime import gemv, slabs
 from tracejit.runtime.buffer import Buffer, array_at
 from tracejit.runtime.cache import DiskCache, disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.cpu.gemm import gemm_source
-from tracejit.runtime.cpu.gemv import gemv_source
 from tracejit.runtime.cpu.pool import address_of, run_function, runners, thread_pool
-from tracejit.runtime.cpu.slabs import slabs_source
 from tracejit.runtime.cpu.target import Level, target_level
 from tracejit.runtime.gemm import KERNELS
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
@@ -217,18 +215,23 @@ def _array(address: int, spec: BufferSpec) -> np.ndarray:
 
 
 def kernels_of(plan: Plan, level: Level | None = None) -> dict[str, KernelSource]:
-    """The plan's kernels, and the run time's own that it uses, by what its launches call them; for this or the settings' one."""
+    """The plan's kernels, and the run time's own that it uses, by what its launches call them; for this or the settings' one.
+
+    What writes the latter is loaded when it is needed.
+    """
     launches = [step for step in plan.steps if isinstance(step, LaunchSpec)]
     launched = {name for each in launches for name in (each.kernel, *each.kernels, *each.calls)}
     kernels = {source.name: source for source in plan.kernels}
     for dtype, kernel in KERNELS.items():
         if kernel in launched:
-            kernels[kernel] = gemm_source(dtype, level or target_level(config.target or None))
+            source = late("tracejit.runtime.cpu.gemm").gemm_source
+            kernels[kernel] = source(dtype, level or target_level(config.target or None))
     for dtype, kernel in gemv.KERNELS.items():
         if kernel in launched:
-            kernels[kernel] = gemv_source(dtype, level or target_level(config.target or None))
+            source = late("tracejit.runtime.cpu.gemv").gemv_source
+            kernels[kernel] = source(dtype, level or target_level(config.target or None))
     if slabs.KERNEL in launched:
-        kernels[slabs.KERNEL] = slabs_source()
+        kernels[slabs.KERNEL] = late("tracejit.runtime.cpu.slabs").slabs_source()
     return kernels
 
 

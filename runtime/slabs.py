@@ -8,7 +8,7 @@ pointers that move on by some bytes from digit to digit and from round to round,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 from tracejit._records import dataclass
 from tracejit.runtime.pool import ALIGNMENT
@@ -75,3 +75,29 @@ def _words(rounds: Rounds) -> Iterator[int]:
         for pointer in part.pointers:
             yield from (pointer.place, pointer.offset, *pointer.advances, pointer.step)
         yield from part.dims
+
+
+def rounds_of(dims: Sequence[int]) -> tuple[tuple[int, ...], list[Rounds]]:
+    """The radices and the rounds that `dims_of` has made such dims of."""
+    words = iter(dims)
+
+    def some(count: int) -> tuple[int, ...]:
+        return tuple(islice(words, count))
+
+    def part() -> Part:
+        kernel, tasks, pointers, own = some(4)
+        places = tuple(pointer() for _ in range(pointers))
+        return Part(kernel, places, some(own), tasks)
+
+    def pointer() -> Pointer:
+        place, offset, *advances, step = some(3 + digits)
+        return Pointer(place, offset, tuple(advances), step)
+
+    (digits,) = some(1)
+    radices = some(digits)
+    _, count = some(2)
+    every = []
+    for _ in range(count):
+        repeated, parts = some(2)
+        every.append(Rounds(repeated, tuple(part() for _ in range(parts))))
+    return radices, every

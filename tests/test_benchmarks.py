@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import launches, libraries
+from benchmarks import launches, libraries, loading
 from benchmarks.measure import Measurement, error_between, reference_results
 from benchmarks.report import table
 from benchmarks.summary import markdown
@@ -92,3 +92,10 @@ def test_the_summary_sets_systems_side_by_side_and_marks_the_fastest() -> None:
 def test_calls_from_c_are_timed(tmp_path: Path) -> None:
     _, _, call = next(libraries.contests())
     assert 0 < libraries.seconds_from_c(call, tmp_path, rounds=3, calls=10) < 1
+
+
+def test_what_loading_takes_is_measured_in_processes_of_its_own(tmp_path: Path) -> None:
+    loading.export_network(tmp_path / "mlp.tj")
+    found = loading.measured(tmp_path / "mlp.tj", rounds=1)
+    assert found.keys() == loading.programs(tmp_path / "mlp.tj").keys()
+    assert all(seconds > 0 for (seconds,) in found.values())

@@ -9,10 +9,11 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from tracejit import dtypes
+from tracejit._records import dataclass
 from tracejit.dtypes import DType
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -45,6 +44,11 @@ class Gate:
             self._changed.notify_all()
 
     @property
+    def is_passed(self) -> bool:
+        """Whether this thread is inside."""
+        return threading.get_ident() in self._inside
+
+    @property
     def is_kept(self) -> bool:
         """Whether this thread has shut it, so that no other can pass."""
         return self._keeper == threading.get_ident()
@@ -69,11 +73,21 @@ class Gate:
 _importing = Gate()
 
 
-@cache
+_there: dict[str, Any] = {}
+"""Modules that have been imported late, as a whole."""
+
+
 def late(name: str) -> Any:
     """A module that is imported at its first use: by any thread, while others may fork or leave.
 
-    A child cannot import what a thread of its parent's was importing.
+    A child cannot import what a thread of its parent's was importing. What a module asks for while it is imported itself does not
+    pass the gate again: it may have been shut since, until the first module is there.
     """
+    found = _there.get(name)
+    if found is not None:
+        return found
+    if _importing.is_passed:
+        return import_module(name)  # which may be the very one that is being imported
     with _importing:
-        return import_module(name)
+        found = _there[name] = import_module(name)
+    return found

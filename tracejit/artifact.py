@@ -130,6 +130,42 @@ class KernelSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """An op that a step computes: its name, the type of its result, and the user's line."""
+
+    op: str
+    aval: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What lies in memory while a plan is run, in a place that other values may have before and after it."""
+
+    what: str
+    where: str
+    at: Argument
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a step computes, and which of the account's values it reads and writes."""
+
+    ops: tuple[Computed, ...]
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the steps of a plan do, for people: one record for each, and the values that these count."""
+
+    steps: tuple[Work, ...]
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A compiled graph: `steps` in order."""
 
@@ -145,3 +181,5 @@ class Plan:
     """The inputs that it writes to."""
     threads: int | None = None
     """The most threads that may run it, each of which needs scratch of its own; None for as many as there are."""
+    account: Account | None = None
+    """If it was asked for."""

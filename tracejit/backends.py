@@ -24,6 +24,8 @@ Keys = dict[str, tuple[str, str]]
 class AnyProgram(Protocol):
     """A plan made ready to run."""
 
+    plan: Plan
+
     def run(
         self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()
     ) -> list[Buffer]: ...

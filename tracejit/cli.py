@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--device", default="cpu", help="where it trains: cpu, cuda (cpu)")
     command.set_defaults(command=demo)
 
-    about = "time workloads against NumPy, PyTorch, JAX and Numba; in a source checkout"
+    about = "time an artifact, or, in a source checkout, workloads against NumPy, PyTorch, JAX and Numba"
     command = commands.add_parser("bench", help=about, add_help=False)
     command.set_defaults(command=bench)
 
@@ -74,6 +74,8 @@ def parser() -> argparse.ArgumentParser:
     about = "tell what is in an artifact"
     command = commands.add_parser("inspect", help=about, description=about)
     command.add_argument("artifact")
+    page = "write a page with pictures of the graph, the launches and their memory"
+    command.add_argument("--html", metavar="FILE", help=page)
     command.set_defaults(command=inspect)
 
     about = "call an artifact with arrays from a file"
@@ -120,11 +122,24 @@ def unusable(device: str) -> str | None:
 
 
 def bench(arguments: argparse.Namespace) -> int:
+    if arguments.rest and arguments.rest[0].endswith(".tj"):
+        return bench_artifact(arguments.rest)
     if not Path("benchmarks", "__main__.py").is_file():
         return refuse("the benchmarks are not part of the package: run this in a source checkout")
     if find_spec("scipy") is None:
         return refuse("the benchmarks need scipy: pip install 'tracejit[bench]'")
     return subprocess.run([sys.executable, "-m", "benchmarks", *arguments.rest]).returncode
+
+
+def bench_artifact(words: Sequence[str]) -> int:
+    about = "check that an artifact's code gives the bits of its graph, and time calls of it"
+    command = argparse.ArgumentParser(prog="tracejit bench", description=about)
+    command.add_argument("artifact")
+    inputs = "an .npz file with an array for each argument, by name; else they are made up"
+    command.add_argument("--inputs", help=inputs)
+    command.add_argument("--seconds", type=float, default=2.0, help="of calls that are timed (2)")
+    given = command.parse_args(words)
+    return _artifacts("bench", given.artifact, given.inputs, given.seconds)
 
 
 def export(arguments: argparse.Namespace) -> int:
@@ -135,7 +150,7 @@ def export(arguments: argparse.Namespace) -> int:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    return _artifacts("inspect", arguments.artifact)
+    return _artifacts("inspect", arguments.artifact, arguments.html)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from tracejit._gate import late
 from tracejit._native.entry import busy
 from tracejit._records import dataclass
 from tracejit.ir.aval import Aval
@@ -59,7 +60,25 @@ class _Stack(threading.local):
         """Asked before an op without parameters is coerced and bound: its result if it has been seen here before, else None."""
 
 
-_base: list[Interpreter] = []
+class _First:
+    """The only interpreter until there are others: to apply an op is to have all of tracejit."""
+
+    def bind(self, op: Op, args: tuple[Any, ...], params: Params) -> Any:
+        return _installed().bind(op, args, params)
+
+    def assign(self, target: Any, value: Any) -> None:
+        _installed().assign(target, value)
+
+
+def _installed() -> Interpreter:
+    """The upper one of those that every thread begins with, which this one has from now on."""
+    late("tracejit._namespace")
+    if isinstance(stack.interpreters[0], _First):  # another thread has come before this one
+        stack.interpreters[:1] = _base
+    return _base[-1]
+
+
+_base: list[Interpreter] = [_First()]
 stack = _Stack()
 
 
@@ -71,7 +90,14 @@ def _forget_threads() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_threads)
-_lift: list[Callable[[Any], Any]] = []
+
+
+def _first_lift(value: Any) -> Any:
+    _installed()
+    return _lift[0](value)
+
+
+_lift: list[Callable[[Any], Any]] = [_first_lift]
 
 
 def install(base: tuple[Interpreter, ...], lift: Callable[[Any], Any]) -> None:

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tracejit._config import config
 from tracejit._digest import digest
 from tracejit._errors import CompileError
 from tracejit._gate import late
 from tracejit._records import dataclass
-from tracejit.artifact import KernelSource, LaunchSpec, Plan
-from tracejit.backends import AnyProgram
-from tracejit.executable import call_host
-from tracejit.ir.graph import Graph
+from tracejit.artifact import HostCall, KernelSource, LaunchSpec, Plan
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.abi import ABI, system
 from tracejit.runtime.cpu.compile import link_objects, objects_for
 from tracejit.runtime.cpu.pool import runner_source, use_runner
 from tracejit.runtime.cpu.target import LEVELS, baseline, host, runs_baseline, target_level
 from tracejit.runtime.program import Program, kernels_of
+
+if TYPE_CHECKING:
+    from tracejit.backends import AnyProgram
+    from tracejit.ir.graph import Graph
 
 __all__ = [
     "ABI", "LEVELS", "Plans", "compiled", "fits", "level_of", "linked", "llvm", "objects_of", "planned", "runner_source",
@@ -50,7 +54,7 @@ def planned(
 ) -> tuple[tuple[Plan, ...], dict[str, KernelSource]]:
     """The graphs' plans, and all kernels by what their launches call them."""
     plan_graph = late("tracejit.compiler").plan_graph
-    options = {"fastmath": fastmath, "memory_limit": memory_limit, "level": level}
+    options = {"fastmath": fastmath, "memory_limit": memory_limit, "level": level, "tells": True}
     plans: tuple[Plan, ...] = tuple(plan_graph(graph, **options)[2] for graph in graphs)
     sources: dict[str, KernelSource] = {}
     for plan in plans:
@@ -89,7 +93,12 @@ def linked(made: Plans, objects: Mapping[str, bytes]) -> list[AnyProgram]:
     launches = [step for plan in made.plans for step in plan.steps if isinstance(step, LaunchSpec)]
     used = {name for each in launches for name in (each.kernel, *each.kernels, *each.calls)}
     kernels = {name: addresses[made.kernels[name]] for name in used}
-    return [Program(plan, call_host, kernels) for plan in made.plans]
+    return [Program(plan, _call_host, kernels) for plan in made.plans]
+
+
+def _call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None:
+    """By the ops, which are loaded when one is called."""
+    late("tracejit.executable").call_host(call, arrays, out)
 
 
 _linked: dict[tuple[str, str], int] = {}

@@ -287,7 +287,7 @@ class StepNest(Nest):
     def stages(self, *, spill: bool) -> None:
         """Each fold in the loop where its values are known, then what is kept, then the stores that need them all."""
         if spill:
-            self.keep_in_scratch(list(self.stage_of.spilled()))
+            self.keep_in_scratch(self.stage_of.spilled())
         for stage in range(self.stage_of.folds):
             extent = self.size("folded", self.folded_extent)
             results = self.fold(stage, constant(0, int64), extent)

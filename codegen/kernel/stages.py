@@ -39,10 +39,10 @@ class Stages:
         stores = self.accesses.step.stores
         return self.folds + any(self[store.value] == self.folds for store in stores)
 
-    def spilled(self) -> set[Apply]:
+    def spilled(self) -> list[Apply]:
         """Costly values that two loops need: kept in scratch by the first."""
         before: set[Apply] = set()
-        spilled: set[Apply] = set()
+        spilled: dict[Apply, None] = {}
         for roots in self._roots():
             stack = [member for root in roots if (member := self.accesses.behind(root))]
             seen: set[Apply] = set()
@@ -52,14 +52,14 @@ class Stages:
                     continue
                 seen.add(member)
                 if member in before and is_costly(member) and self._runs_along(member):
-                    spilled.add(member)
+                    spilled[member] = None
                     continue
                 inputs = (
                     self.accesses.behind(source) for source, _ in self.accesses.operands(member)
                 )
                 stack += [source for source in inputs if source]
             before |= seen
-        return spilled
+        return [*spilled]
 
     def uses(self, spilled: set[Apply]) -> dict[Apply | Read, list[int]]:
         """The loops that need each spilled value, and each array that is read along the rows."""

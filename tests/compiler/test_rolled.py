@@ -41,9 +41,9 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     plan_part = compiler.plan_part
 
-    def noting(graph: Graph, *args: Any) -> Any:
+    def noting(graph: Graph, *args: Any, **options: Any) -> Any:
         sizes.append(len(graph.applies))
-        return plan_part(graph, *args)
+        return plan_part(graph, *args, **options)
 
     monkeypatch.setattr(compiler, "plan_part", noting)
     return sizes

@@ -43,7 +43,8 @@ def test_the_file_is_a_zip_of_stored_entries() -> None:
         names = file.namelist()
         assert names[:3] == ["manifest.json", "graph.txt", "state.safetensors"]
         assert names[3].endswith("/plan.json")
-        assert all(name.endswith(".o") for name in names[4:])
+        assert names[4].endswith("/account.json")
+        assert all(name.endswith(".o") for name in names[5:])
         assert {each.compress_type for each in file.infolist()} == {zipfile.ZIP_STORED}
         assert {each.date_time for each in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         manifest = json.loads(file.read("manifest.json"))

@@ -75,19 +75,20 @@ def plan_graph(
     fastmath: bool = False,
     memory_limit: int | None = None,
     level: str | None = None,
+    tells: bool = False,
 ) -> tuple[Graph, list[Step], Plan]:
     """The graph as it was optimised, its steps, and the plan that runs them on its device, which need not be here.
 
-    `level` is the CPU's instruction set, where it is not what the settings say.
+    `level` is the CPU's instruction set, where it is not what the settings say. If it `tells`, the plan has an account.
     """
     dump = open_dump(config.dump_dir)
     target = _target(device_of(graph), dump, level)
     graph = without_device(graph)
     if memory_limit is None:
-        plan = in_parts(graph, lambda part: plan_part(part, target, dump, fastmath, None)[2])
+        plan = in_parts(graph, lambda part: plan_part(part, target, dump, fastmath, tells=tells)[2])
         if plan is not None:
             return graph, [], plan
-    return plan_part(graph, target, dump, fastmath, memory_limit)
+    return plan_part(graph, target, dump, fastmath, memory_limit, tells=tells)
 
 
 def in_parts(graph: Graph, compile: Callable[[Graph], Plan]) -> Plan | None:
@@ -97,7 +98,13 @@ def in_parts(graph: Graph, compile: Callable[[Graph], Plan]) -> Plan | None:
 
 
 def plan_part(
-    graph: Graph, target: Target, dump: Dump | None, fastmath: bool, memory_limit: int | None
+    graph: Graph,
+    target: Target,
+    dump: Dump | None,
+    fastmath: bool,
+    memory_limit: int | None = None,
+    *,
+    tells: bool = False,
 ) -> tuple[Graph, list[Step], Plan]:
     graph = optimize(graph, fastmath=fastmath, dump=_graph_dump(dump))
     graph = turn_products(graph)
@@ -109,7 +116,7 @@ def plan_part(
     if config.fuse:
         steps = computed_anew(steps, graph, layouts)
     join = config.fuse and target.calls_kernels
-    plan = Assembly(graph, layouts, target, join).plan(steps, memory_limit)
+    plan = Assembly(graph, layouts, target, join, tells).plan(steps, memory_limit)
     if dump:
         dump.write("steps", print_steps(steps, graph))
         dump.write("plan", print_plan(plan))

@@ -20,6 +20,7 @@ from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.scan import lower_scan
 from tracejit.codegen.kernel.scatter import lower_scatter
+from tracejit.compiler.account import account_of
 from tracejit.compiler.again import slabbed_again
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
@@ -52,6 +53,8 @@ class Assembly:
     target: Target
     join: bool = True
     """Whether steps may be run slab by slab."""
+    tells: bool = False
+    """Whether the plan is to have an account of what its steps do."""
     tasks: list[Task] = field(default_factory=list)
     fixed: dict[Owner, Argument] = field(default_factory=dict)
     streamed: set[Owner] = field(default_factory=set)
@@ -90,7 +93,8 @@ class Assembly:
         if memory is None:
             memory = plan_memory([task.unit for task in tasks], self.fixed)
         kept = [task for n, task in enumerate(tasks) if n not in memory.dropped]
-        steps = tuple(step for task in kept for step in self._placed(task, memory))
+        placed = [(task, [*self._placed(task, memory)]) for task in kept]
+        steps = tuple(step for _, some in placed for step in some)
         launches = [step for step in steps if isinstance(step, LaunchSpec)]
         needed = dict.fromkeys(
             name for launch in launches for name in (launch.kernel, *launch.kernels, *launch.calls)
@@ -101,6 +105,7 @@ class Assembly:
             kernels=tuple(source for source in sources if source is not None),
             steps=steps,
             arena_bytes=memory.arena_bytes,
+            account=account_of(placed, memory.places) if self.tells else None,
         )
 
     # places known before planning
@@ -180,20 +185,17 @@ class Assembly:
                 launch = SlabLaunch(SlabParts(step, self.layouts, self.target))
                 self.tasks += launch.tasks()
                 for walk, lowered in launch.joins():
-                    self._launch(walk.step, lowered, note_of(walk.nodes))
+                    self._launch(walk.step, lowered, walk.nodes)
             case Fused():
                 whole = self._whole_copy(step)
                 for lowered in lower(step, self._place, relabel, self.target.grain):
                     lowered = lowered.streaming(self.streamed)
-                    note = note_of(step.members or _targets(step))
-                    self._launch(step, lowered, note, whole)
+                    self._launch(step, lowered, step.members or _targets(step), whole)
             case Scatter(node=node):
-                self._launch(
-                    step, lower_scatter(node, self._place, self.target.grain), note_of((node,))
-                )
+                self._launch(step, lower_scatter(node, self._place, self.target.grain), (node,))
             case Scan(node=node):
                 for lowered in lower_scan(node, self._place, self.target.grain):
-                    self._launch(step, lowered, note_of((node,)))
+                    self._launch(step, lowered, (node,))
             case Product():
                 self._product(step)
             case Host(node=node):
@@ -231,12 +233,13 @@ class Assembly:
         self,
         step: Step,
         lowered: Lowered,
-        note: str,
+        nodes: tuple[Apply, ...],
         copies: tuple[Owner, Owner] | None = None,
     ) -> None:
         name = self.target.kernel(lowered.kernel)
         segment = (lowered.arguments, lowered.dims, lowered.tasks)
-        launch = Launch(name, (segment,), lowered.grain, lowered.scratch_bytes, note)
+        note = note_of(nodes)
+        launch = Launch(name, (segment,), lowered.grain, lowered.scratch_bytes, note, nodes=nodes)
         pairs = list(zip(lowered.kernel.buffers, lowered.arguments, strict=True))
         reads = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if not buffer.written))
         writes = tuple(dict.fromkeys(owner for buffer, (owner, _) in pairs if buffer.written))
@@ -257,7 +260,7 @@ class Assembly:
         sums = Temporary(node.aval.dtype, count * node.aval.size)
         self._multiply(step, kernel, list(part_segments(left, right, shape, kernel.segment)), sums)
         joined = join_parts(Combine.SUM, sums, node, node.aval.size, count, self.target.grain)
-        self._launch(step, joined, note_of((node,)))
+        self._launch(step, joined, (node,))
 
     def _multiply(
         self, step: Product, kernel: ProductKernel, parts: list[Part], target: Owner
@@ -268,8 +271,10 @@ class Assembly:
             (((roots[0], left.offset + a), (roots[1], right.offset + b), (target, c)), dims, tasks)
             for (a, b, c), dims, tasks, _ in parts
         )
-        note = note_of((step.node,))
-        launch = Launch(kernel.name, segments, parts[0][3], kernel.scratch_bytes, note)
+        nodes = (step.node,)
+        launch = Launch(
+            kernel.name, segments, parts[0][3], kernel.scratch_bytes, note_of(nodes), nodes=nodes
+        )
         self._run(step, launch, tuple(dict.fromkeys(roots)), (target,))
 
     # the plan's own records

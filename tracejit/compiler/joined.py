@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tracejit._records import dataclass
-from tracejit.artifact import Argument, HostCall, KernelSource, LaunchSpec, Place, Plan
+from tracejit.artifact import Account, Argument, HostCall, KernelSource, LaunchSpec, Place, Plan
+from tracejit.compiler.account import Between, joined_account
 from tracejit.runtime.workspace import aligned
 
 Places = dict[Place, tuple[Argument, ...]]
@@ -22,11 +23,15 @@ class Part:
     scalars: tuple[Argument, ...]
 
 
-def joined(parts: Sequence[Part], whole: Plan) -> Plan:
-    """`whole`, which has no steps yet, with those of the parts; what these need in between lies at the end of its arena."""
+def joined(parts: Sequence[Part], whole: Plan, between: Sequence[Between] = ()) -> Plan:
+    """`whole`, which has no steps yet, with those of the parts; what these need in between lies at the end of its arena.
+
+    `between` are the values in the arena of the whole, for the account of it if the parts have accounts.
+    """
     scratch = aligned(whole.arena_bytes)
     constants, starts = _constants(part.plan for part in parts)
     steps: list[LaunchSpec | HostCall] = []
+    accounts: list[tuple[Account, Places]] = []
     for part in parts:
         places = {
             Place.INPUT: part.inputs,
@@ -36,6 +41,8 @@ def joined(parts: Sequence[Part], whole: Plan) -> Plan:
             Place.CONSTANT: (Argument(Place.CONSTANT, 0, starts[part.plan.constants]),),
         }
         steps += _moved(part.plan.steps, places)
+        if part.plan.account:
+            accounts.append((part.plan.account, places))
     kernels: dict[str, KernelSource] = {}
     for part in parts:
         kernels.update((kernel.name, kernel) for kernel in part.plan.kernels)
@@ -45,6 +52,7 @@ def joined(parts: Sequence[Part], whole: Plan) -> Plan:
         steps=tuple(steps),
         constants=constants,
         arena_bytes=scratch + max(part.plan.arena_bytes for part in parts),
+        account=joined_account(accounts, between) if accounts else None,
     )
 
 

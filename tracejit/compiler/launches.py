@@ -29,6 +29,8 @@ class Launch:
     """Kernels that it calls, of steps that are run slab by slab."""
     moved: int | None = None
     """Bytes that it reads and writes, where that is not all of its memory."""
+    nodes: tuple[Apply, ...] = ()
+    """What it computes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,6 +145,7 @@ def _together(first: Task, second: Task) -> Task:
         note=second.work.note
         if first.work.note in second.work.note
         else f"{first.work.note}; {second.work.note}",
+        nodes=first.work.nodes + second.work.nodes,
     )
     unit = Unit(
         tuple(dict.fromkeys(first.unit.reads + second.unit.reads)),

@@ -10,9 +10,9 @@ from typing import Protocol
 from tracejit._errors import MemoryLimitError, at_user_line
 from tracejit._records import dataclass
 from tracejit.artifact import Argument, Plan
+from tracejit.compiler.account import described
 from tracejit.compiler.launches import Task
-from tracejit.ir.cluster import Owner, Temporary
-from tracejit.ir.graph import Apply
+from tracejit.ir.cluster import Owner
 from tracejit.passes.order import order_for_memory
 from tracejit.passes.plan_memory import Memory, place
 from tracejit.passes.rematerialize import rematerialize
@@ -101,13 +101,6 @@ def _message(limit: Limit, plan: Plan, timeline: Timeline) -> str:
 def _by_line(holders: Mapping[Owner, int]) -> Counter[str]:
     sizes: Counter[str] = Counter()
     for owner, nbytes in holders.items():
-        sizes[_described(owner)] += nbytes
+        what, where = described(owner)
+        sizes[f"{where}: {what}" if where else what] += nbytes
     return sizes
-
-
-def _described(owner: Owner) -> str:
-    """`model.py:41: matmul -> f32[8,3]`"""
-    if isinstance(owner, Temporary):
-        return "parts of sums"
-    what = f"{owner.op} -> {owner.aval}" if isinstance(owner, Apply) else f"copy of {owner.aval}"
-    return f"{owner.loc}: {what}" if owner.loc else what

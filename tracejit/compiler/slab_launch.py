@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import product
+from itertools import chain, product
 from math import prod
 
 from tracejit._records import dataclass
@@ -138,6 +138,7 @@ class SlabLaunch:
             scratch_bytes=end + max(each.scratch_bytes for each in self.inner),
             note="; ".join(map(slabs.note, slabs.walks)),
             calls=kernels,
+            nodes=tuple(chain.from_iterable(walk.nodes for walk in slabs.walks)),
         )
         return Task(launch, self._unit(outside))
 
@@ -194,6 +195,7 @@ class SlabLaunch:
             grain=inner.grain,
             scratch_bytes=inner.scratch_bytes,
             note=self.slabs.note(inner.walk),
+            nodes=tuple(inner.walk.nodes),
             moved=sum(moved(owner, moves) for owner, _, moves in inner.arguments),
         )
         work = nanoseconds(inner.walk.step, 0) / count

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tracejit._records import dataclass
-from tracejit.artifact import Argument, Plan
+from tracejit.artifact import Argument, Plan, Value
+from tracejit.compiler.account import Between, described
 from tracejit.compiler.assembly import at, places_of_inputs
 from tracejit.compiler.joined import Part, joined
 from tracejit.ir.cluster import Owner, Temporary
 from tracejit.ir.graph import Graph, Input, Node, ScalarInput
-from tracejit.passes.homes import Unit
+from tracejit.passes.homes import Unit, nbytes
 from tracejit.passes.interface import without_steps
 from tracejit.passes.layouts import Layouts
 from tracejit.passes.plan_memory import plan_memory
@@ -51,7 +52,8 @@ def in_turn(
             tuple(each for each in reads if isinstance(each, Temporary)), (*made, *use.written)
         )
 
-    memory = plan_memory([unit(use) for use in uses], {})
+    units = [unit(use) for use in uses]
+    memory = plan_memory(units, {})
     places = {**memory.places, **places_of_inputs(graph)}
     parts = [
         Part(
@@ -63,4 +65,19 @@ def in_turn(
         for use in uses
     ]
     whole = without_steps(graph)
-    return joined(parts, replace(whole, arena_bytes=memory.arena_bytes))
+    names = {owner: node for node, owner in reversed([*owners.items()])}
+    between = [*_between(units, memory.places, names)]
+    return joined(parts, replace(whole, arena_bytes=memory.arena_bytes), between)
+
+
+def _between(
+    units: Sequence[Unit], places: Mapping[Owner, Argument], names: Mapping[Owner, Node]
+) -> Iterator[Between]:
+    """The memory that goes from part to part, called by the first value in it."""
+    needed: dict[Owner, list[int]] = {}
+    for number, unit in enumerate(units):
+        for owner in (*unit.reads, *unit.writes):
+            needed.setdefault(owner, []).append(number)
+    for owner, numbers in needed.items():
+        about = described(names.get(owner, owner))
+        yield Between(Value(*about, places[owner], nbytes(owner)), min(numbers), max(numbers))

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import at_user_line
-from tracejit.backends import AnyProgram
+from tracejit._gate import late
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.binding import Binder, signature_of
-from tracejit.standalone.records import Manifest, NumberState, Target, TensorState
-from tracejit.standalone.results import Builder, dense, tensor_of
+from tracejit.standalone.given import is_tensor
+from tracejit.standalone.records import Manifest, NumberState, Run, Target, TensorState
+from tracejit.standalone.results import Builder, dense
 from tracejit.standalone.running import Slots, runner_of
 from tracejit.standalone.updates import updater_of
-from tracejit.tensor import Tensor
-from tracejit.tracing.replay.current import live
+
+if TYPE_CHECKING:
+    from tracejit.backends import AnyProgram
 
 
 class Artifact:
@@ -48,6 +51,9 @@ class Artifact:
         """The programs that a call runs, as text."""
         self.target = target
         """The native code that it runs; None if it was compiled here."""
+        self.plans = [program.plan for program in programs]
+        self.runs = [step.program for step in call.steps if isinstance(step, Run)]
+        """Which of the plans a call runs, in order."""
         self.signature = signature_of(call)
         self.__name__ = manifest.name
         self._state: dict[str, TensorState | NumberState] = {each.name: each for each in call.state}
@@ -65,9 +71,7 @@ class Artifact:
         _all.add(self)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        recording = live()
-        if recording is not None:
-            recording.deny("an artifact is called, whose state is its own")
+        _deny_recording()
         with self._turn:
             slots: Slots = [None] * self.manifest.call.slots
             given = self._bind(slots, args, kwargs)
@@ -116,6 +120,15 @@ class Artifact:
         return f"<artifact {self.__name__}{self.signature}>"
 
 
+def _deny_recording() -> None:
+    """A recording of this thread's has to know that what is called has a state of its own."""
+    if (replays := sys.modules.get("tracejit.tracing.replay.current")) is None:
+        return  # nothing has ever been recorded
+    recording = replays.live()
+    if recording is not None:
+        recording.deny("an artifact is called, whose state is its own")
+
+
 _all: WeakSet[Artifact] = WeakSet()
 
 
@@ -151,7 +164,7 @@ def _shown(state: TensorState | NumberState, value: Any) -> Any:
     copy = buffer_of(value.array(dtype.numpy, state.shape))
     if state.is_array:
         return copy.array(dtype.numpy, state.shape)
-    return tensor_of(copy, dense(state.dtype, state.shape))
+    return late("tracejit.standalone.tensors").tensor_of(copy, dense(state.dtype, state.shape))
 
 
 def _taken(state: TensorState | NumberState, value: Any) -> tuple[str, Any]:
@@ -162,7 +175,7 @@ def _taken(state: TensorState | NumberState, value: Any) -> tuple[str, Any]:
             kind == state.type if state.type else type(value) in (type(None), bool, int, float, str)
         )
         return ("" if fits else f"{state.name} is of type {state.type}, not {kind}"), value
-    array = np.asarray(value.detach() if isinstance(value, Tensor) else value)
+    array = np.asarray(value.detach() if is_tensor(value) else value)
     given, wanted = (array.dtype.name, array.shape), (state.dtype, state.shape)
     if given != wanted:
         return f"{state.name} is {wanted[0]}{[*wanted[1]]}, not {given[0]}{[*given[1]]}", None

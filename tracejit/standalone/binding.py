@@ -11,9 +11,11 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError, at_user_line
+from tracejit._gate import late
 from tracejit.ir.aval import Aval, aval
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.functions import TYPES
+from tracejit.standalone.given import array_of, is_tensor
 from tracejit.standalone.records import (
     Argument,
     ArrayArgument,
@@ -32,8 +34,6 @@ from tracejit.standalone.records import (
     TensorResult,
 )
 from tracejit.standalone.running import Slots
-from tracejit.storage import as_array, is_row_major
-from tracejit.tensor import Tensor
 
 Given = dict[int, Any]
 """The tensors and arrays of a call as the caller gave them, by their slots."""
@@ -210,15 +210,14 @@ def _enter_array(argument: ArrayArgument, name: str) -> Enter:
     dtype, shape = wanted.dtype.numpy, argument.shape
 
     def enter(slots: Slots, given: Given, value: Any) -> None:
-        if isinstance(value, Tensor):
+        if is_tensor(value):
             if value.aval is not wanted:
                 _refuse(name, wanted, value.aval)
             buffer = None
-            if is_row_major(value.layout):
-                buffer = Part.of(
-                    value.storage.realize(), value.layout.offset * dtype.itemsize, wanted.nbytes
-                )
-            array = None if buffer else as_array(value)
+            if found := late("tracejit.standalone.tensors").memory_of(value):
+                whole, offset = found
+                buffer = Part.of(whole, offset, wanted.nbytes)
+            array = None if buffer else array_of(value)
         elif type(value) is np.ndarray:
             if value.dtype != dtype or value.shape != shape:
                 _refuse(name, wanted, f"{value.dtype}{[*value.shape]}")

@@ -1,4 +1,4 @@
-"""`tracejit export`, `inspect` and `run`."""
+"""`tracejit export`, `inspect`, `run`, and `bench` of an artifact."""
 
 from __future__ import annotations
 
@@ -15,24 +15,15 @@ import numpy as np
 import tracejit as tj
 from tracejit import dtypes
 from tracejit.cli import in_units
-from tracejit.standalone.functions import TYPES
+from tracejit.standalone.bench import bench as lines_of_bench
+from tracejit.standalone.inputs import Refusal, read_inputs
 from tracejit.standalone.overview import overview
-from tracejit.standalone.records import (
-    Argument,
-    ArrayArgument,
-    DictArgument,
-    FixedArgument,
-    NumberArgument,
-    SequenceArgument,
-)
+from tracejit.standalone.page import page_of
+from tracejit.standalone.putting import put
 
 _ARRAY = re.compile(r"\s*(\w+)\[([\d\s,]*)\]\s*(?:,|$)")
 _LITERAL = re.compile(r"\s*([^,\[\]]+?)\s*(?:,|$)")
 _DTYPES = {dtype.name: dtype for dtype in dtypes.ALL}
-
-
-class Refusal(Exception):
-    """A command that cannot be run; the message says why."""
 
 
 def export(
@@ -58,28 +49,28 @@ def export(
         print(f"{c}: a library for C")
 
 
-def inspect(path: str) -> None:
-    print(overview(Path(path)))
+def inspect(path: str, html: str | None) -> None:
+    """Tells what is in an artifact, or writes a page that does."""
+    if html is None:
+        print(overview(Path(path)))
+        return
+    put(Path(html), [page_of(Path(path)).encode()])
+    print(f"{html}: {in_units(Path(html).stat().st_size)}")
 
 
 def run(path: str, inputs: str | None, output: str | None) -> None:
     """Calls an artifact once with the arrays of one file, and writes what it gives to another."""
     loaded = tj.load(path)
-    given: dict[str, np.ndarray] = {}
-    if inputs is not None:
-        with np.load(inputs) as file:
-            given = dict(file)
-    parameters = loaded.manifest.call.parameters
-    kwargs = {each.name: _argument(each.argument, each.name, given) for each in parameters}
-    if given:
-        raise Refusal(
-            f"{inputs}: there is no argument {', '.join(given)}: it takes {loaded.signature}"
-        )
-    results = dict(_results(loaded(**kwargs), "result"))
+    results = dict(_results(loaded(**read_inputs(loaded.manifest.call, inputs)), "result"))
     for name, array in results.items():
         print(f"{name}: {array.dtype}{[*array.shape]}")
     if output is not None:
         np.savez(output, **results)  # type: ignore[arg-type]  # its stubs take the arrays for its option
+
+
+def bench(path: str, inputs: str | None, seconds: float) -> None:
+    for line in lines_of_bench(Path(path), inputs, seconds):
+        print(line, flush=True)
 
 
 def _found(name: str) -> Callable[..., Any]:
@@ -127,23 +118,6 @@ def _literal(text: str) -> Any:
         raise Refusal(
             f"--args: {text!r} is neither a number nor of the form float32[2,3]"
         ) from None
-
-
-def _argument(argument: Argument, name: str, given: dict[str, np.ndarray]) -> Any:
-    """The argument from the arrays of a file, which are used up; its parts are named `name.part`."""
-    match argument:
-        case FixedArgument(value=value):
-            return value
-        case SequenceArgument(parts=parts):
-            found = [_argument(part, f"{name}.{n}", given) for n, part in enumerate(parts)]
-            return found if argument.type == "list" else tuple(found)
-        case DictArgument(keys=keys, parts=parts):
-            return {key: _argument(part, f"{name}.{key}", given) for key, part in zip(keys, parts)}
-        case ArrayArgument() | NumberArgument():
-            if name not in given:
-                raise Refusal(f"--inputs: the argument {name} is missing")
-            array = given.pop(name)
-            return TYPES[argument.type](array) if isinstance(argument, NumberArgument) else array
 
 
 def _results(value: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:

@@ -16,6 +16,7 @@ from tracejit._gate import late
 from tracejit.ir.printer import print_graph
 from tracejit.portable import llvm
 from tracejit.standalone import native, safetensors
+from tracejit.standalone.accounts import accounts_to_json
 from tracejit.standalone.capture import Captured, capture
 from tracejit.standalone.container import Bytes, pack
 from tracejit.standalone.manifest import (
@@ -24,6 +25,7 @@ from tracejit.standalone.manifest import (
     MANIFEST,
     STATE,
     VERSION,
+    account_entry,
     entries_of,
     object_entry,
     plan_entry,
@@ -97,6 +99,7 @@ def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
     for target in targets:
         plans, objects = native.compiled(script.graphs, target, compiled_with)
         contents[plan_entry(target)] = plans_to_json(plans)
+        contents[account_entry(target)] = accounts_to_json(plans)
         for name in sorted(objects):
             contents[object_entry(target, name)] = objects[name]
     manifest = Manifest(

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tracejit import dtypes
+from tracejit._gate import late
 from tracejit.dtypes import DType
-from tracejit.ops.arguments import number_as
 
 _OPERATORS = """
     add sub mul truediv floordiv mod pow neg pos abs lt le gt ge eq ne not_ truth and_ or_ xor lshift rshift invert
@@ -35,7 +35,7 @@ TYPE_NAMES = {kind: name for name, kind in TYPES.items()}
 
 
 def _as(dtype: DType) -> Callable[[Any], Any]:
-    return lambda number: number_as(number, dtype)
+    return lambda number: late("tracejit.ops.arguments").number_as(number, dtype)
 
 
 def rounding_to(dtype: DType) -> str:

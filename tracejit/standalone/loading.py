@@ -10,16 +10,11 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tracejit._errors import ArtifactError, CompileError, user_location
+from tracejit._errors import ArtifactError, user_location
+from tracejit._gate import late
 from tracejit.artifact import Plan
-from tracejit.backends import AnyProgram
-from tracejit.ir.device import device_of
-from tracejit.ir.graph import Graph
-from tracejit.ir.parser import parse_graph
-from tracejit.ir.verify import verify_graph
-from tracejit.ops.registry import REGISTRY
-from tracejit.passes.interface import without_steps
 from tracejit.portable import Plans
 from tracejit.standalone import native as code
 from tracejit.standalone import safetensors
@@ -28,8 +23,11 @@ from tracejit.standalone.check import check_call, updated_state
 from tracejit.standalone.container import sha256 as digest
 from tracejit.standalone.container import unpack
 from tracejit.standalone.manifest import GRAPH, STATE, manifest_of, object_entry, plan_entry
-from tracejit.standalone.plans import MOST_MEMORY, plans_from_json
+from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import Manifest, Target
+
+if TYPE_CHECKING:
+    from tracejit.backends import AnyProgram
 
 
 def load(path: str | os.PathLike[str], *, native: bool, sha256: str | None) -> Artifact:
@@ -45,10 +43,11 @@ def load(path: str | os.PathLike[str], *, native: bool, sha256: str | None) -> A
     if target is None:
         if native:
             _warn(path, manifest)
-        graphs = graphs_of(text)
-        interfaces: Sequence[Plan] = [*map(without_steps, graphs)]
+        lowering = late("tracejit.standalone.lowering")
+        graphs = lowering.graphs_of(text)
+        interfaces: Sequence[Plan] = lowering.interfaces_of(graphs)
         check_call(manifest.call, interfaces, tensors)
-        programs = _lowered(graphs, manifest)
+        programs = lowering.lowered(graphs, manifest)
     else:
         entry = plan_entry(target)
         plans = plans_from_json(bytes(entries[entry]), entry)
@@ -76,35 +75,6 @@ def _loaded(
             raise ArtifactError(f"entry {entry}: it is missing")
         objects[name] = bytes(entries[entry])
     return code.loaded(plans, objects, f"entry {plan_entry(target)}")
-
-
-def _lowered(graphs: Sequence[Graph], manifest: Manifest) -> Sequence[AnyProgram]:
-    try:
-        return code.lowered(graphs, manifest.options)
-    except (
-        CompileError,
-        ValueError,
-        TypeError,
-        LookupError,
-        ArithmeticError,
-        MemoryError,
-    ) as error:
-        raise ArtifactError(f"entry {GRAPH}: it cannot be compiled: {error}") from error
-
-
-def graphs_of(text: str) -> list[Graph]:
-    """The graphs that an entry shows. Raises ArtifactError for what shows none, or one that is not well-formed."""
-    try:
-        parts = text.split("\n\n") if text else []
-        graphs = [verify_graph(parse_graph(part, REGISTRY)) for part in parts]
-    except (ValueError, TypeError, LookupError, CompileError, RecursionError, MemoryError) as error:
-        raise ArtifactError(f"entry {GRAPH}: {error}") from None
-    for graph in graphs:
-        if device_of(graph) != "cpu":
-            raise ArtifactError(f"entry {GRAPH}: it is not for a CPU")
-        if any(node.aval.nbytes > MOST_MEMORY for node in graph.nodes):
-            raise ArtifactError(f"entry {GRAPH}: a value is larger than {MOST_MEMORY} bytes")
-    return graphs
 
 
 def _warn(path: str | os.PathLike[str], manifest: Manifest) -> None:

@@ -19,6 +19,10 @@ def plan_entry(target: Target) -> str:
     return f"{target.folder}/plan.json"
 
 
+def account_entry(target: Target) -> str:
+    return f"{target.folder}/account.json"
+
+
 def object_entry(target: Target, name: str) -> str:
     return f"{target.folder}/{name}.o"
 

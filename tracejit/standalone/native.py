@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tracejit import portable
 from tracejit._errors import ArtifactError, CompileError
-from tracejit.backends import AnyProgram
-from tracejit.executable import executable_of
-from tracejit.ir.graph import Graph
+from tracejit._gate import late
 from tracejit.portable import Plans
 from tracejit.standalone.records import Options, Target
+
+if TYPE_CHECKING:
+    from tracejit.backends import AnyProgram
+    from tracejit.ir.graph import Graph
 
 
 def target_of(name: str) -> Target:
@@ -56,6 +59,7 @@ def loaded(plans: Plans, objects: Mapping[str, bytes], where: str) -> list[AnyPr
 
 def lowered(graphs: Sequence[Graph], options: Options) -> list[AnyProgram]:
     """The graphs compiled here."""
+    executable_of = late("tracejit.executable").executable_of
     made = [
         executable_of(graph, fastmath=options.fastmath, memory_limit=options.memory_limit)
         for graph in graphs

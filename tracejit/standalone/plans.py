@@ -13,10 +13,8 @@ from math import prod
 
 from tracejit import dtypes
 from tracejit._errors import ArtifactError
+from tracejit._gate import late
 from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan, Segment
-from tracejit.ir.parser import literal
-from tracejit.ir.printer import print_param
-from tracejit.ops.registry import REGISTRY
 from tracejit.portable import Plans
 from tracejit.runtime import slabs
 from tracejit.standalone import products
@@ -31,7 +29,8 @@ _WORDS = 1 << 63
 def plans_to_json(plans: Plans) -> bytes:
     """Without the kernels' texts, of which there is machine code."""
     plain = tuple(
-        replace(plan, kernels=(), steps=tuple(map(_printed, plan.steps))) for plan in plans.plans
+        replace(plan, kernels=(), account=None, steps=tuple(map(_printed, plan.steps)))
+        for plan in plans.plans
     )
     return to_compact_json(replace(plans, plans=plain))
 
@@ -42,21 +41,24 @@ def plans_from_json(data: bytes, entry: str) -> Plans:
     plans = []
     for number, plan in enumerate(found.plans):
         where = f"entry {entry}: plan {number}"
-        steps = tuple(_parsed(step, where) for step in plan.steps)
-        plans.append(replace(plan, steps=steps))
-        _Checker(plans[-1], found.kernels, where).run()
-    return replace(found, plans=tuple(plans))
+        if any(isinstance(step, HostCall) for step in plan.steps):
+            plan = replace(plan, steps=tuple(_parsed(step, where) for step in plan.steps))
+        plans.append(plan)
+        _Checker(plan, found.kernels, where).run()
+    return Plans(tuple(plans), found.kernels, found.runner)
 
 
 def _printed(step: LaunchSpec | HostCall) -> LaunchSpec | HostCall:
     if isinstance(step, LaunchSpec):
         return step
-    return replace(step, params=tuple((name, print_param(value)) for name, value in step.params))
+    shown = late("tracejit.ir.printer").print_param
+    return replace(step, params=tuple((name, shown(value)) for name, value in step.params))
 
 
 def _parsed(step: LaunchSpec | HostCall, where: str) -> LaunchSpec | HostCall:
     if isinstance(step, LaunchSpec):
         return step
+    literal = late("tracejit.ir.parser").literal
     try:
         params = tuple(
             (name, literal(ast.parse(str(text), mode="eval").body)) for name, text in step.params
@@ -103,7 +105,7 @@ class _Checker:
 
     def run(self) -> None:
         plan = self.plan
-        self.require(not plan.kernels, "it has kernels' texts")
+        self.require(not plan.kernels and not plan.account, "it has kernels' texts, or an account")
         self.require(0 <= plan.arena_bytes <= MOST_MEMORY, "its scratch memory is too large")
         self.require(all(name in _DTYPES for name in plan.scalars), "a scalar of no dtype")
         self.require(plan.threads is None or plan.threads > 0, "it has no threads")
@@ -206,7 +208,8 @@ class _Checker:
         return number
 
     def host(self, call: HostCall) -> None:
-        self.require(call.op in REGISTRY, f"there is no op {call.op!r}")
+        ops = late("tracejit.ops.registry").REGISTRY
+        self.require(call.op in ops, f"there is no op {call.op!r}")
         specs = (*call.inputs, call.output)
         self.require(len(specs) == len(call.arguments), "one argument per array")
         for spec, argument in zip(specs, call.arguments):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tracejit.artifact import Segment
-from tracejit.runtime import gemm, gemv
+from tracejit.artifact import LaunchSpec, Segment
+from tracejit.runtime import gemm, gemv, slabs
 
 ITEM_BYTES = {"float32": 4, "float64": 8}
 _GEMM = {kernel: ITEM_BYTES[dtype] for dtype, kernel in gemm.KERNELS.items()}
@@ -28,6 +28,32 @@ def reach_of(kernel: str, segment: Segment) -> list[Reach]:
     if kernel in _GEMV:
         return _of_vector(dict(zip(gemv.DIMS, segment.dims, strict=True)), segment, _GEMV[kernel])
     return []
+
+
+def flops_of(launch: LaunchSpec) -> int:
+    """Floating-point operations of the products of a launch, a multiply-add counted as two; nothing is said of other kernels."""
+    names = launch.kernels or (launch.kernel,) * len(launch.segments)
+    return sum(map(_flops, names, launch.segments, [launch.calls] * len(names)))
+
+
+def _flops(kernel: str, segment: Segment, calls: tuple[str, ...]) -> int:
+    if kernel == slabs.KERNEL:
+        _, every = slabs.rounds_of(segment.dims)
+        return segment.tasks * sum(
+            rounds.count * _flops(calls[each.kernel], Segment((), each.dims, each.tasks), ())
+            for rounds in every
+            for each in rounds.parts
+        )
+    if kernel in _GEMM:
+        dims = dict(zip(gemm.DIMS, segment.dims, strict=True))
+        m, n, k = dims["M"], dims["N"], dims["K"]
+        blocks = _parts(m, dims["block_m"]) * _parts(n, dims["block_n"])
+        return 2 * m * n * k * _batch(segment.tasks, blocks)
+    if kernel in _GEMV:
+        dims = dict(zip(gemv.DIMS, segment.dims, strict=True))
+        blocks = _parts(dims["outputs"], dims["block"])
+        return 2 * dims["outputs"] * dims["K"] * _batch(segment.tasks, blocks)
+    return 0
 
 
 def _of_matrices(dims: dict[str, int], segment: Segment, item: int) -> list[Reach]:

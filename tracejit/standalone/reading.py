@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -103,20 +104,34 @@ def reader_of(hint: Any) -> Read:
 
 
 def _record(kind: Any) -> Read:
-    hints = typing.get_type_hints(kind)
     readers: dict[str, Read] = {}
+    # Set one by one, as `__init__` would: compiling that takes longer than reading all records of a small artifact.
+    setters = [getattr(kind, name).__set__ for name in kind.__match_args__]
 
     def read(value: Any, where: str) -> Any:
         if not readers:  # now, as records may hold records of their own kind
-            readers.update({name: reader_of(hints[name]) for name in kind.__match_args__})
+            readers.update(zip(kind.__match_args__, map(reader_of, _hints(kind))))
         if type(value) is not dict or value.get(KIND) != kind.__name__:
             raise ArtifactError(f"{where}: it is no {kind.__name__}")
         if value.keys() != {KIND, *readers}:
             wrong = sorted(value.keys() ^ {KIND, *readers})
             raise ArtifactError(f"{where}: fields are missing or unknown: {', '.join(wrong)}")
-        return kind(*[each(value[name], f"{where}: {name}") for name, each in readers.items()])
+        record = object.__new__(kind)
+        for (name, each), assign in zip(readers.items(), setters):
+            assign(record, each(value[name], f"{where}: {name}"))
+        return record
 
     return read
+
+
+def _hints(kind: Any) -> list[Any]:
+    """The types of a record's fields, which has them as text."""
+    return [_evaluated(kind.__annotations__[name], kind.__module__) for name in kind.__match_args__]
+
+
+@cache
+def _evaluated(text: str, module: str) -> Any:
+    return eval(text, vars(sys.modules[module]))
 
 
 def _one_of(kinds: tuple[Any, ...]) -> Read:

@@ -8,8 +8,7 @@ from typing import Any, assert_never
 import numpy as np
 
 from tracejit import dtypes
-from tracejit.ir.aval import aval
-from tracejit.ops.op import Layout
+from tracejit._gate import late
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.records import (
     Call,
@@ -25,8 +24,6 @@ from tracejit.standalone.records import (
     Slot,
     TensorResult,
 )
-from tracejit.storage import Storage, row_major
-from tracejit.tensor import Tensor, make
 
 Build = Callable[[list[Any], Mapping[int, Any], dict[Any, Any]], Any]
 """From the slots, what the caller gave, and what has been built of this result."""
@@ -34,23 +31,17 @@ Build = Callable[[list[Any], Mapping[int, Any], dict[Any, Any]], Any]
 
 def dense(dtype: str, shape: tuple[int, ...]) -> Memory:
     """All of a memory, in row-major order."""
-    return Memory(0, dtype, shape, row_major(shape).strides)
+    strides, step = [], 1
+    for extent in reversed(shape):
+        strides.append(step)
+        step *= extent
+    return Memory(0, dtype, shape, tuple(reversed(strides)))
 
 
 def array_in(buffer: Any, memory: Memory) -> np.ndarray:
     dtype = dtypes.as_dtype(memory.dtype).numpy
     found: np.ndarray = buffer.array(dtype, memory.shape, memory.strides, memory.offset)
     return found
-
-
-def tensor_of(buffer: Any, memory: Memory, storage: Storage | None = None) -> Tensor:
-    """A tensor over the memory; `storage` is what other tensors over it have."""
-    dtype = dtypes.as_dtype(memory.dtype)
-    if storage is None:
-        storage = Storage(dtype, buffer.nbytes // dtype.itemsize, buffer)
-    layout = Layout(memory.shape, memory.strides, memory.offset // dtype.itemsize)
-    known = row_major(memory.shape)
-    return make(storage, known if layout == known else layout, aval(dtype, memory.shape))
 
 
 class Builder:
@@ -105,7 +96,7 @@ def _tensor(result: TensorResult, is_fresh: bool) -> Build:
             )
         if result.type == "tensor":
             storage = built.get(("storage", slot))
-            made: Any = tensor_of(buffer, memory, storage)
+            made: Any = late("tracejit.standalone.tensors").tensor_of(buffer, memory, storage)
             built["storage", slot] = made.storage
         else:
             made = array_in(buffer, memory)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import RecompileError
-from tracejit.backends import AnyProgram
-from tracejit.eager import check_indices
-from tracejit.indexing import check_labels
-from tracejit.ops.registry import REGISTRY
+from tracejit._gate import late
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.functions import FUNCTIONS, TYPES
 from tracejit.standalone.records import (
@@ -29,7 +26,9 @@ from tracejit.standalone.records import (
     Slot,
     Step,
 )
-from tracejit.standalone.results import tensor_of
+
+if TYPE_CHECKING:
+    from tracejit.backends import AnyProgram
 
 Slots = list[Any]
 Act = Callable[[Slots], None]
@@ -125,11 +124,12 @@ def _check(step: Check) -> Act:
     memory = step.memory
 
     def act(slots: Slots) -> None:
-        tensor = tensor_of(slots[memory.slot], memory)
+        tensor = late("tracejit.standalone.tensors").tensor_of(slots[memory.slot], memory)
         if step.check == "labels":
-            check_labels(step.name, tensor, step.size)
+            late("tracejit.indexing").check_labels(step.name, tensor, step.size)
         else:
-            check_indices(REGISTRY[step.name], tensor, step.axis, step.size)
+            op = late("tracejit.ops.registry").REGISTRY[step.name]
+            late("tracejit.eager").check_indices(op, tensor, step.axis, step.size)
 
     return act
 

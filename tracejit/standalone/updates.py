@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
+from tracejit._gate import late
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.check import arrays_in
+from tracejit.standalone.given import array_of, is_tensor
 from tracejit.standalone.records import (
     Call,
     Copy,
@@ -19,8 +19,6 @@ from tracejit.standalone.records import (
 )
 from tracejit.standalone.results import array_in, dense, slots_of
 from tracejit.standalone.running import value_of
-from tracejit.storage import as_array
-from tracejit.tensor import Tensor
 
 Update = Callable[[list[Any], Mapping[int, Any]], dict[int, Any]]
 
@@ -45,8 +43,8 @@ def updater_of(call: Call) -> Update:
         for slot in written:
             if slot in copied:
                 _overwrite(given[slot], slots[slot])
-            if isinstance(given[slot], Tensor):
-                given[slot].storage.note_write()  # as the tape is to know
+            if is_tensor(given[slot]):
+                late("tracejit.standalone.tensors").note_write(given[slot])
         return new
 
     return update
@@ -80,5 +78,5 @@ def _copy(buffer: Any, memory: Memory) -> Buffer:
 
 
 def _overwrite(argument: Any, buffer: Buffer) -> None:
-    array = argument if type(argument) is np.ndarray else as_array(argument)
+    array = array_of(argument)
     array[...] = buffer.array(array.dtype, array.shape)

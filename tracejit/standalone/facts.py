@@ -1,0 +1,86 @@
+"""What an artifact says of itself, of which no code is run: for `tracejit inspect`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tracejit import dtypes
+from tracejit._errors import ArtifactError
+from tracejit._records import dataclass
+from tracejit.artifact import Account, HostCall, LaunchSpec
+from tracejit.ir.aval import aval
+from tracejit.portable import Plans
+from tracejit.standalone.accounts import accounts_from_json
+from tracejit.standalone.check import check_call, updated_state
+from tracejit.standalone.container import sha256, unpack
+from tracejit.standalone.manifest import GRAPH, STATE, account_entry, manifest_of, plan_entry
+from tracejit.standalone.plans import plans_from_json
+from tracejit.standalone.records import Manifest, NumberState, Require, State, Target, TensorState
+from tracejit.standalone.safetensors import read
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The parts of a file that are read; `updated` are the slots of state that a call changes."""
+
+    nbytes: int
+    sha256: str
+    manifest: Manifest
+    entries: Mapping[str, memoryview]
+    plans: Mapping[Target, Plans]
+    updated: set[int]
+
+    @property
+    def graph(self) -> str:
+        return bytes(self.entries[GRAPH]).decode()
+
+    @property
+    def requirements(self) -> list[Require]:
+        """What is looked at in each call."""
+        return [step for step in self.manifest.call.steps if isinstance(step, Require)]
+
+    def objects(self, target: Target) -> list[memoryview]:
+        folder = f"{target.folder}/"
+        names = (name for name in self.entries if name.startswith(folder) and name.endswith(".o"))
+        return [self.entries[name] for name in names]
+
+    def accounts(self, target: Target) -> tuple[Account, ...]:
+        """What the steps of the target's plans do. Raises ArtifactError."""
+        entry = account_entry(target)
+        if entry not in self.entries:
+            raise ArtifactError(f"entry {entry}: it is missing")
+        return accounts_from_json(bytes(self.entries[entry]), entry, self.plans[target].plans)
+
+    def state(self, state: State) -> tuple[str, str]:
+        """Its name, and its type or value, with whether calls change it."""
+        ends = ", updated by each call" if state.slot in self.updated else ""
+        match state:
+            case TensorState(name=name, dtype=dtype, shape=shape):
+                return name, f"{aval(dtypes.as_dtype(dtype), shape)}{ends}"
+            case NumberState(name=name, value=value):
+                return name, f"{value!r}{ends}"
+
+
+def facts_of(path: Path) -> Facts:
+    """Raises ArtifactError for a file that is no artifact."""
+    data = path.read_bytes()
+    entries = unpack(data)
+    manifest = manifest_of(entries)
+    plans = {target: _plans(target, manifest, entries) for target in manifest.targets}
+    updated: set[int] = set()
+    for found in plans.values():
+        updated |= updated_state(manifest.call, found.plans)
+    return Facts(len(data), sha256(data), manifest, entries, plans, updated)
+
+
+def _plans(target: Target, manifest: Manifest, entries: Mapping[str, memoryview]) -> Plans:
+    entry = plan_entry(target)
+    plans = plans_from_json(bytes(entries[entry]), entry)
+    check_call(manifest.call, plans.plans, read(entries[STATE], STATE))
+    return plans
+
+
+def name_of(step: LaunchSpec | HostCall) -> str:
+    """What a step computes, and the user's lines."""
+    return f"NumPy's {step.op}" if isinstance(step, HostCall) else step.note

@@ -1,0 +1,53 @@
+"""Programs of an artifact from its graph's text: loaded where there is no native code to run, or none is to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracejit._errors import ArtifactError, CompileError
+from tracejit.artifact import Plan
+from tracejit.backends import AnyProgram
+from tracejit.ir.device import device_of
+from tracejit.ir.graph import Graph
+from tracejit.ir.parser import parse_graph
+from tracejit.ir.verify import verify_graph
+from tracejit.ops.registry import REGISTRY
+from tracejit.passes.interface import without_steps
+from tracejit.standalone import native as code
+from tracejit.standalone.manifest import GRAPH
+from tracejit.standalone.plans import MOST_MEMORY
+from tracejit.standalone.records import Manifest
+
+
+def interfaces_of(graphs: Sequence[Graph]) -> list[Plan]:
+    """What their programs take and give."""
+    return [*map(without_steps, graphs)]
+
+
+def lowered(graphs: Sequence[Graph], manifest: Manifest) -> Sequence[AnyProgram]:
+    try:
+        return code.lowered(graphs, manifest.options)
+    except (
+        CompileError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
+        raise ArtifactError(f"entry {GRAPH}: it cannot be compiled: {error}") from error
+
+
+def graphs_of(text: str) -> list[Graph]:
+    """The graphs that an entry shows. Raises ArtifactError for what shows none, or one that is not well-formed."""
+    try:
+        parts = text.split("\n\n") if text else []
+        graphs = [verify_graph(parse_graph(part, REGISTRY)) for part in parts]
+    except (ValueError, TypeError, LookupError, CompileError, RecursionError, MemoryError) as error:
+        raise ArtifactError(f"entry {GRAPH}: {error}") from None
+    for graph in graphs:
+        if device_of(graph) != "cpu":
+            raise ArtifactError(f"entry {GRAPH}: it is not for a CPU")
+        if any(node.aval.nbytes > MOST_MEMORY for node in graph.nodes):
+            raise ArtifactError(f"entry {GRAPH}: a value is larger than {MOST_MEMORY} bytes")
+    return graphs
