@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tracejit._records import dataclass
 from tracejit.artifact import Argument, Plan, Value
@@ -71,7 +72,7 @@ def in_turn(
 
 
 def _between(
-    units: Sequence[Unit], places: Mapping[Owner, Argument], names: Mapping[Owner, Node]
+    units: Sequence[Unit], places: Mapping[Owner, Argument], names: Mapping[Any, Node]
 ) -> Iterator[Between]:
     """The memory that goes from part to part, called by the first value in it."""
     needed: dict[Owner, list[int]] = {}
