@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tracejit._native.arrays import address_of
 from tracejit.runtime.pool import MEMORY, Block
 
 _BYTES = np.dtype(np.uint8)
@@ -108,7 +109,7 @@ class ForeignBuffer(Buffer):
 
     def __init__(self, owner: np.ndarray) -> None:
         self.owner = owner
-        self.address = owner.__array_interface__["data"][0]
+        self.address = address_of(owner)
         self.nbytes = owner.nbytes
 
     @property

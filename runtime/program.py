@@ -56,6 +56,17 @@ class _Launches:
     address: int
 
 
+class Space:
+    """The workspace of a run at a time, for so many threads, which settings may change (`epoch`); `own` are addresses in it."""
+
+    __slots__ = ("base", "buffer", "epoch", "memory", "own", "skew", "threads")
+
+    def __init__(self, buffer: Buffer, threads: int, own: tuple[int, int, int]) -> None:
+        self.buffer, self.threads, self.own = buffer, threads, own
+        self.base, self.memory, self.skew = buffer.address, buffer.memory, buffer.skew
+        self.epoch = config.epoch
+
+
 class Program:
     """Runs a plan. One program may be run by several threads at once.
 
@@ -114,31 +125,36 @@ class Program:
         Raises ValueError for another number of inputs or scalars than the plan has.
         """
         outputs = [Buffer.allocate(nbytes) for nbytes in self.output_bytes]
+        places = (*inputs, *[output.address for output in outputs])
+        self.fill(self.space(), places, scalars)
+        return outputs
+
+    def space(self) -> Space:
+        """Memory for runs, one at a time, under the settings of now."""
         threads = self._pool.threads
         if threads > self.most_threads:
             threads = self.most_threads
         layout = self.layout
-        workspace = Buffer.allocate(layout.scratch_at + threads * layout.scratch_bytes)
-        base = workspace.address
-        addresses = (
-            threads,
-            *inputs,
-            *[output.address for output in outputs],
-            base + layout.scalars_at,
-            base + layout.arena_at,
-            self._constants.address,
-        )
+        buffer = Buffer.allocate(layout.scratch_at + threads * layout.scratch_bytes)
+        base = buffer.address
+        own = base + layout.scalars_at, base + layout.arena_at, self._constants.address
+        return Space(buffer, threads, own)
+
+    def fill(
+        self, space: Space, places: Sequence[int], scalars: Sequence[bool | int | float] = ()
+    ) -> None:
+        """As `run`, with `places` the addresses of the inputs and then of the outputs; nobody else uses the space meanwhile."""
+        addresses = (space.threads, *places, *space.own)
         try:
-            self._pack(workspace.memory, workspace.skew, *addresses, *scalars)
+            self._pack(space.memory, space.skew, *addresses, *scalars)
         except (OverflowError, struct.error):
-            self._pack_slowly(workspace, addresses, scalars)
+            self._pack_slowly(space.buffer, addresses, scalars)
         run = runners[self.is_long]
         for step in self._steps:
             if isinstance(step, _Launches):
-                run(step.address, base)
+                run(step.address, space.base)
             else:
-                self._call_host(step, base)
-        return outputs
+                self._call_host(step, space.base)
 
     @property
     def peak_bytes(self) -> int:

@@ -82,6 +82,17 @@ def abi() -> Abi | str:
         return str(fault)
 
 
+@cache
+def keeps_addresses() -> bool:
+    """Whether arrays have the address of their first element where it is expected."""
+    try:
+        _check_interpreter()
+        _check_arrays()
+    except _Fault:
+        return False
+    return True
+
+
 def _checked() -> Abi:
     _check_interpreter()
     _check_objects()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -18,9 +18,17 @@ from tracejit._gate import late
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.binding import Binder, signature_of
 from tracejit.standalone.given import is_tensor
-from tracejit.standalone.records import Manifest, NumberState, Run, Target, TensorState
+from tracejit.standalone.records import (
+    Call,
+    Constant,
+    Manifest,
+    NumberState,
+    Run,
+    Target,
+    TensorState,
+)
 from tracejit.standalone.results import Builder, dense
-from tracejit.standalone.running import Slots, runner_of
+from tracejit.standalone.running import LEFT, Quick, Slots, runner_of
 from tracejit.standalone.updates import updater_of
 
 if TYPE_CHECKING:
@@ -68,10 +76,19 @@ class Artifact:
         self._update = updater_of(call)
         self._lock = threading.Lock()
         self._turn: AbstractContextManager[Any] = nullcontext() if is_fixed else self._lock
+        self._quick: Quick | None = None
+        self._make_quick = None if not is_fixed else _quickly(call, programs, tensors, self._values)
+        """Makes what takes most calls, when there is one; it holds nothing of the artifact but its state."""
         _all.add(self)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         _deny_recording()
+        if self._make_quick is not None:
+            self._quick, self._make_quick = self._make_quick(), None
+        if self._quick is not None:
+            result = self._quick(args, kwargs)
+            if result is not LEFT:
+                return result
         with self._turn:
             slots: Slots = [None] * self.manifest.call.slots
             given = self._bind(slots, args, kwargs)
@@ -118,6 +135,18 @@ class Artifact:
 
     def __repr__(self) -> str:
         return f"<artifact {self.__name__}{self.signature}>"
+
+
+def _quickly(
+    call: Call,
+    programs: Sequence[AnyProgram],
+    tensors: Mapping[str, np.ndarray],
+    values: Mapping[int, Any],
+) -> Callable[[], Quick | None]:
+    """Copies the constants: the tensors lie in the file as it was read, which is not to stay."""
+    names = [step.name for step in call.steps if isinstance(step, Constant)]
+    constants = {name: tensors[name].copy() for name in names}
+    return lambda: late("tracejit.standalone.quick").quick_call(call, programs, constants, values)
 
 
 def _deny_recording() -> None:

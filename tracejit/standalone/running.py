@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 Slots = list[Any]
 Act = Callable[[Slots], None]
+Quick = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
+"""What takes some calls, all at once: from arguments by place and by name to the result, or LEFT."""
+LEFT: Any = object()
+"""Says that a call is left to the steps; nothing has been done."""
 
 
 def runner_of(call: Call, programs: Sequence[AnyProgram], tensors: Mapping[str, np.ndarray]) -> Act:
