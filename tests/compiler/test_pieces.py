@@ -40,9 +40,9 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
     graphs: list[Graph] = []
     plan_part = compiler.plan_part
 
-    def noting(graph: Graph, *args: Any) -> Any:
+    def noting(graph: Graph, *args: Any, **options: Any) -> Any:
         graphs.append(graph)
-        return plan_part(graph, *args)
+        return plan_part(graph, *args, **options)
 
     monkeypatch.setattr(compiler, "plan_part", noting)
     return graphs
