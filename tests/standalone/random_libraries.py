@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import tracejit as tj
-from tests.standalone.libraries import Instance, Library
+from tests.standalone.libraries import Instance, Library, bits
 from tests.standalone.random_programs import Exporting, Tally
 from tests.tracing.fuzz.runner import MODES, Mode, run_sample
 from tracejit.standalone.capture import Captured, capture
@@ -79,6 +79,7 @@ def _built(result: Result, found: Iterator[Any], given: dict[int, Any]) -> Any:
         case TensorResult():
             return next(found)
         case GivenResult(slot=slot):
+            assert bits(next(found)) == bits(given[slot])
             return given[slot]
         case NumberResult(value=Known(value=None | str() as value)):
             return value

@@ -29,7 +29,7 @@ from tracejit.standalone.machine.frame import (
     workspace_bytes,
 )
 from tracejit.standalone.machine.steps import Placed, call_code
-from tracejit.standalone.records import NumberState, TensorResult
+from tracejit.standalone.records import Memory, NumberState
 
 
 class Machine:
@@ -105,9 +105,9 @@ class Machine:
 
     def results(self) -> Iterator[np.ndarray]:
         for result, place in zip(results_of(self.call), self.frame.returned, strict=True):
-            assert isinstance(result, TensorResult)
-            memory, address = result.memory, int(self.words[place.found])
-            yield array_at(address, np.dtype(memory.dtype), memory.shape, None)
+            assert isinstance(result, Memory)
+            address = int(self.words[place.found])
+            yield array_at(address, np.dtype(result.dtype), result.shape, None)
 
 
 def aligned(nbytes: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import assert_never
 
 from tracejit._records import dataclass
-from tracejit.standalone.machine.frame import Frame, type_of
+from tracejit.standalone.machine.frame import Frame, given_of, type_of
 from tracejit.standalone.machine.writer import Kind
 from tracejit.standalone.records import (
     Argument,
@@ -17,6 +17,7 @@ from tracejit.standalone.records import (
     FixedArgument,
     GivenResult,
     Known,
+    Memory,
     NumberArgument,
     NumberResult,
     NumberState,
@@ -85,10 +86,12 @@ def _inputs(argument: Argument, name: str) -> Iterator[Input]:
 
 def outputs_of(call: Call, kinds: Mapping[int, Kind]) -> list[Item]:
     """In the order of `results_of`."""
-    return [*_outputs(call.result, "result", kinds)]
+    return [*_outputs(call.result, "result", kinds, given_of(call))]
 
 
-def _outputs(result: Result, name: str, kinds: Mapping[int, Kind]) -> Iterator[Item]:
+def _outputs(
+    result: Result, name: str, kinds: Mapping[int, Kind], given: Mapping[int, Memory]
+) -> Iterator[Item]:
     match result:
         case TensorResult(memory=memory):
             yield Item(name, memory.dtype, memory.shape, False)
@@ -98,14 +101,14 @@ def _outputs(result: Result, name: str, kinds: Mapping[int, Kind]) -> Iterator[I
         case NumberResult(value=value):
             slot = value.slot  # type: ignore[union-attr]  # the other kind of operand
             yield _number(name, kinds[slot].name.lower())
-        case GivenResult():
-            pass
+        case GivenResult(slot=slot):
+            yield Item(name, given[slot].dtype, given[slot].shape, False)
         case SequenceResult(parts=parts):
             for place, part in enumerate(parts):
-                yield from _outputs(part, f"{name}.{place}", kinds)
+                yield from _outputs(part, f"{name}.{place}", kinds, given)
         case DictResult(keys=keys, parts=parts):
             for key, part in zip(keys, parts, strict=True):
-                yield from _outputs(part, f"{name}.{key}", kinds)
+                yield from _outputs(part, f"{name}.{key}", kinds, given)
         case _:
             assert_never(result)
 

@@ -15,6 +15,7 @@ words come the areas, then the workspace.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from math import prod
 from typing import assert_never
@@ -35,9 +36,11 @@ from tracejit.standalone.records import (
     FixedArgument,
     GivenResult,
     Known,
+    Memory,
     NumberArgument,
     NumberResult,
     NumberState,
+    Operand,
     Result,
     Run,
     SequenceArgument,
@@ -145,19 +148,30 @@ def _leaves(argument: Argument) -> Iterator[Leaf]:
             assert_never(argument)
 
 
-def results_of(call: Call) -> Iterator[TensorResult | NumberResult]:
-    """What a call returns, but for None, text and arguments: those the caller has."""
-    return _results(call.result)
+def results_of(call: Call) -> Iterator[Memory | Operand]:
+    """The arrays and numbers that a call returns; arguments, too, but neither None nor text."""
+    return _results(call.result, given_of(call))
 
 
-def _results(result: Result) -> Iterator[TensorResult | NumberResult]:
+def given_of(call: Call) -> dict[int, Memory]:
+    """The arrays that are arguments, by their slots."""
+    arrays = [each for each in leaves_of(call) if isinstance(each, ArrayArgument)]
+    return {each.slot: replace(dense(each.dtype, each.shape), slot=each.slot) for each in arrays}
+
+
+def _results(result: Result, given: Mapping[int, Memory]) -> Iterator[Memory | Operand]:
     match result:
-        case NumberResult(value=Known(value=None | str())) | GivenResult():
+        case TensorResult(memory=memory):
+            yield memory
+        case GivenResult(slot=slot):
+            yield given[slot]
+        case NumberResult(value=Known(value=None | str())):
             pass
-        case TensorResult() | NumberResult():
-            yield result
+        case NumberResult(value=value):
+            yield value
         case SequenceResult(parts=parts) | DictResult(parts=parts):
-            yield from chain.from_iterable(map(_results, parts))
+            for part in parts:
+                yield from _results(part, given)
         case _:
             assert_never(result)
 
@@ -259,15 +273,14 @@ class _Layout:
                 self.spares[update.slot] = self.area(size)
                 self.gathered.add(update.slot)
 
-    def returned(self, result: TensorResult | NumberResult) -> Returned:
+    def returned(self, result: Memory | Operand) -> Returned:
         found = self.word()
-        if isinstance(result, NumberResult):
+        if not isinstance(result, Memory):
             return Returned(found, None, None)
-        memory, slot = result.memory, result.memory.slot
-        size = nbytes_of(memory.dtype, memory.shape)
-        if memory.strides != dense(memory.dtype, memory.shape).strides:
+        size, slot = nbytes_of(result.dtype, result.shape), result.slot
+        if not is_dense(result):
             return Returned(found, None, self.area(size))
-        if slot in self.sole and memory.offset == 0 and size == self.sizes[slot]:
+        if slot in self.sole and result.offset == 0 and size == self.sizes[slot]:
             self.straight[slot] = self.word()
         return Returned(found, self.straight.get(slot), None)
 
@@ -285,6 +298,11 @@ class _Layout:
                 self.copies[slot] = self.area(self.sizes[slot])
             case _:
                 pass
+
+
+def is_dense(memory: Memory) -> bool:
+    """Whether the elements lie in row-major order."""
+    return memory.strides == dense(memory.dtype, memory.shape).strides
 
 
 def nbytes_of(dtype: str, shape: tuple[int, ...]) -> int:

@@ -21,6 +21,7 @@ from tracejit.standalone.machine.frame import (
     THREADS,
     Frame,
     Returned,
+    is_dense,
     leaves_of,
     results_of,
     type_of,
@@ -48,7 +49,6 @@ from tracejit.standalone.records import (
     Known,
     Memory,
     NumberArgument,
-    NumberResult,
     NumberState,
     NumberUpdate,
     Operand,
@@ -56,7 +56,6 @@ from tracejit.standalone.records import (
     Run,
     Slot,
     Step,
-    TensorResult,
     TensorUpdate,
 )
 from tracejit.standalone.results import dense
@@ -200,14 +199,14 @@ class _Steps:
             if isinstance(number, NumberUpdate) and number.slot in self.kinds:
                 self.update(number)
 
-    def result(self, result: TensorResult | NumberResult, place: Returned) -> None:
-        if isinstance(result, NumberResult):
-            self.w.set_number(place.found, self.value(result.value))
+    def result(self, result: Memory | Operand, place: Returned) -> None:
+        if not isinstance(result, Memory):
+            self.w.set_number(place.found, self.value(result))
             return
-        pointer = self.pointer(result.memory)
+        pointer = self.pointer(result)
         if place.area is not None:
             pointer = self.w.word(place.area, "ptr")
-            self.gather(pointer, result.memory)
+            self.gather(pointer, result)
         self.w.set_word(place.found, pointer, "ptr")
 
     def update(self, update: NumberUpdate) -> None:
@@ -225,7 +224,7 @@ class _Steps:
         """The elements in row-major order."""
         w, source = self.w, self.pointer(memory)
         size, own = itemsize(memory), dense(memory.dtype, memory.shape)
-        if memory.strides == own.strides:
+        if is_dense(memory):
             w.copy(target, source, size * _count(memory))
         elif 0 not in memory.shape:
             strides = in_bytes(own), in_bytes(memory)
