@@ -53,9 +53,9 @@ def test_importing_does_not_load_the_public_name_of_the_links() -> None:
 NAMES_LATER = ["nn", "exp", "Tensor", "compile", "tensor", "random", "__array_namespace_info__"]
 
 
-def printed(script: str) -> str:
+def printed(script: str, *options: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
+        [sys.executable, *(options or ("-W", "error")), "-c", script],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -108,6 +108,19 @@ assert callable(tj.tensor) and isinstance(made, tj.Tensor)
 print(made.tolist(), sorted(vars(tj)) == dir(tj))
 """
     assert printed(script) == "[1.0, 1.0] True\n"
+
+
+def test_what_is_asked_of_all_modules_brings_nothing() -> None:
+    script = """
+import sys, tracejit, inspect, warnings, unittest
+for name in ("__warningregistry__", "__wrapped__", "__test__"):
+    assert not hasattr(tracejit, name)
+inspect.getmodule(sys._getframe())
+with unittest.TestCase().assertWarns(UserWarning):
+    warnings.warn("text")
+print("tracejit._namespace" in sys.modules)
+"""
+    assert printed(script, "-W", "default") == "False\n"
 
 
 def test_threads_that_ask_at_once_all_get_the_names() -> None:

@@ -34,9 +34,7 @@ class _Late(ModuleType):
     """
 
     def __getattr__(self, name: str) -> object:
-        if _is_internal(
-            name
-        ):  # `from tracejit import dtypes` asks for a name before it imports a module
+        if _is_of_any_module(name) or _is_internal(name):
             raise AttributeError(_absent(name))
         late("tracejit._namespace")
         if name not in vars(self):
@@ -52,8 +50,14 @@ class _Late(ModuleType):
         return sorted(vars(self))
 
 
+def _is_of_any_module(name: str) -> bool:
+    """Whether it is something such as `__warningregistry__`, which is asked of all modules that there are."""
+    is_special = name.startswith("__") and name.endswith("__")
+    return is_special and name != "__all__" and not name.startswith("__array_")
+
+
 def _is_internal(name: str) -> bool:
-    """Whether it is a module that users do not know by this name."""
+    """Whether it is a module that users do not know by this name: `from tracejit import dtypes` asks before it imports it."""
     public = name in ("autograd", "cuda", "nn", "optim", "random", "tensor")
     return not public and PathFinder.find_spec(f"tracejit.{name}", _HERE) is not None
 
