@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import inspect
 
-from tracejit.runtime import gemm, gemv, program, slabs, workspace
+from tracejit.runtime import gemm, gemv, program, slabs, table, workspace
 from tracejit.runtime.cpu import pool_ir, runner
 from tracejit.runtime.cpu import slabs as slabs_ir
 from tracejit.runtime.cpu.abi import ABI, system
 from tracejit.runtime.cpu.target import LEVELS, Host, host, runs_baseline, target_level
 
-KNOWN = {1: "7938cbd47dd29a4480ae482ed87ddf25bdea7ad6e1148a9c72880e0e7d9eff6c"}
+KNOWN = {
+    1: "7938cbd47dd29a4480ae482ed87ddf25bdea7ad6e1148a9c72880e0e7d9eff6c",
+    2: "912ebe283ad99b8bd6a43e820eaa6adbb725e74417fd8982d4975039c3c060dd",
+}
 """By number: what code that was made under it relies on."""
 
 
@@ -22,10 +25,11 @@ def relied_on() -> str:
         slabs_ir.slabs_source().text,
         repr((gemm.KERNELS, gemm.DIMS, gemm.SCRATCH_BYTES)),
         repr((gemv.KERNELS, gemv.DIMS, gemv.SCRATCH_BYTES)),
-        repr((pool_ir.CONTEXT_BYTES, program._HEADER_WORDS, program._SEGMENT_WORDS)),
+        repr((pool_ir.CONTEXT_BYTES, table.HEADER_WORDS, table.SEGMENT_WORDS, table.PLACE_WORDS)),
         inspect.getsource(slabs.dims_of),
         inspect.getsource(workspace.workspace_of),
-        inspect.getsource(program._launch_words),
+        inspect.getsource(table.entry_of),
+        inspect.getsource(table.table_of),
         inspect.getsource(program.Slots),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
