@@ -30,9 +30,8 @@ from tracejit.runtime.cpu.pool import address_of, run_function, runners, thread_
 from tracejit.runtime.cpu.target import Level, target_level
 from tracejit.runtime.gemm import KERNELS
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
+from tracejit.runtime.table import table_of
 from tracejit.runtime.workspace import (
-    aligned,
-    argument_count,
     array_bytes,
     peak_bytes,
     word_count,
@@ -44,8 +43,6 @@ Host = Callable[[HostCall, list[np.ndarray], np.ndarray], None]
 
 LONG = 1 << 16
 """A program that moves so many bytes lets other Python threads run meanwhile."""
-_SEGMENT_WORDS = 5
-_HEADER_WORDS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +169,8 @@ class Program:
         write_slots(memory, self.layout.scalars_at, self.plan.scalars, scalars)
 
     def _lay_out(self, launches: list[LaunchSpec], kernels: Mapping[str, int]) -> _Launches:
-        table = np.array(table_words(self.plan, launches, kernels, self._pool.address), np.int64)
+        head = self._pool.address, self.layout.pointers_at, self.layout.scratch_at
+        table = table_of(launches, kernels, self._slots, head)
         return _Launches(table, table.ctypes.data)
 
     def _call_host(self, call: HostCall, base: int) -> None:
@@ -270,38 +268,3 @@ def _runs(steps: Sequence[LaunchSpec | HostCall]) -> Iterator[list[LaunchSpec] |
         yield step
     if launches:
         yield launches
-
-
-def table_words(
-    plan: Plan, launches: Sequence[LaunchSpec], kernels: Mapping[str, Any], pool: Any
-) -> list[Any]:
-    """The table of a plan's launches, with whatever stands for the addresses of kernels and of the pool's context."""
-    layout, slots = workspace_of(plan), Slots(plan)
-    words = [pool, len(launches), layout.pointers_at, layout.scratch_at]
-    for launch in launches:
-        words += _launch_words(launch, kernels, slots)
-    return words
-
-
-def _launch_words(launch: LaunchSpec, kernels: Mapping[str, int], slots: Slots) -> list[int]:
-    """One launch's part of the table that `tracejit.runtime.cpu.runner` describes."""
-    segments: list[int] = []
-    arguments: list[int] = []
-    dims: list[int] = []
-    count = argument_count(launch)
-    dims_at = _HEADER_WORDS + _SEGMENT_WORDS * len(launch.segments) + 2 * count
-    tasks = 0
-    names = launch.kernels or (launch.kernel,) * len(launch.segments)
-    for name, segment in zip(names, launch.segments, strict=True):
-        segments += (kernels[name], tasks, segment.tasks)
-        segments += (len(arguments) // 2, dims_at + len(dims))
-        for argument in segment.arguments:
-            arguments += slots.locate(argument)
-        if launch.calls:
-            dims += (len(launch.calls), *(kernels[name] for name in launch.calls))
-        dims += segment.dims
-        tasks += segment.tasks
-    size = dims_at + len(dims)
-    grain, scratch = max(launch.grain, 1), aligned(launch.scratch_bytes)
-    header = [len(launch.segments), tasks, grain, scratch, count, size]
-    return header + segments + arguments + dims

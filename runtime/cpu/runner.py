@@ -1,12 +1,14 @@
 """The loop over a plan's launches, as LLVM IR: `tracejit_run(launches, workspace)`.
 
-Both arguments are int64 words (`tracejit.runtime.program` writes them). The launches, the same in every call:
+Both arguments are int64 words, the first written by `tracejit.runtime.table`, the other by `tracejit.runtime.program`. The
+launches, the same in every call:
 
-    0 context  1 launches  2 bytes from the workspace to the pointers  3 bytes to the scratch, then for each launch
-      0 segments  1 tasks  2 grain  3 scratch bytes  4 arguments  5 words of this launch
-      segments * (kernel, first task, tasks, first argument, words from the launch's start to the dims)
-      arguments * (word of the workspace that holds an address, bytes to add)
-      the segments' dims
+    0 context  1 loops  2 bytes from the workspace to the pointers  3 bytes to the scratch, then for each loop
+      0 rounds  1 launches of a round  2 words of this loop, then for each launch
+        0 segments  1 tasks  2 grain  3 scratch bytes  4 arguments  5 words of this launch
+        segments * (kernel, first task, tasks, first argument, words from the launch's start to the dims)
+        arguments * (word of the workspace that holds an address, bytes to add, and by how much both grow with each round)
+        the segments' dims
 
 The workspace of one call: 0 threads that may take part (there is scratch for so many), then addresses, and whatever the two
 offsets and the addresses lead to.
@@ -99,12 +101,12 @@ done:
 define void @tracejit_run(ptr %table, ptr %workspace) {
 entry:
   %job = alloca %job
-  %launches.p = getelementptr i64, ptr %table, i64 1
+  %loops.p = getelementptr i64, ptr %table, i64 1
   %pointers.at.p = getelementptr i64, ptr %table, i64 2
   %scratch.at.p = getelementptr i64, ptr %table, i64 3
   %start = getelementptr i64, ptr %table, i64 4
   %context = load ptr, ptr %table
-  %launches = load i64, ptr %launches.p
+  %loops = load i64, ptr %loops.p
   %pointers.at = load i64, ptr %pointers.at.p
   %scratch.at = load i64, ptr %scratch.at.p
   %threads = load i64, ptr %workspace
@@ -118,12 +120,36 @@ entry:
   store ptr %context, ptr %job
   store ptr %pointers, ptr %job.pointers
   store ptr %scratch, ptr %job.scratch
-  br label %look
+  br label %loop
+loop:
+  %which.loop = phi i64 [ 0, %entry ], [ %which.loop.next, %loop.end ]
+  %loop.p = phi ptr [ %start, %entry ], [ %loop.next, %loop.end ]
+  %another.loop = icmp ult i64 %which.loop, %loops
+  br i1 %another.loop, label %enter, label %done
+enter:
+  %launches.p = getelementptr i64, ptr %loop.p, i64 1
+  %loop.words.p = getelementptr i64, ptr %loop.p, i64 2
+  %first.launch = getelementptr i64, ptr %loop.p, i64 3
+  %rounds = load i64, ptr %loop.p
+  %launches = load i64, ptr %launches.p
+  %loop.words = load i64, ptr %loop.words.p
+  br label %round
+round:
+  %turn = phi i64 [ 0, %enter ], [ %turn.next, %round.end ]
+  %another.round = icmp ult i64 %turn, %rounds
+  br i1 %another.round, label %look, label %loop.end
+loop.end:
+  %which.loop.next = add i64 %which.loop, 1
+  %loop.next = getelementptr i64, ptr %loop.p, i64 %loop.words
+  br label %loop
 look:
-  %number = phi i64 [ 0, %entry ], [ %number.next, %next ]
-  %launch = phi ptr [ %start, %entry ], [ %launch.next, %next ]
+  %number = phi i64 [ 0, %round ], [ %number.next, %next ]
+  %launch = phi ptr [ %first.launch, %round ], [ %launch.next, %next ]
   %more = icmp ult i64 %number, %launches
-  br i1 %more, label %resolve, label %done
+  br i1 %more, label %resolve, label %round.end
+round.end:
+  %turn.next = add i64 %turn, 1
+  br label %round
 resolve:
   store ptr %launch, ptr %job.launch
   %tasks.p = getelementptr i64, ptr %launch, i64 1
@@ -144,11 +170,19 @@ argument:
   %another = icmp ult i64 %index, %arguments
   br i1 %another, label %store, label %split
 store:
-  %pair = shl i64 %index, 1
-  %which.p = getelementptr i64, ptr %sources, i64 %pair
+  %place = shl i64 %index, 2
+  %which.p = getelementptr i64, ptr %sources, i64 %place
   %offset.p = getelementptr i64, ptr %which.p, i64 1
-  %which = load i64, ptr %which.p
-  %offset = load i64, ptr %offset.p
+  %which.step.p = getelementptr i64, ptr %which.p, i64 2
+  %offset.step.p = getelementptr i64, ptr %which.p, i64 3
+  %which.first = load i64, ptr %which.p
+  %offset.first = load i64, ptr %offset.p
+  %which.step = load i64, ptr %which.step.p
+  %offset.step = load i64, ptr %offset.step.p
+  %which.moved = mul i64 %which.step, %turn
+  %offset.moved = mul i64 %offset.step, %turn
+  %which = add i64 %which.first, %which.moved
+  %offset = add i64 %offset.first, %offset.moved
   %address.p = getelementptr i64, ptr %workspace, i64 %which
   %base = load i64, ptr %address.p
   %address = add i64 %base, %offset

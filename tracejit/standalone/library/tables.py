@@ -12,7 +12,9 @@ from tracejit._records import dataclass
 from tracejit.artifact import LaunchSpec, Plan
 from tracejit.runtime.cpu import pool_ir
 from tracejit.runtime.pool import ALIGNMENT
-from tracejit.runtime.program import table_words
+from tracejit.runtime.program import Slots
+from tracejit.runtime.table import table_words
+from tracejit.runtime.workspace import workspace_of
 from tracejit.standalone.library.interface import Input, Item
 from tracejit.standalone.machine.frame import Frame, workspace_bytes
 from tracejit.standalone.machine.writer import Failure, Why
@@ -187,7 +189,9 @@ class _Tables:
         kernels = {name: f"{{.code = {symbol}}}" for name, symbol in level.kernels.items()}
         for number, plan in enumerate(level.plans):
             launches = [step for step in plan.steps if isinstance(step, LaunchSpec)]
-            words = table_words(plan, launches, kernels, "{.pointer = pool}")
+            layout = workspace_of(plan)
+            head = "{.pointer = pool}", layout.pointers_at, layout.scratch_at
+            words = table_words(launches, kernels, Slots(plan), head)
             yield from _array(
                 f"const word table_{level.level}_{number}",
                 (each if isinstance(each, str) else f"{{{_integer(each)}}}" for each in words),
