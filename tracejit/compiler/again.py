@@ -12,25 +12,21 @@ from itertools import chain, combinations
 
 from tracejit._records import dataclass
 from tracejit.compiler import slabs
-from tracejit.compiler.chains import Known, slabbed
-from tracejit.compiler.coordinates import with_coordinates_apart
+from tracejit.compiler.chains import Known
 from tracejit.compiler.members import accesses_of, only
-from tracejit.compiler.slabs import Slabs
-from tracejit.compiler.work import nanoseconds, nanoseconds_of_bytes
+from tracejit.compiler.slabs import Slabs, steps_of
+from tracejit.compiler.work import nanoseconds, reading, writing
 from tracejit.ir.cluster import Fused, Owner, Product, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
 from tracejit.passes.layouts import Layouts
 
-ROOM_BYTES = 1 << 27
-"""That a value may take for the time in between; each further byte is worth `ROOM_NS` nanoseconds, for others need memory too."""
-ROOM_NS = 1.0
 MOST_LEFT = 4
 """Values of one launch of which any may be kept; of more, all or none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Choice:
+class Choice:
     """Steps that make some values of a launch again, and what that saves: nanoseconds."""
 
     part: Slabs
@@ -67,7 +63,7 @@ class _Launch:
             key=self.layouts.position.__getitem__,
         )
 
-    def choice(self, left: Sequence[Node]) -> _Choice | None:
+    def choice(self, left: Sequence[Node]) -> Choice | None:
         """What had best be computed anew of these values; None if nothing."""
         counts = range(1, len(left) + 1) if len(left) <= MOST_LEFT else (len(left),)
         every = chain.from_iterable(combinations(left, count) for count in counts)
@@ -75,13 +71,13 @@ class _Launch:
         best = max(found, key=lambda choice: choice.saves, default=None)
         return best if best and best.saves > 0 else None
 
-    def outside(self, choice: _Choice) -> set[Node]:
+    def outside(self, choice: Choice) -> set[Node]:
         """What is read for a choice, and is not made by it."""
         return set[Node]().union(*map(self._reads, choice.steps)) - choice.makes
 
-    def _choice(self, makes: Iterable[Node]) -> _Choice | None:
+    def _choice(self, makes: Iterable[Node]) -> Choice | None:
         wanted = {*makes}
-        saved = sum(_reading(root) + _writing(root) for root in wanted)
+        saved = sum(reading(root) + writing(root) for root in wanted)
         given = self.stored - self.part.private - wanted
         steps: list[Fused | Product] = []
         spent = 0.0
@@ -94,11 +90,11 @@ class _Launch:
             steps.append(step)
             reads = self._reads(step)
             spent += nanoseconds(step, 0)
-            spent += sum(_reading(root) for root in reads if root not in self.made)
+            spent += sum(reading(root) for root in reads if root not in self.made)
             wanted |= reads & self.made - given
         if not wanted <= self.made & self.stored:
             return None
-        return _Choice(self.part, tuple(reversed(steps)), frozenset(wanted), saved - spent)
+        return Choice(self.part, tuple(reversed(steps)), frozenset(wanted), saved - spent)
 
     def _again(
         self, step: Fused | Product, wanted: Container[Node], given: Container[Node]
@@ -113,93 +109,50 @@ class _Launch:
         return {access.root for access in accesses_of(step, self.layouts).every_read()}
 
 
-def _reading(root: Node) -> float:
-    return nanoseconds_of_bytes(nbytes(root))
-
-
-def _writing(root: Node) -> float:
-    """Nanoseconds, and what the room is worth that a value takes from then on."""
-    return nanoseconds_of_bytes(nbytes(root)) + ROOM_NS * max(nbytes(root) - ROOM_BYTES, 0)
-
-
-def slabbed_again(
-    steps: Sequence[Step],
-    layouts: Layouts,
-    kept: Container[Owner],
-    whole: Container[Step],
-    replaced: set[Node],
-) -> list[Step | Slabs]:
-    """The steps in slabs, as by `slabbed`, some of them twice where that is reckoned to take less time.
+def choices_of(
+    parts: Sequence[Step | Slabs], known: Known, kept: Container[Owner], replaced: Container[Node]
+) -> list[Choice]:
+    """What is made again of each launch's values, none of it from what another one has made again.
 
     replaced   memory that is written over once nobody reads it: nobody else is to read it
     """
-    known, parts = _with_coordinates(steps, layouts, kept, whole)
-    choices = [*_choices(parts, known, kept, replaced)]
-    if not choices:
-        return parts
-    twice = _with_again(parts, choices, known)
-    later = Known(twice, layouts, whole, {step for choice in choices for step in choice.steps})
-    others = slabbed(twice, later, kept)
-    return others if _reckoned(others, later) < _reckoned(parts, known) else parts
-
-
-def _with_coordinates(
-    steps: Sequence[Step], layouts: Layouts, kept: Container[Owner], whole: Container[Step]
-) -> tuple[Known, list[Step | Slabs]]:
-    """The steps in slabs; those that can be only as they read the coordinates of their rows do so."""
-    apart = with_coordinates_apart(steps)
-    while True:
-        tried = [each for step in steps for each in apart.get(step, (step,))]
-        known = Known(tried, layouts, whole)
-        parts = slabbed(tried, known, kept)
-        alone = {part for part in parts if not isinstance(part, Slabs)}
-        useless = [step for step, (*_, rest) in apart.items() if rest in alone]
-        if not useless:
-            return known, parts
-        for step in useless:
-            del apart[step]
-
-
-def _choices(
-    parts: Sequence[Step | Slabs], known: Known, kept: Container[Owner], replaced: set[Node]
-) -> Iterator[_Choice]:
-    """What is computed anew of each launch's values, none of it from what another one computes anew."""
+    found: list[Choice] = []
     read_later: set[Node] = set()
     made: set[Node] = set()
     for part in reversed(parts):
         if isinstance(part, Slabs):
             launch = _Launch(part, known.layouts, kept)
             choice = launch.choice(launch.left(read_later))
-            if choice and launch.outside(choice).isdisjoint(replaced | made):
+            if choice and not any(r in replaced or r in made for r in launch.outside(choice)):
                 made |= choice.makes
-                yield choice
-        for step in _steps(part):
-            read_later |= known.reads[step]
+                found.append(choice)
+        read_later |= known.read_by(steps_of(part))
+    return found
 
 
-def _with_again(
-    parts: Sequence[Step | Slabs], choices: Sequence[_Choice], known: Known
+def with_again(
+    parts: Sequence[Step | Slabs], choices: Sequence[Choice], known: Known
 ) -> list[Step]:
-    """All steps in the order of the parts; those that are done again come before the first that reads what they make."""
+    """All steps in the order of the parts; those that are done again come before the part that first reads what they make."""
     found: list[Step] = []
     of = {choice.part: choice for choice in choices}
-    waiting: list[_Choice] = []
+    waiting: list[Choice] = []
     for part in parts:
-        for step in _steps(part):
-            for choice in [each for each in waiting if known.reads[step] & each.makes]:
+        for choice in [*waiting]:
+            if not choice.makes.isdisjoint(known.read_by(steps_of(part))):
                 found += choice.steps
                 waiting.remove(choice)
-            found.append(step)
         if isinstance(part, Slabs) and part in of:
-            found[len(found) - len(part.walks) :] = _first_time(part, of[part].makes, known)
+            found += _first_time(part, of[part].makes, known)
             waiting.append(of[part])
+        else:
+            found += steps_of(part)
     return found
 
 
 def _first_time(part: Slabs, again: frozenset[Node], known: Known) -> Iterator[Step]:
     """The steps of a launch without what only later ones read, who have it made again."""
-    read = set[Node]().union(*(known.reads[walk.step] for walk in part.walks))
-    unread = again - read
+    unread = again - known.read_by(steps_of(part))
     for walk in part.walks:
         step = walk.step
         wanted = known.writes[step] - unread
@@ -207,21 +160,3 @@ def _first_time(part: Slabs, again: frozenset[Node], known: Known) -> Iterator[S
             step = only(step, wanted, known.layouts)
         if wanted:
             yield step
-
-
-def _steps(part: Step | Slabs) -> Iterable[Step]:
-    return (walk.step for walk in part.walks) if isinstance(part, Slabs) else (part,)
-
-
-def _reckoned(parts: Sequence[Step | Slabs], known: Known) -> float:
-    """Nanoseconds of them all."""
-    return sum(_nanoseconds(part, known) for part in parts)
-
-
-def _nanoseconds(part: Step | Slabs, known: Known) -> float:
-    private = part.private if isinstance(part, Slabs) else ()
-    reads = {root for step in _steps(part) for root in known.reads[step]}
-    writes = {root for step in _steps(part) for root in known.writes[step]}
-    moved = sum(_reading(root) for root in reads if root not in private)
-    moved += sum(_writing(root) for root in writes if root not in private)
-    return moved + sum(nanoseconds(step, 0) for step in _steps(part))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from tracejit._records import dataclass
@@ -21,14 +21,14 @@ from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.scan import lower_scan
 from tracejit.codegen.kernel.scatter import lower_scatter
 from tracejit.compiler.account import account_of
-from tracejit.compiler.again import slabbed_again
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
+from tracejit.compiler.parts import Parting
 from tracejit.compiler.products import Part, deep_parts, part_segments, product_segments
 from tracejit.compiler.recompute import written_over
 from tracejit.compiler.slab_launch import SlabLaunch
 from tracejit.compiler.slab_parts import SlabParts
-from tracejit.compiler.slabs import Slabs, is_large
+from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.target import ProductKernel, Target
 from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step, Temporary
@@ -170,12 +170,11 @@ class Assembly:
         return [*saves, *writes]
 
     def _in_slabs(self, steps: list[Step]) -> list[Step | Slabs]:
-        large = (root for step in steps for root in _made(step) if is_large(root))
-        if not self.join or next(large, None) is None:
+        if not self.join:
             return [*steps]
         whole = {step for step in steps if isinstance(step, Fused) and self._whole_copy(step)}
         replaced = written_over(self.graph, self.layouts)
-        return slabbed_again(steps, self.layouts, self.fixed, whole, replaced)
+        return Parting(self.layouts, self.fixed, whole, replaced).of(steps)
 
     # tasks
 
@@ -319,10 +318,6 @@ def places_of_inputs(graph: Graph) -> dict[Owner, Argument]:
         **{node: Argument(Place.INPUT, n) for n, node in enumerate(arrays)},
         **{node: Argument(Place.SCALAR, n) for n, node in enumerate(scalars)},
     }
-
-
-def _made(step: Step) -> Iterable[Owner]:
-    return (each.target for each in step.stores) if isinstance(step, Fused) else (step.node,)
 
 
 def _computed(step: Step) -> tuple[Apply, ...]:

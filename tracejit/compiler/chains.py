@@ -13,6 +13,7 @@ from tracejit.compiler import slabs
 from tracejit.compiler.members import accesses_of
 from tracejit.compiler.slabs import Slabs, Way, each_of, is_large, kept_share, units_of
 from tracejit.compiler.walks import Walk, walk_down_product, walk_of_loops, walk_of_product
+from tracejit.compiler.work import reading, room
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
@@ -87,6 +88,12 @@ class Known:
             self._walks[step, depth] = tuple(walk for walk in found if walk)
         return self._walks[step, depth]
 
+    def read_by(self, steps: Iterable[Step]) -> set[Node]:
+        return {root for step in steps for root in self.reads[step]}
+
+    def written_by(self, steps: Iterable[Step]) -> set[Node]:
+        return {root for step in steps for root in self.writes[step]}
+
     def kept(self, step: Step, depth: int) -> Walk | None:
         """The walk that a chain may begin with: nothing follows folds alone."""
         return next((walk for walk in self.walks(step, depth) if not walk.share), None)
@@ -120,20 +127,23 @@ class _Chain:
             self.walks.append(walk)
         self.before, self.after, self.taken = [*before], [*after], taken
 
-    def gain(self, private: frozenset[Node]) -> float:
-        """The bytes that are neither written to memory nor read from there, once no more steps come; 0 where they are too few."""
+    def gain(self, private: frozenset[Node], may_turn: bool) -> float:
+        """Nanoseconds for what is neither written to memory nor read there, once no more steps come; 0 where it is little."""
         in_order, walks = self.way.in_order, self.walks
         if in_order and not any(w.share and isinstance(w.step, Product) for w in walks):
             return 0.0
         each = each_of(walks, in_order)
         if not each or not self.between:
             return 0.0
-        written = sum(map(nbytes, private))
-        read = sum(nbytes(root) for walk in walks for root in walk.read & self.between)
+        read = [root for walk in walks for root in walk.read & self.between]
         in_turn = in_order and slabs.has_few_tasks(walks)
-        gain = (written + read) * kept_share(walks, each, in_turn)
+        if in_turn and not may_turn:
+            return 0.0
+        kept = kept_share(walks, each, private, in_turn)
         least = slabs.LEAST_BYTES_IN_TURN if in_turn else slabs.LEAST_BYTES
-        return gain if gain >= 2 * least else 0.0
+        if sum(map(nbytes, (*private, *read))) * kept < 2 * least:
+            return 0.0
+        return sum(map(room, private)) + kept * sum(map(reading, (*private, *read)))
 
     def slabs(self, private: frozenset[Node], again: Container[Step]) -> Slabs:
         in_order, walks = self.way.in_order, tuple(self.walks)
@@ -141,13 +151,19 @@ class _Chain:
         return Slabs(walks, in_order, units_of(walks), each_of(walks, in_order), private, anew)
 
 
-def slabbed(steps: Sequence[Step], known: Known, kept: Container[Owner]) -> list[Step | Slabs]:
-    """The steps, in an order that gives the same results, those that gain by it in slabs. `kept` is needed after the last."""
+def slabbed(
+    steps: Sequence[Step], known: Known, kept: Container[Owner], may_turn: bool
+) -> list[Step | Slabs]:
+    """The steps, in an order that gives the same results, those that gain by it in slabs.
+
+    kept       what is needed after the last
+    may_turn   whether slabs may be shared among threads, one after another
+    """
 
     @cache
     def grown(way: Way, *steps: Step) -> tuple[float, _Chain]:
         chain = _grown(known, way, *steps)
-        return chain.gain(_private(chain, kept, known)), chain
+        return chain.gain(_private(chain, kept, known), may_turn), chain
 
     def chains(steps: Sequence[Step]) -> Iterator[tuple[float, _Chain, int]]:
         for place, step in enumerate(steps):

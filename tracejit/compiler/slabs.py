@@ -9,13 +9,13 @@ partial sums (`walks`), or, where slabs are done in order, adds to the sums of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import gcd, lcm, prod
 
 from tracejit._records import dataclass
 from tracejit.compiler.launches import note_of
 from tracejit.compiler.walks import Walk
-from tracejit.ir.cluster import Owner
+from tracejit.ir.cluster import Owner, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
 
@@ -60,6 +60,16 @@ class Slabs:
     private: frozenset[Node]
     again: frozenset[Walk] = frozenset()
 
+    @property
+    def launches(self) -> int:
+        """How many there are, about."""
+        return self.rounds * prod(self.outer) * len(self.walks) if self.in_turn else 1
+
+    @property
+    def lost(self) -> float:
+        """How much of its own values stays in no cache."""
+        return 1 - kept_share(self.walks, self.each, self.private, self.in_turn)
+
     def note(self, walk: Walk) -> str:
         """What a walk computes: `again matmul  model.py:12`."""
         note = note_of(walk.nodes)
@@ -83,6 +93,11 @@ class Slabs:
     def rows(self, walk: Walk, units: int) -> int:
         """Of a walk, in so many units."""
         return walk.extent // self.units * units
+
+
+def steps_of(part: Step | Slabs) -> list[Step]:
+    """The steps that are done together."""
+    return [walk.step for walk in part.walks] if isinstance(part, Slabs) else [part]
 
 
 def is_large(root: Owner) -> bool:
@@ -116,9 +131,23 @@ def each_of(walks: Sequence[Walk], in_order: bool) -> int:
     return each if each >= least else 0
 
 
-def kept_share(walks: Sequence[Walk], each: int, in_turn: bool) -> float:
+def kept_share(walks: Sequence[Walk], each: int, private: Collection[Node], in_turn: bool) -> float:
     """How much of a slab of so many units stays in a cache."""
-    return min(1.0, (LAST_CACHE_BYTES if in_turn else CACHE_BYTES) / (_unit_bytes(walks) * each))
+    units = units_of(walks) * prod(walks[0].extents[:-1])
+    most = max(_live_bytes(walks, private), 1) / units * each
+    return min(1.0, (LAST_CACHE_BYTES if in_turn else CACHE_BYTES) / most)
+
+
+def _live_bytes(walks: Sequence[Walk], private: Collection[Node]) -> int:
+    """Of the values that are needed at once."""
+    last = {root: number for number, walk in enumerate(walks) for root in walk.read}
+    live: set[Node] = set()
+    most = 0
+    for number, walk in enumerate(walks):
+        live |= walk.written.intersection(private)
+        most = max(most, sum(map(nbytes, live)))
+        live = {root for root in live if last[root] > number}
+    return most
 
 
 def _unit_bytes(walks: Sequence[Walk]) -> float:

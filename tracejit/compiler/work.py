@@ -7,7 +7,8 @@ from typing import assert_never
 
 from tracejit.codegen.kernel.cost import profile
 from tracejit.codegen.kernel.lines import ELEMENT_NS
-from tracejit.ir.cluster import Fused, Host, Product, Scan, Scatter, Step
+from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step
+from tracejit.passes.homes import nbytes
 
 NS_PER_BYTE = 0.05
 """Of memory that is read or written in order."""
@@ -15,14 +16,30 @@ NS_PER_BYTE_FAR = 0.1
 """Of memory that no cache holds, whose bandwidth all cores share."""
 NEAR_BYTES = 1 << 24
 """What the last cache still holds."""
+ROOM_BYTES = 1 << 27
+"""That a value may take for a while; each further byte is worth `ROOM_NS` nanoseconds, for others need memory too."""
+ROOM_NS = 1.0
+NS_PER_LAUNCH = 5_000.0
+"""Of handing work to threads, and of waiting for the last of them."""
 NS_PER_MULTIPLY_ADD = 0.02
 NS_PER_BYTE_OUTSIDE = 1.0
 """Of ops without vector code."""
 
 
-def nanoseconds_of_bytes(nbytes: int) -> float:
-    """Of a value that is read or written once."""
-    return nbytes * (NS_PER_BYTE if nbytes <= NEAR_BYTES else NS_PER_BYTE_FAR)
+def reading(owner: Owner) -> float:
+    """Nanoseconds of reading a value once."""
+    size = nbytes(owner)
+    return size * (NS_PER_BYTE if size <= NEAR_BYTES else NS_PER_BYTE_FAR)
+
+
+def room(owner: Owner) -> float:
+    """What the memory is worth that it takes, in nanoseconds."""
+    return ROOM_NS * max(nbytes(owner) - ROOM_BYTES, 0)
+
+
+def writing(owner: Owner) -> float:
+    """Of writing it once, where others read it later."""
+    return reading(owner) + room(owner)
 
 
 def nanoseconds(step: Step, moved: int) -> float:

@@ -1,0 +1,104 @@
+"""How the steps of a graph are put together as launches: what is reckoned to take the least time, of several ways."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from tracejit._records import dataclass
+from tracejit.compiler import slabs
+from tracejit.compiler.again import choices_of, with_again
+from tracejit.compiler.chains import Known, slabbed
+from tracejit.compiler.coordinates import with_coordinates_apart
+from tracejit.compiler.slabs import Slabs, is_large, steps_of
+from tracejit.compiler.work import NS_PER_LAUNCH, nanoseconds, reading, writing
+from tracejit.ir.cluster import Owner, Step
+from tracejit.ir.graph import Node
+from tracejit.passes.homes import nbytes
+from tracejit.passes.layouts import Layouts
+
+WORTH_TURNS = 0.875
+"""Of the time that other ways take: what sharing each slab among threads costs is not all reckoned."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parted:
+    """Steps in launches, each with those that it does."""
+
+    parts: list[Step | Slabs]
+    known: Known
+
+    @property
+    def nanoseconds(self) -> float:
+        return sum(map(self._nanoseconds, self.parts))
+
+    @property
+    def in_memory(self) -> set[Node]:
+        return {root for part in self.parts for root in self._written(part)}
+
+    def _nanoseconds(self, part: Step | Slabs) -> float:
+        read = self.known.read_by(steps_of(part)) - self._private(part)
+        spent = sum(map(reading, read)) + sum(map(writing, self._written(part)))
+        if isinstance(part, Slabs):
+            spent += part.lost * sum(2 * reading(root) for root in part.private)
+            spent += part.launches * NS_PER_LAUNCH
+        return spent + sum(nanoseconds(step, 0) for step in steps_of(part))
+
+    def _written(self, part: Step | Slabs) -> set[Node]:
+        return self.known.written_by(steps_of(part)) - self._private(part)
+
+    def _private(self, part: Step | Slabs) -> frozenset[Node]:
+        return part.private if isinstance(part, Slabs) else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """Of the steps of one graph.
+
+    kept       what is needed after the last step
+    whole      steps that had better stay as they are
+    replaced   memory that is written over once nobody reads it: nobody else is to read it
+    """
+
+    layouts: Layouts
+    kept: Container[Owner]
+    whole: Container[Step]
+    replaced: Container[Node]
+
+    def of(self, steps: Sequence[Step]) -> list[Step | Slabs]:
+        """The steps, in an order that gives the same results: those that gain by it in slabs, some of them twice."""
+        known = Known(steps, self.layouts, self.whole)
+        if not any(is_large(root) for step in steps for root in known.writes[step]):
+            return [*steps]
+        usual = self._again(self._with_coordinates(steps, False), False)
+        if all(nbytes(root) < slabs.LEAST_BYTES_IN_TURN for root in usual.in_memory):
+            return usual.parts
+        turns = self._again(self._with_coordinates(steps, True), True)
+        is_worth_it = turns.nanoseconds < WORTH_TURNS * usual.nanoseconds
+        return turns.parts if is_worth_it else usual.parts
+
+    def _parted(
+        self, steps: Sequence[Step], may_turn: bool, again: Container[Step] = ()
+    ) -> _Parted:
+        known = Known(steps, self.layouts, self.whole, again)
+        return _Parted(slabbed(steps, known, self.kept, may_turn), known)
+
+    def _with_coordinates(self, steps: Sequence[Step], may_turn: bool) -> _Parted:
+        """Those that can be in slabs only as they read the coordinates of their rows do so."""
+        apart = with_coordinates_apart(steps)
+        while True:
+            tried = [each for step in steps for each in apart.get(step, (step,))]
+            parted = self._parted(tried, may_turn)
+            useless = [step for step, (*_, rest) in apart.items() if rest in parted.parts]
+            if not useless:
+                return parted
+            for step in useless:
+                del apart[step]
+
+    def _again(self, parted: _Parted, may_turn: bool) -> _Parted:
+        """What some launches leave for others may be made again there."""
+        choices = choices_of(parted.parts, parted.known, self.kept, self.replaced)
+        if not choices:
+            return parted
+        steps = with_again(parted.parts, choices, parted.known)
+        again = {step for choice in choices for step in choice.steps}
+        return min(parted, self._parted(steps, may_turn, again), key=lambda each: each.nanoseconds)
