@@ -18,11 +18,16 @@ Tensor = torch.Tensor
 
 suite = Suite({})
 compiled = torch.compile
-tensor = torch.from_numpy
+device = "cpu"
+"""Where the next programs compute."""
+
+
+def tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array).to(device)
 
 
 def array(value: Tensor) -> np.ndarray:
-    return value.detach().numpy()
+    return value.detach().cpu().numpy()
 
 
 def leaves(*arrays: np.ndarray) -> list[Tensor]:
@@ -221,7 +226,7 @@ class NextWord(torch.nn.Module):
 @suite("lstm")
 def lstm(d: Inputs, jit: Jit) -> Program:
     table, _, w_h, *_ = d.parameters
-    model = NextWord(*table.shape, len(w_h))
+    model = NextWord(*table.shape, len(w_h)).to(device)
     start = [tensor(table), *(tensor(p.T) for p in d.parameters[1:])]
     model.load_state_dict(dict(zip(model.state_dict(), start, strict=True)))
     optimizer = torch.optim.SGD(model.parameters(), lr=LSTM_LEARNING_RATE)
@@ -271,14 +276,14 @@ def jacobi(d: Inputs, jit: Jit) -> Program:
         for _ in range(d.steps):
             two_sweeps(a, b)
 
-    return Program(step, lambda: [a.numpy(), b.numpy()])
+    return Program(step, lambda: [array(a), array(b)])
 
 
 @suite("mandel")
 def mandel(d: Inputs, jit: Jit) -> Program:
     def escape_times(cr: Tensor, ci: Tensor) -> Tensor:
         zr = zi = torch.zeros_like(cr)
-        n = torch.zeros(cr.shape, dtype=torch.int32)
+        n = torch.zeros_like(cr, dtype=torch.int32)
         for _ in range(d.steps):
             inside = zr * zr + zi * zi < 4
             n = n + inside
@@ -296,7 +301,9 @@ def kmeans(d: Inputs, jit: Jit) -> Program:
     def centres_of(points: Tensor, centres: Tensor) -> Tensor:
         nearest = ((centres * centres).sum(1) - 2 * points @ centres.T).argmin(1)
         sums = torch.zeros_like(centres).index_add_(0, nearest, points)
-        counts = torch.zeros(len(centres)).index_add_(0, nearest, torch.ones(len(points)))
+        counts = torch.zeros_like(centres[:, 0]).index_add_(
+            0, nearest, torch.ones_like(points[:, 0])
+        )
         return sums / counts[:, None]
 
     return forward(centres_of, jit, tensor(d.points), tensor(d.centres))

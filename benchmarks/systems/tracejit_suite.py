@@ -18,19 +18,27 @@ Tensor = tj.Tensor
 
 suite = Suite({})
 compiled = tj.compile
+device = "cpu"
+"""Where the next programs compute."""
+
+
+def tensor(array: np.ndarray) -> Tensor:
+    return tj.tensor(array, device=device)
 
 
 def array(value: Any) -> np.ndarray:
     """A copy: memory that NumPy shares would have to be up to date after every write."""
-    return value.detach().copy().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if not isinstance(value, Tensor):
+        return np.asarray(value)
+    return value.detach().copy().numpy() if value.device == "cpu" else value.detach().cpu().numpy()
 
 
 def leaves(*arrays: np.ndarray) -> list[Tensor]:
-    return [tj.tensor(array, requires_grad=True) for array in arrays]
+    return [tensor(array).requires_grad_() for array in arrays]
 
 
 def function_of(function: Callable[..., Any], jit: Jit, *args: Any) -> Program:
-    tensors = [tj.tensor(a) if isinstance(a, np.ndarray) else a for a in args]
+    tensors = [tensor(a) if isinstance(a, np.ndarray) else a for a in args]
     return pure(jit(function), *tensors, to_numpy=array)
 
 
@@ -50,7 +58,7 @@ def forward_backward(
         y.backward(ct)
         return [y, *(x.grad for x in inputs if x.grad is not None)]
 
-    return pure(both, inputs, tj.tensor(ct), to_numpy=array)
+    return pure(both, inputs, tensor(ct), to_numpy=array)
 
 
 @suite("small_1")
@@ -104,7 +112,7 @@ def lngelu_forward_backward(d: Inputs, jit: Jit) -> Program:
 def adam(d: Inputs, jit: Jit) -> Program:
     parameters = leaves(*d.parameters)
     for p, g in zip(parameters, d.gradients, strict=True):
-        p.grad = tj.tensor(g)
+        p.grad = tensor(g)
     optimizer = tj.optim.Adam(parameters, lr=LEARNING_RATE)
 
     def results() -> list[np.ndarray]:
@@ -135,7 +143,7 @@ def trained_by(
     state: Callable[[], list[Any]],
 ) -> Program:
     """The whole step compiled: forward, backward and optimizer."""
-    batch = [tj.tensor(arg) for arg in args]
+    batch = [tensor(arg) for arg in args]
     last = 0.0
 
     @jit
@@ -218,11 +226,11 @@ class NextWord(tj.nn.Module):
 @suite("lstm")
 def lstm(d: Inputs, jit: Jit) -> Program:
     table, _, w_h, *_ = d.parameters
-    model = NextWord(*table.shape, len(w_h))
+    model = NextWord(*table.shape, len(w_h)).to(device)
     start = [table, *(p.T for p in d.parameters[1:])]
     model.load_state_dict(dict(zip(model.state_dict(), start, strict=True)))
     optimizer = tj.optim.SGD(model.parameters(), lr=LSTM_LEARNING_RATE)
-    batch = tj.tensor(d.x), tj.tensor(d.y)
+    batch = tensor(d.x), tensor(d.y)
     last = 0.0
 
     @jit
@@ -261,7 +269,7 @@ def black_scholes(d: Inputs, jit: Jit) -> Program:
 
 @suite("jacobi")
 def jacobi(d: Inputs, jit: Jit) -> Program:
-    a, b = tj.tensor(d.a), tj.tensor(d.b)
+    a, b = tensor(d.a), tensor(d.b)
 
     @jit
     def two_sweeps(a: Tensor, b: Tensor) -> None:
@@ -279,7 +287,7 @@ def jacobi(d: Inputs, jit: Jit) -> Program:
 def mandel(d: Inputs, jit: Jit) -> Program:
     def escape_times(cr: Tensor, ci: Tensor) -> Tensor:
         zr = zi = tj.zeros_like(cr)
-        n = tj.zeros(cr.shape, dtype=tj.int32)
+        n = tj.zeros_like(cr, dtype=tj.int32)
         for _ in range(d.steps):
             inside = zr * zr + zi * zi < 4
             n = n + inside
@@ -327,4 +335,4 @@ def conjugate_gradient(d: Inputs, jit: Jit) -> Program:
             x, r, p, rr = iteration(a, x, r, p, rr)
         return x
 
-    return pure(solve, tj.tensor(d.a), tj.tensor(d.b), to_numpy=array)
+    return pure(solve, tensor(d.a), tensor(d.b), to_numpy=array)
