@@ -65,6 +65,17 @@ def test_a_permutation_holds_every_element_once() -> None:
     assert sorted(rows.tolist()) == np.arange(12).reshape(4, 3).tolist()
 
 
+def test_draws_that_cannot_be_are_refused() -> None:
+    generator = tj.random.Generator(0)
+    before = generator.state.tolist()
+    with pytest.raises(ValueError, match="probability is between 0 and 1, got 2"):
+        generator.bernoulli(2, 3)
+    for draw in (generator.random, generator.permutation, lambda n: generator.integers(5, shape=n)):
+        with pytest.raises(ValueError, match="negative dimensions"):
+            draw(-3)
+    assert generator.state.tolist() == before
+
+
 def test_the_default_generator_can_be_seeded() -> None:
     tj.random.seed(3)
     drawn = tj.random.random((4,)).tolist()

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+import tracejit as tj
 from tracejit import _records
 
 Make = Callable[..., Any]
@@ -65,6 +66,18 @@ ARGUMENTS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
     ((), {}), ((1,), {}), ((1, 3), {}), ((), {"x": 1, "y": 5}), ((), {"a": 7}), ((1.5,), {"names": ["n"]}), ((1, 2, 3, 4), {}),
     ((float("nan"),), {}), (((),), {}),
 ]  # fmt: skip
+
+
+def test_what_users_keep_in_dataclasses_is_not_taken_apart() -> None:
+    @dataclasses.dataclass
+    class Settings:
+        activation: Any = tj.relu
+        dtype: Any = tj.float32
+
+    tj.relu(tj.ones(2))
+    assert dataclasses.asdict(Settings()) == {"activation": tj.relu, "dtype": tj.float32}
+    assert dataclasses.astuple(Settings()) == (tj.relu, tj.float32)
+    assert not dataclasses.is_dataclass(tj.relu)
 
 
 def outcome(action: Callable[[], Any]) -> Any:

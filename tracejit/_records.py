@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import _FIELD, MISSING, Field, FrozenInstanceError, field  # type: ignore[attr-defined]
 from operator import attrgetter
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from dataclasses import dataclass
 
-__all__ = ["dataclass"]
+__all__ = ["dataclass", "whole"]
 
 
 def _dataclass(
@@ -29,8 +29,17 @@ if not TYPE_CHECKING:
     dataclass = _dataclass
 
 
+Class = TypeVar("Class", bound=type)
+
+
+def whole(owner: Class) -> Class:
+    """Of a class whose values users keep in dataclasses of their own: `dataclasses.asdict` leaves them as they are."""
+    del owner.__dataclass_fields__  # type: ignore[attr-defined]
+    return owner
+
+
 def _record(owner: type, *, frozen: bool, eq: bool, hashes: bool) -> type:
-    fields = dict(getattr(owner, "__dataclass_fields__", {}))
+    fields = dict(getattr(owner, "_record_fields", {}))
     inherited = set(fields)
     namespace = dict(vars(owner))
     for name, annotation in namespace.get("__annotations__", {}).items():
@@ -43,6 +52,7 @@ def _record(owner: type, *, frozen: bool, eq: bool, hashes: bool) -> type:
         "__slots__": tuple(name for name in names if name not in inherited),
         "__match_args__": tuple(name for name in names if fields[name].init),
         "__dataclass_fields__": fields,
+        "_record_fields": fields,
         "__qualname__": owner.__qualname__,
     }
     methods: dict[str, Any] = {"__repr__": _shown, "__getstate__": _state, "__setstate__": _restore}
@@ -82,7 +92,7 @@ def _init(kind: Any, *, frozen: bool) -> Callable[..., None]:
     """`def __init__(self, a, b=_default_b): ...`, where each field is set by its slot."""
     names: dict[str, Any] = {"_MISSING": MISSING}
     parameters, lines = ["self"], []
-    for name, about in kind.__dataclass_fields__.items():
+    for name, about in kind._record_fields.items():
         names[f"_set_{name}"] = getattr(kind, name).__set__
         names[f"_default_{name}"], names[f"_make_{name}"] = about.default, about.default_factory
         made = f"_make_{name}()" if about.default_factory is not MISSING else None
@@ -110,7 +120,7 @@ def _init(kind: Any, *, frozen: bool) -> Callable[..., None]:
 
 @recursive_repr()
 def _shown(self: Any) -> str:
-    names = [name for name, about in self.__dataclass_fields__.items() if about.repr]
+    names = [name for name, about in self._record_fields.items() if about.repr]
     values = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
     return f"{type(self).__qualname__}({values})"
 
@@ -132,11 +142,11 @@ def _comparison(content: Callable[[Any], tuple[Any, ...]], *, hashes: bool) -> d
 
 
 def _state(self: Any) -> list[Any]:
-    return [getattr(self, name) for name in self.__dataclass_fields__]
+    return [getattr(self, name) for name in self._record_fields]
 
 
 def _restore(self: Any, state: list[Any]) -> None:
-    for name, value in zip(self.__dataclass_fields__, state):
+    for name, value in zip(self._record_fields, state):
         object.__setattr__(self, name, value)
 
 

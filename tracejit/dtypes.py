@@ -10,11 +10,12 @@ import numpy as np
 
 from tracejit._errors import DTypeError, at_user_line
 from tracejit._gate import late
-from tracejit._records import dataclass
+from tracejit._records import dataclass, whole
 
 Kind = Literal["b", "i", "u", "f"]
 
 
+@whole
 @dataclass(frozen=True, slots=True, eq=False)
 class DType:
     """An element type. There is one object per dtype, so `is` compares them."""

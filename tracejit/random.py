@@ -18,7 +18,7 @@ from tracejit._config import config
 from tracejit._errors import at_user_line
 from tracejit.autograd.tape import no_grad
 from tracejit.ops import random as draws
-from tracejit.ops.arguments import moved, normal_shape
+from tracejit.ops.arguments import moved, new_shape
 from tracejit.ops.index import take
 from tracejit.storage import as_array
 from tracejit.tensor import Tensor, check_device, from_array
@@ -123,7 +123,7 @@ class Generator:
         """`draw(state, shape)`, after which the state has moved on."""
         if device is not None and (there := self.on(check_device(device))) is not self:
             return there._draw(draw, shape, **options)
-        size = normal_shape(shape)
+        size = new_shape(shape)
         with self._lock, no_grad():
             drawn: Tensor = draw(self.state, size, **options)
             dispatch.assign(self.state, draws.advance(self.state, prod(size)))

@@ -90,6 +90,8 @@ def test_what_cannot_be_differentiated_is_told() -> None:
         tj.grad(lambda x: x)(3)
     with pytest.raises(DTypeError, match="gave float"):
         tj.grad(lambda x: 3.0)(1.0)
+    with pytest.raises(DTypeError, match="gave int"):
+        tj.jacobian(lambda x: 3)(tj.ones((2,)))
 
 
 def test_jacobians_and_hessians_agree_with_closed_forms() -> None:

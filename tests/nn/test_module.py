@@ -170,6 +170,13 @@ def test_a_module_prints_as_in_pytorch() -> None:
     )
 
 
+def test_a_sequence_takes_nothing_but_modules() -> None:
+    with pytest.raises(TypeError, match="Op at place 1 is no module"):
+        nn.Sequential(nn.Linear(2, 2), tj.relu)
+    x, inner = tj.ones((1, 2)), nn.Linear(2, 2)
+    assert nn.Sequential(tj.compile(inner))(x).tolist() == inner(x).tolist()
+
+
 def test_a_module_without_forward_says_so() -> None:
     with pytest.raises(NotImplementedError, match="Module does not define forward"):
         nn.Module()(1)

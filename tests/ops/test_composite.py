@@ -73,6 +73,8 @@ def test_losses_refuse_what_does_not_fit() -> None:
         ops.cross_entropy(X[0], np.array([1, 2, 3]))
     with pytest.raises(ShapeError, match="shape of the logits"):
         ops.cross_entropy(X[0], X[1, :2])
+    with pytest.raises(ShapeError, match="shape of the logits"):
+        ops.cross_entropy(X[0], np.ones(4))
     with pytest.raises(DTypeError, match="labels must be"):
         ops.cross_entropy(X[0], np.ones(4, bool))
     with pytest.raises(ValueError, match="reduction must be"):
@@ -185,6 +187,12 @@ def test_full_has_the_dtype_of_its_value() -> None:
     assert ops.full((2, 3), np.arange(3.0)).array.tolist() == [[0, 1, 2], [0, 1, 2]]
     assert ops.zeros((2, 0)).aval.shape == (2, 0)
     assert ops.ones_like(X, dtype=bool).array.all()
+
+
+def test_negative_extents_are_refused() -> None:
+    for make in (ops.zeros, ops.ones, ops.eye, lambda shape: ops.full(shape, 2.0)):
+        with pytest.raises(ValueError, match="negative dimensions are not allowed"):
+            make(-2)
 
 
 def test_numbers_that_make_no_sequence_are_refused() -> None:

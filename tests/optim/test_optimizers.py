@@ -210,6 +210,11 @@ def test_a_state_of_other_shapes_is_refused_and_nothing_is_taken_over() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.1
 
 
+def test_a_schedule_is_one_of_an_optimizer() -> None:
+    with pytest.raises(TypeError, match="StepLR: 5 is no optimizer"):
+        tj.optim.StepLR(5, 2)  # type: ignore[arg-type]
+
+
 def test_learning_rates_follow_the_schedule() -> None:
     optimizer = SGD([with_gradient()], lr=1.0)
     schedule = tj.optim.StepLR(optimizer, step_size=2, gamma=0.5)

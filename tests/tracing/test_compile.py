@@ -531,6 +531,7 @@ def test_a_program_that_fails_is_told_to_whoever_asks_for_its_values(monkeypatch
         ({"device": "tpu"}, tj.DeviceUnavailable),
         ({"on_miss": "wait"}, ValueError),
         ({"verify": -1}, ValueError),
+        ({"dynamic": 3}, ValueError),
     ],
 )
 def test_an_option_that_cannot_be_kept_is_refused(options: dict[str, Any], error: type[Exception]):

@@ -83,6 +83,7 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Function]:
     with enable_grad():
         inputs = [_map(_variable, arg) for arg in args]
         value = f(*inputs)
+    _check_result(value)
     variables = [leaf for arg in inputs for leaf in _leaves(arg)]
 
     def pull(ct: Any) -> tuple[Any, ...]:
@@ -132,17 +133,21 @@ def hessian(f: Function, argnums: int = 0) -> Function:
     return jacobian(grad(f, argnums), argnums)
 
 
-def _gradients(value: Any, variables: list[Any], ct: Any, *, keep: bool) -> list[Any]:
-    """Gradients of `value`; zeros for a variable that it does not depend on.
-
-    Unless they are to `keep` it, what the tape has saved is given up, for a compiled function has it in memory else.
-    """
+def _check_result(value: Any) -> None:
     if not hasattr(value, "aval"):
         raise DTypeError(
             at_user_line(
                 f"a function to differentiate gives a tensor; this one gave {type(value).__name__}"
             )
         )
+
+
+def _gradients(value: Any, variables: list[Any], ct: Any, *, keep: bool) -> list[Any]:
+    """Gradients of `value`; zeros for a variable that it does not depend on.
+
+    Unless they are to `keep` it, what the tape has saved is given up, for a compiled function has it in memory else.
+    """
+    _check_result(value)
     if ct is None and value.aval.shape:
         message = f"grad needs a function with a scalar result; this one gave {value.aval}"
         raise AutogradError(at_user_line(message))

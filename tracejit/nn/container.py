@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import Any
 
+from tracejit._errors import at_user_line
 from tracejit.nn.module import Module
 
 
@@ -20,8 +21,12 @@ class Sequential(Module):
     )
     """
 
-    def __init__(self, *modules: Module) -> None:
+    def __init__(self, *modules: Any) -> None:
         for place, module in enumerate(modules):
+            if not isinstance(module, Module):
+                kind = type(module).__name__
+                message = f"Sequential: a {kind} at place {place} is no module: wrap it into one"
+                raise TypeError(at_user_line(message))
             setattr(self, str(place), module)
 
     def forward(self, x: Any) -> Any:

@@ -154,6 +154,14 @@ def normal_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(as_extent(extent) for extent in as_list(shape))
 
 
+def new_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """The shape of what is to be made: no extent is negative."""
+    wanted = normal_shape(shape)
+    if any(type(extent) is int and extent < 0 for extent in wanted):
+        raise ValueError(at_user_line(f"negative dimensions are not allowed, got {wanted}"))
+    return wanted
+
+
 def as_extent(number: Any) -> Any:
     """An integer as an int; an open size as it is."""
     return number if type(number) is Dim else as_index(number)

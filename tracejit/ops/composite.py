@@ -176,8 +176,10 @@ def _of_class(x: Any, labels: Any) -> Any:
 
 
 def _of_probabilities(x: Any, total: Any, target: Any, axis: int) -> Any:
-    target = moveaxis(target, axis, -1)
-    if target.aval.shape != x.aval.shape:
+    fits = target.aval.ndim == x.aval.ndim
+    if fits:
+        target = moveaxis(target, axis, -1)
+    if not fits or target.aval.shape != x.aval.shape:
         refuse(
             ShapeError,
             "cross_entropy",

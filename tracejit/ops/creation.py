@@ -21,7 +21,7 @@ from tracejit.ops.arguments import (
     cast,
     copied,
     moved,
-    normal_shape,
+    new_shape,
     on,
     python_number,
     refuse,
@@ -54,12 +54,12 @@ def _chosen(dtype: Any, *numbers: bool | int | float) -> DType:
 
 def zeros(shape: Size, *, dtype: Any = None, device: str = "cpu") -> Any:
     """Zeros of `shape`, by default of the default float dtype."""
-    return constant(shape=normal_shape(shape), dtype=_chosen(dtype), value=0, **on(device))
+    return constant(shape=new_shape(shape), dtype=_chosen(dtype), value=0, **on(device))
 
 
 def ones(shape: Size, *, dtype: Any = None, device: str = "cpu") -> Any:
     """Ones of `shape`, by default of the default float dtype."""
-    return constant(shape=normal_shape(shape), dtype=_chosen(dtype), value=1, **on(device))
+    return constant(shape=new_shape(shape), dtype=_chosen(dtype), value=1, **on(device))
 
 
 def ones_like(x: Any, *, dtype: Any = None, device: str | None = None) -> Any:
@@ -81,7 +81,7 @@ _fill: Op = record(
 
 def full(shape: Size, fill_value: Any, *, dtype: Any = None, device: str | None = None) -> Any:
     """`fill_value` in every place of `shape`; its dtype is by default that of the value, its device that of a tensor."""
-    wanted = normal_shape(shape)
+    wanted = new_shape(shape)
     fill = value_or_number(fill_value)
     if type(fill) in NUMBERS:
         return _fill(cast(fill, _chosen(dtype, fill)), shape=wanted, **on(device or "cpu"))
@@ -240,7 +240,7 @@ _eye: Op = record(
 
 def eye(n: int, m: int | None = None, *, k: int = 0, dtype: Any = None, device: str = "cpu") -> Any:
     """A matrix of `n` rows and `m` (by default `n`) columns with ones on diagonal `k`, zeros elsewhere."""
-    shape = normal_shape((n, n if m is None else m))
+    shape = new_shape((n, n if m is None else m))
     return _eye(_diagonal(k, shape), shape=shape, dtype=_chosen(dtype), **on(device))
 
 

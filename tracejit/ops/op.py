@@ -8,7 +8,7 @@ from inspect import Signature, signature
 from typing import Any
 
 from tracejit._native.entry import entry_class
-from tracejit._records import dataclass
+from tracejit._records import dataclass, whole
 from tracejit.dispatch import bind, ripe, stack
 from tracejit.ir.aval import Aval
 
@@ -145,6 +145,7 @@ class _Arguments:
         )
 
 
+@whole
 @dataclass(frozen=True, slots=True, eq=False)
 class Op(entry_class()):  # type: ignore[misc]  # one of two classes
     """All that tracejit knows of one op. Arrays are positional, static arguments keyword-only.

@@ -32,6 +32,7 @@ from tracejit.ops.families import pointwise, record, reshape_to
 from tracejit.ops.functions import cos, log
 from tracejit.ops.op import Op, Pointwise
 from tracejit.ops.slicing import slice_axis
+from tracejit.symbols import is_number
 
 ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -224,6 +225,8 @@ def integers(
 
 def bernoulli(state: Any, p: Any, shape: int | Sequence[int]) -> Any:
     """Bools of `shape` that are true with probability `p`, a number or an array that broadcasts to it."""
+    if is_number(p) and not 0 <= p <= 1:
+        raise ValueError(at_user_line(f"bernoulli: a probability is between 0 and 1, got {p}"))
     return less(uniform(state, shape), p)
 
 

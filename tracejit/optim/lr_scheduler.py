@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from tracejit._errors import at_user_line
 from tracejit.optim.optimizer import Optimizer
 
 
@@ -11,6 +12,10 @@ class LRScheduler:
     """Sets each group's `lr` from the one that it started with; `step()` goes on to the next epoch."""
 
     def __init__(self, optimizer: Optimizer) -> None:
+        given: object = optimizer
+        if not isinstance(given, Optimizer):
+            kind = type(self).__name__
+            raise TypeError(at_user_line(f"{kind}: {given!r} is no optimizer"))
         self.optimizer = optimizer
         self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
         self.last_epoch = 0

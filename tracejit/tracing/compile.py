@@ -335,6 +335,8 @@ def compile(
     place = None if device is None else check_device(device)
     if on_miss not in ("record", "error"):
         raise ValueError(at_user_line(f"compile: on_miss is 'record' or 'error', got {on_miss!r}"))
+    if dynamic not in (True, False, None):
+        raise ValueError(at_user_line(f"compile: dynamic is True, False or None, got {dynamic!r}"))
     if type(verify) is not int or verify < 0:
         raise ValueError(at_user_line(f"compile: verify is a number of calls, got {verify!r}"))
     if memory_limit is not None and (type(memory_limit) is not int or memory_limit <= 0):
