@@ -19,6 +19,7 @@ from tracejit.codegen.cuda.launch import BOUNDS, HALVES, MEET, PRELUDE, segment_
 from tracejit.codegen.cuda.rows import bind_kept, write_row_fold, write_row_loop
 from tracejit.codegen.cuda.schedule import Variant, bounds_of, strips_of
 from tracejit.codegen.cuda.strips import Walk, bind, find_packs, write_strips
+from tracejit.codegen.cuda.tiles import write_tiles
 from tracejit.codegen.kernel.hoist import hoist
 from tracejit.codegen.kernel.ir import Fold, For, Kernel, Kind, Let, Load, Stmt, Store, Tree
 from tracejit.codegen.llvm.flow import I64
@@ -77,6 +78,9 @@ class _Writer:
         with b.braces("for (int s = 0; s < SEGMENTS; ++s)"):
             b.line("const Segment &segment = segments.segment[s];")
             frame.bind_arguments()
+            if frame.variant is Variant.TILED:
+                write_tiles(frame, self.block)
+                return
             if self.is_near:
                 bind_kept(frame)
             step = "(long long)gridDim.x * blockDim.y"

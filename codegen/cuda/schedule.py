@@ -9,6 +9,7 @@ from typing import Final
 
 from tracejit._records import dataclass
 from tracejit.artifact import LaunchShape
+from tracejit.codegen.cuda.across import FEWEST_ELEMENTS, FEWEST_TASKS, TEAMS, TILE, is_tiled
 from tracejit.codegen.cuda.hazards import is_columns, meetings, statements
 from tracejit.codegen.cuda.registers import ROW_WARPS, WARP, warps_of
 from tracejit.codegen.kernel.fn import Fn
@@ -52,6 +53,9 @@ def strips_of(body: Sequence[Stmt], loads: int) -> int:
     return 2 if loads <= 2 and is_light(tuple(body)) else 1
 
 
+TILED: Final = LaunchShape(TILE, TEAMS)
+
+
 class Variant(Enum):
     """Texts of one kernel, for sizes that differ."""
 
@@ -61,6 +65,7 @@ class Variant(Enum):
     )
     FAR = "far"  # with scratch in global memory
     NEAR = "near"  # rows that are kept in registers
+    TILED = "tiled"  # what is read across memory goes by way of shared memory
 
 
 LONG_ROW: Final = 2048
@@ -73,6 +78,8 @@ def variant_of(
     """The text for a launch of `segments`, each its (dims, tasks), by `shape`."""
     if shape.scratch_bytes:
         return Variant.FAR
+    if shape == TILED and is_tiled(kernel):
+        return Variant.TILED
     if not _Needs.of(kernel).has_lanes:
         return Variant.SHORT
     longest = max(_Extents(kernel, dims).folded for dims, _ in segments)
@@ -129,8 +136,11 @@ def shape_of(
         return _for_columns(max(each.folded for each in extents), tasks, scratch_bytes)
     if not needs.has_vectors:
         return _placed(1, tasks, scratch_bytes)
+    longest = max(each.vector for each in extents)
+    if is_tiled(kernel) and tasks >= FEWEST_TASKS and longest >= FEWEST_ELEMENTS:
+        return TILED
     at_once = 1 if needs.has_chains else max(16 // _largest(kernel), 1)
-    team = _power_of_two(max(each.vector for each in extents) // at_once)
+    team = _power_of_two(longest // at_once)
     team = max(min(team, THREADS), WARP if needs.meets else 1)
     if needs.meets:
         return _placed(WARP if team <= 2 * WARP else team, tasks, scratch_bytes)

@@ -328,10 +328,15 @@ def _bytes_of(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1).view(np.uint8)
 
 
+@cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(LIBRARY)
+
+
 def is_page_locked(array: np.ndarray) -> bool:
     """Whether the driver copies from an array's memory after it has returned."""
     kind = ctypes.c_uint()
-    ask = ctypes.CDLL(LIBRARY).cuPointerGetAttribute
+    ask = _library().cuPointerGetAttribute
     known = ask(ctypes.byref(kind), _MEMORY_TYPE, ctypes.c_uint64(array.ctypes.data)) == 0
     return known and kind.value == _HOST
 

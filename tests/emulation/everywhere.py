@@ -171,7 +171,8 @@ def computed_by_emulated_kernels() -> Iterator[None]:
 
 def command(every: int) -> list[str]:
     """What Python is to be given to run each so many-th test of the suites."""
-    return ["-m", "pytest", "-q", f"--emulated={every}", *SUITES]
+    # NVRTC takes a second for some kernels, and some tests have hundreds.
+    return ["-m", "pytest", "-q", "-o", "timeout=3600", f"--emulated={every}", *SUITES]
 
 
 if __name__ == "__main__":
