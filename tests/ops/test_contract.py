@@ -113,6 +113,8 @@ def test_products_of_vectors_are_those_of_numpy() -> None:
             lambda: ops.einsum("ij,jk", np.ones((2, 3)), np.ones((4, 2))),
             r"the sizes of 'j' differ \(3 != 4\)",
         ),
+        (lambda: ops.einsum("ii", np.ones((1, 3))), "sizes of 'i' differ"),
+        (lambda: ops.einsum("ii->i", np.ones((3, 1))), "sizes of 'i' differ"),
         (lambda: ops.einsum("i->k", np.ones(3)), "twice, or only there"),
         (lambda: ops.tensordot(np.ones((2, 3)), np.ones((2, 3)), axes=1), "the sizes of axes"),
         (lambda: ops.vecdot(np.ones(2), np.ones(3)), r"axis -1 differs \(2 != 3\)"),

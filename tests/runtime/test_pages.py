@@ -39,6 +39,14 @@ assert after < before / 4, (before, after)
 assert compiled() == first
 assert resident() > after
 """
+PEAK = """
+from pathlib import Path
+import numpy as np
+
+def peak():
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems are not asked")
@@ -50,16 +58,10 @@ def test_pages_go_and_come_back(run_python: Callable[..., str]) -> None:
 def test_the_background_keeps_a_process_small(
     run_python: Callable[..., str], tmp_path: Path
 ) -> None:
-    """NumPy's memory, and 60 MiB: those of LLVM's pages that it needs at a time, and 20 for the rest."""
+    """NumPy's memory, what loading LLVM takes, which depends on how the system keeps its file, and 20 MiB for the rest."""
     printed = run_python(
-        """
-from pathlib import Path
-import numpy as np
-
-def peak():
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
-
+        PEAK
+        + """
 before, x = peak(), np.arange(4.0)
 import tracejit as tj
 f = tj.compile(lambda x: x * 2 + 1)
@@ -71,7 +73,9 @@ print(peak() - before)
 """,
         TRACEJIT_CACHE_DIR=str(tmp_path),
     )
-    assert 20 < float(printed) < 72  # 58 here; 84 where the pages add up
+    llvm = run_python(PEAK + "before = peak()\nimport llvmlite.binding\nprint(peak() - before)")
+    # 58 and 41 on a machine where pages that add up take 84; 83 and 72 where files are kept in larger pieces.
+    assert 20 < float(printed) < float(llvm) + 30
 
 
 def test_a_library_that_is_not_there() -> None:

@@ -302,14 +302,17 @@ def _parsed(equation: str, avals: Sequence[Aval]) -> tuple[list[str], str]:
 def _extents(labels: Sequence[str], avals: Sequence[Aval]) -> dict[str, int]:
     extents: dict[str, int] = {}
     for names, a in zip(labels, avals):
+        own = dict(zip(names, a.sizes))
         for name, extent in zip(names, a.sizes):
             known = extents.setdefault(name, extent)
-            if 1 not in (known, extent) and known != extent:
+            # One is repeated to fit another operand, and never to make a diagonal.
+            other = known if own[name] == extent else own[name]
+            if other != extent and (own[name] != extent or 1 not in (known, extent)):
                 refuse(
                     ShapeError,
                     "einsum",
                     avals,
-                    f"the sizes of {name!r} differ ({known} != {extent})",
+                    f"the sizes of {name!r} differ ({other} != {extent})",
                 )
             extents[name] = extent if known == 1 else known
     return extents
