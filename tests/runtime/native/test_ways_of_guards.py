@@ -585,7 +585,7 @@ def test_memory_that_is_apart():
     a, b = np.zeros(4), np.zeros(4)
     whole, both = np.zeros(8), tj.zeros(4)
     arrays = [g.ArrayIs(argument(place), a.dtype, (4,), (8,), place) for place in range(2)]
-    code = guarded(*arrays, g.MemoryApart(((X, 0), (argument(1), 1)), 1))
+    code = guarded(*arrays, g.MemoryApart(((X, True), (argument(1), True)), 1))
     taken = check(
         code, [the(a, b), the(a, a), the(whole[:4], whole[4:]), the(whole[:4], whole[2:6])]
     )
@@ -594,7 +594,7 @@ def test_memory_that_is_apart():
         g.TensorIs(argument(place), tj.Tensor, both.aval, both.layout, "none", place)
         for place in range(2)
     ]
-    code = guarded(*guards, g.MemoryApart(((X, None), (argument(1), None)), 1))
+    code = guarded(*guards, g.MemoryApart(((X, False), (argument(1), False)), 1))
     worlds = [the(tj.zeros(4), tj.zeros(4)), the(both, both), the(tj.asarray(a.astype("f4")), both)]
     assert check(code, worlds) == {True, False}
     for world in worlds:
