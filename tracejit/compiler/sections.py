@@ -45,9 +45,8 @@ class Outline:
         return Apply(node.op, inputs, node.params, node.aval, node.loc)
 
     def _view(self, node: Node) -> Apply | None:
-        """Another layout of a value that is made here, or of a constant."""
-        root = self.layouts.root(node)
-        if isinstance(node, Apply) and (root in self.taken or isinstance(root, Constant)):
+        """Another layout of a value that is made here."""
+        if isinstance(node, Apply) and self.layouts.root(node) in self.taken:
             return self._again(node)
         return None
 

@@ -155,10 +155,9 @@ class _Matcher:
         given: dict[Node, int] = {}
         for node in self._ops[first : first + self._period]:
             for source in node.inputs:
-                root = self._layouts.root(source)
-                if isinstance(root, Constant):
+                if isinstance(source, Constant):
                     continue
-                at = self._place.get(root, -1)
+                at = self._place.get(self._layouts.root(source), -1)
                 if first <= at < first + self._period:
                     found.append((at - first, self._layouts.layout(source).offset))
                 else:

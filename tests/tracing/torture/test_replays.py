@@ -48,7 +48,7 @@ IN_PYTHON = frozenset("""
     annotations_and_code_of_functions arg_list_pop array_attribute_of_a_class_and_a_default array_from_a_file
     array_in_a_list_compared array_of_objects_or_text array_of_state_over_the_memory_of_a_tensor
     array_that_looks_at_an_index_object array_under_a_tensor array_whose_flags_are_set array_whose_shape_is_set
-    arrays_on_both_sides_of_a_decision assignment_by_masks_and_indices attributes_of_a_module_by_its_dict
+    assignment_by_masks_and_indices attributes_of_a_module_by_its_dict
     bound_append_kept_as_a_function bound_reader_kept_as_a_function bound_step_of_an_iterator_kept_as_a_function
     bytes_and_their_arrays cached_property_reached_by_super class_made_by_a_call_of_its_parts
     class_of_an_object_is_changed class_statement_inside clock_of_numpy comparing_lists_that_hold_nan
