@@ -20,8 +20,6 @@ class Chain(entry_class()):  # type: ignore[misc]  # one of two classes
     runs   by Python, since machine code was to take over
     """
 
-    __slots__ = ("__weakref__", "_held_ways", "runs", "steps")
-
     def __init__(self, *steps: tuple[Op, Params]) -> None:
         self.steps = steps
         self.runs = 0

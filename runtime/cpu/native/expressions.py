@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from operator import or_
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from tracejit._native import abi
 from tracejit.runtime.cpu.native.sized import Sized
-from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value
+from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value, known_to
 
 _BINARY = {
     ast.Add: "PyNumber_Add", ast.Sub: "PyNumber_Subtract", ast.Mult: "PyNumber_Multiply",
@@ -222,7 +222,7 @@ class Expressions(Sized):
         resized = self._resized(function, node.args)
         if resized is not None:
             return resized
-        intrinsic: Emit | None = _known_to(self.intrinsics, function)
+        intrinsic: Emit | None = known_to(self.intrinsics, function)
         if intrinsic is not None and not names:
             values = list(map(self._for_ourselves, given))
             written = intrinsic(self, values)
@@ -243,7 +243,7 @@ class Expressions(Sized):
 
     def _resized(self, function: Value, given: list[ast.expr]) -> Value | None:
         """What a call gives that depends on sizes alone."""
-        resize = _known_to(self.resized, function)
+        resize = known_to(self.resized, function)
         match given:
             case [sizes, ast.Tuple(elts=slots), of] if resize is not None and self.has_record:
                 value = self.value(of).constant
@@ -449,16 +449,6 @@ class Expressions(Sized):
                 flags = self.load(array.text, abi.ARRAY_FLAGS_AT, "i32")
                 masked = self.let(f"and i32 {flags}, {mask!r}")
                 return self.let(f"icmp eq i32 {masked}, {wanted!r}")
-        return None
-
-
-def _known_to(table: Mapping[Any, Any], function: Value) -> Any:
-    """What a table has of a function; None where it has nothing."""
-    if not function.is_constant:
-        return None
-    try:
-        return table.get(function.constant)
-    except TypeError:  # of an object that cannot be a key
         return None
 
 

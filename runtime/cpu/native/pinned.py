@@ -1,6 +1,6 @@
 """Guards that are not asked again while what they have read is as it was: settled ones (`settled.py`).
 
-Where they are asked, each word of memory that they read is noted: an attribute's slot, a type, a dict's version, a list's length.
+Where they are asked, each word of memory that they read is noted: an attribute's slot, a type, a dict's version.
 A later call compares these words, in their order, so that each lies in an object to which an earlier one leads. If all are
 the same, all that the guards say is; whoever has written them, and in what way, makes no difference.
 """
@@ -43,6 +43,7 @@ class Pinned(Statements):
 
 
 new_table = np.zeros
+"""Makes a table; who wants to look at tables puts something else in its place."""
 
 
 class _Pins:

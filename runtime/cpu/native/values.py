@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -47,3 +48,13 @@ class Value:
     @property
     def is_constant(self) -> bool:
         return self.constant is not UNKNOWN
+
+
+def known_to(table: Mapping[Any, Any], function: Value) -> Any:
+    """What a table has of a function; None where it has nothing."""
+    if not function.is_constant:
+        return None
+    try:
+        return table.get(function.constant)
+    except TypeError:  # of an object that cannot be a key
+        return None
