@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import WeakSet
@@ -13,15 +13,26 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import at_user_line
+from tracejit._records import dataclass
 from tracejit.backends import AnyProgram
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.binding import Binder, signature_of
-from tracejit.standalone.records import Manifest, NumberState, Target, TensorState
-from tracejit.standalone.results import Builder, dense, tensor_of
+from tracejit.standalone.records import Manifest, NumberState, Raise, Target, TensorState
+from tracejit.standalone.results import builder_of, dense, tensor_of
 from tracejit.standalone.running import Slots, runner_of
 from tracejit.standalone.updates import updater_of
+from tracejit.standalone.ways import ways_of
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay.current import live
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What is done at the end of a way: the result, or the exception, is built, and the state becomes another."""
+
+    build: Callable[[Slots, Mapping[int, Any]], Any]
+    update: Callable[[Slots, Mapping[int, Any]], dict[int, Any]]
+    is_error: bool
 
 
 class Artifact:
@@ -57,9 +68,11 @@ class Artifact:
             if isinstance(each, NumberState) or each.is_read
         }
         self._bind = Binder(call)
-        self._run = runner_of(call, programs, tensors)
-        self._build = Builder(call)
-        self._update = updater_of(call)
+        ends = [
+            _End(builder_of(way), updater_of(call, way), isinstance(way.end, Raise))
+            for way in ways_of(call)
+        ]
+        self._run = runner_of(call, programs, tensors, ends)
         self._lock = threading.Lock()
         self._turn: AbstractContextManager[Any] = nullcontext() if is_fixed else self._lock
         _all.add(self)
@@ -73,9 +86,11 @@ class Artifact:
             given = self._bind(slots, args, kwargs)
             for slot, value in self._values.items():
                 slots[slot] = value
-            self._run(slots)
-            result = self._build(slots, given)
-            self._values.update(self._update(slots, given))
+            end = self._run(slots)
+            result = end.build(slots, given)
+            self._values.update(end.update(slots, given))
+        if end.is_error:
+            raise result
         return result
 
     def state_dict(self) -> dict[str, Any]:

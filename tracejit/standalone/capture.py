@@ -142,7 +142,7 @@ def _told(guard: g.Guard, where: str, now: str, script: Script) -> str:
     if isinstance(guard, g.ResultIs):
         asked = next(
             step
-            for step in script.call.steps
+            for step in script.call.body.steps
             if isinstance(step, Require) and step.slot == guard.slot
         )
         claim = f"{asked.text} is {guard.value!r} in this call, and not in the next"

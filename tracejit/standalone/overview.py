@@ -24,6 +24,7 @@ from tracejit.standalone.records import (
     TensorState,
 )
 from tracejit.standalone.safetensors import read
+from tracejit.standalone.ways import steps_of
 
 
 def overview(path: Path) -> str:
@@ -44,7 +45,7 @@ def overview(path: Path) -> str:
         updated |= updated_state(call, found.plans)
     parts += _section("state", [_state(each, each.slot in updated) for each in call.state])
     parts += _section("baked in", [f"{e.name} = {e.value}  {e.where}" for e in manifest.baked])
-    asked = [step for step in call.steps if isinstance(step, Require)]
+    asked = [step for step in steps_of(call) if isinstance(step, Require)]
     parts += _section("holds while", [f"{e.text} is {e.value!r}  {e.where}" for e in asked])
     for target, found in plans.items():
         parts += _target(target, found, entries)

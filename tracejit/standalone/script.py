@@ -22,6 +22,7 @@ from tracejit.standalone.records import (
     Argument,
     ArrayArgument,
     Baked,
+    Body,
     Call,
     Check,
     Compute,
@@ -30,6 +31,7 @@ from tracejit.standalone.records import (
     DictArgument,
     DictResult,
     Element,
+    Finish,
     FixedArgument,
     GivenResult,
     Memory,
@@ -112,9 +114,7 @@ class _Writer(Reads):
             self.slots,
             parameters,
             tuple(each for each, _ in state),
-            tuple(steps),
-            tuple(updates),
-            built,
+            Body(tuple(steps), Finish(tuple(updates), built)),
         )
         places = tuple(place for _, place in state)
         baked = tuple(self.baked())

@@ -11,29 +11,29 @@ from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.check import arrays_in
 from tracejit.standalone.records import (
     Call,
-    Copy,
+    Finish,
     Memory,
     NumberUpdate,
-    Run,
     TensorUpdate,
 )
 from tracejit.standalone.results import array_in, dense, slots_of
 from tracejit.standalone.running import value_of
+from tracejit.standalone.ways import Way
 from tracejit.storage import as_array
 from tracejit.tensor import Tensor
 
 Update = Callable[[list[Any], Mapping[int, Any]], dict[int, Any]]
 
 
-def updater_of(call: Call) -> Update:
+def updater_of(call: Call, way: Way) -> Update:
     """From the slots, and what the caller gave, to the new state by slot; everything is read before anything is written."""
-    adopted = _adopted(call)
-    copied = [each.slot for each in call.steps if isinstance(each, Copy)]
+    adopted = _adopted(way)
+    copied = way.copied
     arrays = [each for p in call.parameters for each in arrays_in(p.argument)]
     written = [each.slot for each in arrays if each.is_written]
     states = {each.slot for each in call.state}
-    numbers = [each for each in call.updates if isinstance(each, NumberUpdate)]
-    tensors = [each for each in call.updates if isinstance(each, TensorUpdate)]
+    numbers = [each for each in way.updates if isinstance(each, NumberUpdate)]
+    tensors = [each for each in way.updates if isinstance(each, TensorUpdate)]
 
     def update(slots: list[Any], given: Mapping[int, Any]) -> dict[int, Any]:
         new = {slot: slots[slot] for slot in copied if slot in states}
@@ -52,14 +52,14 @@ def updater_of(call: Call) -> Update:
     return update
 
 
-def _adopted(call: Call) -> set[int]:
+def _adopted(way: Way) -> set[int]:
     """State whose new memory is all of a program's result, which nobody else holds."""
-    fresh = {slot for each in call.steps if isinstance(each, Run) for slot in each.outputs}
-    used = [*slots_of(call.result)]
-    used += [each.memory.slot for each in call.updates if isinstance(each, TensorUpdate)]
+    fresh = way.outputs
+    used = [*slots_of(way.end.result)] if isinstance(way.end, Finish) else []
+    used += [each.memory.slot for each in way.updates if isinstance(each, TensorUpdate)]
     return {
         each.slot
-        for each in call.updates
+        for each in way.updates
         if isinstance(each, TensorUpdate)
         and each.memory.slot in fresh
         and used.count(each.memory.slot) == 1
