@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import assert_never
 
 from tracejit import dtypes
 from tracejit.artifact import HostCall, Plan
@@ -16,9 +17,16 @@ from tracejit.standalone.container import sha256, unpack
 from tracejit.standalone.manifest import GRAPH, STATE, manifest_of, plan_entry
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import (
+    Again,
+    Body,
+    Decide,
+    Finish,
+    Loop,
     Manifest,
     NumberState,
+    Raise,
     Require,
+    Run,
     State,
     Target,
     TensorState,
@@ -47,6 +55,8 @@ def overview(path: Path) -> str:
     parts += _section("baked in", [f"{e.name} = {e.value}  {e.where}" for e in manifest.baked])
     asked = [step for step in steps_of(call) if isinstance(step, Require)]
     parts += _section("holds while", [f"{e.text} is {e.value!r}  {e.where}" for e in asked])
+    if not isinstance(call.body.end, Finish):
+        parts += _section("ways", [*_ways(call.body)])
     for target, found in plans.items():
         parts += _target(target, found, entries)
     parts += _section("graph", bytes(entries[GRAPH]).decode().splitlines())
@@ -71,6 +81,31 @@ def _state(state: State, is_updated: bool) -> str:
             return f"{name}: {aval(dtypes.as_dtype(dtype), shape)}{ends}"
         case NumberState(name=name, value=value):
             return f"{name}: {value!r}{ends}"
+
+
+def _ways(body: Body) -> Iterator[str]:
+    """What is decided, and which programs run on which way."""
+    for step in body.steps:
+        if isinstance(step, Run):
+            yield f"program {step.program}"
+    end = body.end
+    match end:
+        case Finish():
+            yield "the result"
+        case Raise(error=error, args=args, where=where):
+            yield f"raise {error}({', '.join(map(repr, args))})  {where}"
+        case Decide(true=true, false=false, where=where):
+            yield f"if  {where}"
+            yield from (f"  {line}" for line in _ways(true))
+            yield "else"
+            yield from (f"  {line}" for line in _ways(false))
+        case Loop(body=inner):
+            yield "loop"
+            yield from (f"  {line}" for line in _ways(inner))
+        case Again(loop=loop):
+            yield "the next round" + (f" of the loop {loop} further out" if loop else "")
+        case _:
+            assert_never(end)
 
 
 def _target(target: Target, plans: Plans, entries: Mapping[str, memoryview]) -> Iterator[str]:

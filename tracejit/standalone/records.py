@@ -2,7 +2,8 @@
 
 A call has numbered *slots*. Each holds memory (an argument's, the state's, a constant's, a program's result) or a Python number.
 The steps of its body fill slots one after the other. Then the body ends: the call is over, or a decision or a loop leads on to
-other bodies, within this one. A *way* is what a call that is over has come by: the bodies from the outermost to that which ends it.
+other bodies, within this one. A *way* is what a call that is over has come by: the bodies from the outermost to that which ends
+it.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def finish(recording: Recording, tree: Tree, result: Any) -> None:
             recording.signature = OPEN
         capacity = recording.most_slots + 2
         path = recording.segments, recording.jumps
-        if not tree.add(*path, body, withheld, capacity, recording.signature):
+        if tree.add(*path, body, withheld, capacity, recording.signature) is None:
             recording.has_failed_in_loops = True
             recording.deny("a loop over data is not the same each time round")
 
