@@ -76,7 +76,6 @@ class Attempts(Replays):
         """Whether any of the recordings has come to a decision, and to one on a number that stands before the call."""
         self.raised: Exception | None = None
         """What the last of the ways that end by an exception has raised."""
-        self._trials: list[Trial] = []
         self._undoing: list[Undo] = []
         self.begin()
 
@@ -85,8 +84,7 @@ class Attempts(Replays):
         self.tree.forget()
         self.ways = Ways()
         self._constants: dict[bytes, Buffer] = {}
-        while self._trials:
-            self._trials.pop().let_go()
+        self._trials: list[Trial] = []
 
     def go(self, route: Route) -> None:
         """Records a call, which is put back.

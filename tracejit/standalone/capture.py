@@ -31,6 +31,8 @@ MOST_RECORDINGS = 16
 MOST_WAYS = 64
 MOST_DECISIONS = 60
 """One inside the other: so are they in the file."""
+MOST_PIECES = 300
+"""Of which the tree of recordings is sure to keep each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +135,8 @@ def _check_few(attempts: Attempts) -> None:
     leaves = attempts.ways.leaves()
     deepest = max(leaves, key=lambda leaf: len([*leaf.above()]))
     decisions = [piece for piece in deepest.above() if len(piece.next) == 2]
-    if len(leaves) > MOST_WAYS or len(decisions) > MOST_DECISIONS:
+    count = len(attempts.ways.pieces())
+    if len(leaves) > MOST_WAYS or len(decisions) > MOST_DECISIONS or count > MOST_PIECES:
         where = decisions[0].where
         why = f"more than {MOST_WAYS} ways lead through the function, two from each decision"
         raise ExportError(f"{where}: export: {why}: use tj.where")

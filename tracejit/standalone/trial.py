@@ -134,12 +134,6 @@ class Trial(Recording):
             self._stopped = Stopped(self.dead, mend)
             raise self._stopped
 
-    def forget(self) -> None:
-        """What it knows is needed until all ways are known."""
-
-    def let_go(self) -> None:
-        super().forget()
-
     def keep_memory(self, storage: Storage) -> None:
         """The memory of a storage is about to be written."""
         if storage.buffer is not None:
