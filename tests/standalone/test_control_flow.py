@@ -292,10 +292,7 @@ def test_a_loss_is_scaled_by_what_is_state(exported: Load) -> None:
             loss = F.cross_entropy(model(images), labels)
             (loss * scaler["scale"]).backward()
             grads = [p.grad for p in model.parameters()]
-            is_finite = True
-            for grad in grads:
-                is_finite = is_finite and bool(tj.isfinite(grad).all())
-            if is_finite:
+            if all(tj.isfinite(grad).all() for grad in grads):
                 with tj.no_grad():
                     for grad in grads:
                         grad.div_(scaler["scale"])
