@@ -64,6 +64,22 @@ def appends_on_another_way(x):
     return x
 
 
+def keeps_other_shapes(x):
+    if x.sum() > 0:
+        holder.kept = x * 2
+    else:
+        holder.kept = x.sum()  # here
+    return x
+
+
+def keeps_a_tensor_or_nothing(x):
+    if x.sum() > 0:
+        holder.kept = x * 2
+    else:
+        holder.kept = None  # here
+    return x
+
+
 class Diverged(ValueError):
     pass
 
@@ -193,6 +209,8 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
     (raises_its_own, (), "the call raises Diverged, whose class"),
     (raises_a_number, (), "depends on a number that data gives"),
     (prints_on_another_way, (), "prints"),
+    (keeps_other_shapes, (), "becomes a value of another kind, dtype or shape"),
+    (keeps_a_tensor_or_nothing, (), "becomes a value of another kind, dtype or shape"),
     (appends_on_another_way, (), "global seen gets or loses items"),
     (appends, (), "global seen gets or loses items"),
     (prints, (), "prints"),

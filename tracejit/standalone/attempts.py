@@ -13,7 +13,7 @@ from tracejit.standalone.arguments import Given
 from tracejit.standalone.functions import ERRORS
 from tracejit.standalone.leaves import Keeping, Leaf
 from tracejit.standalone.pieces import Piece, Route, Unlike, Ways
-from tracejit.standalone.reads import ATOMS, Reads
+from tracejit.standalone.reads import ATOMS, Changed, Reads
 from tracejit.standalone.scope import Scope
 from tracejit.standalone.trial import Stopped, Trial, TrialRecorder
 from tracejit.standalone.variables import Variables
@@ -27,14 +27,6 @@ from tracejit.tracing.replay.recorder import ReplayRecorder
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.touched import Undo
 from tracejit.tracing.replay.tree import Node, Tree
-
-
-class Changed(Exception):
-    """The next call would not go as those that were recorded, as numbers at these `sources` have changed."""
-
-    def __init__(self, sources: set[Any]) -> None:
-        super().__init__(sources)
-        self.sources = sources
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from tracejit._errors import ExportError
 from tracejit._records import dataclass
 from tracejit.standalone.apart import check_apart
 from tracejit.standalone.arguments import Given, given
-from tracejit.standalone.attempts import Attempts, Changed
+from tracejit.standalone.attempts import Attempts
 from tracejit.standalone.pieces import Piece, Route
-from tracejit.standalone.reads import ATOMS
+from tracejit.standalone.reads import ATOMS, Changed
 from tracejit.standalone.script import Script, script_of
 from tracejit.storage import as_array
 from tracejit.tensor import Tensor
@@ -99,10 +99,9 @@ def _settled(attempts: Attempts, numbers: set[Any]) -> Script:
         attempts.begin()
         try:
             first = _explored(attempts)
+            return script_of(first, attempts.given, attempts.function, attempts.definition)
         except Changed as changed:
             attempts.tree.symbolic |= changed.sources
-        else:
-            return script_of(first, attempts.given, attempts.function, attempts.definition)
     raise ExportError(f"{attempts.definition}: export: each call does something else")
 
 

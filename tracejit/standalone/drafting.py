@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from tracejit.standalone.drafts import Choice, Draft, End, Round, Rounds, Step
 from tracejit.standalone.leaves import Effect, Kept, Leaf
@@ -25,6 +25,7 @@ from tracejit.standalone.records import (
 from tracejit.standalone.scope import Scope
 from tracejit.symbols import SYMBOLS
 from tracejit.tracing.replay import segments as s
+from tracejit.tracing.replay.sources import Source
 
 
 def draft_of(first: Piece, reads: Reads) -> Draft:
@@ -90,13 +91,24 @@ class _Drafting:
         value, place = effect.value, effect.place
         if not isinstance(value, Kept):
             operand = scope.operand(value, effect.where)
-            return NumberUpdate(self.reads.written_number(place), operand)
+            number = self.reads.written_number(place, operand)
+            if number not in self.reads.numbers:
+                self.refuse_other(place, effect.where)
+            return NumberUpdate(number, operand)
         memory = scope.memory(value.slot, value.dtype, value.layout)
         if memory.slot in self.reads.arguments:
             why = f"{place} keeps an argument, which the caller may change: keep a copy"
             self.reads.refuse(why, effect.where)
-        slot = self.reads.written_tensor(place, memory, is_array=value.type != "tensor")
+        is_array = value.type != "tensor"
+        slot = self.reads.written_tensor(place, memory, is_array=is_array)
+        _, *kind = self.reads.tensors.get(slot, (place,))
+        if kind != [memory.dtype, memory.shape, is_array]:
+            self.refuse_other(place, effect.where)
         return TensorUpdate(slot, memory)
+
+    def refuse_other(self, place: Source, where: str) -> NoReturn:
+        why = f"{place} becomes a value of another kind, dtype or shape than it is on other ways"
+        self.reads.refuse(f"{why}: keep one in its place", where)
 
     def result(self, value: Any, scope: Scope) -> Result:
         kind = type(value)

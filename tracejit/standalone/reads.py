@@ -16,13 +16,23 @@ from tracejit._errors import ExportError
 from tracejit.standalone.arguments import Given
 from tracejit.standalone.functions import TYPE_NAMES
 from tracejit.standalone.naming import Names
-from tracejit.standalone.records import Baked, Memory, NumberState, TensorState
+from tracejit.standalone.records import Baked, Memory, NumberState, Operand, Slot, TensorState
 from tracejit.storage import is_row_major
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.sources import Source
 
 ATOMS = (type(None), bool, int, float, str)
+
+
+class Changed(Exception):
+    """The next call would not go as those that were recorded, as numbers at these `sources` change."""
+
+    def __init__(self, sources: set[Any]) -> None:
+        super().__init__(sources)
+        self.sources = sources
+
+
 Guards = Iterable[tuple[g.Guard, str]]
 
 
@@ -49,6 +59,8 @@ class Reads:
         self.places: dict[int, set[Any]] = {}
         """Of each slot of memory all places where it is found."""
         self._memories: dict[int, int] = {}
+        self._known: dict[Any, Source] = {}
+        """Places of numbers that are part of the artifact."""
         self._held: list[Any] = []
         """What is known by its id."""
         for guard, where in self.guards:
@@ -67,6 +79,8 @@ class Reads:
                 self._meet_tensor(guard.source, where)
             case g.NumberIs(source=source, kind=kind):
                 self._meet_number(source, TYPE_NAMES[kind])
+            case g.Equals(source=source, value=value) if type(value) in (int, float):
+                self._known[self._place(source)] = source
             case g.SameObject(source=source, other=other) if self._are_data(source, other):
                 self.refuse(f"it asks whether {source} is {other}", where)
             case g.Differ(sources=sources) if self._are_data(*sources):
@@ -119,8 +133,14 @@ class Reads:
         """The slot of what a call has read there."""
         return self.first.get(self._place(source))
 
-    def written_number(self, source: Source) -> int:
-        """The slot of a number, or of another value without parts, that a call leaves there."""
+    def written_number(self, source: Source, value: Operand) -> int:
+        """The slot of a number, or of another value without parts, that a call leaves there.
+
+        Raises Changed for a number that was read, and now is computed: that it is what it was may be by chance.
+        """
+        known = self._known.get(self._place(source))
+        if known is not None and isinstance(value, Slot):
+            raise Changed({known.identity})
         return self._meet_number(source, None)
 
     def written_tensor(self, source: Source, memory: Memory, *, is_array: bool) -> int:
