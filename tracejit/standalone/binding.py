@@ -22,6 +22,7 @@ from tracejit.standalone.records import (
     Call,
     DictArgument,
     DictResult,
+    Finish,
     FixedArgument,
     GivenResult,
     Known,
@@ -34,6 +35,7 @@ from tracejit.standalone.records import (
     TensorResult,
 )
 from tracejit.standalone.running import Slots
+from tracejit.standalone.ways import ways_of
 
 Given = dict[int, Any]
 """The tensors and arrays of a call as the caller gave them, by their slots."""
@@ -54,7 +56,7 @@ def signature_of(call: Call) -> Signature:
                 annotation=_annotation(parameter.argument),
             )
         )
-    return Signature(parameters, return_annotation=_result_annotation(call.result))
+    return Signature(parameters, return_annotation=_of_all_ways(call))
 
 
 def _trailing(call: Call) -> dict[str, Any]:
@@ -82,6 +84,15 @@ def _annotation(argument: Argument) -> Any:
             return dict(zip(keys, map(_annotation, parts)))
         case _:
             assert_never(argument)
+
+
+def _of_all_ways(call: Call) -> Any:
+    ends = [way.end for way in ways_of(call)]
+    found = [_result_annotation(end.result) for end in ends if isinstance(end, Finish)]
+    if not found:
+        return Signature.empty
+    is_one = all(each == found[0] for each in found)
+    return found[0] if is_one else "one of several results"
 
 
 def _result_annotation(result: Result) -> Any:

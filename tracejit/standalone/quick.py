@@ -42,6 +42,7 @@ from tracejit.standalone.records import (
     Compute,
     Constant,
     DictResult,
+    Finish,
     FixedArgument,
     GivenResult,
     Known,
@@ -60,6 +61,7 @@ from tracejit.standalone.records import (
 )
 from tracejit.standalone.results import dense
 from tracejit.standalone.running import LEFT, Quick
+from tracejit.standalone.ways import only_way
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
@@ -150,7 +152,8 @@ class _Writer:
     """The parts of the result that are outputs of programs, by slot."""
 
     def function(self) -> Quick:
-        if self.call.updates:
+        way = only_way(self.call)
+        if way is None or not isinstance(way.end, Finish) or way.updates:
             raise _Unfit
         self.names |= {"ndarray": np.ndarray, "at": reader(), "empty": np.empty}
         self.names |= {"LEFT": LEFT, "values": self.values, "allocate": _allocate}
@@ -158,10 +161,10 @@ class _Writer:
         given = self.parameters()
         for state in self.call.state:
             self.state(state)
-        self.results = dict(self.parts(self.call.result))
-        for step in self.call.steps:
+        self.results = dict(self.parts(way.end.result))
+        for step in way.steps:
             self.step(step)
-        self.lines.append(f"return {self.result(self.call.result)}")
+        self.lines.append(f"return {self.result(way.end.result)}")
         head = [
             "def call(args, kwargs):",
             f"if kwargs or len(args) != {len(given)}:",
