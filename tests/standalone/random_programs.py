@@ -29,7 +29,7 @@ from tracejit.standalone.capture import Captured, _value, capture
 from tracejit.standalone.container import pack
 from tracejit.standalone.exporting import _entries
 from tracejit.standalone.native import target_of
-from tracejit.standalone.records import Decide, Loop, NumberState
+from tracejit.standalone.records import Decide, Loop, NumberState, State
 from tracejit.standalone.script import script_of
 from tracejit.standalone.ways import bodies_of
 from tracejit.tracing.replay.tree import Node
@@ -53,6 +53,39 @@ class Tally:
     loops: int = 0
 
 
+class Loaded:
+    """What `tj.load` gives, with the state put into it that there is."""
+
+    def __init__(self, artifact: Any) -> None:
+        self.artifact = artifact
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.artifact(*args, **kwargs)
+
+    def state_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.artifact.state_dict()
+        return found
+
+    def put(self, state: State, value: Any) -> bool:
+        """False if this is none for it."""
+        if isinstance(state, NumberState):
+            if state.type is not None and type(value).__name__ != state.type:
+                return False
+            self.artifact._values[state.slot] = value
+        elif state.is_read:
+            if not isinstance(value, np.ndarray) or value.shape != state.shape:
+                return False
+            self.artifact._values[state.slot] = buffer_of(np.ascontiguousarray(value))
+        return True
+
+    def is_of_a_way(self, error: Exception | None) -> bool:
+        """Whether it is how a way of the artifact ends, which leaves the state as the function does."""
+        trace = error.__traceback__ if error is not None else None
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        return trace is not None and trace.tb_frame.f_code is Artifact.__call__.__code__
+
+
 @dataclass
 class Exported:
     """An artifact, and the guards that say of a call of the function that the artifact would do the same."""
@@ -72,18 +105,9 @@ class Exported:
 
     def take_state(self, call: Given) -> bool:
         """Gives the artifact the state that there is; False if that is none for it."""
-        script, values = self.captured.script, self.artifact._values
-        for each, place in zip(script.call.state, script.places):
-            value = _value(place, call)
-            if isinstance(each, NumberState):
-                if each.type is not None and type(value).__name__ != each.type:
-                    return False
-                values[each.slot] = value
-            elif each.is_read:
-                if not isinstance(value, np.ndarray) or value.shape != each.shape:
-                    return False
-                values[each.slot] = buffer_of(np.ascontiguousarray(value))
-        return True
+        script = self.captured.script
+        pairs = zip(script.call.state, script.places)
+        return all(self.artifact.put(each, _value(place, call)) for each, place in pairs)
 
 
 class Exporting:
@@ -119,9 +143,9 @@ class Exporting:
             result = self.function(*args, **kwargs)
         except Exception as error:
             for made, _, _, raised in outcomes:
-                of_a_way = _is_of_a_way(raised)
+                of_a_way = made.artifact.is_of_a_way(raised)
                 same = type(raised) is type(error) and (
-                    not of_a_way or raised.args == error.args  # else it begins with another line
+                    not of_a_way or told(raised) == told(error)  # else it begins with another line
                 )
                 if raised is None or not (same or _is_refusal(raised)):
                     raise Wrong(f"raises {raised!r}, not {error!r}") from None
@@ -163,8 +187,10 @@ class Exporting:
         try:
             with patch.object(capturing, "script_of", spy):
                 captured = capture(self.function, args, kwargs)
-        except tj.ExportError:
+            artifact = self._made(captured)
+        except tj.ExportError as error:
             self.tally.refused += 1
+            self.tally.reasons.append(str(error))
             return
         except Exception:  # the program's own: it comes again
             return
@@ -172,10 +198,14 @@ class Exporting:
         bodies = [*bodies_of(captured.script.call.body)]
         self.tally.ways += sum(isinstance(body.end, Decide) for body in bodies)
         self.tally.loops += sum(isinstance(body.end, Loop) for body in bodies)
+        self.made.append(Exported(captured, artifact, found, 1 << 14))
+
+    def _made(self, captured: Captured) -> Any:
+        """Raises ExportError where it cannot be made."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "f.tj")
             path.write_bytes(b"".join(pack(_entries(captured, [target_of("cpu")]))))
-            self.made.append(Exported(captured, tj.load(path), found, 1 << 14))
+            return Loaded(tj.load(path))
 
     def _compare_state(self, made: Exported, call: Given) -> None:
         state = made.artifact.state_dict()
@@ -192,12 +222,9 @@ def _is_refusal(error: Exception) -> bool:
     )
 
 
-def _is_of_a_way(error: Exception | None) -> bool:
-    """Whether it is how a way of the artifact ends, which leaves the state as the function does."""
-    trace = error.__traceback__ if error is not None else None
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code is Artifact.__call__.__code__
+def told(error: Exception) -> str:
+    """What it says; a library for C has nothing else of it."""
+    return str(getattr(error, "told", error))
 
 
 def require(found: Any, expected: Any, where: str) -> None:

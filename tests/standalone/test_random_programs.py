@@ -52,7 +52,7 @@ def test_state_that_goes_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None
         return x
 
     assert Exporting(f, Tally())(tj.ones(2)).tolist() == [1.0, 1.0]
-    monkeypatch.setattr(updates, "adopted", lambda call: set())
+    monkeypatch.setattr(updates, "adopted", lambda way: set())
     monkeypatch.setattr(updates, "_copy", lambda buffer, memory: updates.Buffer.allocate(0))
     with pytest.raises((Wrong, TypeError)):
         Exporting(f, Tally())(tj.ones(2))

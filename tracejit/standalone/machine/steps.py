@@ -14,6 +14,7 @@ from tracejit._records import dataclass
 from tracejit.artifact import HostCall, KernelSource, Plan
 from tracejit.runtime.scalars import write_slots
 from tracejit.runtime.workspace import Workspace, workspace_of
+from tracejit.standalone.functions import ERRORS
 from tracejit.standalone.machine.frame import (
     CONSTANTS,
     RUN,
@@ -499,7 +500,7 @@ class _Steps:
 
 def _shown(end: Raise) -> str:
     """As Python shows an exception."""
-    told = str(end.args[0]) if len(end.args) == 1 else str(end.args or "")
+    told = str(ERRORS[end.error](*end.args))
     return f"{end.error}: {told}" if told else end.error
 
 
