@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from inspect import Signature
@@ -91,8 +92,20 @@ def _of_all_ways(call: Call) -> Any:
     found = [_result_annotation(end.result) for end in ends if isinstance(end, Finish)]
     if not found:
         return Signature.empty
-    is_one = all(each == found[0] for each in found)
-    return found[0] if is_one else "one of several results"
+    return functools.reduce(_common, found)
+
+
+def _common(one: Any, other: Any) -> Any:
+    """What is said of results of two ways."""
+    if one == other:
+        return one
+    if type(one) is type(other) and isinstance(one, list | tuple) and len(one) == len(other):
+        return _sequence(type(one).__name__, map(_common, one, other))
+    are_numbers = one in _NUMBERS and other in _NUMBERS
+    return "a number" if are_numbers else "one of several results"
+
+
+_NUMBERS = (bool, int, float, "a number")
 
 
 def _result_annotation(result: Result) -> Any:
