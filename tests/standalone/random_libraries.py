@@ -6,17 +6,20 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tracejit as tj
 from tests.standalone.libraries import Instance, Library, bits
-from tests.standalone.random_programs import Exporting, Tally
+from tests.standalone.random_programs import CALLS, Exporting, Tally, require
 from tests.tracing.fuzz.runner import MODES, Mode, run_sample
-from tracejit.standalone.capture import Captured, capture
+from tracejit.standalone.arguments import Given, given, is_data
+from tracejit.standalone.capture import Captured, _value, capture
 from tracejit.standalone.exporting import _write_library
 from tracejit.standalone.native import target_of
 from tracejit.standalone.records import (
@@ -36,25 +39,19 @@ from tracejit.standalone.records import (
 from tracejit.storage import as_array
 
 
-class AsArtifact:
-    """An instance with the arguments and the results of the function that was exported."""
+class AsFunction:
+    """An instance with the arguments, by name, and the results of the function that was exported."""
 
     def __init__(self, instance: Instance, captured: Captured) -> None:
         self.instance = instance
         self.call = captured.script.call
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        parameters = self.call.parameters
-        by_name = {**dict(zip([each.name for each in parameters], args)), **kwargs}
-        given: dict[int, Any] = {}
-        for each in parameters:
-            if each.name in by_name:
-                _flatten(each.argument, by_name[each.name], given)
-        leaves = [as_array(x) if isinstance(x, tj.Tensor) else x for x in given.values()]
-        return _built(self.call.result, iter(self.instance(*leaves)), given)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.instance.state()
+    def __call__(self, by_name: dict[str, Any]) -> Any:
+        leaves: dict[int, Any] = {}
+        for each in self.call.parameters:
+            _flatten(each.argument, by_name[each.name], leaves)
+        plain = [as_array(x) if isinstance(x, tj.Tensor) else x for x in leaves.values()]
+        return _built(self.call.result, iter(self.instance(*plain)), leaves)
 
 
 def _flatten(argument: Argument, value: Any, given: dict[int, Any]) -> None:
@@ -92,8 +89,37 @@ def _built(result: Result, found: Iterator[Any], given: dict[int, Any]) -> Any:
             return {key: _built(part, found, given) for key, part in zip(keys, parts)}
 
 
+@dataclass
+class Reasons(Tally):
+    """Why exports were refused, too."""
+
+    reasons: list[str] = field(default_factory=list)
+
+
 class ExportingForC(Exporting):
-    def _exported(self, args: Any, kwargs: Any) -> tuple[Captured, Any] | None:
+    """Stands for a function: some of its calls are exported, and compared with what Python does."""
+
+    tally: Reasons
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        number, self.calls = self.calls, self.calls + 1
+        made = self._library(args, kwargs) if number in CALLS else None
+        if made is None:
+            return self.function(*args, **kwargs)
+        captured, library = made
+        names = given(self.function, args, kwargs)
+        data = [copy.deepcopy(each.value) for each in names.data]
+        found = library({each.name: value for value, each in zip(data, names.data)})
+        result = self.function(*args, **kwargs)
+        require(found, result, "the result")
+        require(data, [x for x in (*args, *kwargs.values()) if is_data(x)], "the arguments")
+        state = library.instance.state()
+        for each, place in zip(captured.script.call.state, captured.script.places):
+            if each.name in state:
+                require(state[each.name], _value(place, Given(args, kwargs, ())), each.name)
+        return result
+
+    def _library(self, args: Any, kwargs: Any) -> tuple[Captured, AsFunction] | None:
         try:
             captured = capture(self.function, args, kwargs)
             with tempfile.TemporaryDirectory() as folder:
@@ -106,12 +132,12 @@ class ExportingForC(Exporting):
         except Exception:  # the program's own: it comes again
             return None
         self.tally.exported += 1
-        return captured, AsArtifact(instance, captured)
+        return captured, AsFunction(instance, captured)
 
 
-def sample(mode: Mode, *, seed: int, count: int) -> tuple[list[str], Tally]:
+def sample(mode: Mode, *, seed: int, count: int) -> tuple[list[str], Reasons]:
     """What was wrong, and how many calls were exported."""
-    tally = Tally()
+    tally = Reasons()
     outcome = run_sample(mode, compile=lambda f: ExportingForC(f, tally), seed=seed, count=count)
     return [*map(str, outcome.wrong)], tally
 

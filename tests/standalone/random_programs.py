@@ -10,7 +10,7 @@ import copy
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -37,7 +37,6 @@ class Wrong(Exception):
 class Tally:
     exported: int = 0
     refused: int = 0
-    reasons: list[str] = field(default_factory=list)
 
 
 class Exporting:
