@@ -38,7 +38,7 @@ def test_a_difference_is_found() -> None:
 
 
 def test_state_that_goes_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracejit.standalone import updates
+    from tracejit.standalone import quick, updates
 
     total = tj.zeros(2)
 
@@ -48,7 +48,8 @@ def test_state_that_goes_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None
         return x
 
     assert Exporting(f, Tally())(tj.ones(2)).tolist() == [1.0, 1.0]
-    monkeypatch.setattr(updates, "_adopted", lambda call: set())
+    for module in (quick, updates):
+        monkeypatch.setattr(module, "adopted_state", lambda call: set())
     monkeypatch.setattr(updates, "_copy", lambda buffer, memory: updates.Buffer.allocate(0))
     with pytest.raises((Wrong, TypeError)):
         Exporting(f, Tally())(tj.ones(2))

@@ -25,7 +25,7 @@ Update = Callable[[list[Any], Mapping[int, Any]], dict[int, Any]]
 
 def updater_of(call: Call) -> Update:
     """From the slots, and what the caller gave, to the new state by slot; everything is read before anything is written."""
-    adopted = _adopted(call)
+    adopted = adopted_state(call)
     copied = [each.slot for each in call.steps if isinstance(each, Copy)]
     arrays = [each for p in call.parameters for each in arrays_in(p.argument)]
     written = [each.slot for each in arrays if each.is_written]
@@ -50,7 +50,7 @@ def updater_of(call: Call) -> Update:
     return update
 
 
-def _adopted(call: Call) -> set[int]:
+def adopted_state(call: Call) -> set[int]:
     """State whose new memory is all of a program's result, which nobody else holds."""
     fresh = {slot for each in call.steps if isinstance(each, Run) for slot in each.outputs}
     used = [*slots_of(call.result)]
