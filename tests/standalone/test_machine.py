@@ -29,7 +29,7 @@ from tracejit.standalone.machine.frame import (
     workspace_bytes,
 )
 from tracejit.standalone.machine.steps import Placed, call_code
-from tracejit.standalone.records import Memory, NumberState
+from tracejit.standalone.records import Finish, Memory, NumberState
 from tracejit.standalone.ways import ways_of
 
 
@@ -53,7 +53,7 @@ class Machine:
         placed = Placed(places, [places[str(number)] for number in range(len(plans))])
         code = call_code("machine_call", call, plans, frame, placed, captured.where)
         self.failures = code.failures
-        (self.way,) = ways_of(call)
+        self.way = next(way for way in ways_of(call) if isinstance(way.end, Finish))
         address = link_objects(portable.objects_of([code.source], level))["machine_call"]
         self.enter = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(address)
         fixed, scratch = workspace_bytes(plans)

@@ -42,7 +42,7 @@ def test_a_difference_is_found() -> None:
 
 
 def test_state_that_goes_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracejit.standalone import updates
+    from tracejit.standalone import quick, updates
 
     total = tj.zeros(2)
 
@@ -52,7 +52,8 @@ def test_state_that_goes_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None
         return x
 
     assert Exporting(f, Tally())(tj.ones(2)).tolist() == [1.0, 1.0]
-    monkeypatch.setattr(updates, "adopted", lambda way: set())
+    for module in (quick, updates):
+        monkeypatch.setattr(module, "adopted", lambda way: set())
     monkeypatch.setattr(updates, "_copy", lambda buffer, memory: updates.Buffer.allocate(0))
     with pytest.raises((Wrong, TypeError)):
         Exporting(f, Tally())(tj.ones(2))

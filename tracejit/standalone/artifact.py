@@ -91,7 +91,9 @@ class Artifact:
         self._lock = threading.Lock()
         self._turn: AbstractContextManager[Any] = nullcontext() if is_fixed else self._lock
         self._quick: Quick | None = None
-        self._make_quick = None if not is_fixed else _quickly(call, programs, tensors, self._values)
+        self._make_quick: Callable[[], Quick | None] | None = _quickly(
+            call, programs, tensors, self._values
+        )
         """Makes what takes most calls, when there is one; it holds nothing of the artifact but its state."""
         _all.add(self)
 
@@ -99,11 +101,11 @@ class Artifact:
         _deny_recording()
         if self._make_quick is not None:
             self._quick, self._make_quick = self._make_quick(), None
-        if self._quick is not None:
-            result = self._quick(args, kwargs)
-            if result is not LEFT:
-                return result
         with self._turn:
+            if self._quick is not None:
+                result = self._quick(args, kwargs)
+                if result is not LEFT:
+                    return result
             slots: Slots = [None] * self.manifest.call.slots
             given = self._bind(slots, args, kwargs)
             for slot, value in self._values.items():
@@ -157,7 +159,7 @@ def _quickly(
     call: Call,
     programs: Sequence[AnyProgram],
     tensors: Mapping[str, np.ndarray],
-    values: Mapping[int, Any],
+    values: dict[int, Any],
 ) -> Callable[[], Quick | None]:
     """Copies the constants: the tensors lie in the file as it was read, which is not to stay."""
     names = [step.name for step in steps_of(call) if isinstance(step, Constant)]
