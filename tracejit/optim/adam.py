@@ -53,10 +53,11 @@ class Adam(Optimizer):
         for state in states:
             state["step"] += 1
             others += abs(state["step"] - states[0]["step"])  # one decision for all parameters
-        numbers = None if others else _numbers(states[0]["step"], group)  # as a rule it is one step
+        shared: tuple[float, float] | None = None
         for parameter, state in zip(parameters, states):
-            own = _numbers(state["step"], group) if numbers is None else numbers
-            self._update(parameter, self.descent(parameter, group), state, group, own)
+            if others or shared is None:  # as a rule all have made the same number of steps
+                shared = _numbers(state["step"], group)
+            self._update(parameter, self.descent(parameter, group), state, group, shared)
 
     def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
         state["step"] += 1

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
+from tracejit.standalone.functions import SAME
 from tracejit.standalone.machine.arithmetic import (
     absolute,
     arithmetic,
@@ -220,6 +221,7 @@ FUNCTIONS: dict[str, Emit] = {
     "math.isnan": partial(_asked, is_nan),
     "math.isinf": partial(_asked, is_infinite),
     "math.isfinite": partial(_asked, is_finite),
+    SAME: lambda w, x: x,
     "builtins.abs": absolute,
     "builtins.bool": truth,
     "builtins.float": _float,
