@@ -66,6 +66,8 @@ class Attempts(Replays):
         self.decides_numbers = True
         self.has_decided = self.has_decided_numbers = False
         """Whether any of the recordings has come to a decision, and to one on a number that stands before the call."""
+        self.has_too_many = False
+        """Whether there were more ways than an artifact may have, of which unrolling loops makes no fewer."""
         self.raised: Exception | None = None
         """What the last of the ways that end by an exception has raised."""
         self._undoing: list[Undo] = []

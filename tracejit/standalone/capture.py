@@ -73,7 +73,7 @@ def _script(attempts: Attempts) -> Script:
         attempts.decides_numbers = False
         with contextlib.suppress(ExportError):
             return _with_numbers_open(attempts)
-    if attempts.has_decided:
+    if attempts.has_decided and not attempts.has_too_many:
         attempts.decides_numbers, attempts.tree.unrolls = False, True
         with contextlib.suppress(ExportError):
             return _with_numbers_open(attempts)
@@ -86,7 +86,8 @@ def _with_numbers_open(attempts: Attempts) -> Script:
     try:
         script = _settled(attempts, numbers)
     except ExportError:
-        if not numbers:
+        is_by_data = attempts.has_too_many and not attempts.has_decided_numbers
+        if not numbers or is_by_data:
             raise
         return _settled(attempts, set())
     return _settled(attempts, numbers - script.decisive) if script.decisive else script
@@ -136,6 +137,7 @@ def _check_few(attempts: Attempts) -> None:
     decisions = [piece for piece in deepest.above() if len(piece.next) == 2]
     count = len(attempts.ways.pieces())
     if len(leaves) > MOST_WAYS or len(decisions) > MOST_DECISIONS or count > MOST_PIECES:
+        attempts.has_too_many = True
         where = decisions[0].where
         why = f"more than {MOST_WAYS} ways lead through the function, two from each decision"
         raise ExportError(f"{where}: export: {why}: use tj.where")

@@ -14,12 +14,17 @@ from tracejit.storage import Storage
 from tracejit.symbols import concrete
 from tracejit.tensor import Tensor
 from tracejit.tracing.programs import Programs
+from tracejit.tracing.replay.guards import ResultIs
 from tracejit.tracing.replay.mends import mend_of_reason
+from tracejit.tracing.replay.places import is_asked_by_library
 from tracejit.tracing.replay.recorder import ReplayRecorder
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import Source
 from tracejit.tracing.replay.touched import Undo, keep, keep_buffer
 from tracejit.tracing.replay.writes import EffectOf
+
+_FIXED = object()
+"""Stands for the outcome of what has to come out as it did."""
 
 
 class Stopped(BaseException):
@@ -89,16 +94,19 @@ class Trial(Recording):
         return super().effect(kind, source, name, value, target, key)
 
     def decide(self, slot: int, value: Any, *, late: bool, text: str) -> Any:
-        if type(value) is not bool or not (late or self.testing or self._decides_numbers):
+        key = "decided", slot
+        if not late and key in self._seen:
+            return value if self._seen[key] is _FIXED else self._seen[key]
+        is_way = late or self.testing or (self._decides_numbers and not is_asked_by_library())
+        if type(value) is not bool or not is_way:
             if late:
                 why = "what is done depends on a number that data gives, of which there are many"
                 self._stop(why, "compare it, or use tj.where")
             if self.route.is_supposed:
                 self._stop("what is done depends on a number", "use tj.where")
-            return super().decide(slot, value, late=late, text=text)
-        key = "decided", slot
-        if not late and key in self._seen:
-            return self._seen[key]
+            self._seen[key] = _FIXED
+            self.guard(ResultIs(slot, value, text))
+            return value
         if not late and not self.testing:
             for loop in self.loops.values():
                 loop.segments += 1  # it does not make the number of rounds depend on data
