@@ -18,7 +18,7 @@ from tracejit.standalone.library.build import shared_name
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
-CODES = "ok argument state index changed arithmetic overflow memory processor".split()
+CODES = "ok argument state index changed arithmetic overflow memory processor raised".split()
 NAMES = """
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64
 """.split()

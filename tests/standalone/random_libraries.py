@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,17 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import tracejit as tj
-from tests.standalone.libraries import Instance, Library, bits
+from tests.standalone.libraries import Failed, Instance, Library, bits
 from tests.standalone.random_programs import Exporting, Tally
 from tests.tracing.fuzz.runner import MODES, Mode, run_sample
-from tracejit.standalone.capture import Captured, capture
+from tracejit.standalone.capture import Captured
 from tracejit.standalone.exporting import _write_library
+from tracejit.standalone.functions import ERRORS
 from tracejit.standalone.native import target_of
 from tracejit.standalone.records import (
     Argument,
     ArrayArgument,
     DictArgument,
     DictResult,
+    Finish,
     GivenResult,
     Known,
     NumberArgument,
@@ -31,8 +34,11 @@ from tracejit.standalone.records import (
     Result,
     SequenceArgument,
     SequenceResult,
+    State,
     TensorResult,
+    TensorState,
 )
+from tracejit.standalone.ways import ways_of
 from tracejit.storage import as_array
 
 
@@ -51,10 +57,43 @@ class AsArtifact:
             if each.name in by_name:
                 _flatten(each.argument, by_name[each.name], given)
         leaves = [as_array(x) if isinstance(x, tj.Tensor) else x for x in given.values()]
-        return _built(self.call.result, iter(self.instance(*leaves)), given)
+        try:
+            found = self.instance(*leaves)
+        except Failed as failed:
+            raise _as_exception(failed) from None
+        ends = (way.end for way in ways_of(self.call))
+        end = next(each for each in ends if isinstance(each, Finish))
+        return _built(end.result, iter(found), given)
 
     def state_dict(self) -> dict[str, Any]:
         return self.instance.state()
+
+    def put(self, state: State, value: Any) -> bool:
+        """False if this is none for it."""
+        if state.name not in {name for name, *_ in self.instance.library.infos("state")}:
+            return True  # it is not computed with
+        if isinstance(state, TensorState) and not state.is_read:
+            return True
+        try:
+            self.instance.set(state.name, value)
+        except (Failed, KeyError):
+            return False
+        return True
+
+    def is_of_a_way(self, error: Exception | None) -> bool:
+        return hasattr(error, "told")
+
+
+def _as_exception(failed: Failed) -> Exception:
+    """What Python would have raised, or a refusal."""
+    if failed.code == "index":
+        return IndexError(failed.message)
+    if failed.code != "raised":
+        return tj.RecompileError(failed.message)
+    _, kind, text = re.match(r"(.*?:\d+): (\w+)(?:: (.*))?$", failed.message, re.S).groups()  # type: ignore[union-attr]
+    error = ERRORS[kind](text)
+    error.told = text or ""  # type: ignore[attr-defined]
+    return error
 
 
 def _flatten(argument: Argument, value: Any, given: dict[int, Any]) -> None:
@@ -93,20 +132,30 @@ def _built(result: Result, found: Iterator[Any], given: dict[int, Any]) -> Any:
 
 
 class ExportingForC(Exporting):
-    def _exported(self, args: Any, kwargs: Any) -> tuple[Captured, Any] | None:
-        try:
-            captured = capture(self.function, args, kwargs)
-            with tempfile.TemporaryDirectory() as folder:
-                _write_library(captured, [target_of("cpu")], Path(folder), "f")
-                instance = Library(Path(folder), "f").create()
-        except tj.ExportError as error:
-            self.tally.refused += 1
-            self.tally.reasons.append(str(error))
-            return None
-        except Exception:  # the program's own: it comes again
-            return None
-        self.tally.exported += 1
-        return captured, AsArtifact(instance, captured)
+    def _made(self, captured: Captured) -> Any:
+        ways = [way.end for way in ways_of(captured.script.call)]
+        if len({_form(end.result) for end in ways if isinstance(end, Finish)}) > 1:
+            raise tj.ExportError("results that C cannot tell apart")
+        with tempfile.TemporaryDirectory() as folder:
+            _write_library(captured, [target_of("cpu")], Path(folder), "f")
+            return AsArtifact(Library(Path(folder), "f").create(), captured)
+
+
+def _form(result: Result) -> str:
+    """What Python sees of a result that C does not."""
+    match result:
+        case TensorResult(type=kind):
+            return kind
+        case GivenResult(slot=slot):
+            return f"argument {slot}"
+        case NumberResult(value=Known(value=None | str() as value)):
+            return repr(value)
+        case NumberResult():
+            return "number"
+        case SequenceResult(type=kind, parts=parts):
+            return f"{kind}({', '.join(map(_form, parts))})"
+        case DictResult(keys=keys, parts=parts):
+            return f"dict({keys}, {', '.join(map(_form, parts))})"
 
 
 def sample(mode: Mode, *, seed: int, count: int) -> tuple[list[str], Tally]:

@@ -19,7 +19,7 @@ from tracejit.standalone.inputs import made_up
 NUMBER = r"[\d,]+(\.\d+)?"
 TIME = rf"{NUMBER} (us|ms|s)"
 FORM = [
-    r"step\(x: f32\[2,4\]\) -> f32\[\]",
+    r"step\(x: f32\[2,4\]\) -> \(f32\[\], 'a number'\)",
     r"  inputs   made up: .*",
     r"  code     from the file, for (avx512|avx2|sse) of \S+",
     r"  bits     those of the graph, compiled here for the same level",

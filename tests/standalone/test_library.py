@@ -383,6 +383,17 @@ def test_what_is_given_is_checked(product: Library) -> None:
     assert bits(instance(x, 0.5)) == bits(instance(x.copy(), 0.5))
 
 
+def test_arrays_without_elements_lie_anywhere(make: Make) -> None:
+    def f(w, x):
+        w.add_(x.sum())
+        return w * 2
+
+    x = numbers(4)
+    instance = make(f, tj.ones((0, 3)), tj.tensor(x))
+    inside = np.lib.stride_tricks.as_strided(x[1:], (0, 3), (8, 8))
+    instance.run([value_of(inside), value_of(x)], [value_of(inside)])
+
+
 def test_null_pointers_are_errors(product: Library) -> None:
     instance = product.create()
     for call in (

@@ -29,7 +29,8 @@ from tracejit.standalone.machine.frame import (
     workspace_bytes,
 )
 from tracejit.standalone.machine.steps import Placed, call_code
-from tracejit.standalone.records import Memory, NumberState
+from tracejit.standalone.records import Finish, Memory, NumberState
+from tracejit.standalone.ways import ways_of
 
 
 class Machine:
@@ -52,6 +53,7 @@ class Machine:
         placed = Placed(places, [places[str(number)] for number in range(len(plans))])
         code = call_code("machine_call", call, plans, frame, placed, captured.where)
         self.failures = code.failures
+        self.way = next(way for way in ways_of(call) if isinstance(way.end, Finish))
         address = link_objects(portable.objects_of([code.source], level))["machine_call"]
         self.enter = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(address)
         fixed, scratch = workspace_bytes(plans)
@@ -104,7 +106,7 @@ class Machine:
         return self.failures[status - 1].text if status else [*self.results()]
 
     def results(self) -> Iterator[np.ndarray]:
-        for result, place in zip(results_of(self.call), self.frame.returned, strict=True):
+        for result, place in zip(results_of(self.call, self.way), self.frame.returned, strict=True):
             assert isinstance(result, Memory)
             address = int(self.words[place.found])
             yield array_at(address, np.dtype(result.dtype), result.shape, None)

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,16 +188,41 @@ def test_a_manifest_that_was_changed_on_purpose_is_harmless(data: st.DataObject)
 
 
 def call(loaded: Any) -> None:
-    """Calls it, whatever it takes now; it may raise what the function might."""
+    """Calls it, whatever it takes now; it may raise what the function might, or go round a loop for ever."""
     given = [
         each.default if each.default is not each.empty else sample(each.annotation)
         for each in loaded.signature.parameters.values()
     ]
     try:
-        loaded(*given)
+        with at_most(0.5):
+            loaded(*given)
         loaded.state_dict()
-    except (tj.RecompileError, ArithmeticError, TypeError, ValueError, IndexError, MemoryError):
+    except (
+        TimeoutError,
+        tj.RecompileError,
+        ArithmeticError,
+        TypeError,
+        ValueError,
+        IndexError,
+        MemoryError,
+    ):
         pass
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Inside the block TimeoutError is raised when so much time has passed."""
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def sample(annotation: Any) -> Any:

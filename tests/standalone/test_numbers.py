@@ -23,8 +23,10 @@ from tracejit.standalone.machine.numbers import FUNCTIONS as NATIVE
 from tracejit.standalone.machine.steps import Placed, call_code
 from tracejit.standalone.machine.writer import Kind
 from tracejit.standalone.records import (
+    Body,
     Call,
     Compute,
+    Finish,
     Known,
     NumberArgument,
     NumberResult,
@@ -48,7 +50,8 @@ class Code:
             for number, kind in enumerate(kinds)
         )
         result = slots - 1
-        call = Call(slots, parameters, (), steps, (), NumberResult(Slot(result)))
+        end = Finish((), NumberResult(Slot(result)))
+        call = Call(slots, parameters, (), Body(steps, end))
         self.frame = frame_of(call, (), {})
         code = call_code(f"numbers_{id(self)}", call, (), self.frame, Placed({}, ()), "f.py:1")
         self.failures, self.source = code.failures, code.source

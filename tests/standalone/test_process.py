@@ -35,6 +35,26 @@ def normalize(x):
 
 def dropped(x):
     return F.dropout(x, 0.5)
+
+def clipped_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(images), labels)
+    loss.backward()
+    norm = tj.sqrt(sum((p.grad ** 2).sum() for p in model.parameters()))
+    if norm > 0.5:
+        with tj.no_grad():
+            for p in model.parameters():
+                p.grad.mul_(0.5 / norm)
+    if not tj.isfinite(loss):
+        raise FloatingPointError("diverged")
+    optimizer.step()
+    return loss
+
+def root(x):
+    y = x * 0 + 1
+    while (y * y - x).abs().max() > 1e-3:
+        y = (y + x / y) * 0.5
+    return y
 """
 
 SCRIPT = """
@@ -83,6 +103,8 @@ def test_all_bits_are_those_of_the_compiled_functions(
     tj.random.seed(1)
     model = hidden.network()
     optimizer = tj.optim.Adam(model.parameters(), lr=2e-3)
+    twin = hidden.network()
+    momentum = tj.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9)
     images, labels = digits()
     tensors = tj.tensor(images), tj.tensor(labels)
     functions = {
@@ -90,6 +112,8 @@ def test_all_bits_are_those_of_the_compiled_functions(
         "train": (tj.compile(hidden.train_step), (model, optimizer, *tensors)),
         "normalize": (tj.compile(hidden.normalize), (images,)),
         "dropped": (tj.compile(hidden.dropped), tensors[:1]),
+        "clipped": (tj.compile(hidden.clipped_step), (twin, momentum, *tensors)),
+        "root": (tj.compile(hidden.root), tensors[:1]),
     }
     for name, (function, args) in functions.items():
         tj.export(function, args, tmp_path / f"{name}.tj")

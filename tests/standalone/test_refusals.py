@@ -22,15 +22,66 @@ names = {"a": 1}
 
 
 def decides(x):
-    if x.sum() > 0:  # here
-        return x
-    return -x
+    return tj.zeros(int(x.sum()))  # here
+
+
+def decides_too_often(x):
+    for k in [1, 2, 3, 4, 5, 6, 7]:
+        if x.sum() > k:  # here
+            x = x - k
+    return x
 
 
 def loops(x):
+    found = []
     while x.sum() < 100:  # here
         x = x * 2
+        found.append(x)
+    return found
+
+
+def raises_its_own(x):
+    if x.sum() < 0:
+        raise Diverged("it diverges")  # here
     return x
+
+
+def raises_a_number(x):
+    if x.sum() < 0:
+        raise ValueError(f"it is {x.sum().item()}")  # here
+    return x
+
+
+def prints_on_another_way(x):
+    if x.sum() < 0:
+        print("negative")  # here
+    return x
+
+
+def appends_on_another_way(x):
+    if x.sum() < 0:
+        seen.append(x)  # here
+    return x
+
+
+def keeps_other_shapes(x):
+    if x.sum() > 0:
+        holder.kept = x * 2
+    else:
+        holder.kept = x.sum()  # here
+    return x
+
+
+def keeps_a_tensor_or_nothing(x):
+    if x.sum() > 0:
+        holder.kept = x * 2
+    else:
+        holder.kept = None  # here
+    return x
+
+
+class Diverged(ValueError):
+    pass
 
 
 def appends(x):
@@ -96,17 +147,15 @@ def gives_an_object(x):  # here
     return made
 
 
-def decides_on_a_count(x):
+def repeats_by_a_count(x):
     holder.count += 1
-    if holder.count > 1:  # here
-        return x * 2
-    return x
+    return tj.concat([x] * holder.count)  # here
 
 
 def tidies_up(x):
     try:
         holder.count += 1
-        if x.sum() > 0:  # here
+        if str(x):  # here
             return x
     except BaseException:
         holder.count += 1
@@ -154,8 +203,15 @@ def raises(x):
 
 
 CASES: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
-    (decides, (), "depends on data"),
-    (loops, (), "depends on data"),
+    (decides, (), "depends on a number that data gives"),
+    (decides_too_often, (), "more than 64 ways"),
+    (loops, (), "more than"),
+    (raises_its_own, (), "the call raises Diverged, whose class"),
+    (raises_a_number, (), "depends on a number that data gives"),
+    (prints_on_another_way, (), "prints"),
+    (keeps_other_shapes, (), "becomes a value of another kind, dtype or shape"),
+    (keeps_a_tensor_or_nothing, (), "becomes a value of another kind, dtype or shape"),
+    (appends_on_another_way, (), "global seen gets or loses items"),
     (appends, (), "global seen gets or loses items"),
     (prints, (), "prints"),
     (writes_an_argument, ({"y": 1},), "argument table, an argument, is written"),
@@ -174,8 +230,8 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
     (deletes, (), "global names gets or loses items"),
     (writes_a_class, (), "Shared.count is written"),
     (changes_a_set, (), "global known gets or loses items"),
-    (tidies_up, (), "depends on data"),
-    (decides_on_a_count, (), r"\(holder.count \+ 1\) > 1 is False in this call"),
+    (tidies_up, (), ""),
+    (repeats_by_a_count, (), r"holder.count \+ 1 is 1 in this call"),
 ]
 
 

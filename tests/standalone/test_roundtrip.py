@@ -359,6 +359,19 @@ def test_arrays_outside_are_state(exported: Load) -> None:
     assert bits(loaded.state_dict()) == bits({"running": running})
 
 
+def test_a_number_that_comes_out_as_it_was_by_chance_is_state(exported: Load) -> None:
+    holder = {"last": 0.0}
+
+    def f(x):
+        y = x + holder["last"]
+        holder["last"] = x.sum().item()
+        return y
+
+    loaded = exported(f, tj.zeros(2))
+    for n in range(3):
+        assert bits(loaded(tj.ones(2) * n)) == bits(f(tj.ones(2) * n))
+
+
 def averaging() -> Any:
     average, count = tj.zeros(4), 0
 
@@ -424,15 +437,21 @@ def test_numbers_are_given_anew_unless_they_decide(exported: Load) -> None:
     assert str(loaded.signature).startswith(
         "(x: f32[2], times: int, rates: {'by': [<class 'float'>, <class 'int'>]}, exponent: int, *, wanted: str = 'text')"
     )
-    for rates, exponent in (([0.25, 1], 3), ([1.5, -4], 2)):
-        given = x, 3, {"by": rates}, exponent
+    for times, rates, exponent in ((3, [0.25, 1], 3), (0, [1.5, -4], 2), (7, [0.5, 0], 1)):
+        given = x, times, {"by": rates}, exponent
         assert bits(loaded(*given)) == bits(counted_down(*given, wanted="text"))
-    with pytest.raises(ValueError, match="argument times was 3 when the function was exported"):
-        loaded(x, 4, {"by": [0.5, 7]}, 2)
     with pytest.raises(ValueError, match="argument wanted was 'text'"):
         loaded(*args, wanted="other")
     with pytest.raises(TypeError, match="argument exponent is of type int, got float"):
         loaded(x, 3, {"by": [0.5, 7]}, 2.0)
+
+
+def test_numbers_that_decide_hold_for_the_value_that_they_had(exported: Load) -> None:
+    x = tj.ones(2)
+    loaded = exported(lambda x, times: tj.concat([x] * times), x, 3)
+    assert loaded(x, 3).tolist() == [1.0] * 6
+    with pytest.raises(ValueError, match="argument times was 3 when the function was exported"):
+        loaded(x, 4)
 
 
 def test_an_argument_that_is_returned_is_the_callers(exported: Load) -> None:

@@ -28,16 +28,17 @@ def export(
     """Writes what `f(*args, **kwargs)` does as a file that `tj.load` runs, with no source of `f`, or as a library for C.
 
     `f` is a function, compiled or not, a module, or a whole training step. Tensors, arrays and numbers in the arguments are given
-    anew in each call of what is loaded, of the same dtypes and shapes. Numbers that decide what is done, and text, are part of
-    the artifact, and so are models, optimizers and all else that the function reads: what it writes to them is state that goes
-    on from call to call. `f` is called some times to find out, and what that changes is put back.
+    anew in each call of what is loaded, of the same dtypes and shapes. Numbers that are used as such (a size, an axis), and text,
+    are part of the artifact, and so are models, optimizers and all else that the function reads: what it writes to them is state
+    that goes on from call to call. Decisions and loops over data are exported whole. `f` is called some times to find out all of
+    its ways, and what that changes is put back.
 
     targets  "cpu": this machine's level of instructions; "cpu:avx512", "cpu:avx2" or "cpu:sse": another that it has
     c        a folder for a library that programs without Python call: include/NAME.h, lib/libNAME.so, lib/libNAME.a, and what
              pkg-config and CMake find it by; it takes a C compiler ($CC, or cc)
     name     the library's; the function's, if it is not given
 
-    Raises ExportError, which names the line, where one way through the function is not all that it does, or C cannot do it.
+    Raises ExportError, which names the line, where an artifact, or a library for C, cannot do all that the function does.
 
     >>> import tracejit as tj
     >>> path = getfixture("tmp_path") / "relu.tj"

@@ -1,7 +1,7 @@
 """Whether the memory of the call that is exported was shared in a way that an artifact's cannot be.
 
-An artifact's arguments are new in each call, and never part of its state. Where nothing shared is written that is no difference;
-else the function would have done something else with copies.
+An artifact's arguments are new in each call, and never part of its state; and each piece of state has its own memory. Where
+nothing shared is written that is no difference; else the function would have done something else with copies.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ class _Stretch:
     """Memory of an argument, or of state."""
 
     name: str
-    is_argument: bool
     is_written: bool
     low: int
     high: int
 
 
 def check_apart(script: Script, args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> None:
-    """Raises ExportError where memory that is written is reached by an argument in another way as well."""
+    """Raises ExportError where memory that is written is reached in another way as well."""
     found = [*_arguments(script, args, kwargs), *_state(script, args, kwargs)]
     for place, one in enumerate(found):
         for other in found[place + 1 :]:
             is_shared = one.low < other.high and other.low < one.high
-            if is_shared and one.is_argument and (one.is_written or other.is_written):
+            if is_shared and (one.is_written or other.is_written):
                 why = f"{one.name} shares memory with {other.name}, which the call writes"
                 raise ExportError(f"{where}: export: {why}: give it a copy")
 
@@ -49,7 +48,7 @@ def _arguments(
     data = [value for value in (*args, *kwargs.values()) if is_data(value)]
     for parameter, value in zip(script.call.parameters, data, strict=True):
         for argument, array in zip(arrays_in(parameter.argument), _arrays(value), strict=True):
-            yield _stretch(f"argument {parameter.name}", True, argument.is_written, array)
+            yield _stretch(f"argument {parameter.name}", argument.is_written, array)
 
 
 def _arrays(value: Any) -> Iterator[np.ndarray]:
@@ -68,9 +67,9 @@ def _state(script: Script, args: Sequence[Any], kwargs: Mapping[str, Any]) -> It
         if isinstance(state, TensorState) and state.is_read:
             value = place.follow(tuple(args), dict(kwargs))
             array = as_array(value) if isinstance(value, Tensor) else value
-            yield _stretch(state.name, False, state.slot in script.written, array)
+            yield _stretch(state.name, state.slot in script.written, array)
 
 
-def _stretch(name: str, is_argument: bool, is_written: bool, array: np.ndarray) -> _Stretch:
+def _stretch(name: str, is_written: bool, array: np.ndarray) -> _Stretch:
     low, high = np.lib.array_utils.byte_bounds(array)
-    return _Stretch(name, is_argument, is_written, int(low), int(high) if array.size else int(low))
+    return _Stretch(name, is_written, int(low), int(high) if array.size else int(low))

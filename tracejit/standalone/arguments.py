@@ -13,6 +13,7 @@ from tracejit.standalone.check import is_name
 from tracejit.tensor import Tensor, from_data
 from tracejit.tracing.replay.places import names_of_arguments
 from tracejit.tracing.replay.sources import Source, argument, keyword
+from tracejit.tracing.stand_in import StandIn
 
 _ATOMS = (type(None), bool, int, float, str)
 
@@ -87,6 +88,11 @@ def _entered(
     copy = _copied(value)
     data.append(GivenParameter(name, is_keyword, source, copy))
     return copy
+
+
+def is_tensor(value: Any) -> bool:
+    """What stands for an array says of itself that it is one."""
+    return type(value) is StandIn or isinstance(value, Tensor)
 
 
 def is_data(value: Any) -> bool:

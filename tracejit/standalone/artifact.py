@@ -15,6 +15,7 @@ import numpy as np
 from tracejit import dtypes
 from tracejit._errors import at_user_line
 from tracejit._gate import late
+from tracejit._records import dataclass
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.binding import Binder, signature_of
 from tracejit.standalone.given import is_tensor
@@ -23,16 +24,27 @@ from tracejit.standalone.records import (
     Constant,
     Manifest,
     NumberState,
+    Raise,
     Run,
     Target,
     TensorState,
 )
-from tracejit.standalone.results import Builder, dense
+from tracejit.standalone.results import builder_of, dense
 from tracejit.standalone.running import LEFT, Quick, Slots, runner_of
 from tracejit.standalone.updates import updater_of
+from tracejit.standalone.ways import steps_of, ways_of
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What is done at the end of a way: the result, or the exception, is built, and the state becomes another."""
+
+    build: Callable[[Slots, Mapping[int, Any]], Any]
+    update: Callable[[Slots, Mapping[int, Any]], dict[int, Any]]
+    is_error: bool
 
 
 class Artifact:
@@ -60,7 +72,7 @@ class Artifact:
         self.target = target
         """The native code that it runs; None if it was compiled here."""
         self.plans = [program.plan for program in programs]
-        self.runs = [step.program for step in call.steps if isinstance(step, Run)]
+        self.runs = [step.program for step in steps_of(call) if isinstance(step, Run)]
         """Which of the plans a call runs, in order."""
         self.signature = signature_of(call)
         self.__name__ = manifest.name
@@ -71,13 +83,17 @@ class Artifact:
             if isinstance(each, NumberState) or each.is_read
         }
         self._bind = Binder(call)
-        self._run = runner_of(call, programs, tensors)
-        self._build = Builder(call)
-        self._update = updater_of(call)
+        ends = [
+            _End(builder_of(way), updater_of(call, way), isinstance(way.end, Raise))
+            for way in ways_of(call)
+        ]
+        self._run = runner_of(call, programs, tensors, ends)
         self._lock = threading.Lock()
         self._turn: AbstractContextManager[Any] = nullcontext() if is_fixed else self._lock
         self._quick: Quick | None = None
-        self._make_quick = None if not is_fixed else _quickly(call, programs, tensors, self._values)
+        self._make_quick: Callable[[], Quick | None] | None = _quickly(
+            call, programs, tensors, self._values
+        )
         """Makes what takes most calls, when there is one; it holds nothing of the artifact but its state."""
         _all.add(self)
 
@@ -85,18 +101,20 @@ class Artifact:
         _deny_recording()
         if self._make_quick is not None:
             self._quick, self._make_quick = self._make_quick(), None
-        if self._quick is not None:
-            result = self._quick(args, kwargs)
-            if result is not LEFT:
-                return result
         with self._turn:
+            if self._quick is not None:
+                result = self._quick(args, kwargs)
+                if result is not LEFT:
+                    return result
             slots: Slots = [None] * self.manifest.call.slots
             given = self._bind(slots, args, kwargs)
             for slot, value in self._values.items():
                 slots[slot] = value
-            self._run(slots)
-            result = self._build(slots, given)
-            self._values.update(self._update(slots, given))
+            end = self._run(slots)
+            result = end.build(slots, given)
+            self._values.update(end.update(slots, given))
+        if end.is_error:
+            raise result
         return result
 
     def state_dict(self) -> dict[str, Any]:
@@ -141,10 +159,10 @@ def _quickly(
     call: Call,
     programs: Sequence[AnyProgram],
     tensors: Mapping[str, np.ndarray],
-    values: Mapping[int, Any],
+    values: dict[int, Any],
 ) -> Callable[[], Quick | None]:
     """Copies the constants: the tensors lie in the file as it was read, which is not to stay."""
-    names = [step.name for step in call.steps if isinstance(step, Constant)]
+    names = [step.name for step in steps_of(call) if isinstance(step, Constant)]
     constants = {name: tensors[name].copy() for name in names}
     return lambda: late("tracejit.standalone.quick").quick_call(call, programs, constants, values)
 

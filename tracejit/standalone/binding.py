@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from inspect import Signature
@@ -22,6 +23,7 @@ from tracejit.standalone.records import (
     Call,
     DictArgument,
     DictResult,
+    Finish,
     FixedArgument,
     GivenResult,
     Known,
@@ -34,6 +36,7 @@ from tracejit.standalone.records import (
     TensorResult,
 )
 from tracejit.standalone.running import Slots
+from tracejit.standalone.ways import ways_of
 
 Given = dict[int, Any]
 """The tensors and arrays of a call as the caller gave them, by their slots."""
@@ -54,7 +57,7 @@ def signature_of(call: Call) -> Signature:
                 annotation=_annotation(parameter.argument),
             )
         )
-    return Signature(parameters, return_annotation=_result_annotation(call.result))
+    return Signature(parameters, return_annotation=_of_all_ways(call))
 
 
 def _trailing(call: Call) -> dict[str, Any]:
@@ -82,6 +85,27 @@ def _annotation(argument: Argument) -> Any:
             return dict(zip(keys, map(_annotation, parts)))
         case _:
             assert_never(argument)
+
+
+def _of_all_ways(call: Call) -> Any:
+    ends = [way.end for way in ways_of(call)]
+    found = [_result_annotation(end.result) for end in ends if isinstance(end, Finish)]
+    if not found:
+        return Signature.empty
+    return functools.reduce(_common, found)
+
+
+def _common(one: Any, other: Any) -> Any:
+    """What is said of results of two ways."""
+    if one == other:
+        return one
+    if type(one) is type(other) and isinstance(one, list | tuple) and len(one) == len(other):
+        return _sequence(type(one).__name__, map(_common, one, other))
+    are_numbers = one in _NUMBERS and other in _NUMBERS
+    return "a number" if are_numbers else "one of several results"
+
+
+_NUMBERS = (bool, int, float, "a number")
 
 
 def _result_annotation(result: Result) -> Any:

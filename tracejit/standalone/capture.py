@@ -1,45 +1,43 @@
-"""Recording a function for export: one way through it that the next call goes as well, and nothing that it leaves changed.
+"""All ways through a function, which calls after this one go as well.
 
-The function is recorded as a compiled one is. Then its guards are looked at again: those that do not hold any more, because the
-call itself has changed what they read, are of numbers that are state (a step count), which the next recording takes as inputs,
-or the function does something else each time, and is not exported. What calls have written is put back after each.
+The function is recorded as a compiled one is, once for each way that a decision leads to. Then the guards are looked at again:
+those that do not hold any more, because a call itself has changed what they read, are of numbers that are state (a step count),
+which the next recordings take as inputs, or the function does something else each time, and is not exported.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tracejit._errors import ExportError, user_location
+from tracejit._errors import ExportError
 from tracejit._records import dataclass
 from tracejit.standalone.apart import check_apart
 from tracejit.standalone.arguments import Given, given
-from tracejit.standalone.reads import ATOMS
-from tracejit.standalone.records import Require
+from tracejit.standalone.attempts import Attempts
+from tracejit.standalone.pieces import Piece, Route
+from tracejit.standalone.reads import ATOMS, Changed
 from tracejit.standalone.script import Script, script_of
-from tracejit.standalone.trial import Stopped, Trial, TrialRecorder
-from tracejit.standalone.variables import Variables
 from tracejit.storage import as_array
 from tracejit.tensor import Tensor
-from tracejit.tracing.arrays import Arrays
 from tracejit.tracing.compile import Compiled
 from tracejit.tracing.programs import Options, Programs
-from tracejit.tracing.replay import guards as g
-from tracejit.tracing.replay.engine import Replays, changed_numbers
-from tracejit.tracing.replay.recorder import ReplayRecorder
-from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import Source
-from tracejit.tracing.replay.touched import Undo
-from tracejit.tracing.replay.tree import newest_guards
 
 MOST_RECORDINGS = 16
+MOST_WAYS = 64
+MOST_DECISIONS = 60
+"""One inside the other: so are they in the file."""
+MOST_PIECES = 300
+"""Of which the tree of recordings is sure to keep each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Captured:
-    """What one call does, and what stands in its state before it; `where` is the line at which the function is defined."""
+    """What a function does, and what stands in its state before it; `where` is the line at which the function is defined."""
 
     name: str
     where: str
@@ -48,113 +46,101 @@ class Captured:
     values: tuple[Any, ...]
 
 
-class _Replays(Replays):
-    """Knows one function's recordings, of which the last that came to an end is `script`."""
-
-    given: Given
-    script: Script | None = None
-    undoing: list[Undo]
-
-    def _begun(self, *state: Any) -> tuple[Recording, ReplayRecorder]:
-        recording = Trial(self.undoing, Variables(self.function), *state)
-        return recording, TrialRecorder(self.programs, recording)
-
-    def undo(self) -> None:
-        """Puts back what calls have written."""
-        while self.undoing:
-            self.undoing.pop()()
-
-    def _note_error(self, recording: Recording, error: BaseException) -> None:
-        recording.closed = True  # what is to be done now is the library's
-
-    def _finish(self, recording: Recording, result: Any, known: int) -> None:
-        super()._finish(recording, result, known)
-        self.script = script_of(recording, self.given, self.function, result)
-
-
 def capture(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Captured:
     """Raises ExportError, which names the line, where an artifact cannot do what the function does."""
     function, options = (
         (f.function, f.programs.options) if isinstance(f, Compiled) else (f, Options())
     )
     options = Options(options.fastmath, options.memory_limit)
-    programs = Programs(options)
-    replays = _Replays(
-        function, programs, programs, withholds=False, dynamic=False, made_at=user_location()
-    )
-    replays.tree.unrolls = True
-    replays.given, replays.undoing = given(function, args, kwargs), []
-    script = _with_numbers_open(replays)
-    check_apart(script, args, kwargs, replays.definition)
-    values = tuple(_value(place, replays.given) for place in script.places)
-    return Captured(replays.tree.name, replays.definition, options, script, values)
-
-
-def _with_numbers_open(replays: _Replays) -> Script:
-    """The script in which those numbers among the arguments are inputs that can be: whose value decides nothing."""
-    numbers = {source.identity for source in replays.given.numbers()}
+    attempts = Attempts(function, Programs(options), given(function, args, kwargs))
     try:
-        script = _settled(replays, numbers)
-    except ExportError:
-        if not numbers:
-            raise
-        return _settled(replays, set())
-    return _settled(replays, numbers - script.decisive) if script.decisive else script
-
-
-def _settled(replays: _Replays, numbers: set[Any]) -> Script:
-    """The script of a recording that the next call would fit as well; `numbers` are the sources of inputs."""
-    replays.tree.forget()
-    replays.tree.symbolic = set(numbers)
-    for _ in range(MOST_RECORDINGS):
-        script, why, changed = _recorded(replays)
-        if not why:
-            return script
-        if changed <= replays.tree.symbolic:
-            raise ExportError(why)
-        replays.tree.symbolic |= changed
-        replays.tree.forget()
-    raise ExportError(f"{replays.definition}: export: each call does something else")
-
-
-def _recorded(replays: _Replays) -> tuple[Script, str, set[Any]]:
-    """A recording; the guard that does not hold after it, and which numbers have changed. All is as before then."""
-    call = replays.given.args, replays.given.kwargs
-    try:
-        with Arrays() as arrays:
-            arrays.leave(replays.record(*call, arrays))
-        (root,) = replays.tree.roots
-        guard, where, now = replays.tree.miss(root, *call)
-        changed = set(changed_numbers(newest_guards(root), *call))
-        assert replays.script is not None
-        why = "" if isinstance(guard, str) else _told(guard, where, now, replays.script)
-        return replays.script, why, changed
-    except Stopped as stopped:
-        reason, mend = stopped.args
-        where, _, why = reason.partition(": ")
-        raise ExportError(f"{where}: export: {why}: {mend}") from None
+        script = _script(attempts)
     finally:
-        replays.undo()
+        attempts.begin()
+    check_apart(script, args, kwargs, attempts.definition)
+    values = tuple(_value(place, attempts.given) for place in script.places)
+    return Captured(attempts.tree.name, attempts.definition, options, script, values)
 
 
-def _told(guard: g.Guard, where: str, now: str, script: Script) -> str:
-    """Why the next call would not be as this one."""
-    if isinstance(guard, g.ResultIs):
-        asked = next(
-            step
-            for step in script.call.steps
-            if isinstance(step, Require) and step.slot == guard.slot
-        )
-        claim = f"{asked.text} is {guard.value!r} in this call, and not in the next"
-        mend = "make the calls that are others before the export, or use tj.where"
-    else:
-        claim = f"{guard} in this call, and not in the next" + (
-            f", where it is {now}" if now else ""
-        )
-        mend = (
-            "an artifact has one way, which each call goes: make the first call before the export"
-        )
-    return f"{where}: export: {claim}: {mend}"
+def _script(attempts: Attempts) -> Script:
+    """Decisions on numbers are ways, and loops are closed, where that can be; else numbers have to be what they were, and loops
+    are unrolled."""
+    try:
+        return _with_numbers_open(attempts)
+    except ExportError as error:
+        refusal = error
+    if attempts.has_decided_numbers:
+        attempts.decides_numbers = False
+        with contextlib.suppress(ExportError):
+            return _with_numbers_open(attempts)
+    if attempts.has_decided and not attempts.has_too_many:
+        attempts.decides_numbers, attempts.tree.unrolls = False, True
+        with contextlib.suppress(ExportError):
+            return _with_numbers_open(attempts)
+    raise refusal
+
+
+def _with_numbers_open(attempts: Attempts) -> Script:
+    """The script in which those numbers among the arguments are inputs that can be: whose value decides nothing."""
+    numbers = {source.identity for source in attempts.given.numbers()}
+    try:
+        script = _settled(attempts, numbers)
+    except ExportError:
+        is_by_data = attempts.has_too_many and not attempts.has_decided_numbers
+        if not numbers or is_by_data:
+            raise
+        return _settled(attempts, set())
+    return _settled(attempts, numbers - script.decisive) if script.decisive else script
+
+
+def _settled(attempts: Attempts, numbers: set[Any]) -> Script:
+    """The script of recordings that the next call would fit as well; `numbers` are the sources of inputs."""
+    attempts.tree.symbolic = set(numbers)
+    for _ in range(MOST_RECORDINGS):
+        attempts.begin()
+        try:
+            first = _explored(attempts)
+            return script_of(first, attempts.given, attempts.function, attempts.definition)
+        except Changed as changed:
+            attempts.tree.symbolic |= changed.sources
+    raise ExportError(f"{attempts.definition}: export: each call does something else")
+
+
+def _explored(attempts: Attempts) -> Piece:
+    """The first of the pieces of all ways."""
+    ways, route = attempts.ways, Route(attempts.ways)
+    attempts.go(route)
+    gone = [route]
+    while (unknown := ways.unknown()) is not None:
+        piece, outcome = unknown
+        route = Route(ways, (*piece.history, outcome))
+        try:
+            attempts.go(route)
+            _check_few(attempts)
+            gone.append(route)
+        except ExportError:
+            piece.next.pop(outcome, None)
+            if not ways.give_up(piece):
+                raise
+    for route in gone[:-1]:  # which did not know the guards of those that came later
+        if ways.has(route.outcomes):
+            attempts.go(Route(ways, tuple(route.outcomes)))
+    if attempts.raised is not None and all(leaf.leaf and leaf.leaf.error for leaf in ways.leaves()):
+        raise attempts.raised
+    assert ways.first is not None
+    return ways.first
+
+
+def _check_few(attempts: Attempts) -> None:
+    leaves = attempts.ways.leaves()
+    deepest = max(leaves, key=lambda leaf: len([*leaf.above()]))
+    decisions = [piece for piece in deepest.above() if len(piece.next) == 2]
+    count = len(attempts.ways.pieces())
+    if len(leaves) > MOST_WAYS or len(decisions) > MOST_DECISIONS or count > MOST_PIECES:
+        attempts.has_too_many = True
+        where = decisions[0].where
+        why = f"more than {MOST_WAYS} ways lead through the function, two from each decision"
+        raise ExportError(f"{where}: export: {why}: use tj.where")
 
 
 def _value(place: Source, given: Given) -> Any:

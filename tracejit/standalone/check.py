@@ -11,27 +11,34 @@ import numpy as np
 
 from tracejit._errors import ArtifactError
 from tracejit.artifact import BufferSpec, Plan
-from tracejit.standalone.functions import FUNCTIONS, TYPES
+from tracejit.standalone.functions import ERRORS, FUNCTIONS, TYPES
 from tracejit.standalone.manifest import MANIFEST
 from tracejit.standalone.plans import size_of
 from tracejit.standalone.records import (
+    Again,
     Argument,
     ArrayArgument,
+    Body,
     Call,
     Check,
     Compute,
     Constant,
     Copy,
+    Decide,
     DictArgument,
     DictResult,
     Element,
+    End,
+    Finish,
     FixedArgument,
     GivenResult,
+    Loop,
     Memory,
     NumberArgument,
     NumberResult,
     NumberState,
     Operand,
+    Raise,
     Require,
     Result,
     Run,
@@ -45,6 +52,7 @@ from tracejit.standalone.records import (
     TensorUpdate,
     Update,
 )
+from tracejit.standalone.ways import steps_of, ways_of
 
 MOST_SLOTS = 1 << 20
 SEQUENCES = ("list", "tuple")
@@ -64,13 +72,14 @@ def is_name(text: str) -> bool:
 
 def updated_state(call: Call, programs: Sequence[Plan]) -> set[int]:
     """Slots of the state that a call changes."""
-    written = {
+    changed = {
         step.inputs[place][0]
-        for step in call.steps
+        for step in steps_of(call)
         if isinstance(step, Run)
         for place in programs[step.program].written
     }
-    return {each.slot for each in call.state} & (written | {each.slot for each in call.updates})
+    changed |= {each.slot for way in ways_of(call) for each in way.updates}
+    return {each.slot for each in call.state} & changed
 
 
 class _Checker:
@@ -83,8 +92,20 @@ class _Checker:
         self.where = f"entry {MANIFEST}: call"
         self.sizes: dict[int, int] = {}
         """Of the slots that are filled, in bytes; or NUMBER."""
+        self.filled: list[int] = []
+        """The same slots in the order in which they were filled."""
         self.arguments: set[int] = set()
         """Slots of memory that is the caller's."""
+        self.states = {each.slot: each for each in call.state}
+        self.shared = {
+            each.slot
+            for each in steps_of(call)
+            if isinstance(each, Constant) and not each.is_private
+        }
+        """Slots of memory that no call may write."""
+        self.written = {each.slot for each in _arrays(call) if each.is_written}
+        self.way: list[Copy | Loop] = []
+        """The loops around what is checked, and the copies that have been made by then."""
 
     def require(self, claim: bool, why: str) -> None:
         if not claim:
@@ -105,13 +126,69 @@ class _Checker:
         )
         for state in call.state:
             self.state(state)
-        for step in call.steps:
-            self.step(step)
-        states = {each.slot: each for each in call.state}
-        for update in call.updates:
-            self.update(update, states)
-        self.result(call.result)
+        self.body(call.body)
         self.require(not self.tensors, f"tensors of no use: {', '.join(sorted(self.tensors))}")
+
+    # Ways
+
+    def body(self, body: Body) -> None:
+        """A body, and all within; what they fill is none of the others'."""
+        filled, length = len(self.filled), len(self.way)
+        for step in body.steps:
+            self.step(step)
+        self.end(body.end)
+        for slot in self.filled[filled:]:
+            del self.sizes[slot]
+        del self.filled[filled:], self.way[length:]
+
+    def end(self, end: End) -> None:
+        match end:
+            case Finish(updates=updates):
+                for update in updates:
+                    self.update(update)
+                self.result(end.result)
+            case Raise(updates=updates):
+                for update in updates:
+                    self.update(update)
+                self.require(end.error in ERRORS, f"{end.error!r} is no exception of Python's")
+            case Decide():
+                self.number(Slot(end.slot))
+                self.body(end.true)
+                self.body(end.false)
+            case Loop():
+                self.loop(end)
+            case Again():
+                self.again(end)
+            case _:
+                assert_never(end)
+
+    def loop(self, loop: Loop) -> None:
+        sizes = [self.carried(value) for _, value in loop.carried]
+        for (slot, _), size in zip(loop.carried, sizes):
+            self.fill(slot, size)
+        self.way.append(loop)
+        self.body(loop.body)
+
+    def again(self, end: Again) -> None:
+        loops = [place for place, each in enumerate(self.way) if isinstance(each, Loop)]
+        self.require(0 <= end.loop < len(loops), f"there is no loop {end.loop} around a round")
+        place = loops[-1 - end.loop]
+        loop, *since = self.way[place:]
+        assert isinstance(loop, Loop)
+        self.require(
+            not any(isinstance(each, Copy) for each in since), "a round of a loop makes copies"
+        )
+        sizes = [self.carried(slot) for slot in end.carried]
+        wanted = [self.sizes[slot] for slot, _ in loop.carried]
+        self.require(sizes == wanted, "a round leaves other slots than the loop carries")
+
+    def carried(self, slot: int) -> int:
+        """The size of what is carried round a loop: a number, or memory that the call itself has made."""
+        size = self.sizes.get(slot)
+        is_own = slot not in self.arguments and slot not in self.states and slot not in self.shared
+        self.require(size is not None and (is_own or size == NUMBER), f"slot {slot} is not carried")
+        assert size is not None
+        return size
 
     # Slots
 
@@ -119,6 +196,7 @@ class _Checker:
         self.require(0 <= slot < self.call.slots, f"slot {slot} is none of its slots")
         self.require(slot not in self.sizes, f"slot {slot} is filled twice")
         self.sizes[slot] = size
+        self.filled.append(slot)
 
     def bytes_in(self, slot: int) -> int:
         size = self.sizes.get(slot, NUMBER)
@@ -218,6 +296,7 @@ class _Checker:
                 self.fill(step.slot, len(tensor))
             case Copy():
                 self.bytes_in(step.slot)
+                self.way.append(step)
             case Run():
                 self.program(step)
             case _:
@@ -240,20 +319,13 @@ class _Checker:
 
     def writes(self, slot: int) -> None:
         """Memory is written: that of an argument only if it is said to be, that of a constant only if it is a copy."""
-        allowed = all(each.is_written for each in _arrays(self.call) if each.slot == slot)
-        private = all(
-            each.is_private
-            for each in self.call.steps
-            if isinstance(each, Constant) and each.slot == slot
-        )
-        self.require(
-            allowed and private, f"the memory in slot {slot} is written, which is not said"
-        )
+        allowed = slot not in self.arguments - self.written and slot not in self.shared
+        self.require(allowed, f"the memory in slot {slot} is written, which is not said")
 
     # The end
 
-    def update(self, update: Update, states: Mapping[int, State]) -> None:
-        state = states.get(update.slot)
+    def update(self, update: Update) -> None:
+        state = self.states.get(update.slot)
         self.require(state is not None, f"there is no state in slot {update.slot}")
         if isinstance(update, TensorUpdate):
             assert state is not None

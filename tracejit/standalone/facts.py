@@ -18,6 +18,7 @@ from tracejit.standalone.manifest import GRAPH, STATE, account_entry, manifest_o
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import Manifest, NumberState, Require, State, Target, TensorState
 from tracejit.standalone.safetensors import read
+from tracejit.standalone.ways import steps_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Facts:
     @property
     def requirements(self) -> list[Require]:
         """What is looked at in each call."""
-        return [step for step in self.manifest.call.steps if isinstance(step, Require)]
+        return [step for step in steps_of(self.manifest.call) if isinstance(step, Require)]
 
     def objects(self, target: Target) -> list[memoryview]:
         folder = f"{target.folder}/"

@@ -1,4 +1,4 @@
-"""Functions of Python numbers that artifacts may hold, by name: pure ones of the standard library, and no others."""
+"""What artifacts may hold by name: pure functions of Python numbers, of the standard library, and Python's own exceptions."""
 
 from __future__ import annotations
 
@@ -44,3 +44,14 @@ def rounding_to(dtype: DType) -> str:
 
 
 FUNCTIONS |= {rounding_to(dtype): _as(dtype) for dtype in dtypes.ALL}
+
+SAME = "same"
+"""The function that gives what it is given."""
+FUNCTIONS[SAME] = lambda value: value
+
+_ERRORS = """
+    ArithmeticError AssertionError AttributeError BufferError EOFError Exception FloatingPointError IndexError KeyError
+    LookupError NameError NotImplementedError OSError OverflowError RuntimeError TypeError ValueError ZeroDivisionError
+""".split()
+ERRORS: dict[str, type[Exception]] = {name: getattr(builtins, name) for name in _ERRORS}
+"""Exceptions that a call may raise, by name."""

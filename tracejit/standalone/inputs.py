@@ -21,6 +21,7 @@ from tracejit.standalone.records import (
     NumberArgument,
     SequenceArgument,
 )
+from tracejit.standalone.ways import steps_of
 
 
 class Refusal(Exception):
@@ -58,7 +59,7 @@ def made_up(call: Call, seed: int = 0) -> dict[str, Any]:
     """Arguments by name: normal floats, ones for numbers, and integers that are within what the call checks, or zero."""
     rng = np.random.default_rng(seed)
     sizes: dict[int, int] = {}
-    for step in call.steps:
+    for step in steps_of(call):
         if isinstance(step, Check):
             slot = step.memory.slot
             sizes[slot] = min(step.size, sizes.get(slot, step.size))

@@ -14,6 +14,8 @@ _SILENT = frozenset(
 )
 _CLOSURE = "closure variable "
 Parts = tuple[str, ...]
+_ROUND = 1 << 30
+"""More steps than any path has that does not lead round to where it began."""
 
 
 class Names:
@@ -60,6 +62,8 @@ class Names:
         parent = source.parent
         if parent is None:
             return 0, self._root(source)
+        if parent.identity in above:
+            return _ROUND, ()
         if (table := _table_of(source)) is not None:
             passed, parts = self._best(table, above)
             return passed, (*parts, str(source.name))

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import assert_never
 
 from tracejit.cli import in_units
 from tracejit.standalone.binding import signature_of
 from tracejit.standalone.facts import Facts, facts_of, name_of
-from tracejit.standalone.records import Target
+from tracejit.standalone.records import (
+    Again,
+    Body,
+    Decide,
+    Finish,
+    Loop,
+    Raise,
+    Run,
+    Target,
+)
 
 
 def overview(path: Path) -> str:
@@ -26,6 +36,8 @@ def overview(path: Path) -> str:
     parts += _section("baked in", [f"{e.name} = {e.value}  {e.where}" for e in manifest.baked])
     asked = facts.requirements
     parts += _section("holds while", [f"{e.text} is {e.value!r}  {e.where}" for e in asked])
+    if not isinstance(call.body.end, Finish):
+        parts += _section("ways", [*_ways(call.body)])
     for target in manifest.targets:
         parts += _target(target, facts)
     parts += _section("graph", facts.graph.splitlines())
@@ -34,6 +46,31 @@ def overview(path: Path) -> str:
 
 def _section(title: str, lines: list[str]) -> list[str]:
     return ["", title, *(f"  {line}" for line in lines)] if lines else []
+
+
+def _ways(body: Body) -> Iterator[str]:
+    """What is decided, and which programs run on which way."""
+    for step in body.steps:
+        if isinstance(step, Run):
+            yield f"program {step.program}"
+    end = body.end
+    match end:
+        case Finish():
+            yield "the result"
+        case Raise(error=error, args=args, where=where):
+            yield f"raise {error}({', '.join(map(repr, args))})  {where}"
+        case Decide(true=true, false=false, where=where):
+            yield f"if  {where}"
+            yield from (f"  {line}" for line in _ways(true))
+            yield "else"
+            yield from (f"  {line}" for line in _ways(false))
+        case Loop(body=inner):
+            yield "loop"
+            yield from (f"  {line}" for line in _ways(inner))
+        case Again(loop=loop):
+            yield "the next round" + (f" of the loop {loop} further out" if loop else "")
+        case _:
+            assert_never(end)
 
 
 def _target(target: Target, facts: Facts) -> Iterator[str]:

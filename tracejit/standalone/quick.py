@@ -1,7 +1,7 @@
-"""Calls that keep no state and write to nobody's memory, as one function: text that is generated from the records, then compiled.
+"""Calls as one function: text that is generated from the records, then compiled.
 
 It takes arrays that lie as programs read them, numbers of the right type, and tensors of the right kind; whatever else a call is
-given, and whatever goes otherwise than it was recorded, it leaves to the steps one by one, which nothing done so far disturbs.
+given, and whatever goes otherwise than it was recorded, it leaves to the steps one by one, before anything is written.
 
     def call(args, kwargs):
         if kwargs or len(args) != 1:
@@ -34,14 +34,18 @@ from tracejit.ir.aval import Aval, aval
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.program import Program, Space
 from tracejit.standalone.functions import FUNCTIONS, TYPES
-from tracejit.standalone.given import is_tensor
+from tracejit.standalone.given import array_of, is_tensor
 from tracejit.standalone.records import (
     ArrayArgument,
     Atom,
+    Body,
     Call,
+    Check,
     Compute,
     Constant,
+    Decide,
     DictResult,
+    Finish,
     FixedArgument,
     GivenResult,
     Known,
@@ -49,7 +53,9 @@ from tracejit.standalone.records import (
     NumberArgument,
     NumberResult,
     NumberState,
+    NumberUpdate,
     Operand,
+    Raise,
     Require,
     Result,
     Run,
@@ -57,9 +63,12 @@ from tracejit.standalone.records import (
     Step,
     TensorResult,
     TensorState,
+    TensorUpdate,
 )
 from tracejit.standalone.results import dense
 from tracejit.standalone.running import LEFT, Quick
+from tracejit.standalone.updates import adopted
+from tracejit.standalone.ways import Way, ways_of
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
@@ -80,11 +89,11 @@ def quick_call(
     call: Call,
     programs: Sequence[AnyProgram],
     constants: Mapping[str, np.ndarray],
-    values: Mapping[int, Any],
+    values: dict[int, Any],
 ) -> Quick | None:
     """The call as one function, which leaves what it does not do; None if that is all.
 
-    `values` are those of the state by slot, as they are at any time; no call changes them.
+    `values` are those of the state by slot, as they are at any time. Calls that change them take turns.
     """
     try:
         return _Writer(call, programs, constants, values).function()
@@ -109,6 +118,12 @@ def _tensor_at(value: object, wanted: Aval) -> tuple[Buffer, int] | None:
         return None
     buffer, offset = found
     return buffer, buffer.address + offset
+
+
+def _are_within(value: Any, size: int) -> bool:
+    """Whether all elements are places on an axis, counted from its beginning; there are others that are right, too."""
+    array = array_of(value)
+    return not array.size or (array.min() >= 0 and array.max() < size)
 
 
 class _Runs:
@@ -137,31 +152,35 @@ class _Writer:
     call: Call
     programs: Sequence[AnyProgram]
     constants: Mapping[str, np.ndarray]
-    values: Mapping[int, Any]
+    values: dict[int, Any]
     lines: list[str] = field(default_factory=list)
     names: dict[str, Any] = field(default_factory=dict)
     places: dict[int, str] = field(default_factory=dict)
     """Of slots that hold memory: its address as an expression."""
     numbers: dict[int, str] = field(default_factory=dict)
     """Of slots that hold numbers."""
+    arguments: dict[int, ArrayArgument] = field(default_factory=dict)
     given: dict[int, str] = field(default_factory=dict)
     """Of slots that hold an argument's memory: the argument."""
+    made: set[int] = field(default_factory=set)
+    """Slots of programs' outputs."""
+    has_written: bool = False
+    """Whether memory of the state has been written so far."""
     results: dict[int, TensorResult] = field(default_factory=dict)
     """The parts of the result that are outputs of programs, by slot."""
 
     def function(self) -> Quick:
-        if self.call.updates:
-            raise _Unfit
         self.names |= {"ndarray": np.ndarray, "at": reader(), "empty": np.empty}
         self.names |= {"LEFT": LEFT, "values": self.values, "allocate": _allocate}
         self.names |= {"tensor": _tensor, "tensor_at": _tensor_at}
+        self.names |= {"are_within": _are_within}
         given = self.parameters()
         for state in self.call.state:
             self.state(state)
-        self.results = dict(self.parts(self.call.result))
-        for step in self.call.steps:
-            self.step(step)
-        self.lines.append(f"return {self.result(self.call.result)}")
+        for way in ways_of(self.call):
+            if isinstance(way.end, Finish):
+                self.note_results(way.end.result)
+        self.body(self.call.body, ())
         head = [
             "def call(args, kwargs):",
             f"if kwargs or len(args) != {len(given)}:",
@@ -171,6 +190,45 @@ class _Writer:
         exec(compile("\n ".join((*head, *self.lines)), "<artifact>", "exec"), self.names)
         made: Quick = self.names["call"]
         return made
+
+    def note_results(self, result: Result) -> None:
+        """Of one way; a program's output is the same part of the results of all that it is part of."""
+        for slot, part in self.parts(result):
+            if self.results.setdefault(slot, part) != part:
+                raise _Unfit
+
+    # Ways
+
+    def body(self, body: Body, before: tuple[Step, ...]) -> None:
+        for step in body.steps:
+            self.step(step)
+        steps, end = (*before, *body.steps), body.end
+        match end:
+            case Finish():
+                self.finish(Way(steps, end))
+            case Decide():
+                self.lines.append(f"if {self.numbers[end.slot]}:")
+                self.inside(end.true, steps)
+                self.lines.append("else:")
+                self.inside(end.false, steps)
+            case Raise() if not self.has_written:
+                self.lines.append("return LEFT")
+            case _:
+                raise _Unfit
+
+    def inside(self, body: Body, before: tuple[Step, ...]) -> None:
+        outside, self.lines = self.lines, []
+        had_written = self.has_written
+        self.body(body, before)
+        self.lines = [*outside, *(f" {line}" for line in self.lines)]
+        self.has_written = had_written
+
+    def finish(self, way: Way) -> None:
+        assert isinstance(way.end, Finish)
+        self.lines.append(f"result = {self.result(way.end.result)}")
+        if way.updates:  # at once: a signal may come between any two lines
+            self.lines.append(f"values.update({{{self.updates(way)}}})")
+        self.lines.append("return result")
 
     def name(self, kind: str, value: Any) -> str:
         """A name for an object."""
@@ -183,6 +241,8 @@ class _Writer:
 
     def unless(self, claim: str) -> None:
         """What does not hold is left to the steps."""
+        if self.has_written:
+            raise _Unfit
         self.lines += [f"if not ({claim}):", " return LEFT"]
 
     # Arguments and state
@@ -225,6 +285,7 @@ class _Writer:
         ]
         self.places[argument.slot] = place
         self.given[argument.slot] = name
+        self.arguments[argument.slot] = argument
 
     def state(self, state: TensorState | NumberState) -> None:
         """It is held while the call runs: another thread may put something else in its place."""
@@ -248,6 +309,8 @@ class _Writer:
                 self.compute(step)
             case Require():
                 self.require(step)
+            case Check():
+                self.check(step)
             case _:
                 raise _Unfit
 
@@ -269,6 +332,27 @@ class _Writer:
         name, kind = self.numbers[step.slot], self.name("t", type(step.value))
         self.unless(f"type({name}) is {kind} and repr({name}) == {repr(step.value)!r}")
 
+    def check(self, step: Check) -> None:
+        """Of a whole argument; errors are those of the steps."""
+        memory, slot = step.memory, step.memory.slot
+        wanted = self.arguments.get(slot)
+        if wanted is None or memory != replace(dense(wanted.dtype, wanted.shape), slot=slot):
+            raise _Unfit
+        self.unless(f"are_within({self.given[slot]}, {step.size})")
+
+    def updates(self, way: Way) -> str:
+        whole = adopted(way)
+        pairs = []
+        for update in way.updates:
+            match update:
+                case NumberUpdate(slot=slot, value=value):
+                    pairs.append(f"{slot}: {self.number(value)}")
+                case TensorUpdate(slot=slot, memory=memory):
+                    if slot not in whole:
+                        raise _Unfit
+                    pairs.append(f"{slot}: b{memory.slot}")
+        return ", ".join(pairs)
+
     def number(self, operand: Operand) -> str:
         if isinstance(operand, Known):
             return self.known(operand.value)
@@ -279,7 +363,10 @@ class _Writer:
 
     def run(self, step: Run) -> None:
         program = self.programs[step.program]
-        if not isinstance(program, Program) or program.plan.written:
+        if not isinstance(program, Program):
+            raise _Unfit
+        states = {each.slot for each in self.call.state}
+        if not {step.inputs[place][0] for place in program.plan.written} <= states:
             raise _Unfit
         for slot, nbytes, spec in zip(step.outputs, program.output_bytes, program.plan.outputs):
             made = self.results.get(slot)
@@ -298,9 +385,11 @@ class _Writer:
         scalars = "".join(f"{self.number(each)}, " for each in step.scalars)
         fill = self.name("fill", _Runs(program).fill)
         self.lines.append(f"{fill}(({places}), ({scalars}))")
+        self.has_written |= bool(program.plan.written)
 
     def output(self, slot: int, nbytes: int, made: TensorResult | None) -> None:
         """Memory for a program's output."""
+        self.made.add(slot)
         if made is None or made.type == "tensor":
             self.lines.append(f"b{slot} = allocate({nbytes})")
             self.places[slot] = f"b{slot}.address"
@@ -331,8 +420,8 @@ class _Writer:
 
     def result(self, result: Result) -> str:
         match result:
-            case TensorResult(memory=memory) if memory.slot not in self.places:
-                raise _Unfit  # it is no program's
+            case TensorResult(memory=memory) if memory.slot not in self.made:
+                raise _Unfit  # it is no program's own
             case TensorResult(memory=memory, type="tensor"):
                 return f"tensor(b{memory.slot}, {self.name('m', memory)})"
             case TensorResult(memory=memory, type=kind):

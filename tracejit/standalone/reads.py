@@ -1,120 +1,178 @@
-"""What a recorded call reads: arguments, state and numbers computed from them, each with the slot that it is in."""
+"""What a function reads and writes outside, on whichever way: arguments and state, each with the slot that it is in.
+
+What one way finds by one path another may find by another one: tensors are told apart by their memory, and numbers by the object
+that they stand in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
+import numpy as np
+
+from tracejit import dtypes
 from tracejit._errors import ExportError
-from tracejit.ops.arguments import number_as
-from tracejit.ops.op import Layout
 from tracejit.standalone.arguments import Given
-from tracejit.standalone.functions import NAMES, TYPE_NAMES, rounding_to
+from tracejit.standalone.functions import TYPE_NAMES
 from tracejit.standalone.naming import Names
-from tracejit.standalone.records import (
-    Baked,
-    Compute,
-    Known,
-    Memory,
-    NumberState,
-    Operand,
-    Require,
-    Slot,
-    State,
-    Step,
-)
+from tracejit.standalone.records import Baked, Memory, NumberState, Operand, Slot, TensorState
 from tracejit.storage import is_row_major
-from tracejit.symbols import SYMBOLS
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
-from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import Source
 
 ATOMS = (type(None), bool, int, float, str)
 
 
-class Reads:
-    """What a recorded call reads, and by which slots."""
+class Changed(Exception):
+    """The next call would not go as those that were recorded, as numbers at these `sources` change."""
 
-    def __init__(self, recording: Recording, given: Given, function: Any) -> None:
-        self.recording = recording
+    def __init__(self, sources: set[Any]) -> None:
+        super().__init__(sources)
+        self.sources = sources
+
+
+Guards = Iterable[tuple[g.Guard, str]]
+
+
+class Reads:
+    """The slots of what stands outside; `where` is the line at which the function is defined."""
+
+    def __init__(self, given: Given, function: Any, guards: Guards, where: str) -> None:
         self.given = given
-        (self.segment,) = recording.segments
-        self.guards = self.segment.guards
+        self.where = where
+        self.guards = [*guards]
         self.names = Names([guard for guard, _ in self.guards], function)
-        self.slots = recording.most_slots
-        self.views: dict[int, tuple[int, int]] = {}
-        """Slots that hold memory of another one, from some byte on."""
+        self.slots = 0
         self.first: dict[Any, int] = {}
-        """The slot of what stands at a source: the memory of a tensor, or a number."""
-        self.tensors: dict[int, tuple[Source, Tensor]] = {}
-        """Slots of the state's memory: a tensor that is all of it, and where it is found."""
-        self.state: list[State] = []
-        self.places: list[Source] = []
+        """The slot of what stands at a place: the memory of a tensor, or a number."""
+        self.tensors: dict[int, tuple[Source, str, tuple[int, ...], bool]] = {}
+        """Slots of the state's memory that is all one tensor's: where it is found, dtype, shape, and whether it is an array."""
+        self.numbers: dict[int, tuple[Source, NumberState]] = {}
+        self.arguments: set[int] = set()
+        """Slots of arguments that are data."""
         self.expressions: dict[int, str] = {}
         """What number a slot holds, for messages."""
+        self.sources: dict[int, Source] = {}
+        """Of each slot of memory the path by which it was found first."""
+        self.places: dict[int, set[Any]] = {}
+        """Of each slot of memory all places where it is found."""
+        self._memories: dict[int, int] = {}
+        self._known: dict[Any, Source] = {}
+        """Places of numbers that are part of the artifact."""
+        self._held: list[Any] = []
+        """What is known by its id."""
         for guard, where in self.guards:
-            self.meet(guard, where)
+            self._meet(guard, where)
 
     def refuse(self, why: str, where: str = "") -> NoReturn:
-        where = where or self.recording._definition
-        raise ExportError(f"{where}: export: {why}")
+        raise ExportError(f"{where or self.where}: export: {why}")
 
     def slot(self) -> int:
         self.slots += 1
         return self.slots - 1
 
-    # What the call reads
-
-    def meet(self, guard: g.Guard, where: str) -> None:
+    def _meet(self, guard: g.Guard, where: str) -> None:
         match guard:
             case g.TensorIs() | g.ArrayIs():
-                self.meet_tensor(guard, where)
-            case g.NumberIs(source=source, slot=slot, kind=kind):
-                self.first[source.identity] = slot
-                name = self.expressions[slot] = self.names.of(source)
-                if not self.given.is_data(source):
-                    self.state.append(NumberState(name, slot, None, TYPE_NAMES[kind]))
-                    self.places.append(source)
-            case g.SameObject(source=source, other=other) if self.are_data(source, other):
+                self._meet_tensor(guard.source, where)
+            case g.NumberIs(source=source, kind=kind):
+                self._meet_number(source, TYPE_NAMES[kind])
+            case g.Equals(source=source, value=value) if type(value) in (int, float):
+                self._known[self._place(source)] = source
+            case g.SameObject(source=source, other=other) if self._are_data(source, other):
                 self.refuse(f"it asks whether {source} is {other}", where)
-            case g.Differ(sources=sources) if self.are_data(*sources):
+            case g.Differ(sources=sources) if self._are_data(*sources):
                 self.refuse("it asks whether arguments are one object", where)
             case g.SizeIs():
                 self.refuse("open sizes are not exported", where)
 
-    def are_data(self, *sources: Source) -> bool:
+    def _are_data(self, *sources: Source) -> bool:
         """Whether two of these are arguments that are data, which each call may give anew."""
         return sum(map(self.given.is_data, sources)) > 1
 
-    def meet_tensor(self, guard: g.TensorIs | g.ArrayIs, where: str) -> None:
-        source = guard.source
-        tensor: Tensor = self.recording._seen[source.identity]
-        storage = tensor.storage
-        slot = self.recording.outside_storages[storage]
-        self.views[guard.slot] = slot, 0
-        if isinstance(guard, g.TensorIs) and guard.window is not None:
-            self.views[guard.window] = slot, tensor.layout.offset * storage.dtype.itemsize
-        self.first[source.identity] = slot
-        if tensor.aval.device != "cpu":
-            self.refuse(
-                f"{source} is on {tensor.aval.device}: only what is on the CPU is exported", where
-            )
+    def _meet_tensor(self, source: Source, where: str) -> None:
+        value = self.value(source)
+        memory = value.storage if isinstance(value, Tensor) else value
+        self._held.append(memory)
+        key = id(memory)
+        if key not in self._memories:
+            self._memories[key] = self.slot()
+            self.sources[self._memories[key]] = source
+        slot = self._memories[key]
+        place = self._place(source)
+        self.first[place] = slot
+        self.places.setdefault(slot, set()).add(place)
+        if isinstance(value, Tensor) and value.aval.device != "cpu":
+            device = value.aval.device
+            self.refuse(f"{source} is on {device}: only what is on the CPU is exported", where)
         if self.given.is_data(source):
-            return
-        is_whole = (
-            is_row_major(tensor.layout)
-            and tensor.layout.offset == 0
-            and storage.size == tensor.aval.size
-        )
-        if is_whole:
-            self.tensors.setdefault(slot, (source, tensor))
+            self.arguments.add(slot)
+        elif _is_whole(value):
+            is_array = not isinstance(value, Tensor)
+            dtype = dtypes.from_numpy(value.dtype) if is_array else value.aval.dtype
+            shape = value.shape if is_array else value.aval.sizes
+            self.tensors.setdefault(slot, (source, dtype.name, tuple(shape), is_array))
+
+    def _meet_number(self, source: Source, kind: str | None) -> int:
+        place = self._place(source)
+        slot = self.first.get(place)
+        if slot is None:
+            slot = self.first[place] = self.slot()
+            name = self.expressions[slot] = self.names.of(source)
+            if not self.given.is_data(source):
+                self.numbers[slot] = source, NumberState(name, slot, None, kind)
+        return slot
+
+    def value(self, source: Source) -> Any:
+        """What stands there before the call."""
+        return source.follow(self.given.args, self.given.kwargs)
+
+    def slot_of(self, source: Source) -> int | None:
+        """The slot of what a call has read there."""
+        return self.first.get(self._place(source))
+
+    def written_number(self, source: Source, value: Operand) -> int:
+        """The slot of a number, or of another value without parts, that a call leaves there.
+
+        Raises Changed for a number that was read, and now is computed: that it is what it was may be by chance.
+        """
+        known = self._known.get(self._place(source))
+        if known is not None and isinstance(value, Slot):
+            raise Changed({known.identity})
+        return self._meet_number(source, None)
+
+    def written_tensor(self, source: Source, memory: Memory, *, is_array: bool) -> int:
+        """The slot of a tensor that a call leaves there."""
+        slot = self.slot_of(source)
+        if slot is None:
+            slot = self.first[self._place(source)] = self.slot()
+            self.tensors[slot] = source, memory.dtype, memory.shape, is_array
+        return slot
+
+    def _place(self, source: Source) -> Any:
+        """The same for two paths to one place: the object that it is in, and the name or key."""
+        parent, name = source.parent, source.name
+        if parent is None:
+            return source.identity
+        if isinstance(name, Source):
+            name = id(self.value(name))
+        holder = self.value(parent)
+        self._held.append(holder)
+        if source.step != "attribute":
+            return id(holder), "item", type(name), name
+        table = getattr(holder, "__dict__", None)
+        if type(table) is dict and name in table:
+            return id(table), "item", str, name
+        return id(holder), "attribute", str, name
 
     def baked(self) -> Iterator[Baked]:
-        """Values that the call has read, and that are part of what it does."""
-        seen = set()
+        """Values that a call has read, and that are part of what it does."""
+        seen: set[Any] = set()
         for guard, where in self.guards:
-            if isinstance(guard, g.ModeIs):
+            if isinstance(guard, g.ModeIs) and guard.name not in seen:
+                seen.add(guard.name)
                 yield Baked(guard.name, repr(guard.value), where)
             if not isinstance(guard, g.Equals) or self.given.is_data(guard.source):
                 continue
@@ -122,77 +180,15 @@ class Reads:
                 seen.add(guard.source.identity)
                 yield Baked(self.names.of(guard.source), repr(guard.value), where)
 
-    def early(self) -> Iterator[Step]:
-        """What is computed from numbers that are there before the call, and what has to come out."""
-        for guard, where in self.guards:
-            match guard:
-                case g.Computed(slot=slot, function=function, operands=operands):
-                    yield self.compute(slot, function, operands, where)
-                case g.ResultIs(slot=slot, value=value, text=text):
-                    if type(value) not in ATOMS:
-                        self.refuse(f"it depends on {value!r}", where)
-                    yield Require(slot, value, self.expressions.get(slot, text), where)
-
-    def compute(self, slot: int, function: Any, operands: tuple[Any, ...], where: str) -> Compute:
-        function, kind = getattr(function, "checked", (function, None))
-        if function is number_as:
-            *operands_, dtype = operands
-            name: str | None = rounding_to(dtype)
-            operands = tuple(operands_)
-        else:
-            name = NAMES.get(function)
-        if name is None:
-            shown = getattr(function, "__name__", str(function))
-            self.refuse(
-                f"{shown} of numbers that change is not among what an artifact computes", where
-            )
-        found = tuple(self.operand(each, where) for each in operands)
-        self.expressions[slot] = _expression(name, [*map(self.shown, found)])
-        return Compute(slot, name, found, TYPE_NAMES.get(kind) if kind else None, where)
-
-    def shown(self, operand: Operand) -> str:
-        if isinstance(operand, Known):
-            return repr(operand.value)
-        return self.expressions.get(operand.slot, "an element")
-
-    def operand(self, value: Any, where: str = "") -> Operand:
-        if type(value) in SYMBOLS:
-            if value.owner is not self.recording:
-                self.refuse("a number of another call is used", where)
-            return Slot(value.slot)
-        if type(value) not in ATOMS:
-            self.refuse(f"a {type(value).__name__} is computed with, or kept", where)
-        return Known(value)
-
-    # Memory
-
-    def at(self, slot: int, offset: int) -> tuple[int, int]:
-        """The slot that the memory in a slot belongs to, and the bytes from its start."""
-        base, begin = self.views.get(slot, (slot, 0))
-        return base, begin + offset
-
-    def memory(self, slot: int, dtype: Any, layout: Layout) -> Memory:
-        base, offset = self.at(slot, layout.offset * dtype.itemsize)
-        return Memory(base, dtype.name, tuple(layout.shape), tuple(layout.strides), offset)
-
-    def memory_of(self, tensor: Tensor, where: str) -> Memory:
-        found = self.recording.memory_of(tensor)
-        if found is None:
-            self.refuse("a tensor of unknown origin is returned or kept", where)
-        return self.memory(found[0], tensor.aval.dtype, found[1])
+    def state_of(self, slot: int, *, is_read: bool) -> TensorState:
+        source, dtype, shape, is_array = self.tensors[slot]
+        return TensorState(self.names.of(source), slot, dtype, shape, is_array, is_read)
 
 
-def _expression(name: str, operands: list[str]) -> str:
-    """`rate * 2 < 1`, for messages."""
-    sign = _SIGNS.get(name)
-    if sign is None or len(operands) != 2:
-        return f"{name.rpartition('.')[2]}({', '.join(operands)})"
-    first, second = (f"({each})" if " " in each else each for each in operands)
-    return f"{first} {sign} {second}"
-
-
-_SIGNS = {
-    "operator.add": "+", "operator.sub": "-", "operator.mul": "*", "operator.truediv": "/",
-    "operator.floordiv": "//", "operator.mod": "%", "operator.pow": "**", "operator.lt": "<",
-    "operator.le": "<=", "operator.gt": ">", "operator.ge": ">=", "operator.eq": "==", "operator.ne": "!=",
-}  # fmt: skip
+def _is_whole(value: Any) -> bool:
+    """Whether all memory of a tensor is its elements, in row-major order."""
+    if isinstance(value, np.ndarray):
+        return value.flags.c_contiguous
+    layout = value.layout
+    is_in_order = is_row_major(layout) and layout.offset == 0
+    return bool(is_in_order and value.storage.size == value.aval.size)

@@ -1,7 +1,9 @@
 """What a manifest says, as plain records: the call's arguments and result, its state, and what is done in between.
 
 A call has numbered *slots*. Each holds memory (an argument's, the state's, a constant's, a program's result) or a Python number.
-The steps fill slots one after the other; then the updates change the state, and the result is built.
+The steps of its body fill slots one after the other. Then the body ends: the call is over, or a decision or a loop leads on to
+other bodies, within this one. A *way* is what a call that is over has come by: the bodies from the outermost to that which ends
+it.
 """
 
 from __future__ import annotations
@@ -264,6 +266,74 @@ class Run:
 Step = Compute | Require | Element | Check | Constant | Copy | Run
 
 
+# Ways
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The call is over: the updates change the state, all at once, and the result is built."""
+
+    updates: tuple[Update, ...]
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """The call is over, by an exception: the updates are what it had changed by then.
+
+    error   its class, by its name in `tracejit.standalone.functions`
+    args    what it is made of
+    """
+
+    updates: tuple[Update, ...]
+    error: str
+    args: tuple[Atom, ...]
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """The call goes on in one of two ways, by the truth of the number in a slot."""
+
+    slot: int
+    true: Body
+    false: Body
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The call goes on with rounds of a body: it ends with the next round (`Again`) where it does not lead on to what comes then.
+
+    carried   slots that each round finds filled: (slot, whose content it has in the first one)
+    """
+
+    carried: tuple[tuple[int, int], ...]
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The next round of the loop around that `loop` others are around.
+
+    carried   the slots whose content that loop's carried slots get, in their order, all at once
+    """
+
+    loop: int
+    carried: tuple[int, ...]
+
+
+End = Finish | Raise | Decide | Loop | Again
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Steps, one after the other, and what comes then. What they fill is read by the bodies within this one, and by no others."""
+
+    steps: tuple[Step, ...]
+    end: End
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """All that a call is; `slots` is how many slots it has."""
@@ -271,9 +341,7 @@ class Call:
     slots: int
     parameters: tuple[Parameter, ...]
     state: tuple[State, ...]
-    steps: tuple[Step, ...]
-    updates: tuple[Update, ...]
-    result: Result
+    body: Body
 
 
 # The manifest

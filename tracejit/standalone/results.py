@@ -10,20 +10,20 @@ import numpy as np
 from tracejit import dtypes
 from tracejit._gate import late
 from tracejit.runtime.buffer import Buffer
+from tracejit.standalone.functions import ERRORS
 from tracejit.standalone.records import (
-    Call,
-    Constant,
     DictResult,
     GivenResult,
     Known,
     Memory,
     NumberResult,
+    Raise,
     Result,
-    Run,
     SequenceResult,
     Slot,
     TensorResult,
 )
+from tracejit.standalone.ways import Way
 
 Build = Callable[[list[Any], Mapping[int, Any], dict[Any, Any]], Any]
 """From the slots, what the caller gave, and what has been built of this result."""
@@ -44,16 +44,14 @@ def array_in(buffer: Any, memory: Memory) -> np.ndarray:
     return found
 
 
-class Builder:
-    """Builds a call's result."""
-
-    def __init__(self, call: Call) -> None:
-        fresh = {slot for each in call.steps if isinstance(each, Run) for slot in each.outputs}
-        fresh |= {each.slot for each in call.steps if isinstance(each, Constant)}
-        self._build = _build_of(call.result, fresh)
-
-    def __call__(self, slots: list[Any], given: Mapping[int, Any]) -> Any:
-        return self._build(slots, given, {})
+def builder_of(way: Way) -> Callable[[list[Any], Mapping[int, Any]], Any]:
+    """What builds the result of a way, or the exception that it ends with."""
+    end = way.end
+    if isinstance(end, Raise):
+        kind, args = ERRORS[end.error], end.args
+        return lambda slots, given: kind(*args)
+    build = _build_of(end.result, way.outputs | way.constants)
+    return lambda slots, given: build(slots, given, {})
 
 
 def _build_of(result: Result, fresh: set[int]) -> Build:

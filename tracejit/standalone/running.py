@@ -1,9 +1,9 @@
-"""The steps of a call as functions of its slots."""
+"""The bodies of a call as functions of its slots."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, assert_never
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, assert_never
 
 import numpy as np
 
@@ -13,14 +13,20 @@ from tracejit._gate import late
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.functions import FUNCTIONS, TYPES
 from tracejit.standalone.records import (
+    Again,
+    Body,
     Call,
     Check,
     Compute,
     Constant,
     Copy,
+    Decide,
     Element,
+    Finish,
     Known,
+    Loop,
     Operand,
+    Raise,
     Require,
     Run,
     Slot,
@@ -36,17 +42,80 @@ Quick = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
 """What takes some calls, all at once: from arguments by place and by name to the result, or LEFT."""
 LEFT: Any = object()
 """Says that a call is left to the steps; nothing has been done."""
+T = TypeVar("T")
 
 
-def runner_of(call: Call, programs: Sequence[AnyProgram], tensors: Mapping[str, np.ndarray]) -> Act:
-    """What does the steps of a call, of arguments and state that are in their slots."""
-    acts = [_act(step, programs, tensors) for step in call.steps]
+class Block(Generic[T]):
+    """A body, ready to run: what its steps do, and where it goes on."""
 
-    def run(slots: Slots) -> None:
-        for act in acts:
-            act(slots)
+    __slots__ = ("acts", "follow")
+
+    def __init__(self, acts: list[Act]) -> None:
+        self.acts = acts
+        self.follow: Callable[[Slots], Block[T] | T]
+
+
+def runner_of(
+    call: Call,
+    programs: Sequence[AnyProgram],
+    tensors: Mapping[str, np.ndarray],
+    ends: Iterable[T],
+) -> Callable[[Slots], T]:
+    """What runs a call, of arguments and state that are in their slots; it gives that of the `ends`, one for each way, to
+    which it has come."""
+    first = _Maker(programs, tensors, iter(ends)).block(call.body, ())
+
+    def run(slots: Slots) -> T:
+        block: Block[T] | T = first
+        while type(block) is Block:
+            for act in block.acts:
+                act(slots)
+            block = block.follow(slots)
+        return block  # type: ignore[return-value]  # what is no block is an end
 
     return run
+
+
+class _Maker(Generic[T]):
+    def __init__(
+        self, programs: Sequence[AnyProgram], tensors: Mapping[str, np.ndarray], ends: Iterator[T]
+    ) -> None:
+        self.programs, self.tensors, self.ends = programs, tensors, ends
+
+    def block(self, body: Body, loops: tuple[tuple[Loop, Block[T]], ...]) -> Block[T]:
+        """`loops` are those around the body, with what their rounds begin with, from the outermost on."""
+        block: Block[T] = Block([_act(step, self.programs, self.tensors) for step in body.steps])
+        end = body.end
+        match end:
+            case Finish() | Raise():
+                way = next(self.ends)
+                block.follow = lambda slots: way
+            case Decide(slot=slot):
+                true, false = self.block(end.true, loops), self.block(end.false, loops)
+                block.follow = lambda slots: true if slots[slot] else false
+            case Loop(carried=carried):
+                head: Block[T] = Block([])
+                inner = self.block(end.body, (*loops, (end, head)))
+                head.acts, head.follow = inner.acts, inner.follow
+                block.follow = _moving(carried, head)
+            case Again():
+                loop, head = loops[-1 - end.loop]
+                targets = [slot for slot, _ in loop.carried]
+                block.follow = _moving(tuple(zip(targets, end.carried)), head)
+            case _:
+                assert_never(end)
+        return block
+
+
+def _moving(pairs: tuple[tuple[int, int], ...], head: Block[T]) -> Callable[[Slots], Block[T]]:
+    """Fills slots with what is in others, all at once."""
+
+    def follow(slots: Slots) -> Block[T]:
+        for (target, _), value in zip(pairs, [slots[source] for _, source in pairs]):
+            slots[target] = value
+        return head
+
+    return follow
 
 
 def _act(step: Step, programs: Sequence[AnyProgram], tensors: Mapping[str, np.ndarray]) -> Act:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from tracejit.runtime.buffer import Buffer, copy_of
+from tracejit.standalone.pieces import Route, Unlike
 from tracejit.standalone.variables import Variables, put
 from tracejit.storage import Storage
 from tracejit.symbols import concrete
+from tracejit.tensor import Tensor
+from tracejit.tracing.programs import Programs
+from tracejit.tracing.replay.guards import ResultIs
 from tracejit.tracing.replay.mends import mend_of_reason
+from tracejit.tracing.replay.places import is_asked_by_library
 from tracejit.tracing.replay.recorder import ReplayRecorder
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import Source
 from tracejit.tracing.replay.touched import Undo, keep, keep_buffer
 from tracejit.tracing.replay.writes import EffectOf
+
+_FIXED = object()
+"""Stands for the outcome of what has to come out as it did."""
 
 
 class Stopped(BaseException):
@@ -24,10 +36,20 @@ class Trial(Recording):
 
     undoing    what puts it back, in the order in which it was written
     variables  what the variables around the function held before the call
+    route      says how decisions come out; those on numbers that stand before the call are none unless it `decides_numbers`
     """
 
-    def __init__(self, undoing: list[Undo], variables: Variables, *state: Any) -> None:
+    def __init__(
+        self,
+        undoing: list[Undo],
+        variables: Variables,
+        route: Route,
+        decides_numbers: bool,
+        *state: Any,
+    ) -> None:
         super().__init__(*state)
+        self.route = route
+        self._decides_numbers = decides_numbers
         self._undoing = undoing
         self._variables_before = variables
         self._put_back: set[Any] = set()
@@ -71,8 +93,45 @@ class Trial(Recording):
             self._stop("the call prints, which an artifact cannot", "return what is to be printed")
         return super().effect(kind, source, name, value, target, key)
 
-    def branch(self, slot: int, outcome: Any) -> None:
-        self._stop("a decision depends on data, and an artifact has one way only", "use tj.where")
+    def decide(self, slot: int, value: Any, *, late: bool, text: str) -> Any:
+        key = "decided", slot
+        if not late and key in self._seen:
+            return value if self._seen[key] is _FIXED else self._seen[key]
+        is_way = late or self.testing or (self._decides_numbers and not is_asked_by_library())
+        if type(value) is not bool or not is_way:
+            if late:
+                why = "what is done depends on a number that data gives, of which there are many"
+                self._stop(why, "compare it, or use tj.where")
+            if self.route.is_supposed:
+                self._stop("what is done depends on a number", "use tj.where")
+            self._seen[key] = _FIXED
+            self.guard(ResultIs(slot, value, text))
+            return value
+        if not late and not self.testing:
+            for loop in self.loops.values():
+                loop.segments += 1  # it does not make the number of rounds depend on data
+        try:
+            outcome = self.route.decide(self, value, is_late=late)
+        except Unlike:
+            self.unlike()
+            return value
+        if not late:
+            self._seen[key] = outcome
+        self.branch(slot, outcome)
+        return outcome
+
+    def look(self, tensor: Tensor) -> None:
+        if not self.looking and self.live:
+            self._stop(f"the elements of {tensor.aval} are looked at", "return the tensor")
+
+    def unlike(self) -> None:
+        self.has_failed_in_loops = True
+        self._stop("a round of a loop over data is not as the others are", "use tj.where")
+
+    def raised(self, error: Exception) -> None:
+        """Elements are not what an op takes, in a call that has decided something: other elements may not even come here."""
+        why = f"with these arguments the call raises {type(error).__name__} here"
+        self._stop(why, "export it with others")
 
     def deny(self, why: str) -> None:
         self._stop(why, mend_of_reason(why))
@@ -91,7 +150,33 @@ class Trial(Recording):
 
 
 class TrialRecorder(ReplayRecorder):
-    """Notes what is in memory that programs write."""
+    """Notes what is in memory that programs write; of constants with the same content there is one."""
+
+    def __init__(
+        self, programs: Programs, recording: Recording, constants: dict[bytes, Buffer]
+    ) -> None:
+        self._constants = constants
+        super().__init__(programs, recording)
+
+    def _template(self, buffer: Buffer) -> Buffer:
+        content = buffer.array(np.dtype(np.uint8), (buffer.nbytes,)).tobytes()
+        return self._constants.setdefault(content, copy_of(buffer))
+
+    def check(
+        self,
+        function: Callable[..., Any],
+        before: tuple[Any, ...],
+        tensor: Tensor,
+        after: tuple[Any, ...],
+    ) -> None:
+        recording = self.recording
+        assert isinstance(recording, Trial)
+        try:
+            super().check(function, before, tensor, after)
+        except Exception as error:
+            if recording.route.outcomes:
+                recording.raised(error)
+            raise
 
     def _run(self, fresh: list[Storage], written: dict[Storage, int]) -> None:
         recording = self.recording

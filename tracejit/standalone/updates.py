@@ -11,27 +11,27 @@ from tracejit.standalone.check import arrays_in
 from tracejit.standalone.given import array_of, is_tensor
 from tracejit.standalone.records import (
     Call,
-    Copy,
+    Finish,
     Memory,
     NumberUpdate,
-    Run,
     TensorUpdate,
 )
 from tracejit.standalone.results import array_in, dense, slots_of
 from tracejit.standalone.running import value_of
+from tracejit.standalone.ways import Way
 
 Update = Callable[[list[Any], Mapping[int, Any]], dict[int, Any]]
 
 
-def updater_of(call: Call) -> Update:
+def updater_of(call: Call, way: Way) -> Update:
     """From the slots, and what the caller gave, to the new state by slot; everything is read before anything is written."""
-    whole = adopted(call)
-    copied = [each.slot for each in call.steps if isinstance(each, Copy)]
+    whole = adopted(way)
+    copied = way.copied
     arrays = [each for p in call.parameters for each in arrays_in(p.argument)]
     written = [each.slot for each in arrays if each.is_written]
     states = {each.slot for each in call.state}
-    numbers = [each for each in call.updates if isinstance(each, NumberUpdate)]
-    tensors = [each for each in call.updates if isinstance(each, TensorUpdate)]
+    numbers = [each for each in way.updates if isinstance(each, NumberUpdate)]
+    tensors = [each for each in way.updates if isinstance(each, TensorUpdate)]
 
     def update(slots: list[Any], given: Mapping[int, Any]) -> dict[int, Any]:
         new = {slot: slots[slot] for slot in copied if slot in states}
@@ -50,19 +50,18 @@ def updater_of(call: Call) -> Update:
     return update
 
 
-def adopted(call: Call) -> set[int]:
+def adopted(way: Way) -> set[int]:
     """State whose new memory is all of a program's result, which nobody else holds."""
-    updates = [each for each in call.updates if isinstance(each, TensorUpdate)]
-    sole = used_once(call)
+    updates = [each for each in way.updates if isinstance(each, TensorUpdate)]
+    sole = used_once(way)
     return {each.slot for each in updates if each.memory.slot in sole and _is_whole(each.memory)}
 
 
-def used_once(call: Call) -> set[int]:
+def used_once(way: Way) -> set[int]:
     """Slots of programs' results of which the state, or the call's result, has one part."""
-    fresh = {slot for each in call.steps if isinstance(each, Run) for slot in each.outputs}
-    used = [*slots_of(call.result)]
-    used += [each.memory.slot for each in call.updates if isinstance(each, TensorUpdate)]
-    return {slot for slot in fresh if used.count(slot) == 1}
+    used = [*slots_of(way.end.result)] if isinstance(way.end, Finish) else []
+    used += [each.memory.slot for each in way.updates if isinstance(each, TensorUpdate)]
+    return {slot for slot in way.outputs if used.count(slot) == 1}
 
 
 def _is_whole(memory: Memory) -> bool:

@@ -46,7 +46,7 @@ static size_t bytes_of(const info *what) {
 
 static int is_dense(const info *what, const int64_t *strides) {
     int64_t step = (int64_t)size_of(what);
-    if (!strides) return 1;
+    if (!strides || bytes_of(what) == 0) return 1;
     for (int axis = what->ndim; axis-- > 0; step *= what->shape[axis])
         if (strides[axis] != step && what->shape[axis] != 1) return 0;
     return 1;
@@ -90,10 +90,11 @@ static void copy_array(const info *what, void *to, const int64_t *to_strides, co
               from_strides ? from_strides : dense);
 }
 
-/* Where the memory of an array begins and ends; a number has none. */
+/* Where the memory of an array begins and ends; numbers, and arrays without elements, have none. */
 static void reach(const info *what, const value *given, const char **low, const char **high) {
-    *low = *high = what->is_number ? NULL : given->data;
+    *low = *high = NULL;
     if (what->is_number || bytes_of(what) == 0) return;
+    *low = *high = given->data;
     if (!given->strides) {
         *high += bytes_of(what);
         return;

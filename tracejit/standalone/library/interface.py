@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import assert_never
 
+from tracejit._errors import ExportError
 from tracejit._records import dataclass
 from tracejit.standalone.machine.frame import Frame, given_of, type_of
 from tracejit.standalone.machine.writer import Kind
@@ -14,6 +15,7 @@ from tracejit.standalone.records import (
     Call,
     DictArgument,
     DictResult,
+    Finish,
     FixedArgument,
     GivenResult,
     Known,
@@ -26,6 +28,7 @@ from tracejit.standalone.records import (
     SequenceResult,
     TensorResult,
 )
+from tracejit.standalone.ways import ways_of
 
 _DTYPES = {"bool": "bool", "int": "int64", "float": "float64"}
 """What C sees of Python's types of numbers."""
@@ -84,9 +87,21 @@ def _inputs(argument: Argument, name: str) -> Iterator[Input]:
             assert_never(argument)
 
 
-def outputs_of(call: Call, kinds: Mapping[int, Kind]) -> list[Item]:
-    """In the order of `results_of`."""
-    return [*_outputs(call.result, "result", kinds, given_of(call))]
+def outputs_of(call: Call, kinds: Mapping[int, Kind], where: str) -> list[Item]:
+    """In the order of `results_of`. Raises ExportError where ways through the function, which is defined at `where`, differ."""
+    given = given_of(call)
+    found = [
+        [*_outputs(way.end.result, "result", kinds, given)]
+        for way in ways_of(call)
+        if isinstance(way.end, Finish)
+    ]
+    for other in found[1:]:
+        if other != found[0]:
+            told = " and ".join(
+                ", ".join(map(str, each)) or "nothing" for each in (found[0], other)
+            )
+            raise ExportError(f"{where}: export: for C: it returns {told} on different ways")
+    return found[0] if found else []
 
 
 def _outputs(

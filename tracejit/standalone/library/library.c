@@ -35,7 +35,8 @@ struct result {
 
 struct state {
     size_t cell; /* the word of the frame */
-    int changes, is_there;
+    int changes;
+    size_t there; /* the word that tells whether it is there, for what is not before the first call; else 0 */
     int64_t content; /* of a tensor: where in the constants it is at first */
     word number;
 };
@@ -146,14 +147,14 @@ static void give_frame(instance *self, struct frame *frame) {
 static void begin_state(instance *self, word *words) {
     for (size_t number = 0; number < STATES; number++) {
         const struct state *state = &states[number];
-        self->is_there[number] = state->is_there;
+        self->is_there[number] = !state->there;
         if (state_infos[number].is_number) {
             self->cells[number] = state->number;
             continue;
         }
         self->cells[number].pointer = CONSTANTS + state->content;
         if (!state->changes) continue;
-        if (state->is_there) memcpy((void *)words[state->cell].pointer, CONSTANTS + state->content, bytes_of(&state_infos[number]));
+        if (!state->there) memcpy((void *)words[state->cell].pointer, CONSTANTS + state->content, bytes_of(&state_infos[number]));
         self->cells[number] = words[state->cell];
     }
 }
@@ -259,16 +260,21 @@ static void unpack(const word *words, value *results) {
 static int call(instance *self, word *words, const word *ready, value *results) {
     int64_t status;
     for (size_t number = 0; number < INPUTS; number++) words[input_cells[number]] = ready[number];
-    for (size_t number = 0; number < STATES; number++) words[states[number].cell] = self->cells[number];
+    for (size_t number = 0; number < STATES; number++) {
+        words[states[number].cell] = self->cells[number];
+        if (states[number].there) words[states[number].there].integer = self->is_there[number];
+    }
     for (size_t number = 0; number < OUTPUTS; number++) want(number, words, &results[number]);
     status = self->level->call(words);
-    if (status) return fail(failures[status - 1].code, "%s", failures[status - 1].text);
+    if (status && failures[status - 1].code != N(ERROR_RAISED))
+        return fail(failures[status - 1].code, "%s", failures[status - 1].text);
     if (CHANGES) {
         for (size_t number = 0; number < STATES; number++) {
             self->cells[number] = words[states[number].cell];
-            self->is_there[number] = 1;
+            if (states[number].there) self->is_there[number] = (int)words[states[number].there].integer;
         }
     }
+    if (status) return fail(failures[status - 1].code, "%s", failures[status - 1].text);
     unpack(words, results);
     return N(OK);
 }

@@ -33,7 +33,8 @@ enum {
     NAME_ERROR_ARITHMETIC, /* of numbers: a division by zero, a result out of range */
     NAME_ERROR_OVERFLOW,   /* an integer of more bits than there are */
     NAME_ERROR_MEMORY,     /* there is too little memory */
-    NAME_ERROR_PROCESSOR   /* this processor runs none of the library's code */
+    NAME_ERROR_PROCESSOR,  /* this processor runs none of the library's code */
+    NAME_ERROR_RAISED      /* the function has raised an exception: the state is what it had made of it by then */
 };
 
 /* Of elements of arrays. Numbers are NAME_BOOL, NAME_INT64 or NAME_FLOAT64. A bool is a byte that is 0 or 1,

@@ -25,6 +25,7 @@ _CODES = {
     Why.CHANGED: "ERROR_CHANGED",
     Why.ARITHMETIC: "ERROR_ARITHMETIC",
     Why.OVERFLOW: "ERROR_OVERFLOW",
+    Why.RAISED: "ERROR_RAISED",
 }
 
 
@@ -178,8 +179,9 @@ class _Tables:
         frame = self.contents.frame
         cell, changes = frame.cells[state.slot], int(state.slot in frame.changed)
         if isinstance(state, NumberState):
-            return f"{{{cell}, {changes}, 1, 0, {{{_word(state.value)}}}}}"
-        return f"{{{cell}, {changes}, {int(state.is_read)}, {self.contents.placed.get(state.name, 0)}, {{0}}}}"
+            return f"{{{cell}, {changes}, 0, 0, {{{_word(state.value)}}}}}"
+        there = frame.there.get(state.slot, 0)
+        return f"{{{cell}, {changes}, {there}, {self.contents.placed.get(state.name, 0)}, {{0}}}}"
 
     def level_tables(self, level: LevelCode) -> Iterator[str]:
         hidden = '__attribute__((visibility("hidden")))'

@@ -29,6 +29,7 @@ from tracejit.standalone.library.tables import (
 )
 from tracejit.standalone.machine.frame import Frame, frame_of
 from tracejit.standalone.machine.steps import CallCode, Placed, call_code
+from tracejit.standalone.machine.writer import Unable
 from tracejit.standalone.putting import put
 from tracejit.standalone.records import Call, Options, Target
 
@@ -128,7 +129,7 @@ class _Library:
             function.name,
             f"{function.shown}, defined at {function.where}",
             inputs_of(call),
-            outputs_of(call, code.kinds),
+            outputs_of(call, code.kinds, function.where),
             state_of(call, frame),
         )
         contents = Contents(
@@ -149,7 +150,10 @@ class _Library:
             function.graphs, level, fastmath=options.fastmath, memory_limit=options.memory_limit
         )
         sizes = {name: len(each) for name, each in function.tensors.items() if name[0] == "#"}
-        frame = frame_of(call, plans, sizes)
+        try:
+            frame = frame_of(call, plans, sizes)
+        except Unable as unable:
+            raise ExportError(f"{function.where}: export: for C: {unable}") from None
         placed = Placed(self.placed, [self.constants.add(plan.constants) for plan in plans])
         code = call_code(f"{prefix}_call", call, plans, frame, placed, function.where)
         unique = {each.name: each for each in kernels.values()}

@@ -25,17 +25,21 @@ from tracejit._records import dataclass
 from tracejit.artifact import Plan
 from tracejit.runtime.workspace import aligned, array_bytes, workspace_of
 from tracejit.standalone.check import updated_state
+from tracejit.standalone.machine.writer import Unable
 from tracejit.standalone.records import (
     Argument,
     ArrayArgument,
+    Body,
     Call,
     Constant,
     Copy,
     DictArgument,
     DictResult,
+    Finish,
     FixedArgument,
     GivenResult,
     Known,
+    Loop,
     Memory,
     NumberArgument,
     NumberResult,
@@ -53,6 +57,7 @@ from tracejit.standalone.records import (
 )
 from tracejit.standalone.results import dense
 from tracejit.standalone.updates import adopted, used_once
+from tracejit.standalone.ways import Way, inside, only_way, ways_of
 
 THREADS, RUN, CONSTANTS, TABLES = range(4)
 """Words at the frame's begin."""
@@ -89,8 +94,10 @@ class Frame:
     slots       the word of the call's first slot
     cells       by slot the word of the cell that fills it, or that its memory comes from
     copies      by slot that is copied the word of the copy's area
-    spares      by slot of state that becomes another tensor the word of an area that takes its place
-    gathered    those of them to whose areas elements are copied, which no program has written there
+    spares      by slot of state that becomes another tensor the word of an area for the elements, where no program has written
+                them to memory that can take its place
+    turns       by slot of memory that is carried round a loop the word of an area that takes turns with that of its cell
+    there       by slot of state that is not there before the first call the word that tells whether it is
     sizes       of the memory in slots, in bytes
     returned    of each array and number that is returned
     straight    by slot of what a program makes the word of the address at which the caller wants it
@@ -103,7 +110,8 @@ class Frame:
     cells: Mapping[int, int]
     copies: Mapping[int, int]
     spares: Mapping[int, int]
-    gathered: frozenset[int]
+    turns: Mapping[int, int]
+    there: Mapping[int, int]
     sizes: Mapping[int, int]
     areas: tuple[Area, ...]
     returned: tuple[Returned, ...]
@@ -115,7 +123,10 @@ class Frame:
 
 
 def frame_of(call: Call, plans: Sequence[Plan], constants: Mapping[str, int]) -> Frame:
-    """Plans for other levels of instructions give the same frame; `constants` has the sizes in bytes, by name."""
+    """Plans for other levels of instructions give the same frame; `constants` has the sizes in bytes, by name.
+
+    Raises Unable for results that C cannot have.
+    """
     return _Layout(call, plans, constants).frame
 
 
@@ -124,11 +135,6 @@ def workspace_bytes(plans: Sequence[Plan]) -> tuple[int, int]:
     layouts = [*map(workspace_of, plans)]
     fixed = max((each.scratch_at for each in layouts), default=0)
     return aligned(fixed), max((each.scratch_bytes for each in layouts), default=0)
-
-
-def every_step(call: Call) -> Iterator[Step]:
-    """The call's steps, wherever they stand."""
-    yield from call.steps
 
 
 def leaves_of(call: Call) -> Iterator[Leaf]:
@@ -148,9 +154,20 @@ def _leaves(argument: Argument) -> Iterator[Leaf]:
             assert_never(argument)
 
 
-def results_of(call: Call) -> Iterator[Memory | Operand]:
-    """The arrays and numbers that a call returns; arguments, too, but neither None nor text."""
-    return _results(call.result, given_of(call))
+def results_of(call: Call, way: Way) -> Iterator[Memory | Operand]:
+    """The arrays and numbers that a call returns that has come this way; arguments, too, but neither None nor text."""
+    return _results(way.end.result, given_of(call)) if isinstance(way.end, Finish) else iter(())
+
+
+def taken_over(way: Way, sizes: Mapping[int, int]) -> set[int]:
+    """The state that the memory of a program's result becomes."""
+    updates = [each for each in way.updates if isinstance(each, TensorUpdate)]
+    whole = adopted(way)
+    return {
+        each.slot
+        for each in updates
+        if each.slot in whole and sizes[each.slot] == sizes[each.memory.slot]
+    }
 
 
 def given_of(call: Call) -> dict[int, Memory]:
@@ -183,7 +200,7 @@ def type_of(call: Call, state: NumberState) -> str:
     """
     if state.type is not None:
         return state.type
-    is_updated = any(each.slot == state.slot for each in call.updates)
+    is_updated = any(each.slot == state.slot for way in ways_of(call) for each in way.updates)
     is_number = type(state.value) in (bool, int, float)
     return type(state.value).__name__ if is_number and not is_updated else ""
 
@@ -198,7 +215,8 @@ class _Layout:
         self.cells: dict[int, int] = {}
         self.copies: dict[int, int] = {}
         self.spares: dict[int, int] = {}
-        self.gathered: set[int] = set()
+        self.turns: dict[int, int] = {}
+        self.there: dict[int, int] = {}
         self.straight: dict[int, int] = {}
         self.sizes: dict[int, int] = {}
         """Of memory in slots."""
@@ -211,11 +229,16 @@ class _Layout:
         self.arguments()
         for state in held:
             self.state(state)
-        for step in every_step(call):
-            self.step(step)
-        self.updates()
-        self.sole = used_once(call)
-        returned = tuple(map(self.returned, results_of(call)))
+        self.body(call.body)
+        ways = [*ways_of(call)]
+        for way in ways:
+            self.updates(way)
+        only = only_way(call)
+        self.sole = used_once(only) if only else set()
+        results = [[*results_of(call, way)] for way in ways if isinstance(way.end, Finish)]
+        if len({*map(len, results)}) > 1:
+            raise Unable("what it returns has more parts on one way than on another")
+        returned = tuple(map(self.returned, zip(*results, strict=True)))
         offset = aligned(8 * self.words)
         areas = []
         for word, nbytes in self.wanted:
@@ -226,7 +249,8 @@ class _Layout:
             self.cells,
             self.copies,
             self.spares,
-            frozenset(self.gathered),
+            self.turns,
+            self.there,
             self.sizes,
             tuple(areas),
             returned,
@@ -259,26 +283,35 @@ class _Layout:
         size = self.sizes[state.slot] = nbytes_of(state.dtype, state.shape)
         if state.slot in self.changed:
             self.wanted.append((self.cells[state.slot], size))
+        if not state.is_read:
+            self.there[state.slot] = self.word()
 
-    def updates(self) -> None:
-        """State takes the area of what a program has made, if the sizes are the same, or else a copy in an area of its own."""
-        whole = adopted(self.call)
-        for update in self.call.updates:
-            if not isinstance(update, TensorUpdate):
-                continue
-            size = self.sizes[update.slot]
-            if update.slot in whole and size == self.sizes[update.memory.slot]:
-                self.spares[update.slot] = self.cells[update.memory.slot]
-            else:
-                self.spares[update.slot] = self.area(size)
-                self.gathered.add(update.slot)
+    def body(self, body: Body) -> None:
+        for step in body.steps:
+            self.step(step)
+        if isinstance(body.end, Loop):
+            for slot, source in body.end.carried:
+                if source in self.sizes:
+                    self.sizes[slot] = self.sizes[source]
+                    self.cells[slot] = self.area(self.sizes[slot])
+                    self.turns[slot] = self.area(self.sizes[slot])
+        for inner in inside(body):
+            self.body(inner)
 
-    def returned(self, result: Memory | Operand) -> Returned:
+    def updates(self, way: Way) -> None:
+        taken = taken_over(way, self.sizes)
+        for update in way.updates:
+            if isinstance(update, TensorUpdate) and update.slot not in taken | {*self.spares}:
+                self.spares[update.slot] = self.area(self.sizes[update.slot])
+
+    def returned(self, results: Sequence[Memory | Operand]) -> Returned:
+        """Of one array or number, as the ways have it."""
         found = self.word()
+        result = results[0]
         if not isinstance(result, Memory):
             return Returned(found, None, None)
         size, slot = nbytes_of(result.dtype, result.shape), result.slot
-        if not is_dense(result):
+        if not all(isinstance(each, Memory) and is_dense(each) for each in results):
             return Returned(found, None, self.area(size))
         if slot in self.sole and result.offset == 0 and size == self.sizes[slot]:
             self.straight[slot] = self.word()
@@ -295,7 +328,8 @@ class _Layout:
                 if is_private:
                     self.cells[slot] = self.area(self.sizes[slot])
             case Copy(slot=slot):
-                self.copies[slot] = self.area(self.sizes[slot])
+                if slot not in self.copies:
+                    self.copies[slot] = self.area(self.sizes[slot])
             case _:
                 pass
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
+from tracejit.standalone.functions import SAME
 from tracejit.standalone.machine.arithmetic import (
     absolute,
     arithmetic,
@@ -87,12 +88,12 @@ def _compared(how: str, w: CallWriter, x: Value, y: Value) -> Value:
     return let(w, Kind.BOOL, f"icmp {sign}{how} i64 {x.text}, {y.text}")
 
 
-def _truth(w: CallWriter, x: Value) -> Value:
+def truth(w: CallWriter, x: Value) -> Value:
     return x if x.kind is Kind.BOOL else _compared("ne", w, x, _zero(x))
 
 
 def _not(w: CallWriter, x: Value) -> Value:
-    return let(w, Kind.BOOL, f"xor i1 {_truth(w, x).text}, true")
+    return let(w, Kind.BOOL, f"xor i1 {truth(w, x).text}, true")
 
 
 def _zero(x: Value) -> Value:
@@ -200,7 +201,7 @@ FUNCTIONS: dict[str, Emit] = {
     "operator.pos": positive,
     "operator.abs": absolute,
     "operator.not_": _not,
-    "operator.truth": _truth,
+    "operator.truth": truth,
     "operator.and_": partial(bitwise, "and"),
     "operator.or_": partial(bitwise, "or"),
     "operator.xor": partial(bitwise, "xor"),
@@ -220,8 +221,9 @@ FUNCTIONS: dict[str, Emit] = {
     "math.isnan": partial(_asked, is_nan),
     "math.isinf": partial(_asked, is_infinite),
     "math.isfinite": partial(_asked, is_finite),
+    SAME: lambda w, x: x,
     "builtins.abs": absolute,
-    "builtins.bool": _truth,
+    "builtins.bool": truth,
     "builtins.float": _float,
     "builtins.int": partial(_whole, "trunc"),
     "builtins.round": partial(_whole, "rint"),
@@ -232,7 +234,7 @@ FUNCTIONS: dict[str, Emit] = {
     "number_as.float32": as_single,
     "number_as.float16": as_half,
     "number_as.bfloat16": as_brain,
-    "number_as.bool": _truth,
+    "number_as.bool": truth,
     **{
         f"number_as.{sign}int{bits}": partial(
             _in_range,

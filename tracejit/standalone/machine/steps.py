@@ -14,6 +14,7 @@ from tracejit._records import dataclass
 from tracejit.artifact import HostCall, KernelSource, Plan
 from tracejit.runtime.scalars import write_slots
 from tracejit.runtime.workspace import Workspace, workspace_of
+from tracejit.standalone.functions import ERRORS
 from tracejit.standalone.machine.frame import (
     CONSTANTS,
     RUN,
@@ -24,10 +25,11 @@ from tracejit.standalone.machine.frame import (
     is_dense,
     leaves_of,
     results_of,
+    taken_over,
     type_of,
 )
 from tracejit.standalone.machine.narrow import brain_bits, half_bits
-from tracejit.standalone.machine.numbers import emit
+from tracejit.standalone.machine.numbers import emit, truth
 from tracejit.standalone.machine.writer import (
     CallWriter,
     Failure,
@@ -40,18 +42,24 @@ from tracejit.standalone.machine.writer import (
     known,
 )
 from tracejit.standalone.records import (
+    Again,
+    Body,
     Call,
     Check,
     Compute,
     Constant,
     Copy,
+    Decide,
     Element,
+    Finish,
     Known,
+    Loop,
     Memory,
     NumberArgument,
     NumberState,
     NumberUpdate,
     Operand,
+    Raise,
     Require,
     Run,
     Slot,
@@ -59,13 +67,17 @@ from tracejit.standalone.records import (
     TensorUpdate,
 )
 from tracejit.standalone.results import dense
+from tracejit.standalone.ways import Way, moved_slots
 
 KINDS = {"int": Kind.INT, "float": Kind.FLOAT, "bool": Kind.BOOL}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CallCode:
-    """A call's text; what its status means; and of which type the number in each slot is."""
+    """A call's text; what its status means; and of which type the number in each slot is.
+
+    The status is 0, or that of one of the failures: one more than its number.
+    """
 
     source: KernelSource
     failures: tuple[Failure, ...]
@@ -88,25 +100,40 @@ def call_code(
     Raises ExportError for what needs Python, with the line.
     """
     w = CallWriter()
-    steps = _Steps(w, plans, frame, placed, where)
+    steps = _Steps(w, call, plans, frame, placed, where)
     with w.call_function(name):
         try:
-            steps.begin(call)
-            steps.write(call.steps)
-            steps.finish(call)
+            steps.begin()
+            steps.body(call.body, (), ())
         except Unable as unable:
             raise ExportError(f"{w.where or where}: export: for C: {unable}") from None
     return CallCode(KernelSource(name, w.text), tuple(w.failures), steps.kinds)
+
+
+@dataclass(slots=True, eq=False)
+class _Head:
+    """Where rounds of a loop begin; `made` are the slots that a round has filled with programs' results so far."""
+
+    loop: Loop
+    label: str
+    made: frozenset[int] = frozenset()
 
 
 class _Steps:
     """Writes them. Each method raises Unable for what needs Python, at the line that the writer holds."""
 
     def __init__(
-        self, w: CallWriter, plans: Sequence[Plan], frame: Frame, placed: Placed, where: str
+        self,
+        w: CallWriter,
+        call: Call,
+        plans: Sequence[Plan],
+        frame: Frame,
+        placed: Placed,
+        where: str,
     ) -> None:
-        self.w, self.plans, self.frame, self.placed = w, plans, frame, placed
+        self.w, self.call, self.plans, self.frame, self.placed = w, call, plans, frame, placed
         self.where = where
+        self.moved = frozenset(moved_slots(call))
         self.kinds: dict[int, Kind] = {}
         """Of numbers in slots."""
 
@@ -138,24 +165,105 @@ class _Steps:
 
     # The call
 
-    def begin(self, call: Call) -> None:
+    def begin(self) -> None:
         """Slots are filled with what is given, and with the state."""
-        for leaf in leaves_of(call):
+        for leaf in leaves_of(self.call):
             if isinstance(leaf, NumberArgument):
                 self.kinds[leaf.slot] = KINDS[leaf.type]
             self.fill(leaf.slot)
         for state in self.frame.held:
             if isinstance(state, NumberState):
-                self.kinds[state.slot] = KINDS[type_of(call, state)]
+                self.kinds[state.slot] = KINDS[type_of(self.call, state)]
             self.fill(state.slot)
 
     def fill(self, slot: int) -> None:
         self.w.set_word(self.slot(slot), self.w.word(self.frame.cells[slot]))
 
-    def write(self, steps: Sequence[Step]) -> None:
-        for step in steps:
-            self.w.where = getattr(step, "where", "") or self.where
+    # Ways
+
+    def body(self, body: Body, before: tuple[Step, ...], heads: tuple[_Head, ...]) -> None:
+        """All of it, and the bodies within; `before` are the steps of those around it, `heads` the loops."""
+        for step in body.steps:
+            self.at(getattr(step, "where", ""))
             self.step(step)
+        steps = (*before, *body.steps)
+        made = {slot for each in body.steps if isinstance(each, Run) for slot in each.outputs}
+        heads = tuple(_Head(each.loop, each.label, each.made | made) for each in heads)
+        end = body.end
+        match end:
+            case Finish():
+                self.at("")
+                self.finish(Way(steps, end))
+                self.w.do("ret i64 0")
+            case Raise():
+                self.at(end.where)
+                self.finish(Way(steps, end))
+                self.w.fail(Why.RAISED, _shown(end))
+            case Decide():
+                self.at(end.where)
+                self.decide(end, steps, heads)
+            case Loop():
+                self.loop(end, steps, heads)
+            case Again():
+                self.again(end, heads[-1 - end.loop])
+            case _:
+                assert_never(end)
+
+    def at(self, where: str) -> None:
+        self.w.where = where or self.where
+
+    def decide(self, end: Decide, steps: tuple[Step, ...], heads: tuple[_Head, ...]) -> None:
+        true, false = self.w.fresh("true"), self.w.fresh("false")
+        holds = truth(self.w, self.value(Slot(end.slot)))
+        self.w.do(f"br i1 {holds.text}, label %{true}, label %{false}")
+        for label, inner in ((true, end.true), (false, end.false)):
+            self.w.enter(label)
+            self.body(inner, steps, heads)
+
+    def loop(self, loop: Loop, steps: tuple[Step, ...], heads: tuple[_Head, ...]) -> None:
+        """What is carried has memory of its own from the beginning: rounds never write to what is read elsewhere."""
+        w = self.w
+        for slot, source in loop.carried:
+            if slot in self.frame.turns:
+                own = w.word(self.frame.cells[slot], "ptr")
+                w.copy(own, self.address(source), self.frame.sizes[slot])
+                w.set_word(self.slot(slot), own, "ptr")
+            else:
+                self.put(slot, self.value(Slot(source)))
+        head = _Head(loop, w.fresh("round"))
+        w.do(f"br label %{head.label}")
+        w.enter(head.label)
+        self.body(loop.body, steps, (*heads, head))
+
+    def again(self, end: Again, head: _Head) -> None:
+        """All is moved at once. Memory that this round has made trades places with that of the round before, other is copied."""
+        w, pairs = self.w, [*zip([slot for slot, _ in head.loop.carried], end.carried)]
+        memory = [pair for pair in pairs if pair[0] in self.frame.turns]
+        numbers = [pair for pair in pairs if pair[0] not in self.frame.turns]
+        values = [self.value(Slot(source)) for _, source in numbers]
+        sources = [source for _, source in memory]
+        traded = [source in head.made and sources.count(source) == 1 for source in sources]
+        for (slot, source), is_traded in zip(memory, traded):
+            if not is_traded and slot != source:
+                w.copy(
+                    w.word(self.frame.turns[slot], "ptr"),
+                    self.address(source),
+                    self.frame.sizes[slot],
+                )
+        for (slot, source), is_traded in zip(memory, traded):
+            if slot != source:
+                self.swap(
+                    self.frame.cells[slot],
+                    (self.frame.cells[source] if is_traded else self.frame.turns[slot]),
+                )
+                self.fill(slot)
+        for (slot, _), value in zip(numbers, values):
+            if value.kind is not self.kinds[slot]:
+                raise Unable("a number becomes one of another type in a round of a loop")
+            w.set_number(self.slot(slot), value)
+        w.do(f"br label %{head.label}")
+
+    # Steps
 
     def step(self, step: Step) -> None:
         match step:
@@ -178,24 +286,30 @@ class _Steps:
             case _:
                 assert_never(step)
 
-    def finish(self, call: Call) -> None:
+    def finish(self, way: Way) -> None:
         """What is returned is found in its words, and what changes is changed: from here on nothing fails."""
-        self.w.where = self.where
-        for result, place in zip(results_of(call), self.frame.returned, strict=True):
+        for result, place in zip(results_of(self.call, way), self.frame.returned):
             self.result(result, place)
-        for slot, area in self.frame.copies.items():
+        for slot in way.copied:
             if slot in self.frame.changed:
-                self.swap(self.frame.cells[slot], area)
+                self.swap(self.frame.cells[slot], self.frame.copies[slot])
             else:
                 given = self.w.word(self.frame.cells[slot], "ptr")
                 self.w.copy(given, self.address(slot), self.frame.sizes[slot])
-        tensors = [each for each in call.updates if isinstance(each, TensorUpdate)]
+        tensors = [each for each in way.updates if isinstance(each, TensorUpdate)]
+        taken = taken_over(way, self.frame.sizes)
         for update in tensors:
-            if update.slot in self.frame.gathered:
+            if update.slot not in taken:
                 self.gather(self.w.word(self.frame.spares[update.slot], "ptr"), update.memory)
         for update in tensors:
-            self.swap(self.frame.cells[update.slot], self.frame.spares[update.slot])
-        for number in call.updates:
+            spare = self.frame.spares if update.slot not in taken else None
+            self.swap(
+                self.frame.cells[update.slot],
+                self.frame.cells[update.memory.slot] if spare is None else spare[update.slot],
+            )
+            if update.slot in self.frame.there:
+                self.w.set_word(self.frame.there[update.slot], "1")
+        for number in way.updates:
             if isinstance(number, NumberUpdate) and number.slot in self.kinds:
                 self.update(number)
 
@@ -318,6 +432,8 @@ class _Steps:
 
     def run(self, run: Run) -> None:
         plan = self.plans[run.program]
+        if any(run.inputs[place][0] in self.moved for place in plan.written):
+            raise Unable("memory that goes round a loop is written in place")
         for step in plan.steps:
             if isinstance(step, HostCall):
                 raise Unable(f"{step.op} is computed by NumPy ({step.note})")
@@ -380,6 +496,12 @@ class _Steps:
             case _:
                 found = emit(w, f"number_as.{dtype}", (value,))
                 return "i64", as_int(w, found).text
+
+
+def _shown(end: Raise) -> str:
+    """As Python shows an exception."""
+    told = str(ERRORS[end.error](*end.args))
+    return f"{end.error}: {told}" if told else end.error
 
 
 def itemsize(memory: Memory) -> int:

@@ -38,6 +38,7 @@ class Why(Enum):
     CHANGED = "changed"
     ARITHMETIC = "arithmetic"
     OVERFLOW = "overflow"
+    RAISED = "raised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class CallWriter(Writer):
         self.lines.append(f"define i64 @{name}(ptr %frame) nounwind {{\nentry:")
         self._block = "entry"
         yield
-        self.lines.append("  ret i64 0\n}\n")
+        self.lines.append("}\n")
 
     def declare(self, text: str) -> None:
         """A function that is called: declared, or written out."""
@@ -80,14 +81,17 @@ class CallWriter(Writer):
 
     def fail_when(self, condition: str, why: Why, text: str) -> None:
         """Nothing of what follows is done where `condition` holds."""
-        failure = Failure(why, f"{self.where}: {text}" if self.where else text)
-        if failure not in self.failures:
-            self.failures.append(failure)
         failed, fine = self.fresh("failed"), self.fresh("fine")
         self.do(f"br i1 {condition}, label %{failed}, label %{fine}")
         self.enter(failed)
-        self.do(f"ret i64 {1 + self.failures.index(failure)}")
+        self.fail(why, text)
         self.enter(fine)
+
+    def fail(self, why: Why, text: str) -> None:
+        failure = Failure(why, f"{self.where}: {text}" if self.where else text)
+        if failure not in self.failures:
+            self.failures.append(failure)
+        self.do(f"ret i64 {1 + self.failures.index(failure)}")
 
     # Words of the frame
 

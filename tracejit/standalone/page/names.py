@@ -15,6 +15,7 @@ from tracejit.standalone.records import (
     Run,
     SequenceArgument,
 )
+from tracejit.standalone.ways import steps_of
 
 Names = dict[tuple[str, int], str]
 """By kind of input, "input" or "scalar", and number."""
@@ -22,7 +23,7 @@ Names = dict[tuple[str, int], str]
 
 def names_of(call: Call, program: int) -> Names:
     """The inputs of a program, where the call runs it first; those that have no name are missing."""
-    runs = (step for step in call.steps if isinstance(step, Run) and step.program == program)
+    runs = (step for step in steps_of(call) if isinstance(step, Run) and step.program == program)
     first = next(runs, None)
     if first is None:
         return {}
@@ -50,9 +51,9 @@ def _slots(call: Call) -> dict[int, str]:
         _argument(parameter.argument, parameter.name, names)
     names |= {state.slot: state.name for state in call.state}
     names |= {
-        step.slot: f"constant {step.name}" for step in call.steps if isinstance(step, Constant)
+        step.slot: f"constant {step.name}" for step in steps_of(call) if isinstance(step, Constant)
     }
-    for step in call.steps:
+    for step in steps_of(call):
         if isinstance(step, Run):
             names |= {
                 slot: f"result {number} of program {step.program}"

@@ -114,7 +114,7 @@ def _identity(value: Any) -> Any:
     kind = type(value)
     if kind in (str, int, Layout):
         return kind, value
-    if kind is tuple and type in map(type, value):
+    if kind is tuple and value and all(isinstance(part, type) for part in value):
         return id(value)  # the bases of a class, which are another object when they change
     if kind is tuple:
         return kind, *map(_identity, value)

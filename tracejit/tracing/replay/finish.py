@@ -42,7 +42,7 @@ def finish(recording: Recording, tree: Tree, result: Any) -> None:
         capacity = recording.most_slots + 2
         path = recording.segments, recording.jumps
         kept = recording.signature, tuple(recording.size_slots)
-        if not tree.add(*path, body, withheld, capacity, *kept):
+        if tree.add(*path, body, withheld, capacity, *kept) is None:
             recording.has_failed_in_loops = True
             recording.deny("a loop over data is not the same each time round")
 

@@ -41,6 +41,20 @@ def line_inside(outermost: CodeType, otherwise: str) -> str:
     return otherwise if library is None else _shown(library.f_code, library.f_lineno)
 
 
+def is_asked_by_library() -> bool:
+    """Whether what looks at a value now, past all that records it, is code of tracejit's own, such as an optimizer's."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _is_recording(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame is not None and _kind_of(frame.f_code.co_filename) == "own"
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_recording(file: str) -> bool:
+    is_part = "/tracing/" in file or "/standalone/" in file or file.endswith("/symbols.py")
+    return is_part and file.startswith(OWN_CODE)
+
+
 def line_of_error(error: BaseException, outermost: CodeType, otherwise: str) -> str:
     """The innermost of the user's lines that an exception came through on its way to `outermost`."""
     trace: TracebackType | None = error.__traceback__

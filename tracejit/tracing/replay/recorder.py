@@ -92,9 +92,13 @@ class ReplayRecorder(Recorder):
         assert storage.buffer is not None
         if storage.buffer.foreign:
             return  # an array's own memory, which has a source or is not to be used
-        template = copy_of(storage.buffer)
+        template = self._template(storage.buffer)
         slot = recording.memory[storage] = recording.slot()
         recording.segment.instructions.append(Fresh(slot, template))
+
+    def _template(self, buffer: Buffer) -> Buffer:
+        """The content of memory as it is now."""
+        return copy_of(buffer)
 
     def assign(self, target: Tensor, value: Tensor) -> None:
         storage = target.storage

@@ -82,8 +82,8 @@ class Numbers(Tensors):
         if type(value) is not bool:
             self.deny(f"numbers that may change give a {type(value).__name__}")
             return value
-        self._decide(slot, value, late, getattr(function, "__name__", "an expression"))
-        return value
+        text = getattr(function, "__name__", "an expression")
+        return self.decide(slot, value, late=late, text=text)
 
     def _late(self, function: Callable[..., Any], operands: tuple[Any, ...]) -> int:
         slot = self.slot()
@@ -106,14 +106,17 @@ class Numbers(Tensors):
         if size is not None and self.sizes.is_open:
             self.sizes.fix(size)
         else:
-            self._decide(number.slot, concrete(number), number.late, "a number that was looked at")
+            text = "a number that was looked at"
+            self.decide(number.slot, concrete(number), late=number.late, text=text)
 
-    def _decide(self, slot: int, value: Any, late: bool, text: str) -> None:
+    def decide(self, slot: int, value: Any, *, late: bool, text: str) -> Any:
+        """What comes after depends on the value in `slot`; the value with which the call goes on, which is its own."""
         is_known = not late and ("decided", slot) in self._seen
         if late or (self.testing and not is_known):
             self.branch(slot, value)
         else:
             self.once(("decided", slot), g.ResultIs(slot, value, text))
+        return value
 
     def widened(self, value: Any) -> Any:
         """A number that differs from one time round a loop to the next, as a symbol."""

@@ -257,8 +257,8 @@ class Tree:
         capacity: int,
         signature: Signature,
         sizes: tuple[int, ...],
-    ) -> bool:
-        """Adds a recorded call, whose last segment ends with `body`; False where a loop's rounds are not alike."""
+    ) -> list[Node] | None:
+        """Adds a recorded call, whose last segment ends with `body`; its nodes, or None where a loop's rounds are not alike."""
         with self.lock:
             self.capacity = max(self.capacity, capacity)
             level = [*self.alike.get(signature, ())]
@@ -270,7 +270,7 @@ class Tree:
                 is_last = place == len(segments) - 1
                 node = self._node(level, segment, path, body if is_last else None, jump)
                 if node is None:
-                    return False
+                    return None
                 if place == 0 and node not in self.roots:
                     node.signature, node.sizes = signature, sizes
                     node.used = next(self.replays)
@@ -279,7 +279,7 @@ class Tree:
                 level = _after(node, segment)
             path[-1].withheld = withheld
             _has_grown(path[0])
-            return True
+            return path
 
     def _node(
         self,
@@ -370,15 +370,18 @@ class Tree:
         self, root: Node, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Guard | str, str, str]:
         """The guard of a root that does not hold, the user's line that needs it, and what is there now."""
-        found = self._failing(root, args, kwargs)
+        found = self.failing(root, [None] * self.capacity, args, kwargs)
         if not found:
             return "a decision that depends on data went another way", root.wheres[0], ""
         guard = root.guards[found - 1]
         return guard, root.wheres[found - 1], guard.now(args, kwargs)
 
-    def _failing(self, root: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    def failing(
+        self, root: Node, slots: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> int:
+        """1 + the place of a guard that does not hold; 0 where all do."""
         try:
-            return root.enter([None] * self.capacity, args, kwargs)
+            return root.enter(slots, args, kwargs)
         except Exception as error:
             trace = error.__traceback__
             while trace is not None and trace.tb_frame.f_code is not root.enter.__code__:

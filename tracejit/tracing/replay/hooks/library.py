@@ -276,7 +276,7 @@ def number_of(recording: Recording, tensor: Any, name: str) -> Any:
         return getattr(type(tensor), name)(tensor)
     slot, value = found
     if type(value) is bool:
-        recording.branch(slot, value)
+        value = recording.decide(slot, value, late=True, text="an element")
         return value if convert is None else convert(value)
     number = recording.symbol(value, slot, late=True)
     if convert is bool:

@@ -12,7 +12,16 @@ from typing import Any
 
 from tracejit.symbols import NUMBERS, SYMBOLS, concrete, derived, is_number, settled
 from tracejit.tensor import Tensor
-from tracejit.tracing.replay.hooks import classes, containers, items, keys, numbers, text, walking
+from tracejit.tracing.replay.hooks import (
+    classes,
+    containers,
+    items,
+    keys,
+    library,
+    numbers,
+    text,
+    walking,
+)
 from tracejit.tracing.replay.hooks.containers import is_container
 from tracejit.tracing.replay.iterators import ITERATORS
 from tracejit.tracing.replay.kinds import ATOMS, is_numpy_number
@@ -209,9 +218,13 @@ def _prepared(recording: Recording, function: Any, arg: Any, what: str) -> Any:
     return arg
 
 
-def _look_through(recording: Recording, what: str, value: Any) -> None:
+def _look_through(recording: Recording, what: str, value: Any) -> Any:
+    """What has the truth of `value`."""
+    if (isinstance(value, Tensor) or type(value) is StandIn) and value.aval.size == 1:
+        return library.number_of(recording, value, "__bool__")
     containers.expand(recording, value)
     check_deep(recording, value, what)
+    return value
 
 
 def iterator(

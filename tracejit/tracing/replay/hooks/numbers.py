@@ -67,16 +67,16 @@ def sum_of(recording: Recording, values: Any, start: Any = 0) -> Any:
     return derived(total, start, *parts)
 
 
-def asked(recording: Recording, values: Any, check: Callable[[Any], None]) -> Any:
-    """What is iterated in the place of `values` by a function that asks, and looks at nothing more of numbers."""
+def asked(recording: Recording, values: Any, read: Callable[[Any], Any]) -> Any:
+    """What is iterated in the place of `values` by a function that asks, and looks at nothing more of numbers; what `read` gives
+    of others has their truth."""
     if type(values) in ITERATORS:
         recording.changes += 1
-        return _each(recording, values, check)
-    return _each(recording, walking.walk(recording, values), check)
+        return _each(recording, values, read)
+    return _each(recording, walking.walk(recording, values), read)
 
 
-def _each(recording: Recording, values: Any, check: Callable[[Any], None]) -> Iterator[Any]:
+def _each(recording: Recording, values: Any, read: Callable[[Any], Any]) -> Iterator[Any]:
     for value in values:
-        if type(value) not in NUMBERS:
-            check(value)
-        yield value if recording.live else settled(value)
+        found = value if type(value) in NUMBERS else read(value)
+        yield found if recording.live else settled(found)

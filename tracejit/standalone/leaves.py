@@ -1,0 +1,115 @@
+"""The end of a recorded call, kept until all ways are known: values by the slots of their recording, as they go with the call."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from tracejit._errors import ExportError
+from tracejit._records import dataclass
+from tracejit.ops.op import Layout
+from tracejit.standalone.arguments import Given, is_tensor
+from tracejit.tensor import Tensor
+from tracejit.tracing.replay.finish import last_effects
+from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.replay.sources import Source
+from tracejit.tracing.replay.writes import EffectOf
+from tracejit.tracing.stand_in import StandIn, is_number
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """A tensor: what is the same object has the same `number`; `source` is where it stood before the call, if it did.
+
+    type  "tensor", "array" or "scalar"
+    """
+
+    number: int
+    slot: int
+    dtype: Any
+    layout: Layout
+    type: str
+    source: Source | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Effect:
+    """What the call leaves at a place: a number, or what else an effect holds, or a tensor that is `Kept`."""
+
+    place: Source
+    value: Any
+    where: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leaf:
+    """The result, or the class and arguments of what the call raises, and what it has written."""
+
+    result: Any
+    error: tuple[str, tuple[Any, ...]] | None
+    effects: tuple[Effect, ...]
+    where: str
+
+
+class Keeping:
+    """Keeps what a recorded call leaves. Raises ExportError for what an artifact cannot carry."""
+
+    def __init__(self, recording: Recording, given: Given) -> None:
+        self._recording = recording
+        self._given = given
+        self._numbers: dict[int, int] = {}
+        self._containers: list[Any] = []
+        """Those of the result that have been met."""
+
+    def result(self, value: Any) -> Any:
+        """The result in containers of its own: the call's lose their symbols, and stand-ins, when it is over."""
+        kind = type(value)
+        if is_tensor(value):
+            return self._tensor(value, self._recording._definition)
+        if kind not in (list, tuple, dict):
+            return value
+        if kind is not tuple and any(value is each for each in self._containers):
+            self._refuse(f"the result holds one {kind.__name__} twice")
+        self._containers.append(value)
+        if kind is dict:
+            return {key: self.result(part) for key, part in value.items()}
+        return kind([self.result(part) for part in value])
+
+    def effects(self) -> tuple[Effect, ...]:
+        return tuple(map(self._effect, last_effects(self._recording)))
+
+    def _effect(self, effect: EffectOf) -> Effect:
+        assert effect.kind in ("attribute", "item", "cell", "gradient"), "others end the recording"
+        if self._given.is_data(effect.source):
+            grad = "the gradient of " if effect.kind == "gradient" else ""
+            what = f"{grad}{effect.source}, an argument, is written"
+            self._refuse(f"{what}: return it instead", effect.where)
+        value = effect.value
+        if is_tensor(value):
+            value = self._tensor(value, effect.where)
+        return Effect(_place(effect), value, effect.where)
+
+    def _tensor(self, tensor: Tensor, where: str) -> Kept:
+        found = self._recording.memory_of(tensor)
+        if found is None:
+            self._refuse("a tensor of unknown origin is returned or kept", where)
+        kind = "tensor"
+        if type(tensor) is StandIn:
+            kind = "scalar" if is_number(tensor) else "array"
+        number = self._numbers.setdefault(id(tensor), len(self._numbers))
+        source = self._recording.outside.get(id(tensor))
+        return Kept(number, found[0], tensor.aval.dtype, found[1], kind, source)
+
+    def _refuse(self, why: str, where: str = "") -> NoReturn:
+        raise ExportError(f"{where or self._recording._definition}: export: {why}")
+
+
+def _place(effect: EffectOf) -> Source:
+    match effect.kind:
+        case "item":
+            return effect.source.item(effect.name)
+        case "cell":
+            return effect.source.attribute("cell_contents")
+        case "gradient":
+            return effect.source.attribute("grad")
+        case _:
+            return effect.source.attribute(effect.name)

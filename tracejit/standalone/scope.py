@@ -1,0 +1,191 @@
+"""One piece of a recording as steps: its slots, which other recordings number in other ways, as those of the whole call."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Any, assert_never
+
+import numpy as np
+
+from tracejit.eager import check_indices
+from tracejit.executable import foreign_op
+from tracejit.indexing import check_labels
+from tracejit.ir.device import device_of
+from tracejit.ops.arguments import number_as
+from tracejit.ops.op import Layout
+from tracejit.runtime.buffer import copy_of
+from tracejit.standalone.drafts import Fresh, Program, Step
+from tracejit.standalone.functions import NAMES, SAME, TYPE_NAMES, rounding_to
+from tracejit.standalone.pieces import Piece
+from tracejit.standalone.reads import ATOMS, Reads
+from tracejit.standalone.records import (
+    Check,
+    Compute,
+    Element,
+    Known,
+    Memory,
+    Operand,
+    Require,
+    Slot,
+)
+from tracejit.symbols import SYMBOLS, concrete
+from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay import segments as s
+
+
+class Scope:
+    """The slots of a piece's recording that are filled by its end."""
+
+    def __init__(self, reads: Reads, piece: Piece, above: Scope | None) -> None:
+        self.reads = reads
+        self.piece = piece
+        self.recording = piece.recording
+        self.slots: dict[int, tuple[int, int]] = {} if above is None else {**above.slots}
+        """The recording's slot -> the call's, and how many bytes from its beginning."""
+
+    def fill(self, slot: int) -> int:
+        """A slot of the call's for one that is filled here."""
+        made = self.reads.slot()
+        self.slots[slot] = made, 0
+        return made
+
+    def at(self, slot: int, offset: int = 0) -> tuple[int, int]:
+        """The slot that the memory in a slot belongs to, and the bytes from its start."""
+        base, begin = self.slots[slot]
+        return base, begin + offset
+
+    def number(self, slot: int) -> int:
+        return self.slots[slot][0]
+
+    # Steps
+
+    def steps(self) -> Iterator[Step]:
+        """What the piece does, but for what it moves at its end."""
+        for guard, where in self.piece.segment.guards:
+            yield from self._guarded(guard, where)
+        for instruction in self.piece.segment.instructions:
+            if not isinstance(instruction, s.Move):
+                yield self._step(instruction)
+
+    def _guarded(self, guard: g.Guard, where: str) -> Iterator[Step]:
+        """What is computed from numbers that are there before the call, and what has to come out."""
+        match guard:
+            case g.TensorIs(source=source) | g.ArrayIs(source=source):
+                slot = self.reads.slot_of(source)
+                assert slot is not None
+                self.slots[guard.slot] = slot, 0
+                if isinstance(guard, g.TensorIs) and guard.window is not None:
+                    begin = guard.layout.offset * guard.aval.dtype.itemsize
+                    self.slots[guard.window] = slot, int(begin)
+            case g.NumberIs(source=source, slot=local):
+                slot = self.reads.slot_of(source)
+                assert slot is not None
+                self.slots[local] = slot, 0
+            case g.Computed(slot=local, function=function, operands=operands):
+                yield self._compute(local, function, operands, where)
+            case g.ResultIs(slot=local, value=value, text=text):
+                if type(value) not in ATOMS:
+                    self.reads.refuse(f"it depends on {value!r}", where)
+                yield self.require(local, value, text, where)
+
+    def require(self, slot: int, value: Any, text: str, where: str) -> Require:
+        found = self.number(slot)
+        return Require(found, value, self.reads.expressions.get(found, text), where)
+
+    def _step(self, instruction: s.Instruction) -> Step:
+        if isinstance(instruction, s.Transfer | s.Move):
+            self.reads.refuse("a value moves to another device")
+        match instruction:
+            case s.Run():
+                return self._program(instruction)
+            case s.Compute(slot=slot, function=function, operands=operands):
+                return self._compute(slot, function, operands, "")
+            case s.Element(slot=slot, memory=memory, aval=aval, offset=offset):
+                base, begin = self.at(memory, int(offset))
+                return Element(self.fill(slot), Memory(base, aval.dtype.name, (), (), begin))
+            case s.Check():
+                return self._check(instruction)
+            case s.Fresh(slot=slot, template=template):
+                own = copy_of(template)
+                return Fresh(self.fill(slot), own.array(np.dtype(np.uint8), (own.nbytes,)))
+            case _:
+                assert_never(instruction)
+
+    def _program(self, run: s.Run) -> Program:
+        if device_of(run.graph) != "cpu":
+            self.reads.refuse(
+                "the call computes on another device: only what the CPU computes is exported"
+            )
+        foreign = foreign_op(run.graph)
+        if foreign is not None:
+            where = str(foreign.loc or "")
+            self.reads.refuse(f"{foreign.op} is an op that is not tracejit's own", where)
+        inputs = tuple(self.at(slot, int(offset)) for slot, offset in run.inputs)
+        scalars = tuple(self.operand(each) for each in run.scalars)
+        outside = frozenset(self.number(slot) for slot in run.written)
+        outputs = tuple(self.fill(slot) for slot in run.outputs)
+        return Program(run.graph, inputs, scalars, outputs, outside)
+
+    def _compute(self, slot: int, function: Any, operands: tuple[Any, ...], where: str) -> Compute:
+        function, kind = getattr(function, "checked", (function, None))
+        if function is number_as:
+            *operands_, dtype = operands
+            name: str | None = rounding_to(dtype)
+            operands = tuple(operands_)
+        else:
+            name = SAME if function is concrete else NAMES.get(function)
+        if name is None:
+            shown = getattr(function, "__name__", str(function))
+            why = f"{shown} of numbers that change is not among what an artifact computes"
+            self.reads.refuse(why, where or self.piece.where)
+        found = tuple(self.operand(each, where) for each in operands)
+        made, expressions = self.fill(slot), self.reads.expressions
+        expressions[made] = _expression(name, [*map(self._shown, found)])
+        return Compute(made, name, found, TYPE_NAMES.get(kind) if kind else None, where)
+
+    def _shown(self, operand: Operand) -> str:
+        if isinstance(operand, Known):
+            return repr(operand.value)
+        return self.reads.expressions.get(operand.slot, "an element")
+
+    def _check(self, check: s.Check) -> Check:
+        memory = self.memory(check.memory, check.aval.dtype, check.layout)
+        if check.function is check_labels:
+            return Check("labels", str(check.before[0]), memory, 0, operator.index(check.after[0]))
+        if check.function is not check_indices:
+            name = check.function.__name__
+            self.reads.refuse(f"{name} looks at elements, which an artifact cannot")
+        axis, size = map(operator.index, check.after)
+        return Check("indices", check.before[0].name, memory, axis, size)
+
+    # Values
+
+    def operand(self, value: Any, where: str = "") -> Operand:
+        if type(value) in SYMBOLS:
+            if value.owner is not self.recording:
+                self.reads.refuse("a number of another call is used", where)
+            return Slot(self.number(value.slot))
+        if type(value) not in ATOMS:
+            self.reads.refuse(f"a {type(value).__name__} is computed with, or kept", where)
+        return Known(value)
+
+    def memory(self, slot: int, dtype: Any, layout: Layout) -> Memory:
+        base, offset = self.at(slot, layout.offset * dtype.itemsize)
+        return Memory(base, dtype.name, tuple(layout.shape), tuple(layout.strides), offset)
+
+
+def _expression(name: str, operands: list[str]) -> str:
+    """`rate * 2 < 1`, for messages."""
+    sign = _SIGNS.get(name)
+    if sign is None or len(operands) != 2:
+        return f"{name.rpartition('.')[2]}({', '.join(operands)})"
+    first, second = (f"({each})" if " " in each else each for each in operands)
+    return f"{first} {sign} {second}"
+
+
+_SIGNS = {
+    "operator.add": "+", "operator.sub": "-", "operator.mul": "*", "operator.truediv": "/",
+    "operator.floordiv": "//", "operator.mod": "%", "operator.pow": "**", "operator.lt": "<",
+    "operator.le": "<=", "operator.gt": ">", "operator.ge": ">=", "operator.eq": "==", "operator.ne": "!=",
+}  # fmt: skip
