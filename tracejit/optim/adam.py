@@ -48,16 +48,16 @@ class Adam(Optimizer):
         return {"step": 0, "exp_avg": zeros_like(parameter), "exp_avg_sq": zeros_like(parameter)}
 
     def update_group(self, parameters: list[Tensor], group: Group) -> None:
-        states = [self.state[parameter] for parameter in parameters]
-        others = 0
-        for state in states:
+        known, numbers = None, (0.0, 0.0)
+        for parameter in parameters:
+            state = self.state[parameter]
             state["step"] += 1
-            others += abs(state["step"] - states[0]["step"])  # one decision for all parameters
-        shared: tuple[float, float] | None = None
-        for parameter, state in zip(parameters, states):
-            if others or shared is None:  # as a rule all have made the same number of steps
-                shared = _numbers(state["step"], group)
-            self._update(parameter, self.descent(parameter, group), state, group, shared)
+            if (
+                known is None or state["step"] != known
+            ):  # as a rule all have made the same number of steps
+                known = state["step"]
+                numbers = _numbers(known, group)
+            self._update(parameter, self.descent(parameter, group), state, group, numbers)
 
     def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
         state["step"] += 1
