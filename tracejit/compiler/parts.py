@@ -7,12 +7,12 @@ from collections.abc import Container, Sequence
 from tracejit._records import dataclass
 from tracejit.compiler import slabs
 from tracejit.compiler.again import choices_of, with_again
-from tracejit.compiler.chains import slabbed
+from tracejit.compiler.chains import DEPTHS, slabbed
 from tracejit.compiler.coordinates import with_coordinates_apart
 from tracejit.compiler.known import Known, Uses
-from tracejit.compiler.slabs import Slabs, is_large, steps_of
+from tracejit.compiler.slabs import Slabs, has_few_tasks, is_large, steps_of
 from tracejit.compiler.work import NS_PER_LAUNCH, nanoseconds, reading, writing
-from tracejit.ir.cluster import Owner, Step
+from tracejit.ir.cluster import Owner, Product, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
 
@@ -67,11 +67,22 @@ class Parting:
         if not any(is_large(root) for step in steps for root in self.known.writes(step)):
             return [*steps]
         usual = self._again(self._with_coordinates(steps, False), False)
-        if all(nbytes(root) < slabs.LEAST_BYTES_IN_TURN for root in usual.in_memory):
+        if not self._may_gain_by_turns(steps, usual.in_memory):
             return usual.parts
         turns = self._again(self._with_coordinates(steps, True), True)
         is_worth_it = turns.nanoseconds < WORTH_TURNS * usual.nanoseconds
         return turns.parts if is_worth_it else usual.parts
+
+    def _may_gain_by_turns(self, steps: Sequence[Step], in_memory: set[Node]) -> bool:
+        """Whether products over all rows of few matrices read large values."""
+        large = {root for root in in_memory if nbytes(root) >= slabs.LEAST_BYTES_IN_TURN}
+        products = [step for step in steps if isinstance(step, Product)] if large else []
+        return any(
+            walk.share and has_few_tasks((walk,)) and not large.isdisjoint(walk.read)
+            for product in products
+            for depth in DEPTHS
+            for walk in self.known.walks(product, depth)
+        )
 
     def _parted(
         self, steps: Sequence[Step], may_turn: bool, again: Container[Step] = ()
