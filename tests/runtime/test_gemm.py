@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -65,6 +66,30 @@ def assert_is_product(result: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
         8 * np.finfo(a.dtype).eps * (np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64))
     )
     assert (np.abs(result - exact) <= bound).all()
+
+
+@pytest.mark.parametrize("dtype", sorted(KERNELS))
+@pytest.mark.parametrize("shape", [(7, 70, 600), (30, 3, 512), (13, 130, 777), (1, 1, 300)])
+def test_a_product_goes_on_where_another_has_ended(dtype: str, shape: tuple[int, ...]) -> None:
+    m, n, k = shape
+    a, b = matrices(dtype, (2, m, k), (2, k, n))
+    whole = product(a, b)
+    arguments = tuple(Argument(Place.INPUT, place) for place in range(3))
+    launches = []
+    for start in range(0, k, DEPTH):
+        dims, tasks, grain = gemm_segment(
+            2, m, n, min(DEPTH, k - start), a=strides(a), b=strides(b), adds=start > 0
+        )
+        offsets = start * a.itemsize, start * n * a.itemsize, 0
+        at = tuple(replace(each, offset=by) for each, by in zip(arguments, offsets, strict=True))
+        launches.append(
+            LaunchSpec(KERNELS[dtype], (Segment(at, dims, tasks),), grain, SCRATCH_BYTES)
+        )
+    parts = np.full_like(whole, np.nan)
+    specs = tuple(BufferSpec(dtype, array.shape) for array in (a, b, parts))
+    plan = Plan((), tuple(launches), specs, (), (), written=(2,))
+    Program(plan, lambda *_: None).run([array.ctypes.data for array in (a, b, parts)])
+    assert parts.tobytes() == whole.tobytes()
 
 
 @pytest.mark.parametrize("dtype", sorted(KERNELS))

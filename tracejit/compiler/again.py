@@ -7,19 +7,18 @@ included, in place of bytes; which values are kept is chosen by what both are re
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import chain, combinations
 
 from tracejit._records import dataclass
 from tracejit.compiler import slabs
-from tracejit.compiler.chains import Known
-from tracejit.compiler.members import accesses_of, only
+from tracejit.compiler.known import Known
+from tracejit.compiler.members import only
 from tracejit.compiler.slabs import Slabs, steps_of
 from tracejit.compiler.work import nanoseconds, reading, writing
 from tracejit.ir.cluster import Fused, Owner, Product, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
-from tracejit.passes.layouts import Layouts
 
 MOST_LEFT = 4
 """Values of one launch of which any may be kept; of more, all or none."""
@@ -38,8 +37,8 @@ class Choice:
 class _Launch:
     """A launch over slabs, as far as values that it leaves are concerned."""
 
-    def __init__(self, part: Slabs, layouts: Layouts, kept: Container[Owner]) -> None:
-        self.part, self.layouts, self.kept = part, layouts, kept
+    def __init__(self, part: Slabs, known: Known, kept: Container[Owner]) -> None:
+        self.part, self.known, self.kept = part, known, kept
         self.made = {root for walk in part.walks if not walk.share for root in walk.written}
         self.stored = {
             store.target
@@ -60,7 +59,7 @@ class _Launch:
                 and root in read_later
                 and root not in self.kept
             ),
-            key=self.layouts.position.__getitem__,
+            key=self.known.layouts.position.__getitem__,
         )
 
     def choice(self, left: Sequence[Node]) -> Choice | None:
@@ -73,7 +72,7 @@ class _Launch:
 
     def outside(self, choice: Choice) -> set[Node]:
         """What is read for a choice, and is not made by it."""
-        return set[Node]().union(*map(self._reads, choice.steps)) - choice.makes
+        return set[Node]().union(*map(self.known.reads, choice.steps)) - choice.makes
 
     def _choice(self, makes: Iterable[Node]) -> Choice | None:
         wanted = {*makes}
@@ -88,7 +87,7 @@ class _Launch:
                 return None
             step = self._again(walk.step, wanted, given)
             steps.append(step)
-            reads = self._reads(step)
+            reads = self.known.reads(step)
             spent += nanoseconds(step, 0)
             spent += sum(reading(root) for root in reads if root not in self.made)
             wanted |= reads & self.made - given
@@ -101,12 +100,7 @@ class _Launch:
     ) -> Fused | Product:
         if isinstance(step, Product):
             return Product(step.node)
-        return only(step, wanted, self.layouts, given)
-
-    def _reads(self, step: Fused | Product) -> set[Node]:
-        if isinstance(step, Product):
-            return {self.layouts.root(source) for source in step.node.inputs}
-        return {access.root for access in accesses_of(step, self.layouts).every_read()}
+        return only(step, wanted, self.known.layouts, given)
 
 
 def choices_of(
@@ -121,7 +115,7 @@ def choices_of(
     made: set[Node] = set()
     for part in reversed(parts):
         if isinstance(part, Slabs):
-            launch = _Launch(part, known.layouts, kept)
+            launch = _Launch(part, known, kept)
             choice = launch.choice(launch.left(read_later))
             if choice and not any(r in replaced or r in made for r in launch.outside(choice)):
                 made |= choice.makes
@@ -150,13 +144,15 @@ def with_again(
     return found
 
 
-def _first_time(part: Slabs, again: frozenset[Node], known: Known) -> Iterator[Step]:
+def _first_time(part: Slabs, again: frozenset[Node], known: Known) -> list[Step]:
     """The steps of a launch without what only later ones read, who have it made again."""
-    unread = again - known.read_by(steps_of(part))
-    for walk in part.walks:
-        step = walk.step
-        wanted = known.writes[step] - unread
-        if wanted and wanted != known.writes[step] and isinstance(step, Fused):
+    found: list[Step] = []
+    unread = {*again}
+    for step in reversed(steps_of(part)):
+        wanted = known.writes(step) - unread
+        if wanted and wanted != known.writes(step) and isinstance(step, Fused):
             step = only(step, wanted, known.layouts)
         if wanted:
-            yield step
+            found.append(step)
+            unread -= known.reads(step)
+    return found[::-1]

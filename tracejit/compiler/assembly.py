@@ -21,6 +21,7 @@ from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.scan import lower_scan
 from tracejit.codegen.kernel.scatter import lower_scatter
 from tracejit.compiler.account import account_of
+from tracejit.compiler.known import Known
 from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
 from tracejit.compiler.parts import Parting
@@ -174,7 +175,7 @@ class Assembly:
             return [*steps]
         whole = {step for step in steps if isinstance(step, Fused) and self._whole_copy(step)}
         replaced = written_over(self.graph, self.layouts)
-        return Parting(self.layouts, self.fixed, whole, replaced).of(steps)
+        return Parting(Known(self.layouts, whole), self.fixed, replaced).of(steps)
 
     # tasks
 

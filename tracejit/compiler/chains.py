@@ -6,97 +6,20 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cache
 from operator import itemgetter
-from typing import assert_never
 
-from tracejit.codegen.kernel.access import Accesses
 from tracejit.compiler import slabs
-from tracejit.compiler.members import accesses_of
+from tracejit.compiler.known import Known, Uses
 from tracejit.compiler.slabs import Slabs, Way, each_of, is_large, kept_share, units_of
-from tracejit.compiler.walks import Walk, walk_down_product, walk_of_loops, walk_of_product
+from tracejit.compiler.walks import Walk
 from tracejit.compiler.work import reading, room
-from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step
+from tracejit.ir.cluster import Owner, Product, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
-from tracejit.passes.layouts import Layouts
 
 FARTHEST = 25
 """Steps from the first to the last that are looked at."""
-WAYS = tuple(Way(depth, in_order) for depth in (1, 2, 3) for in_order in (False, True))
+DEPTHS = (1, 2, 3)
 """From rows of a matrix to those of several heads of several examples."""
-
-
-class Known:
-    """What each step touches, found out once.
-
-    whole   steps that had better stay as they are
-    again   steps that make values which have been made before, and make them for those that come after
-    users   how many steps have to do with a value, each time that it is made
-    """
-
-    def __init__(
-        self,
-        steps: Sequence[Step],
-        layouts: Layouts,
-        whole: Container[Step] = (),
-        again: Container[Step] = (),
-    ) -> None:
-        self.layouts = layouts
-        self.whole, self.again = whole, again
-        self.reads: dict[Step, set[Node]] = {}
-        self.writes: dict[Step, set[Node]] = {}
-        self.users: Counter[tuple[Node, int]] = Counter()
-        self._times: dict[Step, dict[Node, int]] = {}
-        self._accesses: dict[Step, Accesses] = {}
-        self._walks: dict[tuple[Step, int], tuple[Walk, ...]] = {}
-        times: Counter[Node] = Counter()
-        for step in steps:
-            self._look(step)
-            times.update(self.writes[step] if step in again else ())
-            self._times[step] = {root: times[root] for root in self.touched(step)}
-            self.users.update(self._times[step].items())
-
-    def times(self, step: Step) -> dict[Node, int]:
-        """Of what the step touches: how often it has been made again by then."""
-        return self._times[step]
-
-    def touched(self, step: Step) -> set[Node]:
-        return self.reads[step] | self.writes[step]
-
-    def _look(self, step: Step) -> None:
-        match step:
-            case Fused():
-                accesses = self._accesses[step] = accesses_of(step, self.layouts)
-                self.reads[step] = {access.root for access in accesses.every_read()}
-                self.writes[step] = {each.target for each in step.stores}
-            case Product(node=node) | Scatter(node=node) | Scan(node=node) | Host(node=node):
-                self.reads[step] = {self.layouts.root(source) for source in node.inputs}
-                self.writes[step] = {node}
-            case _:
-                assert_never(step)
-
-    def walks(self, step: Step, depth: int) -> tuple[Walk, ...]:
-        """The ways along so many axes, what keeps the last one first."""
-        if (step, depth) not in self._walks:
-            found: tuple[Walk | None, ...] = ()
-            if isinstance(step, Fused) and step not in self.whole:
-                found = (walk_of_loops(step, self._accesses[step], depth),)
-            if isinstance(step, Product):
-                found = (
-                    walk_of_product(step, self.layouts, depth),
-                    walk_down_product(step, self.layouts, depth),
-                )
-            self._walks[step, depth] = tuple(walk for walk in found if walk)
-        return self._walks[step, depth]
-
-    def read_by(self, steps: Iterable[Step]) -> set[Node]:
-        return {root for step in steps for root in self.reads[step]}
-
-    def written_by(self, steps: Iterable[Step]) -> set[Node]:
-        return {root for step in steps for root in self.writes[step]}
-
-    def kept(self, step: Step, depth: int) -> Walk | None:
-        """The walk that a chain may begin with: nothing follows folds alone."""
-        return next((walk for walk in self.walks(step, depth) if not walk.share), None)
 
 
 class _Chain:
@@ -112,7 +35,10 @@ class _Chain:
         self.after: list[Step] = []
         self.taken = 0
         self.written: set[Node] = set()
-        self.touched: set[Node] = set()
+        self.read: set[Node] = set()
+        self.loose: set[Node] = set()
+        self.writers: Counter[Node] = Counter()
+        """How many of the steps write a value."""
         self.between: set[Node] = set()
         """What one of the steps writes and a later one reads."""
         self.add((first,), (), (), 1)
@@ -123,7 +49,9 @@ class _Chain:
         for walk in walks:
             self.between |= walk.read & self.written
             self.written |= walk.written
-            self.touched |= walk.read | walk.written
+            self.read |= walk.read
+            self.loose |= walk.loose
+            self.writers.update(walk.written)
             self.walks.append(walk)
         self.before, self.after, self.taken = [*before], [*after], taken
 
@@ -152,7 +80,7 @@ class _Chain:
 
 
 def slabbed(
-    steps: Sequence[Step], known: Known, kept: Container[Owner], may_turn: bool
+    steps: Sequence[Step], known: Known, uses: Uses, kept: Container[Owner], may_turn: bool
 ) -> list[Step | Slabs]:
     """The steps, in an order that gives the same results, those that gain by it in slabs.
 
@@ -162,14 +90,14 @@ def slabbed(
 
     @cache
     def grown(way: Way, *steps: Step) -> tuple[float, _Chain]:
-        chain = _grown(known, way, *steps)
-        return chain.gain(_private(chain, kept, known), may_turn), chain
+        chain = _grown(known, uses.again, way, *steps)
+        return chain.gain(_private(chain, kept, uses), may_turn), chain
 
     def chains(steps: Sequence[Step]) -> Iterator[tuple[float, _Chain, int]]:
-        for place, step in enumerate(steps):
-            for way in WAYS:
-                if known.kept(step, way.depth):
-                    yield *grown(way, *steps[place : place + FARTHEST]), place
+        for place in range(len(steps)):
+            window = steps[place : place + FARTHEST]
+            for way in _ways(window, known, may_turn):
+                yield *grown(way, *window), place
 
     def placed(steps: Sequence[Step]) -> list[Step | Slabs]:
         """With the chain that gains most, and what is left on all sides of it."""
@@ -179,7 +107,7 @@ def slabbed(
         return [
             *placed(steps[:place]),
             *placed(chain.before),
-            chain.slabs(_private(chain, kept, known), known.again),
+            chain.slabs(_private(chain, kept, uses), uses.again),
             *placed(chain.after),
             *placed(steps[place + chain.taken :]),
         ]
@@ -187,7 +115,18 @@ def slabbed(
     return placed(steps)
 
 
-def _grown(known: Known, way: Way, first: Step, *following: Step) -> _Chain:
+def _ways(steps: Sequence[Step], known: Known, may_turn: bool) -> Iterator[Way]:
+    """In which a chain of some of these steps may begin with the first."""
+    products = [step for step in steps if isinstance(step, Product)]
+    for depth in DEPTHS:
+        walks = [walk for product in products for walk in known.walks(product, depth)]
+        if known.kept(steps[0], depth) and (walks or depth == 1):
+            yield Way(depth)
+            if any(walk.share for walk in walks) and (may_turn or depth > 1):
+                yield Way(depth, in_order=True)
+
+
+def _grown(known: Known, again: Container[Step], way: Way, first: Step, *following: Step) -> _Chain:
     """The longest chain of these steps that begins with the first."""
     beginning = known.kept(first, way.depth)
     assert beginning is not None
@@ -197,10 +136,11 @@ def _grown(known: Known, way: Way, first: Step, *following: Step) -> _Chain:
     late_reads: set[Node] = set()
     late_writes: set[Node] = set()
     for taken, step in enumerate(following, 2):
-        reads, writes = known.touched(step), known.writes[step]
+        writes = known.writes(step)
+        reads = known.reads(step) | writes
         waits = not (reads.isdisjoint(late_writes) and writes.isdisjoint(late_reads))
         needs = not reads.isdisjoint(chain.written)
-        another = step in known.again and not writes.isdisjoint(chain.touched)
+        another = step in again and not writes.isdisjoint(chain.read | chain.written)
         joins = needs and not waits and not another
         more = _joining(known, chain, step, before) if joins else ()
         if more:
@@ -209,7 +149,7 @@ def _grown(known: Known, way: Way, first: Step, *following: Step) -> _Chain:
             chain.add(more, before, after, taken)
             # Results of folds are there once all slabs are done.
             late_writes |= writes - more[-1].written
-        elif not needs and not waits and writes.isdisjoint(chain.touched):
+        elif not needs and not waits and writes.isdisjoint(chain.read | chain.written):
             before.append(step)
         else:
             after.append(step)
@@ -220,27 +160,29 @@ def _grown(known: Known, way: Way, first: Step, *following: Step) -> _Chain:
 
 def _joining(known: Known, chain: _Chain, step: Step, before: Sequence[Step]) -> tuple[Walk, ...]:
     """The walks that the chain goes on with: the step's, and those of steps before it that feed it; none if it cannot."""
-    feeders = _feeders(known, chain, before, known.reads[step])
+    feeders = _feeders(known, chain, before, known.reads(step))
     for walk in known.walks(step, chain.way.depth):
-        for more in ((*feeders, walk), (walk,)):
-            if _go_together([*chain.walks, *more], chain.way):
-                return more
+        for fed in (feeders, ()) if feeders else ((),):
+            if _go_together(chain, (*fed, walk)):
+                return (*fed, walk)
     return ()
 
 
 def _feeders(
-    known: Known, chain: _Chain, before: Sequence[Step], reads: set[Node]
+    known: Known, chain: _Chain, before: Sequence[Step], wanted: Iterable[Node]
 ) -> tuple[Walk, ...]:
     """The steps that make large values of these, and can as well run after the others, and after those of the chain."""
     found: list[Walk] = []
-    reads, others_read, others_written = {*reads}, {*chain.touched}, {*chain.written}
+    fed: set[Node] = set()
+    reads, others_read, others_written = {*wanted}, chain.read | chain.written, {*chain.written}
     for step in reversed(before):
-        made, needed = known.writes[step], known.reads[step]
+        made, needed = known.writes(step), known.reads(step)
         walk = known.kept(step, chain.way.depth)
         is_wanted = any(map(is_large, made & reads))
-        hinders = (made & (others_read | others_written)) | (needed & others_written)
+        hinders = (made & (others_read | others_written | fed)) | (needed & others_written)
         if walk and is_wanted and not hinders:
             found.append(walk)
+            fed |= made
             reads |= needed
         else:
             others_read |= needed
@@ -248,27 +190,29 @@ def _feeders(
     return tuple(reversed(found))
 
 
-def _go_together(walks: list[Walk], way: Way) -> bool:
-    if len({walk.extents[:-1] for walk in walks}) > 1:
+def _go_together(chain: _Chain, more: Sequence[Walk]) -> bool:
+    """Whether the chain may go on with these walks."""
+    outer = chain.walks[0].extents[:-1]
+    if any(walk.extents[:-1] != outer for walk in more):
         return False
-    writers = Counter(root for walk in walks for root in walk.written)
-    read: set[Node] = set().union(*(walk.read for walk in walks))
-    in_rows = all(
-        touch.is_in_rows(walk.extents)
-        for walk in walks
-        for touch in walk.touches
-        if writers[touch.root] > (touch.root not in read)
-    )
-    return in_rows and each_of(walks, way.in_order) > 0
+    read = chain.read.union(*(walk.read for walk in more))
+    loose = chain.loose.union(*(walk.loose for walk in more))
+    writers = chain.writers + Counter(root for walk in more for root in walk.written)
+    for root in loose & writers.keys():
+        if writers[root] > 1 or root in read:
+            return False
+    return each_of([*chain.walks, *more], chain.way.in_order) > 0
 
 
-def _private(chain: _Chain, kept: Container[Owner], known: Known) -> frozenset[Node]:
+def _private(chain: _Chain, kept: Container[Owner], uses: Uses) -> frozenset[Node]:
     """What no step outside of the chain has to do with, until it is made again."""
     own: Counter[tuple[Node, int]] = Counter()
     for walk in chain.walks:
-        own.update(known.times(walk.step).items())
+        own.update(uses.times(walk.step).items())
+    every = Counter(root for root, _ in own)
     return frozenset(
         root
         for (root, time), count in own.items()
-        if root in chain.between and root not in kept and count == known.users[root, time]
+        if root in chain.between and root not in kept and every[root] == 1
+        if count == uses.counts[root, time]
     )

@@ -7,14 +7,14 @@ from collections.abc import Container, Sequence
 from tracejit._records import dataclass
 from tracejit.compiler import slabs
 from tracejit.compiler.again import choices_of, with_again
-from tracejit.compiler.chains import Known, slabbed
+from tracejit.compiler.chains import DEPTHS, slabbed
 from tracejit.compiler.coordinates import with_coordinates_apart
-from tracejit.compiler.slabs import Slabs, is_large, steps_of
+from tracejit.compiler.known import Known, Uses
+from tracejit.compiler.slabs import Slabs, has_few_tasks, is_large, steps_of
 from tracejit.compiler.work import NS_PER_LAUNCH, nanoseconds, reading, writing
-from tracejit.ir.cluster import Owner, Step
+from tracejit.ir.cluster import Owner, Product, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
-from tracejit.passes.layouts import Layouts
 
 WORTH_TURNS = 0.875
 """Of the time that other ways take: what sharing each slab among threads costs is not all reckoned."""
@@ -55,32 +55,40 @@ class Parting:
     """Of the steps of one graph.
 
     kept       what is needed after the last step
-    whole      steps that had better stay as they are
     replaced   memory that is written over once nobody reads it: nobody else is to read it
     """
 
-    layouts: Layouts
+    known: Known
     kept: Container[Owner]
-    whole: Container[Step]
     replaced: Container[Node]
 
     def of(self, steps: Sequence[Step]) -> list[Step | Slabs]:
         """The steps, in an order that gives the same results: those that gain by it in slabs, some of them twice."""
-        known = Known(steps, self.layouts, self.whole)
-        if not any(is_large(root) for step in steps for root in known.writes[step]):
+        if not any(is_large(root) for step in steps for root in self.known.writes(step)):
             return [*steps]
         usual = self._again(self._with_coordinates(steps, False), False)
-        if all(nbytes(root) < slabs.LEAST_BYTES_IN_TURN for root in usual.in_memory):
+        if not self._may_gain_by_turns(steps, usual.in_memory):
             return usual.parts
         turns = self._again(self._with_coordinates(steps, True), True)
         is_worth_it = turns.nanoseconds < WORTH_TURNS * usual.nanoseconds
         return turns.parts if is_worth_it else usual.parts
 
+    def _may_gain_by_turns(self, steps: Sequence[Step], in_memory: set[Node]) -> bool:
+        """Whether products over all rows of few matrices read large values."""
+        large = {root for root in in_memory if nbytes(root) >= slabs.LEAST_BYTES_IN_TURN}
+        products = [step for step in steps if isinstance(step, Product)] if large else []
+        return any(
+            walk.share and has_few_tasks((walk,)) and not large.isdisjoint(walk.read)
+            for product in products
+            for depth in DEPTHS
+            for walk in self.known.walks(product, depth)
+        )
+
     def _parted(
         self, steps: Sequence[Step], may_turn: bool, again: Container[Step] = ()
     ) -> _Parted:
-        known = Known(steps, self.layouts, self.whole, again)
-        return _Parted(slabbed(steps, known, self.kept, may_turn), known)
+        uses = Uses(steps, self.known, again)
+        return _Parted(slabbed(steps, self.known, uses, self.kept, may_turn), self.known)
 
     def _with_coordinates(self, steps: Sequence[Step], may_turn: bool) -> _Parted:
         """Those that can be in slabs only as they read the coordinates of their rows do so."""
@@ -96,9 +104,9 @@ class Parting:
 
     def _again(self, parted: _Parted, may_turn: bool) -> _Parted:
         """What some launches leave for others may be made again there."""
-        choices = choices_of(parted.parts, parted.known, self.kept, self.replaced)
+        choices = choices_of(parted.parts, self.known, self.kept, self.replaced)
         if not choices:
             return parted
-        steps = with_again(parted.parts, choices, parted.known)
+        steps = with_again(parted.parts, choices, self.known)
         again = {step for choice in choices for step in choice.steps}
         return min(parted, self._parted(steps, may_turn, again), key=lambda each: each.nanoseconds)

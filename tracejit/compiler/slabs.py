@@ -152,5 +152,5 @@ def _live_bytes(walks: Sequence[Walk], private: Collection[Node]) -> int:
 
 def _unit_bytes(walks: Sequence[Walk]) -> float:
     """Of all that has rows, in one unit."""
-    roots = {t.root for walk in walks for t in walk.touches if t.is_in_rows(walk.extents)}
+    roots = frozenset[Node]().union(*(walk.in_rows for walk in walks))
     return max(sum(map(nbytes, roots)), 1) / (units_of(walks) * prod(walks[0].extents[:-1]))

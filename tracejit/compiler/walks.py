@@ -8,7 +8,7 @@ are the same bits either way, for the trees of folds and products are made of su
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from math import gcd, prod
 
 from tracejit._records import dataclass
@@ -59,6 +59,18 @@ class Walk:
     touches: tuple[Touch, ...]
     rows: int | None = None
     share: int = 0
+    read: frozenset[Node] = field(init=False)
+    written: frozenset[Node] = field(init=False)
+    loose: frozenset[Node] = field(init=False)
+    """Of what it touches that which is not in rows."""
+
+    def __post_init__(self) -> None:
+        for name, roots in (
+            ("read", (touch.root for touch in self.touches if not touch.written)),
+            ("written", (touch.root for touch in self.touches if touch.written)),
+            ("loose", (t.root for t in self.touches if not t.is_in_rows(self.extents))),
+        ):
+            object.__setattr__(self, name, frozenset(roots))
 
     @property
     def extent(self) -> int:
@@ -66,12 +78,8 @@ class Walk:
         return self.extents[-1]
 
     @property
-    def written(self) -> set[Node]:
-        return {touch.root for touch in self.touches if touch.written}
-
-    @property
-    def read(self) -> set[Node]:
-        return {touch.root for touch in self.touches if not touch.written}
+    def in_rows(self) -> frozenset[Node]:
+        return (self.read | self.written) - self.loose
 
     @property
     def nodes(self) -> tuple[Apply, ...]:
