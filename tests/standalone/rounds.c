@@ -1,6 +1,8 @@
-/* Two libraries in one program: instances that are made, called, set, and ended again, with errors in between. */
+/* Several libraries in one program: instances that are made, called, set, and ended again, with errors in between. */
 
+#include <halved.h>
 #include <looked_up.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +75,34 @@ static void look_up_round(const looked_up_options *options) {
     looked_up_destroy(instance);
 }
 
+/* Decisions, a loop over data, and an exception, which leaves what the function has changed by then. */
+static void halve_round(const halved_options *options) {
+    halved_instance *instance;
+    float x[2] = {8, 6}, before[2], after[2], kept[2];
+    const int64_t shape[] = {2};
+    const halved_value given = halved_array(halved_FLOAT32, x, 1, shape);
+    halved_value results[] = {
+        halved_array(halved_FLOAT32, before, 1, shape),
+        halved_array(halved_FLOAT32, after, 1, shape),
+        halved_integer(0),
+    };
+    halved_value state = halved_array(halved_FLOAT32, kept, 1, shape), calls = halved_integer(0);
+    WANT(halved_create(&instance, options) == halved_OK);
+    for (int turn = 0; turn < 3; turn++) {
+        WANT(halved_run(instance, &given, 1, results, 3) == halved_OK);
+        WANT(before[0] == 2 && before[1] == 1.5f && after[0] == 1 && after[1] == 0.75f && results[2].number.integer == 3);
+    }
+    x[1] = INFINITY;
+    WANT(halved_run(instance, &given, 1, results, 3) == halved_ERROR_RAISED);
+    WANT(strstr(halved_message(), "ValueError: not finite"));
+    x[0] = x[1] = 1;
+    WANT(halved_run(instance, &given, 1, results, 3) == halved_OK);
+    WANT(before[0] == 2 && after[1] == 1 && results[2].number.integer == 0);
+    WANT(halved_get_state(instance, "kept", &state) == halved_OK && kept[0] == 4 && kept[1] == 3.25f);
+    WANT(halved_get_state(instance, "calls", &calls) == halved_OK && calls.number.integer == 5);
+    halved_destroy(instance);
+}
+
 static looked_up_instance *shared;
 
 static void *look_up_often(void *unused) {
@@ -100,6 +130,7 @@ int main(int count, char **arguments) {
     const int rounds = count > 1 ? atoi(arguments[1]) : 1;
     const trained_options options = {2, NULL};
     const looked_up_options others = {2, NULL};
+    const halved_options halving = {2, NULL};
     trained_value steps = trained_integer(0);
     float last = 0;
     for (int place = 0; place < ROWS * COLUMNS; place++) images[place] = (float)place / 10;
@@ -108,6 +139,7 @@ int main(int count, char **arguments) {
         WANT(round == 0 || now == last);
         last = now;
         look_up_round(&others);
+        halve_round(&halving);
     }
     WANT(looked_up_create(&shared, NULL) == looked_up_OK);
     in_threads(look_up_often);

@@ -24,6 +24,8 @@ pytestmark = needs_compiler
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent.parent / "examples" / "c"
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+NAMES = "trained", "looked_up", "halved"
+"""The libraries of rounds.c."""
 
 
 def needs(*commands: str) -> Any:
@@ -37,7 +39,22 @@ def run(*command: str | Path, **options: Any) -> str:
     return done.stdout
 
 
-def export_two(folder: Path, targets: list[str]) -> Path:
+calls, kept = 0, tj.zeros(2)
+
+
+def halve(x):
+    global calls, kept
+    calls += 1
+    if not tj.isfinite(x).all():
+        raise ValueError("not finite")
+    before, x, rounds = x * 2, x * 1, 0
+    while x.max() > 1:
+        before, x, rounds = x, x / 2, rounds + 1
+    kept = kept + x
+    return before, x, rounds
+
+
+def export_all(folder: Path, targets: list[str]) -> Path:
     """The libraries of rounds.c."""
     tj.random.seed(0)
     model = nn.Linear(3, 2)
@@ -52,6 +69,7 @@ def export_two(folder: Path, targets: list[str]) -> Path:
     tj.export(train_step, args, c=folder, name="trained", targets=targets)
     given = tj.ones((4, 3)), tj.tensor(0), 0.5
     tj.export(look_up, given, c=folder, name="looked_up", targets=targets)
+    tj.export(halve, (tj.ones(2),), c=folder, name="halved", targets=targets)
     return folder
 
 
@@ -61,8 +79,8 @@ def levels() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_two(tmp_path_factory.mktemp("two"), levels())
+def all_of_them(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_all(tmp_path_factory.mktemp("all"), levels())
 
 
 def compile_rounds(folder: Path, program: Path, *flags: str, libraries: list[Any]) -> Path:
@@ -82,38 +100,45 @@ def compile_rounds(folder: Path, program: Path, *flags: str, libraries: list[Any
 
 
 def static(folder: Path) -> list[Any]:
-    return [folder / "lib" / "libtrained.a", folder / "lib" / "liblooked_up.a", "-lm", "-lpthread"]
+    libraries = (folder / "lib" / f"lib{name}.a" for name in NAMES)
+    return [*libraries, "-lm", "-lpthread"]
 
 
-def test_two_libraries_are_in_one_program(two: Path, tmp_path: Path) -> None:
-    found = [f"-L{two}/lib", "-ltrained", "-llooked_up", f"-Wl,-rpath,{two}/lib"]
-    for name, libraries in {"static": static(two), "shared": found}.items():
-        printed = run(compile_rounds(two, tmp_path / name, libraries=libraries), "20")
+def test_several_libraries_are_in_one_program(all_of_them: Path, tmp_path: Path) -> None:
+    found = [
+        f"-L{all_of_them}/lib",
+        *(f"-l{name}" for name in NAMES),
+        f"-Wl,-rpath,{all_of_them}/lib",
+    ]
+    for name, libraries in {"static": static(all_of_them), "shared": found}.items():
+        printed = run(compile_rounds(all_of_them, tmp_path / name, libraries=libraries), "20")
         if sys.platform != "linux":
             continue
         loaded = {
             Path(line).name.partition(".")[0].partition("-")[0] for line in printed.splitlines()
         }
-        own = {name} if name == "static" else {name, "libtrained", "liblooked_up"}
+        own = {name} if name == "static" else {name, *(f"lib{each}" for each in NAMES)}
         assert loaded - own <= {"libc", "libm", "libpthread", "ld", "[heap]", "libgcc_s"}, loaded
 
 
 @needs("nm")
 @pytest.mark.skipif(sys.platform != "linux", reason="symbols are listed as on Linux")
-def test_all_names_are_the_librarys_own(two: Path) -> None:
+def test_all_names_are_the_librarys_own(all_of_them: Path) -> None:
     def names(file: str, *options: str) -> set[str]:
-        lines = run("nm", "--defined-only", *options, two / "lib" / file).splitlines()
+        lines = run("nm", "--defined-only", *options, all_of_them / "lib" / file).splitlines()
         return {line.split()[2] for line in lines if len(line.split()) == 3}
 
     exported = names("libtrained.so", "-D")
-    header = (two / "include" / "trained.h").read_text()
+    header = (all_of_them / "include" / "trained.h").read_text()
     assert "trained_run" in exported
     assert {each for each in exported if f"{each}(" not in header} == set()
-    for library in ("trained", "looked_up"):
+    for library in NAMES:
         assert all(each.startswith(f"{library}_") for each in names(f"lib{library}.a", "-g"))
 
 
-def test_addresses_are_used_as_they_should_be(two: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_addresses_are_used_as_they_should_be(
+    all_of_them: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
     """AddressSanitizer sees the library's C code and its memory, and what is left at the end."""
     flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
     probe = tmp_path / "probe.c"
@@ -122,15 +147,15 @@ def test_addresses_are_used_as_they_should_be(two: Path, tmp_path: Path, monkeyp
     if made.returncode or subprocess.run([tmp_path / "probe"], capture_output=True).returncode:
         pytest.skip("AddressSanitizer is not there, or may not run")
     monkeypatch.setenv("CC", " ".join(["cc", *flags]))
-    folder = export_two(tmp_path / "checked", ["cpu"])
+    folder = export_all(tmp_path / "checked", ["cpu"])
     program = compile_rounds(folder, tmp_path / "rounds", *flags, libraries=static(folder))
     run(program, "1000")
 
 
 @needs("valgrind")
 @pytest.mark.skipif(not _can_run(host(), LEVELS["avx2"]), reason="valgrind has no AVX-512")
-def test_machine_code_stays_within_its_memory(two: Path, tmp_path: Path) -> None:
-    program = compile_rounds(two, tmp_path / "rounds", "-g", libraries=static(two))
+def test_machine_code_stays_within_its_memory(all_of_them: Path, tmp_path: Path) -> None:
+    program = compile_rounds(all_of_them, tmp_path / "rounds", "-g", libraries=static(all_of_them))
     checks = ["--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]
     run("valgrind", "-q", *checks, program, "50")
 
