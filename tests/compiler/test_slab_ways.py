@@ -135,7 +135,8 @@ def test_random_training_has_the_same_bits(seed: int, having: Having) -> None:
     off(having)
     plain = run(graph, data)
     few, size = rnd.choice((1, 1, 2, 8)), rnd.choice((1, 1 << 14, 1 << 20))
-    least = rnd.choice((1, 1 << 12, 1 << 15))
+    least, cache = rnd.choice((1, 1 << 12, 1 << 15)), rnd.choice((1 << 13, 1 << 22))
+    having(CACHE_BYTES=cache)
     for anew in (True, False):
         having(anew=anew, LEAST_SLABS=few, SLAB_BYTES=size, **GREEDY | {"LEAST_BYTES": least})
         for a, b in zip(run(graph, data), plain, strict=True):
@@ -235,6 +236,7 @@ def test_attention_is_right_along_any_axes(
     data = arrays_of(graph, 1)
     off(having)
     plain = run(graph, data)
+    having(CACHE_BYTES=1 << 16)  # so that no head is one slab
     having(anew=True, SLAB_BYTES=1, LEAST_SLABS=8, **GREEDY | {"LEAST_BYTES": 1 << 18})
     plan = planned(graph)
     assert noted(plan, "again matmul")

@@ -162,6 +162,8 @@ def _joining(known: Known, chain: _Chain, step: Step, before: Sequence[Step]) ->
     """The walks that the chain goes on with: the step's, and those of steps before it that feed it; none if it cannot."""
     feeders = _feeders(known, chain, before, known.reads(step))
     for walk in known.walks(step, chain.way.depth):
+        if walk.share and not chain.way.folds:
+            continue
         for fed in (feeders, ()) if feeders else ((),):
             if _go_together(chain, (*fed, walk)):
                 return (*fed, walk)

@@ -42,6 +42,11 @@ class Way:
     depth: int
     in_order: bool = False
 
+    @property
+    def folds(self) -> bool:
+        """Whether the last axis may be folded: partial results lie one after another along a single axis."""
+        return self.in_order or self.depth == 1
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slabs:
