@@ -138,6 +138,7 @@ class Recorder(Tracer):
             return
         try:
             with self._lock:
+                self._check_place(target.aval.device)
                 base, place = self.write(target, self.place_of(value))
                 if self._known(storage) is None:
                     self._written[storage] = self._input(base)

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from tracejit.ir.aval import Aval
-from tracejit.ir.graph import Apply, Effect, Graph, Node
+from tracejit.ir.graph import Apply, Effect, Graph, Input, Node
 from tracejit.ops.op import Layout
 from tracejit.storage import row_major
 
@@ -22,7 +22,7 @@ class Step:
 
     node       the value in the tensor graph
     place      how many values stand before it in the trace
-    device     of the ops up to here; None where there are none
+    device     of the ops up to here, or of what is read first, as a write may have no op; None where there is neither
     after      the next step by what it does
     programs   what was compiled of the trace up to here, by its ends
     """
@@ -41,7 +41,7 @@ class Step:
             self.node = node
             self.aval: Aval = node.aval
             self.layout: Layout = row_major(node.aval.shape)
-            if isinstance(node, Apply):
+            if isinstance(node, Apply) or (self.device is None and isinstance(node, Input)):
                 self.device = node.aval.device
 
     def then(self, key: Hashable, node: Node) -> Step:
