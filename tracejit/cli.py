@@ -65,7 +65,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--c", metavar="FOLDER", help=library)
     command.add_argument("--name", help="the library's name (the function's)")
     levels = (
-        "native code to put in: cpu, cpu:avx512, cpu:avx2, cpu:sse (cpu); several times for several"
+        "native code to put in: cpu, cpu:avx512, cpu:avx2, cpu:sse, cuda, cuda:sm_90 and the like, "
+        "cuda:ptx (cpu); several times for several"
     )
     command.add_argument("--target", action="append", help=levels)
     command.add_argument("--numpy", action="store_true", help="give it NumPy arrays, not tensors")

@@ -24,10 +24,11 @@ from tests.tracing.torture.harness import Case, compare, load
 from tracejit.standalone import capture as capturing
 from tracejit.standalone.apart import check_apart
 from tracejit.standalone.arguments import Given, given, is_data
-from tracejit.standalone.artifact import Artifact, buffer_of
+from tracejit.standalone.artifact import Artifact
 from tracejit.standalone.capture import Captured, _value, capture
 from tracejit.standalone.container import pack
 from tracejit.standalone.exporting import _entries
+from tracejit.standalone.homes import CPU
 from tracejit.standalone.native import target_of
 from tracejit.standalone.records import Decide, Loop, NumberState, State
 from tracejit.standalone.script import script_of
@@ -75,7 +76,7 @@ class Loaded:
         elif state.is_read:
             if not isinstance(value, np.ndarray) or value.shape != state.shape:
                 return False
-            self.artifact._values[state.slot] = buffer_of(np.ascontiguousarray(value))
+            self.artifact._values[state.slot] = CPU.sent(value)
         return True
 
     def is_of_a_way(self, error: Exception | None) -> bool:

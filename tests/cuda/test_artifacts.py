@@ -1,0 +1,387 @@
+"""Artifacts on a GPU: the CPU's bits from a file's machine code, and files that are not as they should be."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tracejit as tj
+from tests.standalone.files import packed, resealed, step
+from tracejit import nn, optim
+from tracejit.nn import functional as F
+from tracejit.runtime.cuda import kernels
+from tracejit.runtime.cuda.abi import ARCHITECTURES, PTX, best_of
+from tracejit.standalone.container import unpack
+
+X = np.random.default_rng(0).standard_normal((6, 40), dtype=np.float32)
+BATCH = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+
+
+def bits(value: Any) -> Any:
+    """All that can be told of a result but where it is."""
+    if isinstance(value, tj.Tensor):
+        array = value.detach().cpu().numpy()
+        return "tensor", array.dtype.name, array.shape, array.tobytes()
+    if isinstance(value, np.ndarray | np.generic):
+        return type(value).__name__, value.dtype.name, value.shape, value.tobytes()
+    if isinstance(value, list | tuple):
+        return [*map(bits, value)]
+    if isinstance(value, dict):
+        return {key: bits(part) for key, part in value.items()}
+    return type(value).__name__, repr(value)
+
+
+@pytest.fixture
+def pair(device: str, tmp_path: Path) -> Callable[..., Any]:
+    """A function as it runs from one file on the CPU, and on a GPU."""
+
+    def export(f: Any, *args: Any) -> Any:
+        path = tmp_path / "f.tj"
+        tj.export(f, args, path, targets=("cpu", "cuda"))
+        there = tj.load(path, device=device)
+        assert there.device == device
+        assert there.target is not None
+        assert there.target.name == "cuda"
+        return tj.load(path), there
+
+    return export
+
+
+def training() -> tuple[Any, ...]:
+    tj.random.seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    return model, optim.Adam(model.parameters()), BATCH
+
+
+def test_a_training_step_with_decisions_and_loops_goes_on_training(
+    pair: Callable[..., Any], device: str
+) -> None:
+    here, there = pair(step, *training())
+    for _ in range(3):
+        result = there(BATCH)
+        assert result[0].device == device
+        assert bits(result) == bits(here(BATCH))
+    states = here.state_dict(), there.state_dict()
+    assert bits(states[0]) == bits(states[1])
+    assert states[1]["model.0.weight"].device == device
+    for each in (here, there):
+        with pytest.raises(ValueError, match="the loss is not finite"):
+            each(BATCH * np.inf)
+    assert bits(there.state_dict()) == bits(here.state_dict())
+    here(BATCH)
+    there.load_state_dict(here.state_dict())
+    assert bits(there(BATCH)) == bits(here(BATCH))
+    here.load_state_dict(there.state_dict())
+    assert bits(here.state_dict()) == bits(there.state_dict())
+
+
+def several(x, factor):
+    y = tj.softmax(x * factor, axis=-1) if x.ndim else x * factor
+    return {"y": y, "parts": (y.sum(), tj.sort(x.reshape(-1)), y.T), "number": factor + 1}
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1, 5), (6, 40)])
+def test_shapes_of_every_kind(
+    pair: Callable[..., Any], shape: tuple[int, ...], device: str
+) -> None:
+    x = np.resize(X, shape)
+    here, there = pair(several, tj.tensor(x), 2.0)
+    wanted = bits(here(tj.tensor(x), 0.5))
+    assert bits(there(tj.tensor(x, device=device), 0.5)) == wanted
+    assert bits(there(tj.tensor(x), 0.5)) == wanted
+
+
+def test_memory_of_any_layout_nan_and_infinity(pair: Callable[..., Any], device: str) -> None:
+    x = X.copy()
+    x[0, :4] = np.nan, np.inf, -np.inf, -0.0
+    here, there = pair(several, tj.tensor(x), 2.0)
+    wide = np.zeros((6, 80), np.float32)
+    wide[:, ::2] = x
+    wanted = bits(here(tj.tensor(x), 1.0))
+    on_gpu = tj.tensor(wide, device=device), tj.tensor(x.T.copy(), device=device)
+    for given in (on_gpu[0][:, ::2], on_gpu[1].T, wide[:, ::2], x.T.copy().T):
+        assert bits(there(given, 1.0)) == wanted
+    stacked = tj.tensor(np.stack([X, x]), device=device)
+    assert bits(there(stacked[1], 1.0)) == wanted
+
+
+def test_what_is_returned_as_it_was_given_is_the_callers_own(
+    pair: Callable[..., Any], device: str
+) -> None:
+    _, there = pair(lambda x: (x, x[0]), tj.tensor(X))
+    for given in (X, tj.tensor(X), tj.tensor(X, device=device)):
+        own, first = there(given)
+        assert own is given
+        assert first.device == device
+        assert bits(first) == bits(tj.tensor(X[0]))
+
+
+def of_arrays(x):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e, e[1:, ::2], e.sum(), x > 0
+
+
+def test_arrays_give_arrays_that_share_memory_as_they_did(pair: Callable[..., Any]) -> None:
+    here, there = pair(of_arrays, X)
+    results = there(X)
+    assert bits(results) == bits(here(X)) == bits(tj.compile(of_arrays)(X))
+    results[0][1, 0] = 7
+    assert results[1][0, 0] == 7
+
+
+def test_labels_out_of_range_are_errors(pair: Callable[..., Any], device: str) -> None:
+    labels = np.arange(6)
+    here, there = pair(lambda x, y: F.cross_entropy(x, y), tj.tensor(X), tj.tensor(labels))
+    assert bits(there(X, labels)) == bits(here(tj.tensor(X), tj.tensor(labels)))
+    for wrong in (labels + 40, tj.tensor(labels + 40, device=device)):
+        with pytest.raises(IndexError, match="out of bounds for 40 classes"):
+            there(X, wrong)
+
+
+def grown(x, y):
+    y += x
+    if y.sum() > 100:
+        y *= 0.5
+    return y.sum()
+
+
+def test_arguments_that_are_written(pair: Callable[..., Any], device: str) -> None:
+    ones = np.ones((2, 3), np.float32)
+    here, there = pair(grown, tj.tensor(ones), tj.tensor(ones))
+    for factor in (1.0, 100.0):
+        near, far = tj.tensor(ones), tj.tensor(ones, device=device)
+        given = ones * np.float32(factor)
+        assert bits(there(given, far)) == bits(here(given, near))
+        assert bits(far) == bits(near)
+    with pytest.raises(ValueError, match=r"argument y is written by the call: .* elsewhere"):
+        there(ones, tj.tensor(ones))
+
+
+def test_other_arguments_are_refused(pair: Callable[..., Any], device: str) -> None:
+    _, there = pair(lambda x: x + 1, tj.tensor(X))
+    with pytest.raises(tj.ShapeError, match=r"argument x is f32\[6,40\]@cuda:0, got f32\[40,6\]"):
+        there(tj.tensor(X.T.copy()))
+    with pytest.raises(tj.DTypeError, match="got f64"):
+        there(tj.tensor(X.astype(np.float64), device=device))
+
+
+def test_random_numbers_go_on(pair: Callable[..., Any]) -> None:
+    tj.random.seed(3)
+    here, there = pair(lambda x: x + tj.random.normal((6, 40)), tj.tensor(X))
+    for _ in range(2):
+        assert bits(there(X)) == bits(here(X))
+
+
+# Which code is taken
+
+
+def test_the_best_code_that_a_gpu_runs_is_taken() -> None:
+    levels = ["sm_80", "sm_86", "sm_90", PTX, "avx512"]
+    taken = {
+        capability: best_of(levels, capability)
+        for capability in [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 1)]
+    }
+    assert taken == {
+        (7, 5): None, (8, 0): "sm_80", (8, 6): "sm_86", (8, 9): "sm_86", (9, 0): "sm_90",
+        (10, 0): PTX, (12, 1): PTX,
+    }  # fmt: skip
+    assert best_of(["sm_90"], (8, 0)) is None
+    assert best_of(["sm_100"], (10, 3)) == "sm_100"
+
+
+def test_ptx_is_taken_where_there_is_no_code_for_the_architecture(
+    emulated: str, tmp_path: Path
+) -> None:
+    tj.export(several, (tj.tensor(X), 2.0), tmp_path / "f.tj", targets=("cuda:sm_80", "cuda:ptx"))
+    loaded = tj.load(tmp_path / "f.tj", device="cuda")
+    assert loaded.target is not None
+    assert loaded.target.level == PTX
+    with pytest.warns(RuntimeWarning, match=r"for this machine .there is nvidia compute_80"):
+        here = tj.load(tmp_path / "f.tj")
+    assert bits(loaded(X, 3.0)) == bits(here(tj.tensor(X), 3.0))
+
+
+def test_the_graph_is_compiled_where_there_is_no_code(emulated: str, tmp_path: Path) -> None:
+    tj.export(several, (tj.tensor(X), 2.0), tmp_path / "f.tj")
+    with pytest.warns(RuntimeWarning, match="no native code for cuda:0 of this machine"):
+        loaded = tj.load(tmp_path / "f.tj", device="cuda")
+    wanted = bits(tj.load(tmp_path / "f.tj")(tj.tensor(X), 3.0))
+    assert loaded.target is None
+    assert bits(loaded(X, 3.0)) == wanted
+    assert bits(tj.load(tmp_path / "f.tj", device="cuda", native=False)(X, 3.0)) == wanted
+
+
+def test_a_fresh_process_needs_no_compiler(
+    in_a_process: Callable[[str], str], tmp_path: Path
+) -> None:
+    path = tmp_path / "f.tj"
+    tj.export(step, training(), path, targets=("cpu", "cuda"))
+    here = tj.load(path)
+    script = f"""
+import sys
+import numpy as np
+import tracejit as tj
+loaded = tj.load({str(path)!r}, device="cuda")
+x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+print(loaded(x)[0].item().hex(), loaded(x)[0].item().hex())
+print({{"tracejit.compiler", "llvmlite", "sympy"}} & {{*sys.modules}})
+"""
+    wanted = " ".join(here(BATCH)[0].item().hex() for _ in range(2))
+    assert in_a_process(script).split("\n")[:2] == [wanted, "set()"]
+
+
+# Without a GPU
+
+
+def test_a_machine_without_a_gpu_exports_for_all_and_loads_for_none(
+    run_python: Callable[..., str], tmp_path: Path
+) -> None:
+    if kernels.why_no_compiler() is not None:
+        with pytest.raises(tj.DeviceUnavailable, match="NVRTC, which is not installed"):
+            tj.export(tj.nn.ReLU(), (tj.ones(3),), tmp_path / "f.tj", targets=("cuda:sm_90",))
+        assert not [*tmp_path.iterdir()]
+        return
+    script = """
+import tempfile
+from pathlib import Path
+import tracejit as tj
+from tracejit.standalone.container import unpack
+folder = Path(tempfile.mkdtemp())
+targets = "cpu", "cuda:sm_80", "cuda:sm_90", "cuda:ptx"
+for name in ("a", "b"):
+    tj.export(tj.nn.Softmax(-1), (tj.ones((3, 4)),), folder / name, targets=targets)
+same = (folder / "a").read_bytes() == (folder / "b").read_bytes()
+entries = unpack((folder / "a").read_bytes())
+kinds = {"cubin": lambda e: e[:4] == b"\\x7fELF" and e[18] == 190, "ptx": lambda e: b".target sm_80" in e}
+found = [name.partition("/")[0] for name, e in entries.items()
+         if (kind := kinds.get(name.rpartition(".")[2])) and kind(bytes(e))]
+print(same, found)
+try:
+    tj.load(folder / "a", device="cuda")
+except tj.DeviceUnavailable as error:
+    print(error)
+try:
+    tj.export(tj.nn.ReLU(), (tj.ones(3),), folder / "c", targets=("cuda",))
+except tj.DeviceUnavailable as error:
+    print(error)
+"""
+    if tj.cuda.why_not() is None and "tests.emulation.standin" not in sys.modules:
+        pytest.skip("there is a GPU")
+    first, *errors = run_python(script).strip().splitlines()
+    assert first == "True ['cuda-ptx', 'cuda-sm_80', 'cuda-sm_90']"
+    assert len(errors) == 2
+    assert all(each.startswith("<") or "cuda:0: " in each for each in errors)
+    assert all("to do without a GPU use device='cpu'" in each for each in errors)
+
+
+def test_targets_that_are_none_are_refused(tmp_path: Path) -> None:
+    args, path = (tj.ones(3),), tmp_path / "f.tj"
+    for name in ("cuda:sm_70", "cuda:avx2", "cuda:0"):
+        with pytest.raises(ValueError, match=rf"target '{name}': .* is none of ptx, sm_80"):
+            tj.export(tj.nn.ReLU(), args, path, targets=(name,))
+    with pytest.raises(ValueError, match=r"libraries for C are for CPUs, and cuda:sm_90 is not"):
+        tj.export(tj.nn.ReLU(), args, path, targets=("cpu", "cuda:sm_90"), c=tmp_path / "c")
+    assert not [*tmp_path.iterdir()]
+    assert "sm_70" not in ARCHITECTURES
+
+
+# Files that are not as they should be
+
+
+def changed_plan(change: Callable[[Any], Any]) -> Callable[[dict[str, bytes]], bytes]:
+    def made(parts: dict[str, bytes]) -> bytes:
+        name = "cuda-sm_90/plan.json"
+        plan = json.loads(parts[name])
+        change(plan)
+        return resealed({**parts, name: json.dumps(plan).encode()})
+
+    return made
+
+
+def launch(plan: Any) -> Any:
+    return plan["plans"][0]["steps"][0]
+
+
+def cpu_plan(parts: dict[str, bytes]) -> bytes:
+    (name,) = (name for name in parts if name.startswith("cpu") and name.endswith("plan.json"))
+    return resealed({**parts, "cuda-sm_90/plan.json": parts[name]})
+
+
+def code(parts: dict[str, bytes]) -> list[str]:
+    return [name for name in parts if name.endswith(".cubin")]
+
+
+FAULTS: dict[str, tuple[Callable[[dict[str, bytes]], bytes], str]] = {
+    "too many threads": (
+        changed_plan(lambda p: launch(p)["shape"].update(teams=2048)),
+        "sm_90/plan.json: plan 0: step 0: a block has at most 1024 threads",
+    ),
+    "no threads": (changed_plan(lambda p: launch(p)["shape"].update(team=0)), "it has no threads"),
+    "too much shared memory": (
+        changed_plan(lambda p: launch(p)["shape"].update(shared_bytes=1 << 20)),
+        "its shared memory is too large",
+    ),
+    "too much scratch": (
+        changed_plan(lambda p: launch(p)["shape"].update(scratch_bytes=1 << 50)),
+        "its scratch is too large",
+    ),
+    "too many parameters": (
+        changed_plan(lambda p: launch(p)["segments"][0].update(dims=[1] * 600)),
+        "it has too many parameters",
+    ),
+    "no shape": (changed_plan(lambda p: launch(p).update(shape=None)), "it is for a CPU"),
+    "calls": (
+        changed_plan(lambda p: launch(p).update(calls=[launch(p)["kernel"]])),
+        "one kernel of a GPU's calls none",
+    ),
+    "no such kernel": (changed_plan(lambda p: launch(p).update(kernel="k")), "no kernel 'k'"),
+    "an offset past the end": (
+        changed_plan(lambda p: launch(p)["segments"][0]["arguments"][0].update(offset=1 << 30)),
+        "an argument outside its",
+    ),
+    "a plan of a CPU's": (cpu_plan, "sm_90/plan.json: launches of a CPU's plans"),
+    "no code": (
+        lambda parts: resealed({k: v for k, v in parts.items() if k != code(parts)[0]}),
+        r"entry cuda-sm_90/.*\.cubin: it is missing",
+    ),
+    "other code": (
+        lambda parts: resealed({**parts, code(parts)[0]: b"\x7fELF"}),
+        "sm_90/plan.json: its objects cannot be linked",
+    ),
+    "altered code": (
+        lambda parts: packed({**parts, code(parts)[0]: parts[code(parts)[0]] + b" "}),
+        r"entry cuda-sm_90/.*\.cubin: it is not the one that the manifest lists",
+    ),
+}
+
+
+@pytest.fixture
+def parts(emulated: str, tmp_path: Path) -> dict[str, bytes]:
+    path = tmp_path / "f.tj"
+    tj.export(several, (tj.tensor(X), 2.0), path, targets=("cpu", "cuda:sm_90"))
+    return {name: bytes(content) for name, content in unpack(path.read_bytes()).items()}
+
+
+def test_files_that_are_not_as_they_should_be_are_refused(
+    parts: dict[str, bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "g.tj"
+    for make, message in FAULTS.values():
+        path.write_bytes(make(parts))
+        with pytest.raises(tj.ArtifactError, match=message):
+            tj.load(path, device="cuda")
+    path.write_bytes(resealed(parts))
+    assert bits(tj.load(path, device="cuda")(X, 1.0)) == bits(several(tj.tensor(X), 1.0))
+
+
+def test_a_gpus_plan_is_none_of_a_cpus(parts: dict[str, bytes], tmp_path: Path) -> None:
+    (name,) = (name for name in parts if name.startswith("cpu") and name.endswith("plan.json"))
+    (tmp_path / "g.tj").write_bytes(resealed({**parts, name: parts["cuda-sm_90/plan.json"]}))
+    with pytest.raises(tj.ArtifactError, match=f"{name}: launches of a CPU's plans"):
+        tj.load(tmp_path / "g.tj")
