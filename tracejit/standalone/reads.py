@@ -58,6 +58,8 @@ class Reads:
         """Of each slot of memory the path by which it was found first."""
         self.places: dict[int, set[Any]] = {}
         """Of each slot of memory all places where it is found."""
+        self._on: tuple[Source, str] | None = None
+        """A tensor, and the device that it is on."""
         self._memories: dict[int, int] = {}
         self._known: dict[Any, Source] = {}
         """Places of numbers that are part of the artifact."""
@@ -104,9 +106,8 @@ class Reads:
         place = self._place(source)
         self.first[place] = slot
         self.places.setdefault(slot, set()).add(place)
-        if isinstance(value, Tensor) and value.aval.device != "cpu":
-            device = value.aval.device
-            self.refuse(f"{source} is on {device}: only what is on the CPU is exported", where)
+        if isinstance(value, Tensor):
+            self._meet_device(source, value.aval.device, where)
         if self.given.is_data(source):
             self.arguments.add(slot)
         elif _is_whole(value):
@@ -114,6 +115,18 @@ class Reads:
             dtype = dtypes.from_numpy(value.dtype) if is_array else value.aval.dtype
             shape = value.shape if is_array else value.aval.sizes
             self.tensors.setdefault(slot, (source, dtype.name, tuple(shape), is_array))
+
+    def _meet_device(self, source: Source, device: str, where: str) -> None:
+        self._on = self._on or (source, device)
+        other, known = self._on
+        if device != known:
+            why = f"{source} is on {device}, and {other} on {known}: what is exported is on one device"
+            self.refuse(why, where)
+
+    @property
+    def device(self) -> str:
+        """Where all tensors are."""
+        return self._on[1] if self._on else "cpu"
 
     def _meet_number(self, source: Source, kind: str | None) -> int:
         place = self._place(source)

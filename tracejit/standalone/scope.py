@@ -11,7 +11,7 @@ import numpy as np
 from tracejit.eager import check_indices
 from tracejit.executable import foreign_op
 from tracejit.indexing import check_labels
-from tracejit.ir.device import device_of
+from tracejit.ir.device import device_of, without_device
 from tracejit.ops.arguments import number_as
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import copy_of
@@ -113,10 +113,10 @@ class Scope:
                 assert_never(instruction)
 
     def _program(self, run: s.Run) -> Program:
-        if device_of(run.graph) != "cpu":
-            self.reads.refuse(
-                "the call computes on another device: only what the CPU computes is exported"
-            )
+        if (device := device_of(run.graph)) != self.reads.device:
+            where = str(next((node.loc for node in run.graph.applies if node.loc), ""))
+            why = f"the call computes on {device}, and its tensors are on {self.reads.device}"
+            self.reads.refuse(why, where)
         foreign = foreign_op(run.graph)
         if foreign is not None:
             where = str(foreign.loc or "")
@@ -125,7 +125,7 @@ class Scope:
         scalars = tuple(self.operand(each) for each in run.scalars)
         outside = frozenset(self.number(slot) for slot in run.written)
         outputs = tuple(self.fill(slot) for slot in run.outputs)
-        return Program(run.graph, inputs, scalars, outputs, outside)
+        return Program(without_device(run.graph), inputs, scalars, outputs, outside)
 
     def _compute(self, slot: int, function: Any, operands: tuple[Any, ...], where: str) -> Compute:
         function, kind = getattr(function, "checked", (function, None))
