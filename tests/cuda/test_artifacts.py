@@ -178,6 +178,89 @@ def test_random_numbers_go_on(pair: Callable[..., Any]) -> None:
         assert bits(there(X)) == bits(here(X))
 
 
+# Exports of what lies on a GPU
+
+
+def on(device: str) -> tuple[Any, ...]:
+    model, _, batch = training()
+    model.to(device)
+    return model, optim.Adam(model.parameters()), tj.tensor(batch, device=device)
+
+
+def test_a_file_is_the_same_wherever_the_function_was(device: str, tmp_path: Path) -> None:
+    for place in ("cpu", device):
+        args = on(place)
+        before = bits(args[0].state_dict())
+        tj.export(step, args, tmp_path / place, targets=("cpu", "cuda"))
+        assert bits(args[0].state_dict()) == before
+    assert (tmp_path / "cpu").read_bytes() == (tmp_path / device).read_bytes()
+
+
+def fed(model, optimizer, images, labels):
+    images, labels = images.to("cuda"), tj.tensor(labels, device="cuda")
+    optimizer.zero_grad()
+    scale = tj.tensor([1.0, 2.0, 3.0, 4.0]).to("cuda")
+    out = model(F.dropout(images * scale, 0.25))
+    loss = F.cross_entropy(out, labels)
+    loss.backward()
+    optimizer.step()
+    return loss.cpu() + 1, out.detach().cpu()
+
+
+def network(device: str) -> tuple[Any, Any]:
+    tj.random.seed(5)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).to(device)
+    return model, optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+
+def test_what_moves_to_the_gpu_and_back_is_a_copy(device: str, tmp_path: Path) -> None:
+    images = np.random.default_rng(1).standard_normal((5, 4), dtype=np.float32)
+    labels = np.array([0, 2, 1, 1, 0])
+    given = tj.tensor(images), labels
+    model, optimizer = network(device)
+    fed(model, optimizer, *given)  # the gradients and moments are there
+    tj.export(fed, (model, optimizer, *given), tmp_path / "f.tj", targets=("cpu", "cuda"))
+    loaded = [tj.load(tmp_path / "f.tj", device=each) for each in ("cpu", device)]
+    for _ in range(3):
+        wanted = bits(fed(model, optimizer, *given))
+        assert [bits(each(*given)) for each in loaded] == [wanted] * 2
+    for each in loaded:
+        state = each.state_dict()
+        for name, value in model.state_dict().items():
+            assert bits(state[f"model.{name}"]) == bits(value)
+        with pytest.raises(IndexError, match="out of bounds for 3 classes"):
+            each(given[0], labels + 3)
+
+
+def test_a_copy_is_not_written_when_what_it_was_of_is(device: str, tmp_path: Path) -> None:
+    def f(x, y):
+        before = x.T.to(device)
+        x *= 2
+        return before + y, x.to(device) + y
+
+    x, y = tj.tensor(X[:4, :4].copy()), tj.tensor(X[1:5, 1:5], device=device)
+    wanted = bits(f(x.copy(), y))
+    tj.export(f, (x, y), tmp_path / "f.tj", targets=("cpu", "cuda"))
+    assert bits(tj.load(tmp_path / "f.tj")(x.copy(), y.cpu())) == wanted
+    there = x.to(device)
+    assert bits(tj.load(tmp_path / "f.tj", device=device)(there, y)) == wanted
+    assert bits(there) == bits(x * 2)
+
+
+def test_memory_on_a_gpu_that_is_shared_and_written_is_refused(device: str, tmp_path: Path) -> None:
+    def f(x, y):
+        x += 1
+        return y * 2
+
+    whole = tj.zeros(12, device=device)
+    path = tmp_path / "f.tj"
+    for x, y in ((whole[:4], whole[3:]), (whole[::2], whole[1:4])):
+        with pytest.raises(tj.ExportError, match="argument x shares memory with argument y"):
+            tj.export(f, (x, y), path)
+    tj.export(f, (whole[:4], whole[4:]), path)
+    assert tj.load(path)(tj.zeros(4), tj.ones(8)).tolist() == [2.0] * 8
+
+
 # Which code is taken
 
 

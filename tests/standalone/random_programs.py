@@ -28,7 +28,6 @@ from tracejit.standalone.artifact import Artifact
 from tracejit.standalone.capture import Captured, _value, capture
 from tracejit.standalone.container import pack
 from tracejit.standalone.exporting import _entries
-from tracejit.standalone.homes import CPU
 from tracejit.standalone.native import target_of
 from tracejit.standalone.records import Decide, Loop, NumberState, State
 from tracejit.standalone.script import script_of
@@ -76,7 +75,7 @@ class Loaded:
         elif state.is_read:
             if not isinstance(value, np.ndarray) or value.shape != state.shape:
                 return False
-            self.artifact._values[state.slot] = CPU.sent(value)
+            self.artifact._values[state.slot] = self.artifact._home.sent(value)
         return True
 
     def is_of_a_way(self, error: Exception | None) -> bool:
@@ -252,7 +251,7 @@ def require(found: Any, expected: Any, where: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    return np.array(value.detach()) if isinstance(value, tj.Tensor) else value
+    return np.array(value.detach().cpu()) if isinstance(value, tj.Tensor) else value
 
 
 def bits(array: Any) -> bytes:

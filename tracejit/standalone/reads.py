@@ -58,8 +58,6 @@ class Reads:
         """Of each slot of memory the path by which it was found first."""
         self.places: dict[int, set[Any]] = {}
         """Of each slot of memory all places where it is found."""
-        self._on: tuple[Source, str] | None = None
-        """A tensor, and the device that it is on."""
         self._memories: dict[int, int] = {}
         self._known: dict[Any, Source] = {}
         """Places of numbers that are part of the artifact."""
@@ -78,7 +76,7 @@ class Reads:
     def _meet(self, guard: g.Guard, where: str) -> None:
         match guard:
             case g.TensorIs() | g.ArrayIs():
-                self._meet_tensor(guard.source, where)
+                self._meet_tensor(guard.source)
             case g.NumberIs(source=source, kind=kind):
                 self._meet_number(source, TYPE_NAMES[kind])
             case g.Equals(source=source, value=value) if type(value) in (int, float):
@@ -94,7 +92,7 @@ class Reads:
         """Whether two of these are arguments that are data, which each call may give anew."""
         return sum(map(self.given.is_data, sources)) > 1
 
-    def _meet_tensor(self, source: Source, where: str) -> None:
+    def _meet_tensor(self, source: Source) -> None:
         value = self.value(source)
         memory = value.storage if isinstance(value, Tensor) else value
         self._held.append(memory)
@@ -106,8 +104,6 @@ class Reads:
         place = self._place(source)
         self.first[place] = slot
         self.places.setdefault(slot, set()).add(place)
-        if isinstance(value, Tensor):
-            self._meet_device(source, value.aval.device, where)
         if self.given.is_data(source):
             self.arguments.add(slot)
         elif _is_whole(value):
@@ -115,18 +111,6 @@ class Reads:
             dtype = dtypes.from_numpy(value.dtype) if is_array else value.aval.dtype
             shape = value.shape if is_array else value.aval.sizes
             self.tensors.setdefault(slot, (source, dtype.name, tuple(shape), is_array))
-
-    def _meet_device(self, source: Source, device: str, where: str) -> None:
-        self._on = self._on or (source, device)
-        other, known = self._on
-        if device != known:
-            why = f"{source} is on {device}, and {other} on {known}: what is exported is on one device"
-            self.refuse(why, where)
-
-    @property
-    def device(self) -> str:
-        """Where all tensors are."""
-        return self._on[1] if self._on else "cpu"
 
     def _meet_number(self, source: Source, kind: str | None) -> int:
         place = self._place(source)
