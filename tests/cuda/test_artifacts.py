@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 import tracejit as tj
 from tests.standalone.files import packed, resealed, step
-from tracejit import nn, optim
+from tests.standalone.test_mutations import places, put
+from tracejit import cli, nn, optim
 from tracejit.nn import functional as F
 from tracejit.runtime.cuda import kernels
 from tracejit.runtime.cuda.abi import ARCHITECTURES, PTX, best_of
@@ -319,6 +321,25 @@ print({{"tracejit.compiler", "llvmlite", "sympy"}} & {{*sys.modules}})
     assert in_a_process(script).split("\n")[:2] == [wanted, "set()"]
 
 
+def test_the_command_runs_it_and_tells_what_is_in_it(
+    emulated: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, found = str(tmp_path / "f.tj"), str(tmp_path / "out.npz")
+    tj.export(several, (tj.tensor(X), 2.0), path, targets=("cpu", "cuda:sm_90", "cuda:ptx"))
+    np.savez(tmp_path / "in.npz", x=X, factor=0.5)
+    given = ["--inputs", str(tmp_path / "in.npz"), "-o", found, "--device", "cuda"]
+    assert cli.main(["run", path, *given]) == 0
+    with np.load(found) as results:
+        wanted = tj.load(path)(tj.tensor(X), 0.5)
+        assert results["result.y"].tobytes() == wanted["y"].numpy().tobytes()
+    assert cli.main(["inspect", path]) == 0
+    told = capsys.readouterr().out
+    assert "target cuda sm_90 of nvidia: " in told
+    assert "target cuda compute_80 of nvidia: " in told
+    assert cli.main(["inspect", path, "--html", str(tmp_path / "page.html")]) == 0
+    assert "for cuda sm_90" in (tmp_path / "page.html").read_text()
+
+
 # Without a GPU
 
 
@@ -468,3 +489,38 @@ def test_a_gpus_plan_is_none_of_a_cpus(parts: dict[str, bytes], tmp_path: Path) 
     (tmp_path / "g.tj").write_bytes(resealed({**parts, name: parts["cuda-sm_90/plan.json"]}))
     with pytest.raises(tj.ArtifactError, match=f"{name}: launches of a CPU's plans"):
         tj.load(tmp_path / "g.tj")
+
+
+def test_a_plan_that_was_changed_on_purpose_is_refused_or_loaded(
+    parts: dict[str, bytes], tmp_path: Path
+) -> None:
+    """It is not run: what its kernels make of other dims, their code knows alone."""
+    name, rng = "cuda-sm_90/plan.json", random.Random(0)
+    plan = json.loads(parts[name])
+    everywhere = [*places(plan)][1:]
+    values = [
+        None,
+        True,
+        -1,
+        0,
+        1,
+        7,
+        1 << 20,
+        -(1 << 63),
+        1 << 62,
+        1 << 70,
+        1.5,
+        "x",
+        "arena",
+        [],
+        {},
+    ]
+    refused = 0
+    for _ in range(200):
+        changed = put(plan, rng.choice(everywhere), rng.choice(values))
+        (tmp_path / "g.tj").write_bytes(resealed({**parts, name: json.dumps(changed).encode()}))
+        try:
+            tj.load(tmp_path / "g.tj", device="cuda")
+        except tj.ArtifactError:
+            refused += 1
+    assert 100 < refused < 200
