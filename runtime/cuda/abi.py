@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 ABI = 1
 """Another one whenever it changes how a launch's parameters are packed (`launches.py`); a test holds what belongs to it."""
@@ -19,17 +19,15 @@ PTX = "compute_80"
 
 def best_of(levels: Iterable[str], capability: tuple[int, int]) -> str | None:
     """What a GPU of this capability runs best: the machine code of its generation, no later than it, or else PTX."""
-    machine = [made for each in levels if (made := _version(each, "sm")) and made <= capability]
-    same = [made for made in machine if made[0] == capability[0]]
-    if same:
-        major, minor = max(same)
-        return f"sm_{major}{minor}"
-    portable = [
-        each for each in levels if (made := _version(each, "compute")) and made <= capability
-    ]
-    return max(portable, key=lambda each: _version(each, "compute") or (0, 0), default=None)
+    known = {each: (kind, made) for each in levels for kind, made in _versions(each)}
+    fitting = [each for each, (_, made) in known.items() if made <= capability]
+    ptx = [each for each in fitting if known[each][0] == "compute"]
+    own = [each for each in fitting if each not in ptx and known[each][1][0] == capability[0]]
+    return max(own or ptx, key=known.__getitem__, default=None)
 
 
-def _version(level: str, kind: str) -> tuple[int, int] | None:
-    found = re.fullmatch(rf"{kind}_(\d{{1,3}})(\d)", level)
-    return (int(found[1]), int(found[2])) if found else None
+def _versions(level: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The kind of code, and the capability that it needs; nothing for what names none."""
+    found = re.fullmatch(r"(sm|compute)_(\d{1,3})(\d)", level)
+    if found:
+        yield found[1], (int(found[2]), int(found[3]))

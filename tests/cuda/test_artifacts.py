@@ -278,6 +278,7 @@ def test_the_best_code_that_a_gpu_runs_is_taken() -> None:
     }  # fmt: skip
     assert best_of(["sm_90"], (8, 0)) is None
     assert best_of(["sm_100"], (10, 3)) == "sm_100"
+    assert best_of(["sm_080", "sm_", "sm_8.0"], (8, 0)) == "sm_080"
 
 
 def test_ptx_is_taken_where_there_is_no_code_for_the_architecture(

@@ -16,7 +16,6 @@ from tracejit._errors import ArtifactError, user_location
 from tracejit._gate import late
 from tracejit.artifact import Plan
 from tracejit.portable import Plans
-from tracejit.runtime.device import full_name
 from tracejit.standalone import native as code
 from tracejit.standalone import safetensors
 from tracejit.standalone.artifact import Artifact
@@ -36,7 +35,8 @@ def load(
     path: str | os.PathLike[str], *, native: bool, sha256: str | None, device: str
 ) -> Artifact:
     """As `tj.load`."""
-    device = full_name(device)
+    if device != "cpu":
+        device = late("tracejit.runtime.device").full_name(device)
     data = Path(path).read_bytes()
     if sha256 is not None and digest(data) != sha256.lower():
         raise ArtifactError(f"{path}: its SHA-256 is {digest(data)}, and not the expected one")
