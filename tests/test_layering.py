@@ -34,6 +34,7 @@ LEVELS = {
     "tracejit.transforms": 3,
     "tracejit.backends": 4,
     "tracejit.compiler": 4,
+    "tracejit.cubins": 4,
     "tracejit.executable": 4,
     "tracejit.kept_plan": 4,
     "tracejit.portable": 4,

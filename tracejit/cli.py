@@ -65,7 +65,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--c", metavar="FOLDER", help=library)
     command.add_argument("--name", help="the library's name (the function's)")
     levels = (
-        "native code to put in: cpu, cpu:avx512, cpu:avx2, cpu:sse (cpu); several times for several"
+        "native code to put in: cpu, cpu:avx512, cpu:avx2, cpu:sse, cuda, cuda:sm_90 and the like, "
+        "cuda:ptx (cpu); several times for several"
     )
     command.add_argument("--target", action="append", help=levels)
     command.add_argument("--numpy", action="store_true", help="give it NumPy arrays, not tensors")
@@ -83,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("artifact")
     command.add_argument("--inputs", help="an .npz file with an array for each argument, by name")
     command.add_argument("-o", "--output", help="the .npz file to write the result to")
+    command.add_argument("--device", default="cpu", help="where it computes: cpu, cuda (cpu)")
     command.set_defaults(command=run)
 
     about = "show the cache of compiled code on disk, trim or empty it"
@@ -154,7 +156,8 @@ def inspect(arguments: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return _artifacts("run", arguments.artifact, arguments.inputs, arguments.output)
+    paths = arguments.artifact, arguments.inputs, arguments.output
+    return _artifacts("run", *paths, device=arguments.device)
 
 
 def _artifacts(command: str, *args: object, **options: object) -> int:

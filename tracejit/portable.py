@@ -30,23 +30,24 @@ if TYPE_CHECKING:
     from tracejit.ir.graph import Graph
 
 __all__ = [
-    "ABI", "LEVELS", "Plans", "compiled", "fits", "level_of", "linked", "llvm", "objects_of", "planned", "runner_source",
-    "system",
+    "ABI", "LEVELS", "Plans", "call_host", "compiled", "fits", "level_of", "linked", "llvm", "objects_of", "planned",
+    "runner_source", "system",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """The plans of all programs; by what their launches call a kernel the object that it is in; and what runs launches."""
+    """The plans of all programs; by what their launches call a kernel the object that it is in; on a CPU what runs launches."""
 
     plans: tuple[Plan, ...]
     kernels: dict[str, str]
-    runner: str
+    runner: str | None
 
     @property
     def objects(self) -> list[str]:
         """The names of all objects that they need."""
-        return [*dict.fromkeys((*self.kernels.values(), self.runner))]
+        runner = () if self.runner is None else (self.runner,)
+        return [*dict.fromkeys((*self.kernels.values(), *runner))]
 
 
 def planned(
@@ -89,14 +90,15 @@ def linked(made: Plans, objects: Mapping[str, bytes]) -> list[AnyProgram]:
         raise CompileError(f"not linked: {error}") from None
     _linked.update({keys[name]: address for name, address in found.items()})
     addresses = {name: _linked[key] for name, key in keys.items()}
+    assert made.runner is not None, "a CPU's plans have one"
     use_runner(addresses[made.runner])
     launches = [step for plan in made.plans for step in plan.steps if isinstance(step, LaunchSpec)]
     used = {name for each in launches for name in (each.kernel, *each.kernels, *each.calls)}
     kernels = {name: addresses[made.kernels[name]] for name in used}
-    return [Program(plan, _call_host, kernels) for plan in made.plans]
+    return [Program(plan, call_host, kernels) for plan in made.plans]
 
 
-def _call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None:
+def call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None:
     """By the ops, which are loaded when one is called."""
     late("tracejit.executable").call_host(call, arrays, out)
 

@@ -27,7 +27,7 @@ def load_kernels(
     wanted = {source.name: source for source in sources}
     missing = [source for name, source in wanted.items() if (gpu.index, name) not in _functions]
     if missing:
-        _load(_images(missing, gpu.architecture, disk), gpu)
+        _load(images_of(missing, gpu.architecture, disk), gpu)
     return {name: _functions[gpu.index, name] for name in wanted}
 
 
@@ -56,9 +56,10 @@ def object_key(source: KernelSource, architecture: str) -> str:
     return digest(content)
 
 
-def _images(
+def images_of(
     sources: list[KernelSource], architecture: str, disk: DiskCache | None
 ) -> dict[str, bytes]:
+    """The code of each kernel by name, for an architecture, which need not be here. Raises as `nvrtc.compiled` does."""
     keys = {source.name: object_key(source, architecture) for source in sources} if disk else {}
     images = {name: image for name, key in keys.items() if (image := disk and disk.get(key))}
     missing = [source for source in sources if source.name not in images]

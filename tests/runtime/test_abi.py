@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 
+from tracejit.codegen.cuda.launch import segment_text
 from tracejit.runtime import gemm, gemv, program, slabs, table, workspace
 from tracejit.runtime.cpu import pool_ir, runner
 from tracejit.runtime.cpu import slabs as slabs_ir
 from tracejit.runtime.cpu.abi import ABI, system
 from tracejit.runtime.cpu.target import LEVELS, Host, host, runs_baseline, target_level
+from tracejit.runtime.cuda import abi as cuda_abi
+from tracejit.runtime.cuda import launches
 
 KNOWN = {1: "65238c4969eb47f805ec4d60d17e1638d0170dc1aa5fed26ed051a5676063336"}
 """By number: what code that was made under it relies on."""
@@ -36,6 +39,23 @@ def relied_on() -> str:
 def test_a_change_of_what_code_relies_on_is_a_new_number() -> None:
     why = "raise ABI in runtime/cpu/abi.py, and note the new text here: artifacts made before are compiled anew"
     assert KNOWN[ABI] == relied_on(), why
+
+
+KNOWN_CUDA = {1: "c6acaf56e57b98c860dcd43a6f10b8dafe2f9f16e12378b7b0787243c645836e"}
+
+
+def cuda_relied_on() -> str:
+    """How the parameters that kernels expect come about."""
+    parts = map(
+        inspect.getsource,
+        (launches.Launches._laid_out, launches.Launches.packed, program.Slots, segment_text),
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def test_a_change_of_what_kernels_of_a_gpu_rely_on_is_a_new_number() -> None:
+    why = "raise ABI in runtime/cuda/abi.py, and note the new text here"
+    assert KNOWN_CUDA[cuda_abi.ABI] == cuda_relied_on(), why
 
 
 def test_the_baseline_of_a_level_runs_where_the_level_does() -> None:

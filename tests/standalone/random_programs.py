@@ -24,7 +24,7 @@ from tests.tracing.torture.harness import Case, compare, load
 from tracejit.standalone import capture as capturing
 from tracejit.standalone.apart import check_apart
 from tracejit.standalone.arguments import Given, given, is_data
-from tracejit.standalone.artifact import Artifact, buffer_of
+from tracejit.standalone.artifact import Artifact
 from tracejit.standalone.capture import Captured, _value, capture
 from tracejit.standalone.container import pack
 from tracejit.standalone.exporting import _entries
@@ -75,7 +75,7 @@ class Loaded:
         elif state.is_read:
             if not isinstance(value, np.ndarray) or value.shape != state.shape:
                 return False
-            self.artifact._values[state.slot] = buffer_of(np.ascontiguousarray(value))
+            self.artifact._values[state.slot] = self.artifact._home.sent(value)
         return True
 
     def is_of_a_way(self, error: Exception | None) -> bool:
@@ -251,7 +251,7 @@ def require(found: Any, expected: Any, where: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    return np.array(value.detach()) if isinstance(value, tj.Tensor) else value
+    return np.array(value.detach().cpu()) if isinstance(value, tj.Tensor) else value
 
 
 def bits(array: Any) -> bytes:

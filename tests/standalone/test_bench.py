@@ -82,7 +82,7 @@ def test_code_that_is_not_the_graphs_is_found(
 def test_a_graph_that_was_compiled_here_is_timed_only(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracejit.standalone.native.best_of", lambda targets: None)
+    monkeypatch.setattr("tracejit.standalone.native.best_of", lambda targets, device: None)
     with pytest.warns(RuntimeWarning, match="no native code for this machine"):
         assert cli.main(["bench", str(file), "--seconds", "0"]) == 0
     printed = capsys.readouterr().out

@@ -42,7 +42,8 @@ def test_a_difference_is_found() -> None:
 
 
 def test_state_that_goes_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracejit.standalone import quick, updates
+    from tracejit.runtime.buffer import Buffer
+    from tracejit.standalone import homes, quick, updates
 
     total = tj.zeros(2)
 
@@ -54,6 +55,6 @@ def test_state_that_goes_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None
     assert Exporting(f, Tally())(tj.ones(2)).tolist() == [1.0, 1.0]
     for module in (quick, updates):
         monkeypatch.setattr(module, "adopted", lambda way: set())
-    monkeypatch.setattr(updates, "_copy", lambda buffer, memory: updates.Buffer.allocate(0))
+    monkeypatch.setattr(homes.OnCpu, "gathered", lambda self, buffer, memory: Buffer.allocate(0))
     with pytest.raises((Wrong, TypeError)):
         Exporting(f, Tally())(tj.ones(2))

@@ -75,14 +75,16 @@ def plan_graph(
     fastmath: bool = False,
     memory_limit: int | None = None,
     level: str | None = None,
+    device: str | None = None,
     tells: bool = False,
 ) -> tuple[Graph, list[Step], Plan]:
     """The graph as it was optimised, its steps, and the plan that runs them on its device, which need not be here.
 
-    `level` is the CPU's instruction set, where it is not what the settings say. If it `tells`, the plan has an account.
+    `level` is the CPU's instruction set, where it is not what the settings say, and `device` what runs the plan, where it is not
+    the graph's own. If it `tells`, the plan has an account.
     """
     dump = open_dump(config.dump_dir)
-    target = _target(device_of(graph), dump, level)
+    target = _target(device or device_of(graph), dump, level)
     graph = without_device(graph)
     if memory_limit is None:
         plan = in_parts(graph, lambda part: plan_part(part, target, dump, fastmath, tells=tells)[2])

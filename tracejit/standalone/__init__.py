@@ -33,7 +33,9 @@ def export(
     that goes on from call to call. Decisions and loops over data are exported whole. `f` is called some times to find out all of
     its ways, and what that changes is put back.
 
-    targets  "cpu": this machine's level of instructions; "cpu:avx512", "cpu:avx2" or "cpu:sse": another that it has
+    targets  "cpu": this machine's level of instructions; "cpu:avx512", "cpu:avx2" or "cpu:sse": another that it has;
+             "cuda:sm_90" and the like: an architecture of GPUs, which need not be here, "cuda": that of the GPU that is;
+             "cuda:ptx": all from sm_80 on, whose driver compiles it when it is loaded
     c        a folder for a library that programs without Python call: include/NAME.h, lib/libNAME.so, lib/libNAME.a, and what
              pkg-config and CMake find it by; it takes a C compiler ($CC, or cc)
     name     the library's; the function's, if it is not given
@@ -52,15 +54,24 @@ def export(
 
 
 def load(
-    path: str | os.PathLike[str], *, native: bool = True, sha256: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    native: bool = True,
+    sha256: str | None = None,
+    device: str = "cpu",
 ) -> Artifact:
     """The function that `tj.export` has written to a file.
 
     native  run the machine code in the file, if it is for a processor and a system like these, with no need of a compiler; else,
             and with False, the function's graph is compiled here
     sha256  what the whole file's SHA-256 has to be, in hexadecimal digits
+    device  where it computes, keeps its state and gives its results: "cpu", or a GPU, "cuda"; what it is given from elsewhere is
+            copied there
 
-    Raises ArtifactError, which names the entry, for a file that is damaged, altered, of a later version or no artifact.
+    Raises ArtifactError, which names the entry, for a file that is damaged, altered, of a later version or no artifact, and
+    DeviceUnavailable for a GPU that cannot be used here.
     """
-    found: Artifact = late("tracejit.standalone.loading").load(path, native=native, sha256=sha256)
+    found: Artifact = late("tracejit.standalone.loading").load(
+        path, native=native, sha256=sha256, device=device
+    )
     return found

@@ -13,8 +13,10 @@ import numpy as np
 
 from tracejit._errors import ExportError
 from tracejit._records import dataclass
+from tracejit.artifact import BufferSpec
 from tracejit.standalone.arguments import is_data
 from tracejit.standalone.check import arrays_in
+from tracejit.standalone.plans import size_of
 from tracejit.standalone.records import TensorState
 from tracejit.standalone.script import Script
 from tracejit.storage import as_array
@@ -51,11 +53,9 @@ def _arguments(
             yield _stretch(f"argument {parameter.name}", argument.is_written, array)
 
 
-def _arrays(value: Any) -> Iterator[np.ndarray]:
-    """The tensors and arrays in an argument, as arrays, in the order of its records."""
-    if isinstance(value, Tensor):
-        yield as_array(value)
-    elif isinstance(value, np.ndarray):
+def _arrays(value: Any) -> Iterator[Tensor | np.ndarray]:
+    """The tensors and arrays in an argument, in the order of its records."""
+    if isinstance(value, Tensor | np.ndarray):
         yield value
     elif isinstance(value, list | tuple | dict):
         for part in value.values() if isinstance(value, dict) else value:
@@ -66,10 +66,19 @@ def _state(script: Script, args: Sequence[Any], kwargs: Mapping[str, Any]) -> It
     for state, place in zip(script.call.state, script.places):
         if isinstance(state, TensorState) and state.is_read:
             value = place.follow(tuple(args), dict(kwargs))
-            array = as_array(value) if isinstance(value, Tensor) else value
-            yield _stretch(state.name, state.slot in script.written, array)
+            yield _stretch(state.name, state.slot in script.written, value)
 
 
-def _stretch(name: str, is_written: bool, array: np.ndarray) -> _Stretch:
+def _stretch(name: str, is_written: bool, value: Tensor | np.ndarray) -> _Stretch:
+    if isinstance(value, Tensor) and value.aval.device != "cpu":
+        return _on_gpu(name, is_written, value)
+    array = as_array(value) if isinstance(value, Tensor) else value
     low, high = np.lib.array_utils.byte_bounds(array)
     return _Stretch(name, is_written, int(low), int(high) if array.size else int(low))
+
+
+def _on_gpu(name: str, is_written: bool, tensor: Tensor) -> _Stretch:
+    layout, dtype = tensor.layout, tensor.aval.dtype
+    low, high = size_of(BufferSpec(dtype.name, layout.shape, layout.strides), name)
+    begin = tensor.storage.realize().address + layout.offset * dtype.itemsize
+    return _Stretch(name, is_written, begin + low, begin + high)

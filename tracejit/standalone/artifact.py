@@ -12,13 +12,12 @@ from weakref import WeakSet
 
 import numpy as np
 
-from tracejit import dtypes
 from tracejit._errors import at_user_line
 from tracejit._gate import late
 from tracejit._records import dataclass
-from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.binding import Binder, signature_of
-from tracejit.standalone.given import is_tensor
+from tracejit.standalone.given import array_of, is_tensor
+from tracejit.standalone.homes import CPU, Home, array_in
 from tracejit.standalone.records import (
     Call,
     Constant,
@@ -61,6 +60,7 @@ class Artifact:
         tensors: Mapping[str, np.ndarray],
         graph: str,
         target: Target | None,
+        home: Home,
         *,
         is_fixed: bool,
     ) -> None:
@@ -74,25 +74,28 @@ class Artifact:
         self.plans = [program.plan for program in programs]
         self.runs = [step.program for step in steps_of(call) if isinstance(step, Run)]
         """Which of the plans a call runs, in order."""
+        self.device = home.device
+        """Where it computes."""
         self.signature = signature_of(call)
         self.__name__ = manifest.name
         self._state: dict[str, TensorState | NumberState] = {each.name: each for each in call.state}
         self._values: dict[int, Any] = {
-            each.slot: _initial(each, tensors)
+            each.slot: _initial(each, tensors, home)
             for each in call.state
             if isinstance(each, NumberState) or each.is_read
         }
-        self._bind = Binder(call)
+        self._home = home
+        self._bind = Binder(call, home)
         ends = [
-            _End(builder_of(way), updater_of(call, way), isinstance(way.end, Raise))
+            _End(builder_of(way, home), updater_of(call, way, home), isinstance(way.end, Raise))
             for way in ways_of(call)
         ]
-        self._run = runner_of(call, programs, tensors, ends)
+        self._run = runner_of(call, programs, tensors, ends, home)
         self._lock = threading.Lock()
         self._turn: AbstractContextManager[Any] = nullcontext() if is_fixed else self._lock
         self._quick: Quick | None = None
-        self._make_quick: Callable[[], Quick | None] | None = _quickly(
-            call, programs, tensors, self._values
+        self._make_quick: Callable[[], Quick | None] | None = (
+            _quickly(call, programs, tensors, self._values) if home is CPU else None
         )
         """Makes what takes most calls, when there is one; it holds nothing of the artifact but its state."""
         _all.add(self)
@@ -121,7 +124,7 @@ class Artifact:
         """Copies of the tensors, and the numbers, that the function keeps, by name; without those that no call has set yet."""
         with self._lock:
             return {
-                name: _shown(state, self._values[state.slot])
+                name: _shown(state, self._values[state.slot], self._home)
                 for name, state in self._state.items()
                 if state.slot in self._values
             }
@@ -138,7 +141,7 @@ class Artifact:
             if state is None:
                 faults += [f"unexpected: {name}"] if strict else []
                 continue
-            fault, taken = _taken(state, value)
+            fault, taken = _taken(state, value, self._home)
             faults += [fault] if fault else []
             new[state.slot] = taken
         if strict:
@@ -191,30 +194,23 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
-def _initial(state: TensorState | NumberState, tensors: Mapping[str, np.ndarray]) -> Any:
-    return state.value if isinstance(state, NumberState) else buffer_of(tensors[state.name])
+def _initial(
+    state: TensorState | NumberState, tensors: Mapping[str, np.ndarray], home: Home
+) -> Any:
+    return state.value if isinstance(state, NumberState) else home.sent(tensors[state.name])
 
 
-def buffer_of(array: np.ndarray) -> Buffer:
-    """The elements in memory of tracejit's own."""
-    buffer = Buffer.allocate(array.nbytes)
-    if array.dtype == np.bool_:
-        array = array.view(np.uint8) != 0  # which other bytes than 0 and 1 are not
-    buffer.array(array.dtype, array.shape)[...] = array
-    return buffer
-
-
-def _shown(state: TensorState | NumberState, value: Any) -> Any:
+def _shown(state: TensorState | NumberState, value: Any, home: Home) -> Any:
     if isinstance(state, NumberState):
         return value
-    dtype = dtypes.as_dtype(state.dtype)
-    copy = buffer_of(value.array(dtype.numpy, state.shape))
+    memory = dense(state.dtype, state.shape)
     if state.is_array:
-        return copy.array(dtype.numpy, state.shape)
-    return late("tracejit.standalone.tensors").tensor_of(copy, dense(state.dtype, state.shape))
+        return array_in(CPU.copied(value), memory)
+    copy, tensor_of = home.copied(value), late("tracejit.standalone.tensors").tensor_of
+    return tensor_of(copy, memory, device=home.device)
 
 
-def _taken(state: TensorState | NumberState, value: Any) -> tuple[str, Any]:
+def _taken(state: TensorState | NumberState, value: Any, home: Home) -> tuple[str, Any]:
     """What does not fit, and the value as the state holds it."""
     if isinstance(state, NumberState):
         kind = type(value).__name__
@@ -222,8 +218,8 @@ def _taken(state: TensorState | NumberState, value: Any) -> tuple[str, Any]:
             kind == state.type if state.type else type(value) in (type(None), bool, int, float, str)
         )
         return ("" if fits else f"{state.name} is of type {state.type}, not {kind}"), value
-    array = np.asarray(value.detach() if is_tensor(value) else value)
+    array = array_of(value) if is_tensor(value) else np.asarray(value)
     given, wanted = (array.dtype.name, array.shape), (state.dtype, state.shape)
     if given != wanted:
         return f"{state.name} is {wanted[0]}{[*wanted[1]]}, not {given[0]}{[*given[1]]}", None
-    return "", buffer_of(np.ascontiguousarray(array))
+    return "", home.sent(array)

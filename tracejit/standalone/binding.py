@@ -17,6 +17,7 @@ from tracejit.ir.aval import Aval, aval
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.functions import TYPES
 from tracejit.standalone.given import array_of, is_tensor
+from tracejit.standalone.homes import Home
 from tracejit.standalone.records import (
     Argument,
     ArrayArgument,
@@ -135,10 +136,10 @@ def _aval(argument: ArrayArgument) -> Aval:
 class Binder:
     """Checks the arguments of a call and puts them into their slots."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, home: Home) -> None:
         self._names = [each.name for each in call.parameters]
         self._by_place = sum(not each.is_keyword for each in call.parameters)
-        self._enter = [_entering(each) for each in call.parameters]
+        self._enter = [_entering(each, home) for each in call.parameters]
         self._defaults = _trailing(call)
         arrays = [each for each in _arrays(call) if each.is_written]
         self._written = [each.slot for each in arrays]
@@ -204,24 +205,24 @@ def _arrays(call: Call) -> list[ArrayArgument]:
     return found
 
 
-def _entering(parameter: Parameter) -> Enter:
-    return _enter_of(parameter.argument, f"argument {parameter.name}")
+def _entering(parameter: Parameter, home: Home) -> Enter:
+    return _enter_of(parameter.argument, f"argument {parameter.name}", home)
 
 
-def _enter_of(argument: Argument, name: str) -> Enter:
+def _enter_of(argument: Argument, name: str, home: Home) -> Enter:
     match argument:
         case ArrayArgument():
-            return _enter_array(argument, name)
+            return _enter_array(argument, name, home)
         case NumberArgument():
             return _enter_number(argument, name)
         case FixedArgument():
             return _enter_fixed(argument, name)
         case SequenceArgument(type=kind):
-            parts = [_enter_of(part, f"{name}[{n}]") for n, part in enumerate(argument.parts)]
+            parts = [_enter_of(part, f"{name}[{n}]", home) for n, part in enumerate(argument.parts)]
             return _enter_sequence(list if kind == "list" else tuple, parts, name)
         case DictArgument(keys=keys):
             pairs = [
-                (key, _enter_of(part, f"{name}[{key!r}]"))
+                (key, _enter_of(part, f"{name}[{key!r}]", home))
                 for key, part in zip(keys, argument.parts)
             ]
             return _enter_dict(pairs, name)
@@ -229,38 +230,43 @@ def _enter_of(argument: Argument, name: str) -> Enter:
             assert_never(argument)
 
 
-def _enter_array(argument: ArrayArgument, name: str) -> Enter:
+def _enter_array(argument: ArrayArgument, name: str, home: Home) -> Enter:
     wanted, slot, is_written = _aval(argument), argument.slot, argument.is_written
+    here = aval(wanted.dtype, wanted.shape, home.device)
     dtype, shape = wanted.dtype.numpy, argument.shape
 
     def enter(slots: Slots, given: Given, value: Any) -> None:
         if is_tensor(value):
-            if value.aval is not wanted:
-                _refuse(name, wanted, value.aval)
+            is_here = value.aval is here
+            if not is_here and not _may_be_sent(value.aval, here):
+                _refuse(name, here, value.aval)
             buffer = None
-            if found := late("tracejit.standalone.tensors").memory_of(value):
+            if is_here and (found := late("tracejit.standalone.tensors").memory_of(value)):
                 whole, offset = found
                 buffer = Part.of(whole, offset, wanted.nbytes)
             array = None if buffer else array_of(value)
         elif type(value) is np.ndarray:
             if value.dtype != dtype or value.shape != shape:
                 _refuse(name, wanted, f"{value.dtype}{[*value.shape]}")
-            array, buffer = value, None
-            if value.flags.c_contiguous and value.flags.aligned:
-                buffer = Buffer.wrap(value)
+            array, buffer = value, home.wrapped(value)
         else:
             raise TypeError(at_user_line(f"{name} is {wanted}, got a {type(value).__name__}"))
         if buffer is None or (
             is_written and type(value) is np.ndarray and not value.flags.writeable
         ):
             if is_written:
-                why = "its elements do not lie in order, or it cannot be written"
+                why = "its elements do not lie in order, it cannot be written, or it is elsewhere"
                 raise ValueError(at_user_line(f"{name} is written by the call: {why}"))
             assert array is not None
-            buffer = Buffer.wrap(np.array(array, dtype, order="C"))
+            buffer = home.sent(np.asarray(array, dtype))
         slots[slot], given[slot] = buffer, value
 
     return enter
+
+
+def _may_be_sent(given: Aval, here: Aval) -> bool:
+    """Whether it is a copy on the GPU that is computed with: as a function that was compiled for a GPU does it."""
+    return here.device != "cpu" and aval(given.dtype, given.shape, here.device) is here
 
 
 class Part:

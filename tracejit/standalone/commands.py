@@ -58,9 +58,9 @@ def inspect(path: str, html: str | None) -> None:
     print(f"{html}: {in_units(Path(html).stat().st_size)}")
 
 
-def run(path: str, inputs: str | None, output: str | None) -> None:
+def run(path: str, inputs: str | None, output: str | None, *, device: str) -> None:
     """Calls an artifact once with the arrays of one file, and writes what it gives to another."""
-    loaded = tj.load(path)
+    loaded = tj.load(path, device=device)
     results = dict(_results(loaded(**read_inputs(loaded.manifest.call, inputs)), "result"))
     for name, array in results.items():
         print(f"{name}: {array.dtype}{[*array.shape]}")
@@ -128,4 +128,4 @@ def _results(value: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
         for key, part in value.items():
             yield from _results(part, f"{name}.{key}")
     elif value is not None:
-        yield name, np.asarray(value.detach() if isinstance(value, tj.Tensor) else value)
+        yield name, np.asarray(value.detach().cpu() if isinstance(value, tj.Tensor) else value)

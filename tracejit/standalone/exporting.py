@@ -60,6 +60,10 @@ def export(
         raise TypeError(at_user_line("export: there is neither a path nor a folder to write to"))
     found = {target.folder: target for target in map(native.target_of, targets)}
     wanted = [found[folder] for folder in sorted(found)]
+    if c is not None and (other := [each for each in wanted if each.name != "cpu"]):
+        named = ", ".join(f"{each.name}:{each.level}" for each in other)
+        why = f"libraries for C are for CPUs, and {named} is not: leave it out, or c"
+        raise ValueError(at_user_line(f"export: {why}"))
     captured = capture(f, args, kwargs or {})
     if path is not None:
         put(Path(path), pack(_entries(captured, wanted)))

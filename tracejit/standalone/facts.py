@@ -14,7 +14,14 @@ from tracejit.portable import Plans
 from tracejit.standalone.accounts import accounts_from_json
 from tracejit.standalone.check import check_call, updated_state
 from tracejit.standalone.container import sha256, unpack
-from tracejit.standalone.manifest import GRAPH, STATE, account_entry, manifest_of, plan_entry
+from tracejit.standalone.manifest import (
+    GRAPH,
+    STATE,
+    account_entry,
+    manifest_of,
+    object_entry,
+    plan_entry,
+)
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import Manifest, NumberState, Require, State, Target, TensorState
 from tracejit.standalone.safetensors import read
@@ -42,9 +49,8 @@ class Facts:
         return [step for step in steps_of(self.manifest.call) if isinstance(step, Require)]
 
     def objects(self, target: Target) -> list[memoryview]:
-        folder = f"{target.folder}/"
-        names = (name for name in self.entries if name.startswith(folder) and name.endswith(".o"))
-        return [self.entries[name] for name in names]
+        names = (object_entry(target, name) for name in self.plans[target].objects)
+        return [self.entries[name] for name in names if name in self.entries]
 
     def accounts(self, target: Target) -> tuple[Account, ...]:
         """What the steps of the target's plans do. Raises ArtifactError."""
@@ -77,7 +83,7 @@ def facts_of(path: Path) -> Facts:
 
 def _plans(target: Target, manifest: Manifest, entries: Mapping[str, memoryview]) -> Plans:
     entry = plan_entry(target)
-    plans = plans_from_json(bytes(entries[entry]), entry)
+    plans = plans_from_json(bytes(entries[entry]), entry, target.name)
     check_call(manifest.call, plans.plans, read(entries[STATE], STATE))
     return plans
 

@@ -22,6 +22,7 @@ from tracejit.standalone.artifact import Artifact
 from tracejit.standalone.check import check_call, updated_state
 from tracejit.standalone.container import sha256 as digest
 from tracejit.standalone.container import unpack
+from tracejit.standalone.homes import home_of
 from tracejit.standalone.manifest import GRAPH, STATE, manifest_of, object_entry, plan_entry
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import Manifest, Target
@@ -30,8 +31,12 @@ if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
 
 
-def load(path: str | os.PathLike[str], *, native: bool, sha256: str | None) -> Artifact:
+def load(
+    path: str | os.PathLike[str], *, native: bool, sha256: str | None, device: str
+) -> Artifact:
     """As `tj.load`."""
+    if device != "cpu":
+        device = late("tracejit.runtime.device").full_name(device)
     data = Path(path).read_bytes()
     if sha256 is not None and digest(data) != sha256.lower():
         raise ArtifactError(f"{path}: its SHA-256 is {digest(data)}, and not the expected one")
@@ -39,23 +44,24 @@ def load(path: str | os.PathLike[str], *, native: bool, sha256: str | None) -> A
     manifest = manifest_of(entries)
     tensors = safetensors.read(entries[STATE], STATE)
     text = _text(entries[GRAPH])
-    target = code.best_of(manifest.targets) if native else None
+    target = code.best_of(manifest.targets, device) if native else None
     if target is None:
         if native:
-            _warn(path, manifest)
+            _warn(path, manifest, device)
         lowering = late("tracejit.standalone.lowering")
         graphs = lowering.graphs_of(text)
         interfaces: Sequence[Plan] = lowering.interfaces_of(graphs)
         check_call(manifest.call, interfaces, tensors)
-        programs = lowering.lowered(graphs, manifest)
+        programs = lowering.lowered(graphs, manifest, device)
     else:
         entry = plan_entry(target)
-        plans = plans_from_json(bytes(entries[entry]), entry)
+        plans = plans_from_json(bytes(entries[entry]), entry, target.name)
         interfaces = plans.plans
         check_call(manifest.call, interfaces, tensors)
-        programs = _loaded(entries, plans, target)
+        programs = _loaded(entries, plans, target, device)
     is_fixed = not updated_state(manifest.call, interfaces)
-    return Artifact(manifest, programs, tensors, text, target, is_fixed=is_fixed)
+    home = home_of(device)
+    return Artifact(manifest, programs, tensors, text, target, home, is_fixed=is_fixed)
 
 
 def _text(entry: memoryview) -> str:
@@ -66,7 +72,7 @@ def _text(entry: memoryview) -> str:
 
 
 def _loaded(
-    entries: Mapping[str, memoryview], plans: Plans, target: Target
+    entries: Mapping[str, memoryview], plans: Plans, target: Target, device: str
 ) -> Sequence[AnyProgram]:
     objects = {}
     for name in plans.objects:
@@ -74,14 +80,13 @@ def _loaded(
         if entry not in entries:
             raise ArtifactError(f"entry {entry}: it is missing")
         objects[name] = bytes(entries[entry])
-    return code.loaded(plans, objects, f"entry {plan_entry(target)}")
+    return code.loaded(plans, objects, f"entry {plan_entry(target)}", device)
 
 
-def _warn(path: str | os.PathLike[str], manifest: Manifest) -> None:
+def _warn(path: str | os.PathLike[str], manifest: Manifest, device: str) -> None:
     there = ", ".join(f"{each.system} {each.level}" for each in manifest.targets) or "none"
-    message = (
-        f"{path}: no native code for this machine (there is {there}): the graph is compiled here"
-    )
+    here = "this machine" if device == "cpu" else f"{device} of this machine"
+    message = f"{path}: no native code for {here} (there is {there}): the graph is compiled here"
     location = user_location()
     file, line = (location.file, location.line) if location else (__file__, 1)
     warnings.warn_explicit(message, RuntimeWarning, file, line)

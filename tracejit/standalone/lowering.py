@@ -24,9 +24,9 @@ def interfaces_of(graphs: Sequence[Graph]) -> list[Plan]:
     return [*map(without_steps, graphs)]
 
 
-def lowered(graphs: Sequence[Graph], manifest: Manifest) -> Sequence[AnyProgram]:
+def lowered(graphs: Sequence[Graph], manifest: Manifest, device: str) -> Sequence[AnyProgram]:
     try:
-        return code.lowered(graphs, manifest.options)
+        return code.lowered(graphs, manifest.options, device)
     except (
         CompileError,
         ValueError,
@@ -47,7 +47,7 @@ def graphs_of(text: str) -> list[Graph]:
         raise ArtifactError(f"entry {GRAPH}: {error}") from None
     for graph in graphs:
         if device_of(graph) != "cpu":
-            raise ArtifactError(f"entry {GRAPH}: it is not for a CPU")
+            raise ArtifactError(f"entry {GRAPH}: its values are on {device_of(graph)}")
         if any(node.aval.nbytes > MOST_MEMORY for node in graph.nodes):
             raise ArtifactError(f"entry {GRAPH}: a value is larger than {MOST_MEMORY} bytes")
     return graphs

@@ -24,7 +24,10 @@ def account_entry(target: Target) -> str:
 
 
 def object_entry(target: Target, name: str) -> str:
-    return f"{target.folder}/{name}.o"
+    """Of a CPU's code, or a GPU's."""
+    if target.name == "cpu":
+        return f"{target.folder}/{name}.o"
+    return f"{target.folder}/{name}.{'cubin' if target.level.startswith('sm_') else 'ptx'}"
 
 
 def entries_of(contents: Mapping[str, Bytes]) -> tuple[Entry, ...]:

@@ -22,6 +22,8 @@ from tracejit.standalone.reading import from_json, to_compact_json
 
 MOST_MEMORY = 1 << 40
 """Bytes that a plan may ask for."""
+MOST_THREADS, MOST_SHARED, MOST_PARAMETERS = 1024, 227 << 10, 4096
+"""Of a block on a GPU its threads and the bytes of its shared memory, and bytes of a launch's parameters."""
 _DTYPES = {dtype.name: dtype for dtype in dtypes.ALL}
 _WORDS = 1 << 63
 
@@ -35,16 +37,20 @@ def plans_to_json(plans: Plans) -> bytes:
     return to_compact_json(replace(plans, plans=plain))
 
 
-def plans_from_json(data: bytes, entry: str) -> Plans:
-    """Raises ArtifactError for what is no plan, or one that would reach outside its memory."""
+def plans_from_json(data: bytes, entry: str, device: str) -> Plans:
+    """Plans for a CPU, or a GPU. Raises ArtifactError for what is no plan, or one that would reach outside its memory."""
     found: Plans = from_json(data, Plans, entry)
+    if (found.runner is None) is (device == "cpu"):
+        raise ArtifactError(
+            f"entry {entry}: launches of a CPU's plans, and no others, need what runs them"
+        )
     plans = []
     for number, plan in enumerate(found.plans):
         where = f"entry {entry}: plan {number}"
         if any(isinstance(step, HostCall) for step in plan.steps):
             plan = replace(plan, steps=tuple(_parsed(step, where) for step in plan.steps))
         plans.append(plan)
-        _Checker(plan, found.kernels, where).run()
+        _Checker(plan, found.kernels, where, is_for_gpu=device != "cpu").run()
     return Plans(tuple(plans), found.kernels, found.runner)
 
 
@@ -98,7 +104,10 @@ def size_of(spec: BufferSpec, where: str) -> tuple[int, int]:
 class _Checker:
     """Checks one plan."""
 
-    def __init__(self, plan: Plan, kernels: Mapping[str, str], where: str) -> None:
+    def __init__(
+        self, plan: Plan, kernels: Mapping[str, str], where: str, *, is_for_gpu: bool
+    ) -> None:
+        self.is_for_gpu = is_for_gpu
         self.plan = plan
         self.kernels = kernels
         self.where = where
@@ -144,15 +153,33 @@ class _Checker:
             self.require(name in self.kernels, f"there is no kernel {name!r}")
         self.require(0 < launch.grain < _WORDS, "its grain is no number of tasks")
         self.require(0 <= launch.scratch_bytes <= MOST_MEMORY >> 8, "its scratch is too large")
-        self.require(launch.shape is None, "it is for a GPU")
+        if self.is_for_gpu:
+            self.shape(launch)
+        else:
+            self.require(launch.shape is None, "it is for a GPU")
         for name, segment in zip(names, launch.segments):
             self.require(0 <= segment.tasks < _WORDS >> 8, "no number of tasks")
             self.require(all(-_WORDS < dim < _WORDS for dim in segment.dims), "a dim is no word")
             for argument in segment.arguments:
                 self.place(argument)
+            if self.is_for_gpu:
+                continue
             if name == slabs.KERNEL:
                 self.slabs(segment, launch)
             self.product(name, segment, launch)
+
+    def shape(self, launch: LaunchSpec) -> None:
+        """Whether any GPU can run a launch like this one."""
+        shape = launch.shape
+        self.require(shape is not None, "it is for a CPU")
+        assert shape is not None
+        self.require(not launch.kernels and not launch.calls, "one kernel of a GPU's calls none")
+        self.require(shape.team > 0 and shape.teams > 0, "it has no threads")
+        self.require(shape.threads <= MOST_THREADS, f"a block has at most {MOST_THREADS} threads")
+        self.require(0 <= shape.shared_bytes <= MOST_SHARED, "its shared memory is too large")
+        self.require(0 <= shape.scratch_bytes <= MOST_MEMORY >> 8, "its scratch is too large")
+        words = sum(len(each.arguments) + len(each.dims) + 1 for each in launch.segments)
+        self.require(8 * (words + 2) <= MOST_PARAMETERS, "it has too many parameters")
 
     def product(self, kernel: str, segment: Segment, launch: LaunchSpec) -> None:
         """Whether a matrix product stays within its operands and its result."""

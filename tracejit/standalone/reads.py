@@ -76,7 +76,7 @@ class Reads:
     def _meet(self, guard: g.Guard, where: str) -> None:
         match guard:
             case g.TensorIs() | g.ArrayIs():
-                self._meet_tensor(guard.source, where)
+                self._meet_tensor(guard.source)
             case g.NumberIs(source=source, kind=kind):
                 self._meet_number(source, TYPE_NAMES[kind])
             case g.Equals(source=source, value=value) if type(value) in (int, float):
@@ -92,7 +92,7 @@ class Reads:
         """Whether two of these are arguments that are data, which each call may give anew."""
         return sum(map(self.given.is_data, sources)) > 1
 
-    def _meet_tensor(self, source: Source, where: str) -> None:
+    def _meet_tensor(self, source: Source) -> None:
         value = self.value(source)
         memory = value.storage if isinstance(value, Tensor) else value
         self._held.append(memory)
@@ -104,9 +104,6 @@ class Reads:
         place = self._place(source)
         self.first[place] = slot
         self.places.setdefault(slot, set()).add(place)
-        if isinstance(value, Tensor) and value.aval.device != "cpu":
-            device = value.aval.device
-            self.refuse(f"{source} is on {device}: only what is on the CPU is exported", where)
         if self.given.is_data(source):
             self.arguments.add(slot)
         elif _is_whole(value):

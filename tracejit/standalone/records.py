@@ -360,9 +360,10 @@ class Baked:
 class Target:
     """Native code: the plans of all programs in `folder`/plan.json, and the objects of the kernels that they launch.
 
-    level    the instruction set that it needs
+    name     "cpu" or "cuda"
+    level    the instruction set that it needs: of a GPU its architecture, `sm_90`, or the least one, of PTX: `compute_80`
     system   the operating system and the kind of processor
-    abi      which run time it fits (`tracejit.runtime.cpu.abi`)
+    abi      which run time it fits (`tracejit.runtime.cpu.abi`, `tracejit.runtime.cuda.abi`)
     """
 
     name: str

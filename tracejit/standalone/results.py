@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, assert_never
 
-import numpy as np
-
-from tracejit import dtypes
 from tracejit._gate import late
-from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.functions import ERRORS
+from tracejit.standalone.homes import Home, array_in
 from tracejit.standalone.records import (
     DictResult,
     GivenResult,
@@ -38,27 +35,21 @@ def dense(dtype: str, shape: tuple[int, ...]) -> Memory:
     return Memory(0, dtype, shape, tuple(reversed(strides)))
 
 
-def array_in(buffer: Any, memory: Memory) -> np.ndarray:
-    dtype = dtypes.as_dtype(memory.dtype).numpy
-    found: np.ndarray = buffer.array(dtype, memory.shape, memory.strides, memory.offset)
-    return found
-
-
-def builder_of(way: Way) -> Callable[[list[Any], Mapping[int, Any]], Any]:
+def builder_of(way: Way, home: Home) -> Callable[[list[Any], Mapping[int, Any]], Any]:
     """What builds the result of a way, or the exception that it ends with."""
     end = way.end
     if isinstance(end, Raise):
         kind, args = ERRORS[end.error], end.args
         return lambda slots, given: kind(*args)
-    build = _build_of(end.result, way.outputs | way.constants)
+    build = _build_of(end.result, way.outputs | way.constants, home)
     return lambda slots, given: build(slots, given, {})
 
 
-def _build_of(result: Result, fresh: set[int]) -> Build:
+def _build_of(result: Result, fresh: set[int], home: Home) -> Build:
     """`fresh` are the slots of memory that the call itself has made."""
     match result:
         case TensorResult():
-            return _tensor(result, result.memory.slot in fresh)
+            return _tensor(result, result.memory.slot in fresh, home)
         case GivenResult(slot=slot):
             return lambda slots, given, built: given[slot]
         case NumberResult(value=Known(value=value)):
@@ -67,11 +58,11 @@ def _build_of(result: Result, fresh: set[int]) -> Build:
             place = value.slot  # type: ignore[union-attr]  # the other kind of operand
             return lambda slots, given, built: slots[place]
         case SequenceResult(type=kind, parts=parts):
-            builds = [_build_of(part, fresh) for part in parts]
+            builds = [_build_of(part, fresh, home) for part in parts]
             make_ = list if kind == "list" else tuple
             return lambda slots, given, built: make_([each(slots, given, built) for each in builds])
         case DictResult(keys=keys, parts=parts):
-            pairs = [(key, _build_of(part, fresh)) for key, part in zip(keys, parts)]
+            pairs = [(key, _build_of(part, fresh, home)) for key, part in zip(keys, parts)]
             return lambda slots, given, built: {
                 key: each(slots, given, built) for key, each in pairs
             }
@@ -79,7 +70,7 @@ def _build_of(result: Result, fresh: set[int]) -> Build:
             assert_never(result)
 
 
-def _tensor(result: TensorResult, is_fresh: bool) -> Build:
+def _tensor(result: TensorResult, is_fresh: bool, home: Home) -> Build:
     memory, number = result.memory, result.number
     slot = memory.slot
 
@@ -90,26 +81,21 @@ def _tensor(result: TensorResult, is_fresh: bool) -> Build:
             buffer = slots[slot]
         else:
             buffer = built.get(("copy", slot)) or built.setdefault(
-                ("copy", slot), _copied(slots[slot])
+                ("copy", slot), home.copied(slots[slot])
             )
         if result.type == "tensor":
             storage = built.get(("storage", slot))
-            made: Any = late("tracejit.standalone.tensors").tensor_of(buffer, memory, storage)
+            tensor_of = late("tracejit.standalone.tensors").tensor_of
+            made: Any = tensor_of(buffer, memory, storage, home.device)
             built["storage", slot] = made.storage
         else:
-            made = array_in(buffer, memory)
+            near = built.get(("near", slot)) or built.setdefault(("near", slot), home.near(buffer))
+            made = array_in(near, memory)
             made = made[()] if result.type == "scalar" else made
         built[number] = made
         return made
 
     return build
-
-
-def _copied(buffer: Any) -> Buffer:
-    copy = Buffer.allocate(buffer.nbytes)
-    bytes_ = np.dtype(np.uint8)
-    copy.array(bytes_, (copy.nbytes,))[...] = buffer.array(bytes_, (copy.nbytes,))
-    return copy
 
 
 def slots_of(result: Result) -> Iterator[int]:

@@ -12,6 +12,7 @@ from tracejit._errors import RecompileError
 from tracejit._gate import late
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.functions import FUNCTIONS, TYPES
+from tracejit.standalone.homes import Home
 from tracejit.standalone.records import (
     Again,
     Body,
@@ -60,10 +61,11 @@ def runner_of(
     programs: Sequence[AnyProgram],
     tensors: Mapping[str, np.ndarray],
     ends: Iterable[T],
+    home: Home,
 ) -> Callable[[Slots], T]:
     """What runs a call, of arguments and state that are in their slots; it gives that of the `ends`, one for each way, to
     which it has come."""
-    first = _Maker(programs, tensors, iter(ends)).block(call.body, ())
+    first = _Maker(programs, tensors, iter(ends), home).block(call.body, ())
 
     def run(slots: Slots) -> T:
         block: Block[T] | T = first
@@ -78,13 +80,17 @@ def runner_of(
 
 class _Maker(Generic[T]):
     def __init__(
-        self, programs: Sequence[AnyProgram], tensors: Mapping[str, np.ndarray], ends: Iterator[T]
+        self,
+        programs: Sequence[AnyProgram],
+        tensors: Mapping[str, np.ndarray],
+        ends: Iterator[T],
+        home: Home,
     ) -> None:
-        self.programs, self.tensors, self.ends = programs, tensors, ends
+        self.programs, self.tensors, self.ends, self.home = programs, tensors, ends, home
 
     def block(self, body: Body, loops: tuple[tuple[Loop, Block[T]], ...]) -> Block[T]:
         """`loops` are those around the body, with what their rounds begin with, from the outermost on."""
-        block: Block[T] = Block([_act(step, self.programs, self.tensors) for step in body.steps])
+        block: Block[T] = Block([self.act(step) for step in body.steps])
         end = body.end
         match end:
             case Finish() | Raise():
@@ -106,6 +112,25 @@ class _Maker(Generic[T]):
                 assert_never(end)
         return block
 
+    def act(self, step: Step) -> Act:
+        match step:
+            case Compute():
+                return _compute(step)
+            case Require():
+                return _require(step)
+            case Element():
+                return _element(step)
+            case Check():
+                return _check(step)
+            case Constant():
+                return _constant(step, self.tensors[step.name], self.home)
+            case Copy():
+                return _copy(step, self.home)
+            case Run():
+                return _run(step, self.programs[step.program])
+            case _:
+                assert_never(step)
+
 
 def _moving(pairs: tuple[tuple[int, int], ...], head: Block[T]) -> Callable[[Slots], Block[T]]:
     """Fills slots with what is in others, all at once."""
@@ -116,26 +141,6 @@ def _moving(pairs: tuple[tuple[int, int], ...], head: Block[T]) -> Callable[[Slo
         return head
 
     return follow
-
-
-def _act(step: Step, programs: Sequence[AnyProgram], tensors: Mapping[str, np.ndarray]) -> Act:
-    match step:
-        case Compute():
-            return _compute(step)
-        case Require():
-            return _require(step)
-        case Element():
-            return _element(step)
-        case Check():
-            return _check(step)
-        case Constant():
-            return _constant(step, tensors[step.name])
-        case Copy():
-            return _copy(step)
-        case Run():
-            return _run(step, programs[step.program])
-        case _:
-            assert_never(step)
 
 
 def value_of(operand: Operand, slots: Slots) -> Any:
@@ -207,11 +212,9 @@ def _check(step: Check) -> Act:
     return act
 
 
-def _constant(step: Constant, content: np.ndarray) -> Act:
+def _constant(step: Constant, content: np.ndarray, home: Home) -> Act:
     def made() -> Buffer:
-        buffer = Buffer.allocate(content.nbytes)
-        buffer.array(content.dtype, content.shape)[...] = content
-        return buffer
+        return home.sent(content)
 
     slot, shared = step.slot, made()
 
@@ -221,14 +224,11 @@ def _constant(step: Constant, content: np.ndarray) -> Act:
     return act
 
 
-def _copy(step: Copy) -> Act:
-    slot, bytes_ = step.slot, np.dtype(np.uint8)
+def _copy(step: Copy, home: Home) -> Act:
+    slot = step.slot
 
     def act(slots: Slots) -> None:
-        before = slots[slot]
-        copy = Buffer.allocate(before.nbytes)
-        copy.array(bytes_, (copy.nbytes,))[...] = before.array(bytes_, (copy.nbytes,))
-        slots[slot] = copy
+        slots[slot] = home.copied(slots[slot])
 
     return act
 

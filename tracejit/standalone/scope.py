@@ -1,4 +1,7 @@
-"""One piece of a recording as steps: its slots, which other recordings number in other ways, as those of the whole call."""
+"""One piece of a recording as steps: its slots, which other recordings number in other ways, as those of the whole call.
+
+Devices are left out: an artifact computes all on the one that it is loaded for, with the same bits.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ import numpy as np
 from tracejit.eager import check_indices
 from tracejit.executable import foreign_op
 from tracejit.indexing import check_labels
-from tracejit.ir.device import device_of
+from tracejit.ir.aval import aval
+from tracejit.ir.device import without_device
+from tracejit.ir.graph import Apply, Graph, Input, params_key
 from tracejit.ops.arguments import number_as
 from tracejit.ops.op import Layout
+from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import copy_of
 from tracejit.standalone.drafts import Fresh, Program, Step
 from tracejit.standalone.functions import NAMES, SAME, TYPE_NAMES, rounding_to
@@ -29,6 +35,7 @@ from tracejit.standalone.records import (
     Require,
     Slot,
 )
+from tracejit.storage import is_row_major
 from tracejit.symbols import SYMBOLS, concrete
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay import segments as s
@@ -94,8 +101,7 @@ class Scope:
         return Require(found, value, self.reads.expressions.get(found, text), where)
 
     def _step(self, instruction: s.Instruction) -> Step:
-        if isinstance(instruction, s.Transfer | s.Move):
-            self.reads.refuse("a value moves to another device")
+        assert not isinstance(instruction, s.Move), "it is at a piece's end"
         match instruction:
             case s.Run():
                 return self._program(instruction)
@@ -104,6 +110,8 @@ class Scope:
             case s.Element(slot=slot, memory=memory, aval=aval, offset=offset):
                 base, begin = self.at(memory, int(offset))
                 return Element(self.fill(slot), Memory(base, aval.dtype.name, (), (), begin))
+            case s.Transfer():
+                return self._transfer(instruction)
             case s.Check():
                 return self._check(instruction)
             case s.Fresh(slot=slot, template=template):
@@ -113,10 +121,6 @@ class Scope:
                 assert_never(instruction)
 
     def _program(self, run: s.Run) -> Program:
-        if device_of(run.graph) != "cpu":
-            self.reads.refuse(
-                "the call computes on another device: only what the CPU computes is exported"
-            )
         foreign = foreign_op(run.graph)
         if foreign is not None:
             where = str(foreign.loc or "")
@@ -125,7 +129,17 @@ class Scope:
         scalars = tuple(self.operand(each) for each in run.scalars)
         outside = frozenset(self.number(slot) for slot in run.written)
         outputs = tuple(self.fill(slot) for slot in run.outputs)
-        return Program(run.graph, inputs, scalars, outputs, outside)
+        return Program(without_device(run.graph), inputs, scalars, outputs, outside)
+
+    def _transfer(self, transfer: s.Transfer) -> Program:
+        """What moves to another device becomes a copy."""
+        dtype, layout = transfer.aval.dtype, transfer.layout
+        known = aval(dtype, layout.shape)
+        source = Input(known, None if is_row_major(layout) else layout.strides)
+        copy = Apply(REGISTRY["astype"], (source,), params_key({"dtype": dtype}), known)
+        place = self.at(transfer.memory, layout.offset * dtype.itemsize)
+        output = self.fill(transfer.slot)
+        return Program(Graph((source,), (copy,)), (place,), (), (output,), frozenset())
 
     def _compute(self, slot: int, function: Any, operands: tuple[Any, ...], where: str) -> Compute:
         function, kind = getattr(function, "checked", (function, None))

@@ -15,14 +15,16 @@ from tracejit.storage import Storage, as_array, is_row_major, row_major
 from tracejit.tensor import Tensor, make
 
 
-def tensor_of(buffer: Any, memory: Memory, storage: Storage | None = None) -> Tensor:
+def tensor_of(
+    buffer: Any, memory: Memory, storage: Storage | None = None, device: str = "cpu"
+) -> Tensor:
     """A tensor over the memory; `storage` is what other tensors over it have."""
     dtype = dtypes.as_dtype(memory.dtype)
     if storage is None:
         storage = Storage(dtype, buffer.nbytes // dtype.itemsize, buffer)
     layout = Layout(memory.shape, memory.strides, memory.offset // dtype.itemsize)
     known = row_major(memory.shape)
-    return make(storage, known if layout == known else layout, aval(dtype, memory.shape))
+    return make(storage, known if layout == known else layout, aval(dtype, memory.shape, device))
 
 
 def memory_of(tensor: Tensor) -> tuple[Buffer, int] | None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracejit._gate import late
-from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.check import arrays_in
-from tracejit.standalone.given import array_of, is_tensor
+from tracejit.standalone.given import is_tensor
+from tracejit.standalone.homes import Home
 from tracejit.standalone.records import (
     Call,
     Finish,
@@ -16,14 +16,14 @@ from tracejit.standalone.records import (
     NumberUpdate,
     TensorUpdate,
 )
-from tracejit.standalone.results import array_in, dense, slots_of
+from tracejit.standalone.results import dense, slots_of
 from tracejit.standalone.running import value_of
 from tracejit.standalone.ways import Way
 
 Update = Callable[[list[Any], Mapping[int, Any]], dict[int, Any]]
 
 
-def updater_of(call: Call, way: Way) -> Update:
+def updater_of(call: Call, way: Way, home: Home) -> Update:
     """From the slots, and what the caller gave, to the new state by slot; everything is read before anything is written."""
     whole = adopted(way)
     copied = way.copied
@@ -39,10 +39,11 @@ def updater_of(call: Call, way: Way) -> Update:
             new[number.slot] = value_of(number.value, slots)
         for tensor in tensors:
             buffer = slots[tensor.memory.slot]
-            new[tensor.slot] = buffer if tensor.slot in whole else _copy(buffer, tensor.memory)
+            is_whole = tensor.slot in whole
+            new[tensor.slot] = buffer if is_whole else home.gathered(buffer, tensor.memory)
         for slot in written:
             if slot in copied:
-                _overwrite(given[slot], slots[slot])
+                home.overwrite(given[slot], slots[slot])
             if is_tensor(given[slot]):
                 late("tracejit.standalone.tensors").note_write(given[slot])
         return new
@@ -67,15 +68,3 @@ def used_once(way: Way) -> set[int]:
 def _is_whole(memory: Memory) -> bool:
     own = dense(memory.dtype, memory.shape)
     return memory.offset == 0 and memory.strides == own.strides
-
-
-def _copy(buffer: Any, memory: Memory) -> Buffer:
-    array = array_in(buffer, memory)
-    copy = Buffer.allocate(array.nbytes)
-    copy.array(array.dtype, array.shape)[...] = array
-    return copy
-
-
-def _overwrite(argument: Any, buffer: Buffer) -> None:
-    array = array_of(argument)
-    array[...] = buffer.array(array.dtype, array.shape)
