@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tracejit import portable
 from tracejit._errors import ArtifactError, CompileError
 from tracejit._gate import late
 from tracejit.portable import Plans
-from tracejit.standalone.records import Options, Target
+from tracejit.runtime.cpu.compile import text_key
+from tracejit.standalone.check import updated_state
+from tracejit.standalone.records import Call, Options, Target
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
@@ -47,6 +51,23 @@ def compiled(
     return portable.compiled(
         graphs, target.level, fastmath=options.fastmath, memory_limit=options.memory_limit
     )
+
+
+def for_calls(
+    call: Call,
+    plans: Plans,
+    objects: Mapping[str, bytes],
+    constants: Mapping[str, np.ndarray],
+    target: Target,
+) -> list[tuple[str, bytes]]:
+    """The machine code by which calls are entered without Python, by the key of its text, in which is where the CPython and the
+    NumPy of this process keep what it reads."""
+    if updated_state(call, plans.plans):
+        return []
+    programs = portable.linked(plans, objects)
+    sources = late("tracejit.standalone.entry").texts_of(call, programs, constants)
+    made = portable.objects_of(sources, target.level)
+    return [(text_key(source), made[source.name]) for source in sources]
 
 
 def loaded(plans: Plans, objects: Mapping[str, bytes], where: str) -> list[AnyProgram]:
