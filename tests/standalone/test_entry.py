@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -24,9 +25,10 @@ F32 = np.float32
 X = np.linspace(-2, 2, 12, dtype=F32).reshape(3, 4)
 NATIVE = (
     "an array", "a tensor", "no elements", "no dimensions", "parts", "tensors and numbers", "scalars",
-    "an argument that is returned", "a layer", "state", "a large array",
+    "an argument that is returned", "a layer", "state", "a large array", "a count",
+    "a training step", "an average that is kept", "places",
 )  # fmt: skip
-"""What machine code takes; the others change a state, decide, look at elements, or take lists."""
+"""What machine code takes; the others decide, give a state back, or take lists."""
 
 
 def line(x: Any) -> Any:
@@ -127,6 +129,73 @@ def test_state_is_loaded_while_threads_call(tmp_path: Path) -> None:
 FACTOR = np.full((3, 4), 1, F32)
 
 
+TOTAL = [0, np.zeros((3, 4), F32)]
+
+
+def summed(x: Any) -> Any:
+    TOTAL[0] += 1
+    TOTAL[1] = TOTAL[1] + x
+    return TOTAL[1] * 1, TOTAL[0]
+
+
+def test_calls_that_change_the_state_take_turns_with_those_of_python(tmp_path: Path) -> None:
+    loaded = exported(tmp_path, summed, (X,))
+    start = TOTAL[0]
+    ones, strided = np.ones((3, 4), F32), np.ones((4, 3), F32).T
+    seen: list[tuple[int, float]] = []
+
+    def work(given: Any) -> None:
+        for _ in range(300):
+            total, count = loaded(given)
+            assert (total == total[0, 0]).all()
+            seen.append((count - start, float(total[0, 0])))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(x,)) for x in (ones, strided) * 3]
+        for each in threads:
+            each.start()
+        for _ in range(100):
+            loaded.state_dict()
+        for each in threads:
+            each.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert sorted(seen) == [(k, float(k)) for k in range(1, 1801)]
+    assert 0 < taken(loaded) <= 900
+
+
+def test_a_turn_of_another_is_waited_for(tmp_path: Path) -> None:
+    loaded = exported(tmp_path, summed, (X,))
+    first = [loaded(X)[1] for _ in range(3)]
+    assert taken(loaded) == 2
+    found: list[int] = []
+    with loaded._lock:
+        waiting = threading.Thread(target=lambda: found.append(loaded(X)[1]))
+        waiting.start()
+        waiting.join(0.05)
+        assert not found
+    waiting.join()
+    assert found == [first[-1] + 1]
+    assert taken(loaded) == 2
+
+
+def test_steps_and_machine_code_change_the_same_state(tmp_path: Path) -> None:
+    function, (x, labels), _ = CASES["a training step"]
+    loaded, steps = exported(tmp_path, function, (x, labels)), tj.load(tmp_path / "f.tj")
+    steps._make_quick = steps._settling = None
+    strided = tj.tensor(np.asfortranarray(x.numpy()).T).T
+    for given in (x, x, strided, x, x * 2, strided):
+        for bad in (tj.tensor([0, 9, 1]), tj.tensor([0, -1, 1])):
+            assert outcome(loaded, (given, bad), {}) == outcome(steps, (given, bad), {})
+        assert outcome(loaded, (given, labels), {}) == outcome(steps, (given, labels), {})
+        assert shown(loaded.state_dict(), ()) == shown(steps.state_dict(), ())
+    assert taken(loaded) == 3  # the first call sets what was not there before
+    steps.load_state_dict(loaded.state_dict())
+    assert outcome(loaded, (x, labels), {}) == outcome(steps, (x, labels), {})
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.parametrize("calls", [0, 3])
 def test_a_forked_child_calls_as_its_parent_does(calls: int, tmp_path: Path) -> None:
@@ -138,6 +207,18 @@ def test_a_forked_child_calls_as_its_parent_does(calls: int, tmp_path: Path) -> 
         before = taken(loaded)
         same = [loaded(X).tobytes() == line(X).tobytes() for _ in range(4)]
         os._exit(0 if all(same) and taken(loaded) >= before + 3 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_that_is_forked_within_a_turn_has_turns_of_its_own(tmp_path: Path) -> None:
+    loaded = exported(tmp_path, summed, (X,))
+    *_, last = [loaded(X)[1] for _ in range(3)]
+    with loaded._lock:
+        child = os.fork()
+        if not child:
+            counts = [loaded(X)[1] for _ in range(3)]
+            os._exit(0 if counts == [last + 1, last + 2, last + 3] and taken(loaded) == 5 else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -235,8 +316,8 @@ def test_calls_stay_in_python_where_the_file_has_none_that_fits(
     assert alone(tmp_path / "f.tj") == [line(X).tobytes().hex(), "0"]
 
 
-def test_what_changes_a_state_has_no_machine_code_for_calls(tmp_path: Path) -> None:
-    function, args, _ = CASES["a training step"]
+def test_what_decides_has_no_machine_code_for_calls(tmp_path: Path) -> None:
+    function, args, _ = CASES["decisions"]
     exported(tmp_path, function, args)
     assert not [name for name in unpack((tmp_path / "f.tj").read_bytes()) if "/call/" in name]
 

@@ -101,10 +101,9 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
             call, programs, constants, self._values
         )
         """Makes what takes most calls, when there is one; it holds nothing of the artifact but its state."""
-        can_settle = is_fixed and self.is_native
-        self._settling = (
-            Settling(self, call, programs, constants, self._values, objects) if can_settle else None
-        )
+        self._locks = [self._lock]
+        own = constants, self._values, self._locks
+        self._settling = Settling(self, call, programs, *own, objects) if self.is_native else None
         """Has machine code take calls, which then come here no more."""
         _all.add(self)
         self.begin()
@@ -195,7 +194,7 @@ def _renew_locks() -> None:
     """In a child process: whoever held a lock is a thread of the parent's."""
     for artifact in _all:
         is_fixed = artifact._turn is not artifact._lock
-        artifact._lock = threading.Lock()
+        artifact._lock = artifact._locks[0] = threading.Lock()
         artifact._turn = artifact._turn if is_fixed else artifact._lock
         if artifact._settling is not None:
             artifact._settling.renew_lock()

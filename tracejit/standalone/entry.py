@@ -8,15 +8,22 @@
 
     return array(E[1], d, (4,))
 
-It does what `quick.py` does, of calls that change no state. Whatever else a call is given, and whatever goes otherwise than it
-was recorded, is left to Python.
+It does what `quick.py` does, but for decisions. Whatever else a call is given, and whatever goes otherwise than it was recorded,
+is left to Python.
+
+A call that changes a state looks first whether it is another's turn. From there until all is changed no other call comes in
+between: no Python runs, the interpreter's lock is kept, nothing is made that would have garbage be collected, and what the state
+was before is held.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import cache
+from math import prod
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,14 +38,18 @@ from tracejit.runtime.cpu.native import arrays
 from tracejit.runtime.cpu.native.objects import native_source
 from tracejit.runtime.cpu.native.runs import ArrayKind, can_run
 from tracejit.runtime.cpu.native.stretches import Lines
-from tracejit.runtime.cpu.native.ways import Language, Way, Ways, way_of
+from tracejit.runtime.cpu.native.values import Kind, Value
+from tracejit.runtime.cpu.native.ways import Language, Ways, way_of
+from tracejit.runtime.cpu.native.ways import Way as NativeWay
 from tracejit.runtime.program import Program
+from tracejit.standalone.check import updated_state
 from tracejit.standalone.functions import FUNCTIONS, TYPES
 from tracejit.standalone.quick import BEHAVED
 from tracejit.standalone.records import (
     ArrayArgument,
     Atom,
     Call,
+    Check,
     Compute,
     Constant,
     DictResult,
@@ -50,15 +61,20 @@ from tracejit.standalone.records import (
     NumberArgument,
     NumberResult,
     NumberState,
+    NumberUpdate,
     Operand,
     Require,
     Result,
     Run,
     SequenceResult,
+    Slot,
     Step,
     TensorResult,
+    TensorUpdate,
 )
 from tracejit.standalone.results import dense
+from tracejit.standalone.updates import adopted
+from tracejit.standalone.ways import Way
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
@@ -75,17 +91,19 @@ def way_of_call(
     programs: Sequence[AnyProgram],
     constants: Mapping[str, np.ndarray],
     values: dict[int, Any],
+    locks: list[threading.Lock],
     *,
     of_tensors: bool,
     wants: Callable[[KernelSource], bool],
-) -> Way | None:
-    """Calls that change no state as machine code; None for others, and where the text is not wanted.
+) -> NativeWay | None:
+    """Calls as machine code; None for those that it does not take, and where the text is not wanted.
 
     values       those of the state by slot, as they are at any time
+    locks        of whoever changes the state: the one that there is
     of_tensors   whether what is a tensor to the function is to be one; else all are arrays
     """
     try:
-        writer = _Writer(call, programs, constants, values, of_tensors)
+        writer = _Writer(call, programs, constants, values, locks, of_tensors)
         lines = writer.written()
     except _Unfit:
         return None
@@ -112,7 +130,7 @@ def texts_of(
         return False
 
     for of_tensors in kinds_of(call):
-        way_of_call(call, programs, constants, {}, of_tensors=of_tensors, wants=noted)
+        way_of_call(call, programs, constants, {}, [], of_tensors=of_tensors, wants=noted)
     return [native_source(), *found] if found else []
 
 
@@ -131,8 +149,29 @@ def _array(buffer: Buffer, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.n
     return buffer.array(dtype, shape)
 
 
+def _are_within(
+    buffer: Buffer, dtype: np.dtype[Any], count: int, offset: int, base: int, size: int
+) -> bool:
+    """Whether the integers there are in [-base, size)."""
+    found = buffer.array(dtype, (count,), None, offset)
+    return not count or bool(found.min() >= -base and found.max() < size)
+
+
+def _look_within(code: Any, given: list[Value]) -> Value:
+    """`_are_within`, without the call."""
+    dtype, count, offset, base, size = (each.constant for each in given[1:])
+    address = code.attribute(given[0], "address").text
+    first = code.let(f"add i64 {address}, {offset}")
+    found = arrays.in_range(code, first, str(count), dtype.itemsize, base, base + size)
+    return Value(Kind.TRUTH, found)
+
+
 _ARRAYS = Language(
-    intrinsics={Buffer.wrap: arrays.wrap, _array: arrays.array_over},
+    intrinsics={
+        Buffer.wrap: arrays.wrap,
+        _array: arrays.array_over,
+        _are_within: _look_within,
+    },
     hints={},
     equal=(),
     equalities={},
@@ -157,6 +196,7 @@ class _Writer:
     programs: Sequence[AnyProgram]
     constants: Mapping[str, np.ndarray]
     values: dict[int, Any]
+    locks: list[threading.Lock]
     of_tensors: bool
     names: dict[str, Any] = field(default_factory=dict)
     given: int = 0
@@ -172,20 +212,43 @@ class _Writer:
     """Slots that programs read."""
     outputs: set[int] = field(default_factory=set)
     """Slots that they fill."""
+    changes: bool = False
+    """Whether calls change the state."""
+    has_written: bool = False
+    """Whether a program has done so by now."""
 
     def written(self) -> Lines:
         end = self.call.body.end
-        if not isinstance(end, Finish) or end.updates:
+        if not isinstance(end, Finish):
             raise _Unfit
         self.names |= {"ndarray": np.ndarray, "wrap": Buffer.wrap, "array": _array}
-        self.names |= {"values": self.values}
+        self.names |= {"values": self.values, "locks": self.locks, "are_within": _are_within}
+        plans = [each.plan for each in self.programs]
+        self.changes = bool(updated_state(self.call, plans))
         self.parameters()
+        if self.changes:
+            self.enter.append("if locks[0].locked(): return 1")
         for state in self.call.state:
-            if isinstance(state, NumberState) or state.is_read:
+            if isinstance(state, NumberState) or state.is_read or self.changes:
                 self.enter.append(f"E[{state.slot}] = values[{state.slot}]")
         for step in self.call.body.steps:
             self.step(step)
-        return Lines(self.enter, self.run, [f"return {self.result(end.result)}"])
+        updates = self.updates(Way(self.call.body.steps, end))
+        return Lines(self.enter, self.run, [*updates, f"return {self.result(end.result)}"])
+
+    def updates(self, way: Way) -> list[str]:
+        """Each sets what is there already, or was once. They come before the result, for which memory is asked."""
+        whole = adopted(way)
+        lines = []
+        for update in way.updates:
+            match update:
+                case NumberUpdate(slot=slot, value=value):
+                    lines.append(f"values[{slot}] = {self.number(value)}")
+                case TensorUpdate(slot=slot, memory=memory):
+                    if slot not in whole:
+                        raise _Unfit
+                    lines.append(f"values[{slot}] = E[{memory.slot}]")
+        return lines
 
     def name(self, kind: str, value: Any) -> str:
         """A name for an object: the same one for those that are equal, and of one type."""
@@ -198,6 +261,8 @@ class _Writer:
 
     def unless(self, lines: list[str], claim: str) -> None:
         """What does not hold is left to Python."""
+        if self.has_written:
+            raise _Unfit
         lines.append(f"if not ({claim}): return 1")
 
     # Arguments
@@ -259,9 +324,7 @@ class _Writer:
                 buffer.array(content.dtype, content.shape)[...] = content
                 self.run.append(f"E[{step.slot}] = {self.name('c', buffer)}")
             case Compute():
-                operands = ", ".join(map(self.number, step.operands))
-                function = self.name("f", FUNCTIONS[step.function])
-                self.run.append(f"E[{step.slot}] = {function}({operands})")
+                self.run.append(f"E[{step.slot}] = {self.computed(step)}")
                 if step.type is not None:
                     kind = self.name("t", TYPES[step.type])
                     self.unless(self.run, f"type(E[{step.slot}]) is {kind}")
@@ -269,12 +332,42 @@ class _Writer:
                 kind, found = self.name("t", type(step.value)), f"E[{step.slot}]"
                 self.unless(self.run, f"type({found}) is {kind}")
                 self.unless(self.run, f"repr({found}) == {repr(step.value)!r}")
+            case Check():
+                self.check(step)
             case _:
                 raise _Unfit
 
+    def computed(self, step: Compute) -> str:
+        operands = ", ".join(map(self.number, step.operands))
+        _, _, rounded = step.function.partition("number_as.")
+        if rounded in ("float32", "float64"):
+            self.has_tensors = True
+            as_ = self.name("as", late("tracejit.ops.arguments").number_as)
+            return f"{as_}({operands}, {self.name('y', dtypes.as_dtype(rounded))})"
+        function = FUNCTIONS[step.function]
+        if self.changes and not isinstance(function, BuiltinFunctionType | type):
+            raise _Unfit  # others run Python
+        return f"{self.name('f', function)}({operands})"
+
+    def check(self, step: Check) -> None:
+        """Errors are those of the steps."""
+        memory = step.memory
+        own = replace(dense(memory.dtype, memory.shape), slot=memory.slot, offset=memory.offset)
+        if memory != own or memory.dtype not in ("int32", "int64"):
+            raise _Unfit
+        base = 0 if step.check == "labels" else step.size
+        dtype = self.name("d", dtypes.as_dtype(memory.dtype).numpy)
+        given = f"E[{memory.slot}], {dtype}, {prod(memory.shape)}, {memory.offset}"
+        self.unless(self.run, f"are_within({given}, {base}, {step.size})")
+
     def program(self, step: Run) -> None:
         program = self.programs[step.program]
-        if not isinstance(program, Program) or program.plan.written or not can_run(program):
+        if not isinstance(program, Program) or not can_run(program):
+            raise _Unfit
+        states = {each.slot for each in self.call.state}
+        written = {step.inputs[place][0] for place in program.plan.written}
+        is_late = self.has_written and any(isinstance(each, Slot) for each in step.scalars)
+        if not written <= states or (self.changes and program.is_long) or is_late:
             raise _Unfit
         self.outputs |= {*step.outputs}
         addresses = "".join(
@@ -286,6 +379,9 @@ class _Writer:
         outputs = "".join(f"E[{slot}], " for slot in step.outputs)
         run = f"{self.name('run', program.run)}(({addresses}), ({scalars}))"
         self.run.append(f"{outputs.rstrip()} = {run}" if outputs else run)
+        if written and not self.has_written:
+            self.has_written = True
+            self.run.append("E[-1] = True")  # there is no way back
 
     def number(self, operand: Operand) -> str:
         return f"E[{operand.slot}]" if not isinstance(operand, Known) else self.known(operand.value)

@@ -12,7 +12,6 @@ from tracejit._errors import ArtifactError, CompileError
 from tracejit._gate import late
 from tracejit.portable import Plans
 from tracejit.runtime.cpu.compile import text_key
-from tracejit.standalone.check import updated_state
 from tracejit.standalone.records import Call, Options, Target
 
 if TYPE_CHECKING:
@@ -62,8 +61,6 @@ def for_calls(
 ) -> list[tuple[str, bytes]]:
     """The machine code by which calls are entered without Python, by the key of its text, in which is where the CPython and the
     NumPy of this process keep what it reads."""
-    if updated_state(call, plans.plans):
-        return []
     programs = portable.linked(plans, objects)
     sources = late("tracejit.standalone.entry").texts_of(call, programs, constants)
     made = portable.objects_of(sources, target.level)

@@ -30,6 +30,7 @@ class Settling:
 
     objects   machine code of the file's, by `text_key`
     values    of the state by slot, as they are at any time
+    locks     of whoever changes the state: the one that there is
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class Settling:
         programs: Sequence[AnyProgram],
         constants: Mapping[str, np.ndarray],
         values: dict[int, Any],
+        locks: list[threading.Lock],
         objects: Mapping[str, bytes],
     ) -> None:
         self._entry = ref(entry)
-        self._of = call, programs, constants, values
+        self._of = call, programs, constants, values, locks
         self._objects = objects
         self._count = itertools.count(1)
         self._lock = threading.Lock()

@@ -399,11 +399,7 @@ def _in_range(
 ) -> str:
     """Whether all elements, which are in order, are in [-base, limit - base)."""
     first = code.let(f"add i64 {address}, {placed.offset * itemsize}")
-    pointer = code.let(f"inttoptr i64 {first} to ptr")
-    short = "true" if itemsize == 4 else "false"
-    words = f"ptr {pointer}", f"i64 {size}", f"i64 {base}", f"i64 {limit}", f"i1 {short}"
-    found: str = code.help("tracejit_in_range", "i1", *words)
-    return found
+    return arrays.in_range(code, first, size, itemsize, base, limit)
 
 
 def _shape_of(value: Value) -> Any:
