@@ -33,11 +33,13 @@ def _machine_code_early() -> None:
     import tracejit as tj
     from tracejit import eager
     from tracejit.runtime.cpu.native import ways
+    from tracejit.standalone import settling
     from tracejit.tracing.background import BACKGROUND
     from tracejit.tracing.replay import tree
 
     tree.NATIVE_AFTER = 1
     eager.QUICK_AFTER = 2
+    settling.PATIENCE = 1
     BACKGROUND.at_once = True
     ways.MOST_WAYS = sys.maxsize  # all tests together make more than a program would
     tj.exp(tj.ones(1))  # loads the compiler: until then NumPy would run programs

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import re
+import struct
 import sys
 import threading
 from collections.abc import Iterable, Mapping
@@ -106,6 +107,26 @@ def load_objects(keys: Mapping[str, str], disk: DiskCache) -> dict[str, int] | N
         counts.read += len(objects)
         _addresses.update(_link([], objects))
     return {name: _addresses[name] for name in keys}
+
+
+def load_at_hand(source: KernelSource, objects: Mapping[str, bytes]) -> bool:
+    """Whether `load_kernels` gives this without loading LLVM, as it is there, or now is, from the object of its `text_key`, or as
+    LLVM is loaded.
+
+    Raises CompileError for what is no object.
+    """
+    data = objects.get(text_key(source))
+    if source.name not in _addresses and data is not None:
+        try:
+            _addresses.update(_link([source], {source.name: data}))
+        except (struct.error, LookupError, ValueError) as error:
+            raise CompileError(f"not linked: {error}") from None
+    return source.name in _addresses or _LLVM in sys.modules
+
+
+def text_key(source: KernelSource) -> str:
+    """Names an object outside of the disk cache, by all that it does."""
+    return digest("\0".join((source.name, source.text)))
 
 
 def object_key(source: KernelSource, target: Host | None = None) -> str:

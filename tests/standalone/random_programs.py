@@ -83,7 +83,7 @@ class Loaded:
         trace = error.__traceback__ if error is not None else None
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
-        return trace is not None and trace.tb_frame.f_code is Artifact.__call__.__code__
+        return trace is not None and trace.tb_frame.f_code is Artifact.called.__code__
 
 
 @dataclass

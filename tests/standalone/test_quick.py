@@ -1,8 +1,9 @@
-"""Calls as one function: the results, the types and the errors of the steps one by one, whatever a call is given."""
+"""Calls at once: the results, the types and the errors of the steps one by one, whatever a call is given."""
 
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 import tracejit as tj
 from tracejit import nn, optim
 from tracejit._native import abi, arrays
+from tracejit.standalone import settling
 from tracejit.standalone.artifact import Artifact
 from tracejit.standalone.running import LEFT
 
@@ -176,13 +178,19 @@ def shown(value: Any, args: tuple[Any, ...]) -> Any:
     return type(value), array.dtype, array.shape, array.tobytes()
 
 
+@pytest.fixture(autouse=True, params=[sys.maxsize, 1], ids=["function", "machine code"])
+def _after(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After how many calls they become machine code."""
+    monkeypatch.setattr(settling, "PATIENCE", request.param)
+
+
 @pytest.fixture(params=CASES)
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Artifact, Artifact, Any]:
     """One function twice: the second by its steps."""
     function, args, is_quick = CASES[request.param]
     tj.export(function, args, tmp_path / "f.tj")
     quick, slow = (tj.load(tmp_path / "f.tj") for _ in range(2))
-    slow._make_quick = None
+    slow._make_quick = slow._settling = None
     assert outcome(quick, args, {}) == outcome(slow, args, {})
     assert (quick._quick is not None) == is_quick
     assert slow._quick is None

@@ -65,10 +65,6 @@ class PlainEntry:
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self.called(*args, **kwargs)
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """It is bound as a function is."""
-        return self if instance is None else MethodType(self, instance)
-
     def begin(self) -> None:
         """Makes ready for calls."""
 
@@ -79,12 +75,22 @@ class PlainEntry:
         """
 
 
+class PlainMethod(PlainEntry):
+    """One that is bound as a function is."""
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+
 @cache
-def entry_class() -> type[PlainEntry]:
-    """The base class to use: a native one where Python is as native code expects it."""
+def entry_class(*, binds: bool = True) -> type[PlainEntry]:
+    """The base class to use: a native one where Python is as native code expects it.
+
+    binds   whether an entry that is found in a class is bound as a function is
+    """
     if not config.native_calls or isinstance(abi.abi(), str):
-        return PlainEntry
-    return _NativeEntry.made()
+        return PlainMethod if binds else PlainEntry
+    return _NativeEntry.made(binds=binds)
 
 
 class _NativeEntry:
@@ -94,8 +100,9 @@ class _NativeEntry:
     called: Callable[..., Any]
 
     @staticmethod
-    def made() -> type[PlainEntry]:
-        slots = [(CALL, function_address("PyVectorcall_Call")), (DESCR_GET, _binding())]
+    def made(*, binds: bool) -> type[PlainEntry]:
+        slots = [(CALL, function_address("PyVectorcall_Call"))]
+        slots += [(DESCR_GET, _binding())] if binds else []
         members = [
             integer_member("__vectorcalloffset__", ENTRY_CALL, flags=1),
             integer_member("_function_address", ENTRY_FUNCTION),
@@ -103,7 +110,7 @@ class _NativeEntry:
             integer_member("_call_address", ENTRY_CALL),
             integer_member("_ways_address", ENTRY_WAYS),
         ]
-        flags = VECTORCALL | METHOD_DESCRIPTOR | BASE_TYPE
+        flags = VECTORCALL | BASE_TYPE | (METHOD_DESCRIPTOR if binds else 0)
         kind = new_type("tracejit.Entry", ENTRY_BYTES, flags, slots, members)
         for name in ("is_native", "begin", "take_ways", "__init_subclass__"):
             setattr(kind, name, _NativeEntry.__dict__[name])
@@ -113,7 +120,7 @@ class _NativeEntry:
     def __init_subclass__(cls) -> None:
         """Python hands the flags of calls and of methods down to no class that it makes."""
         flags = ctypes.c_ulong.from_address(id(cls) + abi.FLAGS_AT)
-        flags.value |= VECTORCALL | METHOD_DESCRIPTOR
+        flags.value |= VECTORCALL | (METHOD_DESCRIPTOR if hasattr(cls, "__get__") else 0)
 
     def begin(self) -> None:
         _set(self, "_function_address", id(type(self).called))

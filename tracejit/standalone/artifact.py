@@ -14,6 +14,7 @@ import numpy as np
 
 from tracejit._errors import at_user_line
 from tracejit._gate import late
+from tracejit._native.entry import entry_class
 from tracejit._records import dataclass
 from tracejit.standalone.binding import Binder, signature_of
 from tracejit.standalone.given import array_of, is_tensor
@@ -30,6 +31,7 @@ from tracejit.standalone.records import (
 )
 from tracejit.standalone.results import builder_of, dense
 from tracejit.standalone.running import LEFT, Quick, Slots, runner_of
+from tracejit.standalone.settling import Settling
 from tracejit.standalone.updates import updater_of
 from tracejit.standalone.ways import steps_of, ways_of
 
@@ -46,7 +48,7 @@ class _End:
     is_error: bool
 
 
-class Artifact:
+class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two classes
     """What `tj.load` gives: called as the function was, it does what that did.
 
     Results and errors are those of the function; results carry no gradients, and their memory is their own. Calls of several
@@ -63,8 +65,9 @@ class Artifact:
         home: Home,
         *,
         is_fixed: bool,
+        objects: Mapping[str, bytes],
     ) -> None:
-        """`is_fixed`: no call changes the state."""
+        """`is_fixed`: no call changes the state; `objects`: machine code for calls, by `text_key`."""
         call = manifest.call
         self.manifest = manifest
         self.graph = graph
@@ -76,7 +79,7 @@ class Artifact:
         """Which of the plans a call runs, in order."""
         self.device = home.device
         """Where it computes."""
-        self.signature = signature_of(call)
+        self.signature = self.__signature__ = signature_of(call)
         self.__name__ = manifest.name
         self._state: dict[str, TensorState | NumberState] = {each.name: each for each in call.state}
         self._values: dict[int, Any] = {
@@ -93,15 +96,27 @@ class Artifact:
         self._run = runner_of(call, programs, tensors, ends, home)
         self._lock = threading.Lock()
         self._turn: AbstractContextManager[Any] = nullcontext() if is_fixed else self._lock
+        # Copies: the tensors lie in the file as it was read, which is not to stay.
+        names = [step.name for step in steps_of(call) if isinstance(step, Constant)]
+        constants = {name: tensors[name].copy() for name in names}
         self._quick: Quick | None = None
         self._make_quick: Callable[[], Quick | None] | None = (
-            _quickly(call, programs, tensors, self._values) if home is CPU else None
+            _quickly(call, programs, constants, self._values) if home is CPU else None
         )
         """Makes what takes most calls, when there is one; it holds nothing of the artifact but its state."""
+        self._locks = [self._lock]
+        own = constants, self._values, self._locks
+        settles = self.is_native and home is CPU
+        self._settling = Settling(self, call, programs, *own, objects) if settles else None
+        """Has machine code take calls, which then come here no more."""
         _all.add(self)
+        self.begin()
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def called(self, /, *args: Any, **kwargs: Any) -> Any:
         _deny_recording()
+        if (settling := self._settling) is not None:
+            self._settling = None if settling.is_over else settling
+            settling.note()
         if self._make_quick is not None:
             self._quick, self._make_quick = self._make_quick(), None
         with self._turn:
@@ -161,12 +176,9 @@ class Artifact:
 def _quickly(
     call: Call,
     programs: Sequence[AnyProgram],
-    tensors: Mapping[str, np.ndarray],
+    constants: Mapping[str, np.ndarray],
     values: dict[int, Any],
 ) -> Callable[[], Quick | None]:
-    """Copies the constants: the tensors lie in the file as it was read, which is not to stay."""
-    names = [step.name for step in steps_of(call) if isinstance(step, Constant)]
-    constants = {name: tensors[name].copy() for name in names}
     return lambda: late("tracejit.standalone.quick").quick_call(call, programs, constants, values)
 
 
@@ -186,8 +198,10 @@ def _renew_locks() -> None:
     """In a child process: whoever held a lock is a thread of the parent's."""
     for artifact in _all:
         is_fixed = artifact._turn is not artifact._lock
-        artifact._lock = threading.Lock()
+        artifact._lock = artifact._locks[0] = threading.Lock()
         artifact._turn = artifact._turn if is_fixed else artifact._lock
+        if artifact._settling is not None:
+            artifact._settling.renew_lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -26,6 +26,7 @@ from tracejit.standalone.manifest import (
     STATE,
     VERSION,
     account_entry,
+    call_entry,
     entries_of,
     object_entry,
     plan_entry,
@@ -106,6 +107,8 @@ def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
         contents[account_entry(target)] = accounts_to_json(plans)
         for name in sorted(objects):
             contents[object_entry(target, name)] = objects[name]
+        for key, data in sorted(native.for_calls(script.call, plans, objects, tensors, target)):
+            contents[call_entry(target, key)] = data
     manifest = Manifest(
         FORMAT,
         VERSION,

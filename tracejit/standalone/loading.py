@@ -23,7 +23,14 @@ from tracejit.standalone.check import check_call, updated_state
 from tracejit.standalone.container import sha256 as digest
 from tracejit.standalone.container import unpack
 from tracejit.standalone.homes import home_of
-from tracejit.standalone.manifest import GRAPH, STATE, manifest_of, object_entry, plan_entry
+from tracejit.standalone.manifest import (
+    GRAPH,
+    STATE,
+    call_entry,
+    manifest_of,
+    object_entry,
+    plan_entry,
+)
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import Manifest, Target
 
@@ -60,8 +67,17 @@ def load(
         check_call(manifest.call, interfaces, tensors)
         programs = _loaded(entries, plans, target, device)
     is_fixed = not updated_state(manifest.call, interfaces)
-    home = home_of(device)
-    return Artifact(manifest, programs, tensors, text, target, home, is_fixed=is_fixed)
+    objects = {} if target is None else _for_calls(entries, target)
+    return Artifact(
+        manifest,
+        programs,
+        tensors,
+        text,
+        target,
+        home_of(device),
+        is_fixed=is_fixed,
+        objects=objects,
+    )
 
 
 def _text(entry: memoryview) -> str:
@@ -81,6 +97,16 @@ def _loaded(
             raise ArtifactError(f"entry {entry}: it is missing")
         objects[name] = bytes(entries[entry])
     return code.loaded(plans, objects, f"entry {plan_entry(target)}", device)
+
+
+def _for_calls(entries: Mapping[str, memoryview], target: Target) -> dict[str, bytes]:
+    """Machine code for calls, by the key of its text."""
+    before, after = call_entry(target, "\0").split("\0")
+    return {
+        name.removeprefix(before).removesuffix(after): bytes(content)
+        for name, content in entries.items()
+        if name.startswith(before) and name.endswith(after)
+    }
 
 
 def _warn(path: str | os.PathLike[str], manifest: Manifest, device: str) -> None:

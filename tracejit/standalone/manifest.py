@@ -30,6 +30,11 @@ def object_entry(target: Target, name: str) -> str:
     return f"{target.folder}/{name}.{'cubin' if target.level.startswith('sm_') else 'ptx'}"
 
 
+def call_entry(target: Target, key: str) -> str:
+    """Of machine code for calls, whose text has this key."""
+    return f"{target.folder}/call/{key}.o"
+
+
 def entries_of(contents: Mapping[str, Bytes]) -> tuple[Entry, ...]:
     """What a manifest says of the other entries."""
     return tuple(Entry(name, len(each), sha256(each)) for name, each in contents.items())

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tracejit import portable
 from tracejit._errors import ArtifactError, CompileError, at_user_line
 from tracejit._gate import late
 from tracejit.portable import Plans
-from tracejit.standalone.records import Options, Target
+from tracejit.runtime.cpu.compile import text_key
+from tracejit.standalone.records import Call, Options, Target
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
@@ -75,6 +78,23 @@ def compiled(
         graphs, target.level, fastmath=options.fastmath, memory_limit=options.memory_limit
     )
     return made
+
+
+def for_calls(
+    call: Call,
+    plans: Plans,
+    objects: Mapping[str, bytes],
+    constants: Mapping[str, np.ndarray],
+    target: Target,
+) -> list[tuple[str, bytes]]:
+    """The machine code by which calls are entered without Python, by the key of its text, in which is where the CPython and the
+    NumPy of this process keep what it reads. There is none for GPUs."""
+    if target.name != "cpu":
+        return []
+    programs = portable.linked(plans, objects)
+    sources = late("tracejit.standalone.entry").texts_of(call, programs, constants)
+    made = portable.objects_of(sources, target.level)
+    return [(text_key(source), made[source.name]) for source in sources]
 
 
 def loaded(plans: Plans, objects: Mapping[str, bytes], where: str, device: str) -> list[AnyProgram]:

@@ -77,7 +77,7 @@ SMALL = 1 << 14
 """Bytes up to which a result's memory is NumPy's: larger ones are the pool's, and may be written past the caches."""
 KEPT = 1 << 16
 """Bytes up to which a workspace is kept from call to call."""
-_BEHAVED = 0x101
+BEHAVED = 0x101
 """NumPy's flags of arrays in row-major order, at addresses that fit their elements."""
 
 
@@ -271,7 +271,7 @@ class _Writer:
         tests = [
             f"{name}.dtype is {self.name('d', dtype)}",
             f"{name}.shape == {argument.shape!r}",
-            f"{name}.flags.num & {_BEHAVED} == {_BEHAVED}",
+            f"{name}.flags.num & {BEHAVED} == {BEHAVED}",
         ]
         wanted = self.name("v", aval(dtypes.as_dtype(argument.dtype), argument.shape))
         self.lines += [

@@ -77,6 +77,7 @@ def way_of(
     language: Language,
     sizes: tuple[int, ...] = (),
     rules: Rules | None = None,
+    wants: Callable[[KernelSource], bool] = lambda source: True,
 ) -> Way | None:
     """The code as machine code; None where it has no translation.
 
@@ -86,6 +87,7 @@ def way_of(
     on_break   called with an exception that came after there was no way back; it raises what the caller is to see
     sizes      the slots of open sizes, in the order in which they are handed on
     rules      which guards are about what stays the same as a rule
+    wants      whether a text is to be loaded; where it is not there is no way
     """
     native, found = installed(), abi.abi()
     if native is None or isinstance(found, str) or len(_texts) >= MOST_WAYS:
@@ -106,7 +108,7 @@ def way_of(
     try:
         stretches.begin()
         stretches.all_of(lines)
-        return _loaded(stretches, native)
+        return _loaded(stretches, native, wants)
     except Unsupported as reason:
         unsupported[str(reason)] = unsupported.get(str(reason), 0) + 1
         return None
@@ -117,12 +119,16 @@ unsupported: dict[str, int] = {}
 _texts: set[str] = set()
 
 
-def _loaded(stretches: Stretches, native: Native) -> Way:
+def _loaded(
+    stretches: Stretches, native: Native, wants: Callable[[KernelSource], bool]
+) -> Way | None:
     body = stretches.text("NAME")
     name = "way" + digest(body)[:20]
-    _texts.add(name)
     is_long = len(stretches.lines) > LONG
     source = KernelSource(name, body.replace("@NAME(", f"@{name}("), is_long)
+    if not wants(source):
+        return None
+    _texts.add(name)
     address = load_kernels([source], disk_cache())[name]
     helpers = [native.addresses[helper] for helper in HELPERS]
     words = [each.number if isinstance(each, Raw) else id(each) for each in stretches.constants]

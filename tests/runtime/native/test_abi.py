@@ -16,7 +16,7 @@ import pytest
 
 from tracejit._config import config
 from tracejit._native import abi, entry
-from tracejit._native.entry import PlainEntry
+from tracejit._native.entry import PlainMethod
 from tracejit.runtime.cpu.native import install
 from tracejit.runtime.cpu.native.objects import native
 
@@ -35,7 +35,7 @@ def fault() -> str:
     """What differs; then nothing native is used."""
     found = abi.abi()
     assert isinstance(found, str)
-    assert entry.entry_class() is PlainEntry
+    assert entry.entry_class() is PlainMethod
     assert native.__wrapped__(None) == found
     return found
 
@@ -44,7 +44,7 @@ def test_here_all_is_as_expected():
     found = abi.abi()
     assert isinstance(found, abi.Abi), found
     if config.native_calls:
-        assert entry.entry_class() is not PlainEntry
+        assert entry.entry_class() is not PlainMethod
         assert install.why_not() is None
 
 
@@ -173,7 +173,7 @@ def test_members_that_are_no_references_have_no_place():
 # An entry without native code
 
 
-class Plain(PlainEntry):
+class Plain(PlainMethod):
     def called(self, /, *args: Any, **kwargs: Any) -> Any:
         return self, args, kwargs
 
@@ -194,7 +194,7 @@ import json, sys
 import numpy as np
 import tracejit as tj
 from tracejit import eager
-from tracejit._native.entry import PlainEntry, entry_class
+from tracejit._native.entry import PlainMethod, entry_class
 from tracejit.runtime.cpu.native.install import why_not
 from tracejit.tracing.background import BACKGROUND
 from tracejit.tracing.replay import tree
@@ -257,7 +257,7 @@ for k in range(12):
 for parameter in model.parameters():
     note(parameter), note(parameter.grad)
 replayed = [tj.explain(f).calls["replay"] for f in (Layer.method, branches, train, of_arrays)]
-is_native = entry_class() is not PlainEntry
+is_native = entry_class() is not PlainMethod
 ways = sum(getattr(f, "_ways_address", 0) != 0 for f in (Layer.method, branches, train, of_arrays))
 json.dump([found, replayed, is_native, ways, why_not()], sys.stdout)
 """

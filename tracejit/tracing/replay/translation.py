@@ -23,6 +23,7 @@ from tracejit.ir.dim import name_of
 from tracejit.ops.arguments import number_as
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
+from tracejit.runtime.cpu.native import arrays
 from tracejit.runtime.cpu.native.runs import ArrayKind
 from tracejit.runtime.cpu.native.settled import Rules
 from tracejit.runtime.cpu.native.statements import parsed
@@ -249,18 +250,6 @@ def _is_closed(layout: Any) -> bool:
     return isinstance(layout, Layout) and sizes_in((*layout.strides, layout.offset)) is None
 
 
-def _array_over(code: Any, given: list[Value]) -> Value | None:
-    """The memory is that of an array already."""
-    array = given[0]
-    is_new = array.kind is Kind.OBJECT and code.class_of(array) is np.ndarray
-    return array if is_new else None
-
-
-def _wrap(code: Any, given: list[Value]) -> Value | None:
-    (array,) = given
-    return Value(Kind.MEMORY, array.text) if code.class_of(array) is np.ndarray else None
-
-
 def _typed_keys(code: Any, given: list[Value]) -> Value | None:
     return Value(Kind.LATE, "", parts=(typed, *given))
 
@@ -410,11 +399,7 @@ def _in_range(
 ) -> str:
     """Whether all elements, which are in order, are in [-base, limit - base)."""
     first = code.let(f"add i64 {address}, {placed.offset * itemsize}")
-    pointer = code.let(f"inttoptr i64 {first} to ptr")
-    short = "true" if itemsize == 4 else "false"
-    words = f"ptr {pointer}", f"i64 {size}", f"i64 {base}", f"i64 {limit}", f"i1 {short}"
-    found: str = code.help("tracejit_in_range", "i1", *words)
-    return found
+    return arrays.in_range(code, first, size, itemsize, base, limit)
 
 
 def _shape_of(value: Value) -> Any:
@@ -505,8 +490,8 @@ def language() -> Language:
         intrinsics={
             storage_over: _storage_over,
             make: _make,
-            array_over: _array_over,
-            Buffer.wrap: _wrap,
+            array_over: arrays.array_over,
+            Buffer.wrap: arrays.wrap,
             element: _element,
             number_as: _number_as,
             tensor_over: _tensor_over,
