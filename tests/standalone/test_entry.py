@@ -18,8 +18,11 @@ import tracejit as tj
 from tests.runtime.native.harness import takes_no_references
 from tests.standalone.files import packed, resealed
 from tests.standalone.test_quick import CASES, outcome, shown
+from tracejit.runtime.cpu.native.install import installed
 from tracejit.standalone.artifact import Artifact
 from tracejit.standalone.container import unpack
+
+pytestmark = pytest.mark.skipif(installed() is None, reason="native code is not used")
 
 F32 = np.float32
 X = np.linspace(-2, 2, 12, dtype=F32).reshape(3, 4)
@@ -69,7 +72,15 @@ def test_arrays_may_stand_where_there_were_tensors(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["an array", "parts", "an argument that is returned", "scalars", "state", "a large array"],
+    [
+        "an array",
+        "parts",
+        "an argument that is returned",
+        "scalars",
+        "state",
+        "a large array",
+        "a count",
+    ],
 )
 def test_calls_hold_on_to_nothing(name: str, tmp_path: Path) -> None:
     function, args, _ = CASES[name]
