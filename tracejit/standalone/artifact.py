@@ -36,6 +36,7 @@ from tracejit.standalone.ways import steps_of, ways_of
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
+    from tracejit.standalone.loops import Rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,11 @@ class Artifact:
         tensors: Mapping[str, np.ndarray],
         graph: str,
         target: Target | None,
+        rounds: Rounds | None = None,
         *,
         is_fixed: bool,
     ) -> None:
-        """`is_fixed`: no call changes the state."""
+        """`is_fixed`: no call changes the state. `rounds` goes round the call's loops; without it Python does."""
         call = manifest.call
         self.manifest = manifest
         self.graph = graph
@@ -88,6 +90,8 @@ class Artifact:
             for way in ways_of(call)
         ]
         self._run = runner_of(call, programs, tensors, ends)
+        if rounds is not None:
+            self._run = rounds.runner(ends, self._run)
         self._lock = threading.Lock()
         self._turn: AbstractContextManager[Any] = nullcontext() if is_fixed else self._lock
         self._quick: Quick | None = None

@@ -14,6 +14,7 @@ from tracejit.portable import Plans
 from tracejit.standalone.accounts import accounts_from_json
 from tracejit.standalone.check import check_call, updated_state
 from tracejit.standalone.container import sha256, unpack
+from tracejit.standalone.loops import why_not
 from tracejit.standalone.manifest import GRAPH, STATE, account_entry, manifest_of, plan_entry
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import Manifest, NumberState, Require, State, Target, TensorState
@@ -45,6 +46,12 @@ class Facts:
         folder = f"{target.folder}/"
         names = (name for name in self.entries if name.startswith(folder) and name.endswith(".o"))
         return [self.entries[name] for name in names]
+
+    def why_python(self, target: Target) -> str:
+        """Why no machine code goes round the loops; "" where some does."""
+        tensors = read(self.entries[STATE], STATE)
+        plans = self.plans[target].plans
+        return why_not(self.manifest.call, plans, tensors, target, self.entries)
 
     def accounts(self, target: Target) -> tuple[Account, ...]:
         """What the steps of the target's plans do. Raises ArtifactError."""

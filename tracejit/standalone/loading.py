@@ -25,6 +25,7 @@ from tracejit.standalone.container import unpack
 from tracejit.standalone.manifest import GRAPH, STATE, manifest_of, object_entry, plan_entry
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import Manifest, Target
+from tracejit.standalone.ways import has_loops
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
@@ -40,6 +41,7 @@ def load(path: str | os.PathLike[str], *, native: bool, sha256: str | None) -> A
     tensors = safetensors.read(entries[STATE], STATE)
     text = _text(entries[GRAPH])
     target = code.best_of(manifest.targets) if native else None
+    rounds = None
     if target is None:
         if native:
             _warn(path, manifest)
@@ -54,8 +56,11 @@ def load(path: str | os.PathLike[str], *, native: bool, sha256: str | None) -> A
         interfaces = plans.plans
         check_call(manifest.call, interfaces, tensors)
         programs = _loaded(entries, plans, target)
+        if has_loops(manifest.call):
+            loops = late("tracejit.standalone.loops")
+            rounds = loops.native_rounds(manifest.call, programs, tensors, target, entries)
     is_fixed = not updated_state(manifest.call, interfaces)
-    return Artifact(manifest, programs, tensors, text, target, is_fixed=is_fixed)
+    return Artifact(manifest, programs, tensors, text, target, rounds, is_fixed=is_fixed)
 
 
 def _text(entry: memoryview) -> str:
