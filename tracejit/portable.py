@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tracejit.ir.graph import Graph
 
 __all__ = [
-    "ABI", "LEVELS", "Plans", "call_host", "compiled", "fits", "level_of", "linked", "llvm", "objects_of", "planned",
-    "runner_source", "system",
+    "ABI", "LEVELS", "Plans", "addresses_of", "call_host", "compiled", "fits", "level_of", "linked", "llvm", "objects_of",
+    "planned", "runner_source", "system",
 ]  # fmt: skip
 
 
@@ -82,20 +82,25 @@ def compiled(
 
 def linked(made: Plans, objects: Mapping[str, bytes]) -> list[AnyProgram]:
     """The plans ready to run; LLVM is not loaded where `runtime.cpu.elf` can link. Raises CompileError for what is no object."""
-    keys = {name: (name, digest(objects[name])) for name in made.objects}
-    missing = {name: objects[name] for name, key in keys.items() if key not in _linked}
-    try:
-        found = link_objects(missing) if missing else {}
-    except (struct.error, LookupError, ValueError) as error:
-        raise CompileError(f"not linked: {error}") from None
-    _linked.update({keys[name]: address for name, address in found.items()})
-    addresses = {name: _linked[key] for name, key in keys.items()}
+    addresses = addresses_of({name: objects[name] for name in made.objects})
     assert made.runner is not None, "a CPU's plans have one"
     use_runner(addresses[made.runner])
     launches = [step for plan in made.plans for step in plan.steps if isinstance(step, LaunchSpec)]
     used = {name for each in launches for name in (each.kernel, *each.kernels, *each.calls)}
     kernels = {name: addresses[made.kernels[name]] for name in used}
     return [Program(plan, call_host, kernels) for plan in made.plans]
+
+
+def addresses_of(objects: Mapping[str, bytes]) -> dict[str, int]:
+    """The functions that the objects are named for, in memory. Raises CompileError for what is no object."""
+    keys = {name: (name, digest(data)) for name, data in objects.items()}
+    missing = {name: objects[name] for name, key in keys.items() if key not in _linked}
+    try:
+        found = link_objects(missing) if missing else {}
+    except (struct.error, LookupError, ValueError) as error:
+        raise CompileError(f"not linked: {error}") from None
+    _linked.update({keys[name]: address for name, address in found.items()})
+    return {name: _linked[key] for name, key in keys.items()}
 
 
 def call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None:

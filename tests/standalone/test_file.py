@@ -154,7 +154,7 @@ FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
         r"other entries than there are: cpu-\w+/\w+\.o",
     ),
     "a missing object": (
-        lambda: resealed({k: v for k, v in entries().items() if k != named(".o")}),
+        lambda: resealed({k: v for k, v in entries().items() if k != named("run.o")}),
         r"entry cpu-\w+/\w+\.o: it is missing",
     ),
     "a missing plan": (

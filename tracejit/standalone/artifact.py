@@ -37,6 +37,7 @@ from tracejit.standalone.ways import steps_of, ways_of
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
+    from tracejit.standalone.loops import Rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,13 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
         graph: str,
         target: Target | None,
         home: Home,
+        rounds: Rounds | None = None,
         *,
         is_fixed: bool,
         objects: Mapping[str, bytes],
     ) -> None:
-        """`is_fixed`: no call changes the state; `objects`: machine code for calls, by `text_key`."""
+        """`is_fixed`: no call changes the state; `objects`: machine code for calls, by `text_key`. `rounds` goes round the call's
+        loops; without it Python does."""
         call = manifest.call
         self.manifest = manifest
         self.graph = graph
@@ -94,6 +97,8 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
             for way in ways_of(call)
         ]
         self._run = runner_of(call, programs, tensors, ends, home)
+        if rounds is not None:
+            self._run = rounds.runner(ends, self._run)
         self._lock = threading.Lock()
         self._turn: AbstractContextManager[Any] = nullcontext() if is_fixed else self._lock
         # Copies: the tensors lie in the file as it was read, which is not to stay.

@@ -36,6 +36,7 @@ from tracejit.standalone.putting import put
 from tracejit.standalone.reading import to_json
 from tracejit.standalone.reads import ATOMS
 from tracejit.standalone.records import Made, Manifest, NumberState, Options, State, Target
+from tracejit.standalone.ways import has_loops
 from tracejit.tracing.session import is_recording
 
 
@@ -101,10 +102,14 @@ def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
         STATE: safetensors.written(tensors),
     }
     compiled_with = Options(options.fastmath, options.memory_limit)
+    call = replace(script.call, state=state)
     for target in targets:
         plans, objects = native.compiled(script.graphs, target, compiled_with)
         contents[plan_entry(target)] = plans_to_json(plans)
         contents[account_entry(target)] = accounts_to_json(plans)
+        if has_loops(call) and target.name == "cpu":
+            loops = late("tracejit.standalone.loops")
+            objects |= loops.objects_for(call, plans.plans, tensors, target)
         for name in sorted(objects):
             contents[object_entry(target, name)] = objects[name]
         for key, data in sorted(native.for_calls(script.call, plans, objects, tensors, target)):
@@ -115,7 +120,7 @@ def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
         Made(tracejit.__version__, np.__version__, llvm()),
         captured.name,
         captured.where,
-        replace(script.call, state=state),
+        call,
         script.baked,
         compiled_with,
         tuple(targets),

@@ -14,6 +14,7 @@ from tracejit.portable import Plans
 from tracejit.standalone.accounts import accounts_from_json
 from tracejit.standalone.check import check_call, updated_state
 from tracejit.standalone.container import sha256, unpack
+from tracejit.standalone.loops import why_not
 from tracejit.standalone.manifest import (
     GRAPH,
     STATE,
@@ -25,7 +26,7 @@ from tracejit.standalone.manifest import (
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import Manifest, NumberState, Require, State, Target, TensorState
 from tracejit.standalone.safetensors import read
-from tracejit.standalone.ways import steps_of
+from tracejit.standalone.ways import has_loops, steps_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,14 @@ class Facts:
     def objects(self, target: Target) -> list[memoryview]:
         names = (object_entry(target, name) for name in self.plans[target].objects)
         return [self.entries[name] for name in names if name in self.entries]
+
+    def why_python(self, target: Target) -> str:
+        """Why no machine code goes round the loops; "" where some does."""
+        if target.name != "cpu":
+            return "it runs on a GPU" if has_loops(self.manifest.call) else ""
+        tensors = read(self.entries[STATE], STATE)
+        plans = self.plans[target].plans
+        return why_not(self.manifest.call, plans, tensors, target, self.entries)
 
     def accounts(self, target: Target) -> tuple[Account, ...]:
         """What the steps of the target's plans do. Raises ArtifactError."""

@@ -31,8 +31,11 @@ class Finishing:
         self._private = _private(draft)
         self._rounds = {each: each.rounds for each in draft.below()}
         self._risky = {
-            each for each in draft.below() if any(isinstance(step, RISKY) for step in each.steps)
+            each
+            for each in draft.below()
+            if isinstance(each.end, Round) or any(isinstance(step, RISKY) for step in each.steps)
         }
+        """Where something may fail, or a signal may end the call, which asks for some between rounds."""
         self.body = self._body(draft, frozenset(), ())
 
     def _body(self, draft: Draft, copied: frozenset[int], loops: tuple[Rounds, ...]) -> r.Body:

@@ -33,6 +33,7 @@ from tracejit.standalone.manifest import (
 )
 from tracejit.standalone.plans import plans_from_json
 from tracejit.standalone.records import Manifest, Target
+from tracejit.standalone.ways import has_loops
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
@@ -52,6 +53,7 @@ def load(
     tensors = safetensors.read(entries[STATE], STATE)
     text = _text(entries[GRAPH])
     target = code.best_of(manifest.targets, device) if native else None
+    rounds = None
     if target is None:
         if native:
             _warn(path, manifest, device)
@@ -66,6 +68,9 @@ def load(
         interfaces = plans.plans
         check_call(manifest.call, interfaces, tensors)
         programs = _loaded(entries, plans, target, device)
+        if has_loops(manifest.call) and device == "cpu":
+            loops = late("tracejit.standalone.loops")
+            rounds = loops.native_rounds(manifest.call, programs, tensors, target, entries)
     is_fixed = not updated_state(manifest.call, interfaces)
     objects = {} if target is None else _for_calls(entries, target)
     return Artifact(
@@ -75,6 +80,7 @@ def load(
         text,
         target,
         home_of(device),
+        rounds,
         is_fixed=is_fixed,
         objects=objects,
     )

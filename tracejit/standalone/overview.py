@@ -19,6 +19,7 @@ from tracejit.standalone.records import (
     Run,
     Target,
 )
+from tracejit.standalone.ways import has_loops
 
 
 def overview(path: Path) -> str:
@@ -78,6 +79,9 @@ def _target(target: Target, facts: Facts) -> Iterator[str]:
     size = in_units(sum(map(len, objects)))
     yield ""
     yield f"target {target.name} {target.level} of {target.system}: {len(objects)} objects, {size}"
+    if has_loops(facts.manifest.call):
+        why = facts.why_python(target)
+        yield "  loops: " + (f"by Python, as {why}" if why else "machine code")
     for number, plan in enumerate(facts.plans[target].plans):
         memory = f"{in_units(plan.arena_bytes)} of scratch memory"
         yield f"  program {number}: {len(plan.steps)} launches, {memory}"

@@ -86,6 +86,10 @@ def only_way(call: Call) -> Way | None:
     return Way(call.body.steps, end) if isinstance(end, Finish) else None
 
 
+def has_loops(call: Call) -> bool:
+    return any(isinstance(body.end, Loop) for body in bodies_of(call.body))
+
+
 def moved_slots(call: Call) -> Iterator[int]:
     """What loops carry, and what that is filled from."""
     for body in bodies_of(call.body):

@@ -122,12 +122,15 @@ class Frame:
     workspace: int
 
 
-def frame_of(call: Call, plans: Sequence[Plan], constants: Mapping[str, int]) -> Frame:
+def frame_of(
+    call: Call, plans: Sequence[Plan], constants: Mapping[str, int], *, has_ends: bool = True
+) -> Frame:
     """Plans for other levels of instructions give the same frame; `constants` has the sizes in bytes, by name.
 
+    Without `has_ends` there is neither room for results nor any for state that changes, which is then the caller's business.
     Raises Unable for results that C cannot have.
     """
-    return _Layout(call, plans, constants).frame
+    return _Layout(call, plans, constants, has_ends).frame
 
 
 def workspace_bytes(plans: Sequence[Plan]) -> tuple[int, int]:
@@ -208,8 +211,10 @@ def type_of(call: Call, state: NumberState) -> str:
 class _Layout:
     """Hands out words and areas."""
 
-    def __init__(self, call: Call, plans: Sequence[Plan], constants: Mapping[str, int]) -> None:
-        self.call, self.plans, self.constants = call, plans, constants
+    def __init__(
+        self, call: Call, plans: Sequence[Plan], constants: Mapping[str, int], has_ends: bool
+    ) -> None:
+        self.call, self.plans, self.constants, self.has_ends = call, plans, constants, has_ends
         slots = TABLES + len(plans)
         self.words = slots + call.slots
         self.cells: dict[int, int] = {}
@@ -230,15 +235,7 @@ class _Layout:
         for state in held:
             self.state(state)
         self.body(call.body)
-        ways = [*ways_of(call)]
-        for way in ways:
-            self.updates(way)
-        only = only_way(call)
-        self.sole = used_once(only) if only else set()
-        results = [[*results_of(call, way)] for way in ways if isinstance(way.end, Finish)]
-        if len({*map(len, results)}) > 1:
-            raise Unable("what it returns has more parts on one way than on another")
-        returned = tuple(map(self.returned, zip(*results, strict=True)))
+        returned = tuple(self.ends()) if has_ends else ()
         offset = aligned(8 * self.words)
         areas = []
         for word, nbytes in self.wanted:
@@ -281,7 +278,7 @@ class _Layout:
         if isinstance(state, NumberState):
             return
         size = self.sizes[state.slot] = nbytes_of(state.dtype, state.shape)
-        if state.slot in self.changed:
+        if self.has_ends and state.slot in self.changed:
             self.wanted.append((self.cells[state.slot], size))
         if not state.is_read:
             self.there[state.slot] = self.word()
@@ -297,6 +294,18 @@ class _Layout:
                     self.turns[slot] = self.area(self.sizes[slot])
         for inner in inside(body):
             self.body(inner)
+
+    def ends(self) -> Iterator[Returned]:
+        """Room for what ways end with: for what they change, and for what they return."""
+        ways = [*ways_of(self.call)]
+        for way in ways:
+            self.updates(way)
+        only = only_way(self.call)
+        self.sole = used_once(only) if only else set()
+        results = [[*results_of(self.call, way)] for way in ways if isinstance(way.end, Finish)]
+        if len({*map(len, results)}) > 1:
+            raise Unable("what it returns has more parts on one way than on another")
+        return map(self.returned, zip(*results, strict=True))
 
     def updates(self, way: Way) -> None:
         taken = taken_over(way, self.sizes)

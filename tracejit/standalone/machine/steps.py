@@ -100,7 +100,7 @@ def call_code(
     Raises ExportError for what needs Python, with the line.
     """
     w = CallWriter()
-    steps = _Steps(w, call, plans, frame, placed, where)
+    steps = Steps(w, call, plans, frame, placed, where)
     with w.call_function(name):
         try:
             steps.begin()
@@ -119,7 +119,7 @@ class _Head:
     made: frozenset[int] = frozenset()
 
 
-class _Steps:
+class Steps:
     """Writes them. Each method raises Unable for what needs Python, at the line that the writer holds."""
 
     def __init__(
@@ -191,14 +191,9 @@ class _Steps:
         heads = tuple(_Head(each.loop, each.label, each.made | made) for each in heads)
         end = body.end
         match end:
-            case Finish():
-                self.at("")
-                self.finish(Way(steps, end))
-                self.w.do("ret i64 0")
-            case Raise():
-                self.at(end.where)
-                self.finish(Way(steps, end))
-                self.w.fail(Why.RAISED, _shown(end))
+            case Finish() | Raise():
+                self.at(end.where if isinstance(end, Raise) else "")
+                self.over(Way(steps, end))
             case Decide():
                 self.at(end.where)
                 self.decide(end, steps, heads)
@@ -211,6 +206,14 @@ class _Steps:
 
     def at(self, where: str) -> None:
         self.w.where = where or self.where
+
+    def over(self, way: Way) -> None:
+        """The end of a way."""
+        self.finish(way)
+        if isinstance(way.end, Raise):
+            self.w.fail(Why.RAISED, _shown(way.end))
+        else:
+            self.w.do("ret i64 0")
 
     def decide(self, end: Decide, steps: tuple[Step, ...], heads: tuple[_Head, ...]) -> None:
         true, false = self.w.fresh("true"), self.w.fresh("false")
@@ -233,7 +236,11 @@ class _Steps:
         head = _Head(loop, w.fresh("round"))
         w.do(f"br label %{head.label}")
         w.enter(head.label)
+        self.begin_round()
         self.body(loop.body, steps, (*heads, head))
+
+    def begin_round(self) -> None:
+        """What else is done before each round."""
 
     def again(self, end: Again, head: _Head) -> None:
         """All is moved at once. Memory that this round has made trades places with that of the round before, other is copied."""
@@ -451,8 +458,10 @@ class _Steps:
         for number, address in enumerate(addresses):
             w.do(f"store ptr {address}, ptr {w.at(base, str(8 + 8 * number))}, align 8")
         self.scalars(plan, run.scalars, base, layout)
-        table, start = w.word(TABLES + run.program), w.word(RUN, "ptr")
-        w.do(f"call void {start}(i64 {table}, ptr {base})")
+        self.launch(plan, w.word(TABLES + run.program), base)
+
+    def launch(self, plan: Plan, table: str, base: str) -> None:
+        self.w.do(f"call void {self.w.word(RUN, 'ptr')}(i64 {table}, ptr {base})")
 
     def output(self, slot: int) -> None:
         """A program's result lies where the caller wants it, if that is said, or else in its area."""
