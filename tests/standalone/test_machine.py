@@ -18,6 +18,7 @@ from tracejit.runtime.buffer import array_at
 from tracejit.runtime.cpu.compile import link_objects
 from tracejit.standalone.capture import capture
 from tracejit.standalone.exporting import _with_values
+from tracejit.standalone.machine.bodies import call_code
 from tracejit.standalone.machine.frame import (
     CONSTANTS,
     RUN,
@@ -28,7 +29,7 @@ from tracejit.standalone.machine.frame import (
     results_of,
     workspace_bytes,
 )
-from tracejit.standalone.machine.steps import Placed, call_code
+from tracejit.standalone.machine.steps import Placed
 from tracejit.standalone.records import Finish, Memory, NumberState
 from tracejit.standalone.ways import ways_of
 

@@ -18,9 +18,10 @@ from tracejit._errors import ExportError
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cpu.compile import link_objects
 from tracejit.standalone.functions import FUNCTIONS
+from tracejit.standalone.machine.bodies import call_code
 from tracejit.standalone.machine.frame import frame_of
 from tracejit.standalone.machine.numbers import FUNCTIONS as NATIVE
-from tracejit.standalone.machine.steps import Placed, call_code
+from tracejit.standalone.machine.steps import Placed
 from tracejit.standalone.machine.writer import Kind
 from tracejit.standalone.records import (
     Body,

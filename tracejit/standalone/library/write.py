@@ -27,8 +27,9 @@ from tracejit.standalone.library.tables import (
     package_text,
     tables_text,
 )
+from tracejit.standalone.machine.bodies import CallCode, call_code
 from tracejit.standalone.machine.frame import Frame, frame_of
-from tracejit.standalone.machine.steps import CallCode, Placed, call_code
+from tracejit.standalone.machine.steps import Placed
 from tracejit.standalone.machine.writer import Unable
 from tracejit.standalone.putting import put
 from tracejit.standalone.records import Call, Options, Target

@@ -15,8 +15,9 @@ from tracejit._records import dataclass
 from tracejit.artifact import KernelSource, LaunchSpec, Plan
 from tracejit.runtime.program import LONG
 from tracejit.runtime.workspace import aligned
+from tracejit.standalone.machine.bodies import Bodies
 from tracejit.standalone.machine.frame import Frame, frame_of, leaves_of
-from tracejit.standalone.machine.steps import Placed, Steps
+from tracejit.standalone.machine.steps import Placed
 from tracejit.standalone.machine.writer import CallWriter, Kind, Unable, Why
 from tracejit.standalone.records import (
     Again,
@@ -156,7 +157,7 @@ def _may_fail(body: Body, place: int) -> bool:
     )
 
 
-class _Rounds(Steps):
+class _Rounds(Bodies):
     """Writes the steps, and asks for signals. `ends` is what is read at the end of each way so far."""
 
     def __init__(
