@@ -60,6 +60,19 @@ def test_calls_enter_no_python(name: str, tmp_path: Path) -> None:
         assert taken(loaded) == (call if name in NATIVE else 0)
 
 
+def with_constants(x: Any) -> Any:
+    first, second = np.array([1, 2, 3, 4], F32), np.array([5, 6, 7, 8], F32)
+    return x * first + second, (x * 0.5, x * 0.25, -0.0, 0.0, float("nan"))
+
+
+def test_constants_of_one_size_are_told_apart(tmp_path: Path) -> None:
+    loaded = exported(tmp_path, with_constants, (X,))
+    expected = shown(with_constants(X), ())
+    for call in range(3):
+        assert repr(shown(loaded(X), ())) == repr(expected)
+        assert taken(loaded) == call
+
+
 def test_arrays_may_stand_where_there_were_tensors(tmp_path: Path) -> None:
     loaded = exported(tmp_path, line, (tj.tensor(X),))
     for given in (X, tj.tensor(X), X, tj.tensor(X)):

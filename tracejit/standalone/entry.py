@@ -251,11 +251,12 @@ class _Writer:
         return lines
 
     def name(self, kind: str, value: Any) -> str:
-        """A name for an object: the same one for those that are equal, and of one type."""
-        name = f"{kind}{len(self.names)}"
+        """A name for an object; floats of one text have one, however they were made: equal records give equal code."""
         for known, each in self.names.items():
-            if type(each) is type(value) and (each is value or repr(each) == repr(value)):
+            is_same_float = type(value) is type(each) is float and repr(value) == repr(each)
+            if each is value or is_same_float:
                 return known
+        name = f"{kind}{len(self.names)}"
         self.names[name] = value
         return name
 
