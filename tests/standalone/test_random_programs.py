@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tests.standalone import random_libraries
+from tests.standalone import random_libraries, random_loops
 from tests.standalone.libraries import needs_compiler
 from tests.standalone.random_programs import Exporting, Tally, Wrong, require, sample, torture
 from tests.tracing.fuzz.runner import Mode
 from tests.tracing.torture.harness import load
+from tracejit.standalone.loops import counts
 
 
 @pytest.mark.parametrize(("mode", "count"), [("expressions", 3), ("programs", 2), ("loops", 1)])
@@ -26,6 +27,15 @@ def test_programs_exported_for_c_answer_as_python_does(mode: Mode, count: int) -
     wrong, tally = random_libraries.sample(mode, seed=3, count=count)
     assert not wrong, "\n".join(wrong)
     assert tally.exported
+
+
+def test_random_loops_are_gone_round_alike() -> None:
+    made, left = counts.made, counts.left
+    wrong, tally = random_loops.sample(seed=100, count=15)
+    assert not wrong, "\n".join(wrong)
+    assert tally.exported > 8
+    assert counts.made - made > 80
+    assert counts.left > left
 
 
 def test_calls_of_the_torture_suite_answer_as_python_does_when_exported() -> None:

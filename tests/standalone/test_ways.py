@@ -16,6 +16,7 @@ from tracejit.standalone import records as r
 from tracejit.standalone.capture import Captured, capture
 from tracejit.standalone.container import pack
 from tracejit.standalone.exporting import _entries
+from tracejit.standalone.loops import counts
 from tracejit.standalone.native import target_of
 from tracejit.standalone.reading import from_json
 from tracejit.standalone.script import Script
@@ -31,12 +32,14 @@ def graph_of(f: Any, *args: Any) -> Graph:
     return graph
 
 
-def load(call: r.Call, graphs: tuple[Graph, ...], tmp_path: Path, values: Any = ()) -> Any:
+def load(
+    call: r.Call, graphs: tuple[Graph, ...], tmp_path: Path, values: Any = (), native: bool = True
+) -> Any:
     script = Script(call, graphs, {"#0": np.zeros(12, np.uint8)}, (), (), frozenset(), frozenset())
     captured = Captured("f", "here", Options(), script, values)
     path = tmp_path / "f.tj"
     path.write_bytes(b"".join(pack(_entries(captured, [target_of("cpu")]))))
-    return tj.load(path)
+    return tj.load(path, native=native)
 
 
 GRAPHS = graph_of(lambda x: x * 0.5, X), graph_of(lambda x: x.max(), X)
@@ -86,8 +89,10 @@ def by_python(x: Any) -> Any:
     return x, rounds
 
 
-def test_decisions_loops_and_errors_are_run(tmp_path: Path) -> None:
-    loaded = load(halved(), GRAPHS, tmp_path, (7, None))
+@pytest.mark.parametrize("native", [True, False])
+def test_decisions_loops_and_errors_are_run(tmp_path: Path, native: bool) -> None:
+    before = counts.made
+    loaded = load(halved(), GRAPHS, tmp_path, (7, None), native)
     assert len([*ways_of(halved())]) == 2
     for values in ([1, 2, 3], [100, 5, -7], [0, 0, 0], [1e30, 1, 1]):
         x = tj.tensor(np.array(values, np.float32))
@@ -96,12 +101,13 @@ def test_decisions_loops_and_errors_are_run(tmp_path: Path) -> None:
         assert (found.tolist(), rounds) == (expected.tolist(), count)
         assert loaded.state_dict()["kept"].tolist() == expected.tolist()
         assert loaded.state_dict()["rounds"] == count
-    before = loaded.state_dict()["kept"].tolist()
+    assert counts.made - before == (4 if native else 0)
+    kept = loaded.state_dict()["kept"].tolist()
     with pytest.raises(ValueError, match="diverged") as raised:
         loaded(tj.tensor([np.nan, 1.0, 2.0]))
     assert raised.value.args == ("diverged", 3)
     assert loaded.state_dict()["rounds"] == -1
-    assert loaded.state_dict()["kept"].tolist() == before
+    assert loaded.state_dict()["kept"].tolist() == kept
 
 
 def test_what_a_loop_carries_is_moved_all_at_once(tmp_path: Path) -> None:
