@@ -190,3 +190,29 @@ def test_what_others_hold_stays() -> None:
         y, x = run(tj.full(2, 1e6), state, 0.01)
         outcomes.append((bits(y), bits(x), bits(state.first), [bits(each) for each in state.kept]))
     assert outcomes[0] == outcomes[1]
+
+
+def test_rounds_that_take_turns_are_not_taken_for_one() -> None:
+    """Two heads: what a round leaves is what the other one begins with."""
+
+    def f(x: Any, y: Any, most: int) -> Any:
+        rounds = 0
+        while (x > y).any():
+            x, y = y, x
+            rounds += 1
+            if rounds >= most:
+                raise ValueError(f"{rounds} rounds")
+        return x, y, rounds
+
+    def g(x: Any, y: Any, most: float) -> Any:
+        rounds = 0
+        while x.sum() < most:
+            x, y, rounds = y + 1, x, rounds + 1
+        return x, y, rounds
+
+    compiled = tj.compile(f)
+    for most in (12, 7):
+        with pytest.raises(ValueError, match=f"{most} rounds"):
+            compiled(tj.tensor([1.0, 3.0]), tj.tensor([2.0, 1.0]), most)
+    assert compiled(tj.tensor([2.0]), tj.tensor([1.0]), 12)[2] == 1
+    first_call(g, lambda: (tj.zeros(2), tj.ones(2), 100.0))

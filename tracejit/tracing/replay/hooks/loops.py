@@ -330,10 +330,15 @@ def _ran_ahead(
 ) -> tuple[Any, ...]:
     """The values at the head once rounds like the last one have been run."""
     assert loop.closed is not None
+    begin, head = loop.segments - 1, loop.closed.segment
+    if recording.jumps.get(begin, begin) != head:
+        return (
+            values  # the round began at another head, and left its values in the slots of this one
+        )
     symbols = {id(value) for value in state.values if type(value) in SYMBOLS}
     if not symbols <= {*map(id, values)}:
         return values  # they are part of something, or stand in state, as they are now
-    last = tuple(recording.segments[loop.segments - 1 : -1])
+    last = tuple(recording.segments[begin:-1])
     found = run_ahead(recording, Round(last, loop.closed.targets, loop.closed.slots), state.values)
     if found is None:
         return values
