@@ -314,6 +314,30 @@ def test_other_threads_run_while_one_does_not_end(both: Load, size: int) -> None
     assert found == [wanted] * 9
 
 
+@pytest.mark.parametrize("size", [4, 1 << 15])
+def test_a_process_ends_though_threads_go_round(
+    both: Load, size: int, tmp_path: Path, run_python: Callable[..., str]
+) -> None:
+    def endless(x, factor):
+        rounds = 0
+        while x.max() > 0.5:
+            x, rounds = x * factor, rounds + 1
+        return x, rounds
+
+    both(endless, tj.ones(size), tj.tensor(0.5))
+    script = f"""
+import threading, time
+import tracejit as tj
+loaded = tj.load({str(tmp_path / "f.tj")!r})
+for _ in range(2):
+    args = tj.ones({size}), tj.tensor(1.0)
+    threading.Thread(target=loaded, args=args, daemon=True).start()
+time.sleep(0.1)
+print("the end")
+"""
+    assert run_python(script).strip() == "the end"
+
+
 def test_threads_of_a_setting_are_those_of_the_call(both: Load) -> None:
     native, plain = both(doubled, np.ones((300, 400), np.float32), 5)
     before = tj.get_num_threads()
