@@ -311,7 +311,7 @@ def test_slabs_of_a_file_are_checked(having: Having) -> None:
         for launch in launches(plan)
         for name in (launch.kernel, *launch.kernels, *launch.calls)
     }
-    _Checker(plan, known, "here").run()
+    _Checker(plan, known, "here", is_for_gpu=False).run()
     at = next(n for n, step in enumerate(plan.steps) if step.kernel == KERNEL)
     launch = plan.steps[at]
     segment = launch.segments[0]
@@ -324,4 +324,4 @@ def test_slabs_of_a_file_are_checked(having: Having) -> None:
         changed = replace(launch, segments=(replace(segment, dims=dims),))
         steps = (*plan.steps[:at], changed, *plan.steps[at + 1 :])
         with pytest.raises(ArtifactError):
-            _Checker(replace(plan, steps=steps), known, "here").run()
+            _Checker(replace(plan, steps=steps), known, "here", is_for_gpu=False).run()

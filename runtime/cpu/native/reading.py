@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType, GetSetDescriptorType, MappingProxyType
 from typing import Any
 
@@ -185,7 +185,7 @@ class Reader(Writer):
         at = offset_of(BlockBuffer, "address")
         assert at is not None
         assert at == offset_of(remote_buffer(), "address")
-        classes = ", ".join(f"ptr {self.address_of(each)}" for each in self._own_buffers())
+        classes = ", ".join(f"ptr {each}" for each in self._own_buffers())
         found = self.let(
             f"call i64 @address_in(ptr {self.as_object(value)}, {classes}, "
             f"i64 {at}, ptr {self.address_of('address')})"
@@ -193,8 +193,11 @@ class Reader(Writer):
         self.require(self.let(f"icmp ne i64 {found}, 0"))
         return Value(Kind.INTEGER, found)
 
-    def _own_buffers(self) -> tuple[type, ...]:
-        return self.buffer_type, BlockBuffer, remote_buffer()
+    def _own_buffers(self) -> Iterator[str]:
+        """Their classes."""
+        yield self.address_of(self.buffer_type)
+        yield self.address_of(BlockBuffer)
+        yield self.address_of(remote_buffer(), "remote buffer")
 
     def _foreign(self, value: Value) -> Value:
         """Buffers of the pools are not; others are asked."""
@@ -202,7 +205,7 @@ class Reader(Writer):
         kind = self.load(text, abi.TYPE_AT)
         is_other = "true"
         for each in self._own_buffers():
-            differs = self.let(f"icmp ne ptr {kind}, {self.address_of(each)}")
+            differs = self.let(f"icmp ne ptr {kind}, {each}")
             is_other = self.let(f"and i1 {is_other}, {differs}")
         found = self.both(
             is_other, lambda: self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign")))

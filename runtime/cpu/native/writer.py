@@ -75,7 +75,7 @@ class Writer:
         self.abi = found
         self.lines: list[str] = []
         self.constants: list[Any] = []
-        self._places: dict[int, int] = {}
+        self._places: dict[int | str, int] = {}
         self._used: set[str] = set()
         self._count = 0
         self.held = 0
@@ -286,13 +286,17 @@ class Writer:
     def constant(self, value: Any) -> Value:
         return Value(Kind.OBJECT, self.address_of(value), value)
 
-    def address_of(self, value: Any) -> str:
-        """An object that the way's constants hold; of names the one object that dicts have as a rule."""
+    def address_of(self, value: Any, role: str = "") -> str:
+        """An object that the way's constants hold; of names the one object that dicts have as a rule.
+
+        With a `role` it has a place of its own: the text is the same whatever object has that role.
+        """
         if type(value) is str:
             value = sys.intern(value)
-        place = self._places.get(id(value))
+        key = role or id(value)
+        place = self._places.get(key)
         if place is None:
-            place = self._places[id(value)] = len(self.constants)
+            place = self._places[key] = len(self.constants)
             self.constants.append(value)
         return self.load("%constants", 8 * (len(HELPERS) + place))
 
