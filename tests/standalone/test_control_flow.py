@@ -12,6 +12,7 @@ import pytest
 
 import tracejit as tj
 from tests.standalone.test_roundtrip import bits
+from tests.tracing.replay.test_loops import collatz
 from tracejit import nn, optim
 from tracejit.nn import functional as F
 from tracejit.standalone.overview import overview
@@ -388,17 +389,6 @@ def power_iteration(a):
         change = (w - v).abs().max().item()
         v = w
     return v, (v @ (a @ v))
-
-
-def collatz(x):
-    rounds = 0
-    while x > 1:
-        if x % 2 == 0:
-            x = x // 2
-        else:
-            x = 3 * x + 1
-        rounds += 1
-    return x, rounds
 
 
 def until_small(x):

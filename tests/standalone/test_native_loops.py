@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import tracejit as tj
 from tests.standalone.files import artifact, entries, expected, packed, resealed, results
 from tests.standalone.test_control_flow import LOOPS, Iterating, X, outcome
 from tests.standalone.test_roundtrip import bits
+from tests.tracing.replay.test_native_loops import ringing
 from tracejit.standalone.loops import counts
 from tracejit.standalone.overview import overview
 
@@ -254,22 +254,6 @@ class Endless:
             x = x * factor
             self.total.add_(x)
         return self.total.sum()
-
-
-@contextmanager
-def ringing(error: type[BaseException]) -> Iterator[None]:
-    """Inside the block a signal comes after a moment, whose handler raises the error."""
-
-    def ring(*_: object) -> None:
-        raise error
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, TimeoutError])
