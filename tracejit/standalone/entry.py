@@ -44,6 +44,7 @@ from tracejit.runtime.cpu.native.ways import Way as NativeWay
 from tracejit.runtime.program import Program
 from tracejit.standalone.check import updated_state
 from tracejit.standalone.functions import FUNCTIONS, TYPES
+from tracejit.standalone.homes import CPU
 from tracejit.standalone.quick import BEHAVED
 from tracejit.standalone.records import (
     ArrayArgument,
@@ -320,9 +321,7 @@ class _Writer:
             case Run():
                 self.program(step)
             case Constant(is_private=False):
-                content = self.constants[step.name]
-                buffer = Buffer.allocate(content.nbytes)
-                buffer.array(content.dtype, content.shape)[...] = content
+                buffer = CPU.sent(self.constants[step.name])
                 self.run.append(f"E[{step.slot}] = {self.name('c', buffer)}")
             case Compute():
                 self.run.append(f"E[{step.slot}] = {self.computed(step)}")

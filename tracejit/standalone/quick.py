@@ -35,6 +35,7 @@ from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.program import Program, Space
 from tracejit.standalone.functions import FUNCTIONS, TYPES
 from tracejit.standalone.given import array_of, is_tensor
+from tracejit.standalone.homes import CPU
 from tracejit.standalone.records import (
     ArrayArgument,
     Atom,
@@ -315,10 +316,7 @@ class _Writer:
                 raise _Unfit
 
     def constant(self, step: Constant) -> str:
-        content = self.constants[step.name]
-        buffer = Buffer.allocate(content.nbytes)
-        buffer.array(content.dtype, content.shape)[...] = content
-        return f"{self.name('c', buffer)}.address"
+        return f"{self.name('c', CPU.sent(self.constants[step.name]))}.address"
 
     def compute(self, step: Compute) -> None:
         name = f"n{step.slot}"
