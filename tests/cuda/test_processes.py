@@ -102,7 +102,7 @@ text = '''
 struct Segment { void *buffers[1]; long long tasks; };
 struct Segments { Segment segment[1]; };
 extern "C" __global__ void astray(const __grid_constant__ Segments segments) {
-  *((float *)segments.segment[0].buffers[0] + (1 << 20)) = 1;
+  *((float *)segments.segment[0].buffers[0] + (1ll << 40)) = 1;
 }
 '''
 output = BufferSpec("float32", (1,))
