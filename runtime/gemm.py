@@ -20,8 +20,10 @@ MOST_ROWS = 516
 _FEW_ROWS = 252
 """Of a block where there are few."""
 
-SCRATCH_BYTES = DEPTH * 4 * 64
-"""What one task packs: a panel of B, 4 of the widest vectors across."""
+GROUP_BYTES = 4 * 64
+"""Of each row of B that a task packs at once: a register tile of the widest vectors across, several of others."""
+SCRATCH_BYTES = DEPTH * GROUP_BYTES
+"""What one task packs."""
 
 KERNELS = {"float32": "tracejit_gemm_f32", "float64": "tracejit_gemm_f64"}
 """The kernel of each dtype that has one. The run time knows them: they are not among a plan's kernels."""

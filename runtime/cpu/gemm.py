@@ -16,10 +16,7 @@ from tracejit.runtime.cpu.packing import PACK_B, write_pack_b, write_transpose
 from tracejit.runtime.cpu.sums import write_sum
 from tracejit.runtime.cpu.target import Level
 from tracejit.runtime.cpu.writer import VectorWriter
-from tracejit.runtime.gemm import DIMS, KERNELS
-
-_DIRECT_ROWS = 12
-"""Rows up to which B is read in place: packing costs as much as reading it twice."""
+from tracejit.runtime.gemm import DIMS, GROUP_BYTES, KERNELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +27,30 @@ class Shape:
     rows: tuple[int, ...]
 
 
-_SHAPES = {
-    "avx512": (Shape(4, (6, 3, 1)), Shape(1, (12, 4, 1))),
-    "neon": (Shape(4, (6, 3, 1)), Shape(1, (12, 4, 1))),
-}
-_SIXTEEN_REGISTERS = (Shape(2, (6, 3, 1)), Shape(1, (6, 3, 1)))
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """The register tiles of a level: for whole panels, and for what is left of the columns."""
+
+    wide: Shape
+    narrow: Shape
+    direct: int
+    """Rows up to which B is read in place: packing costs as much as reading it that often."""
+
+
+_APART = 6
+"""Rows of A that are reached from one pointer; each but the first needs a register for its distance."""
+
+_NARROW = Shape(1, (12, 4, 1))
+_TILINGS = {level: Tiling(Shape(4, (6, 3, 1)), _NARROW, 12) for level in ("avx512", "neon")}
+_SIXTEEN_REGISTERS = Tiling(Shape(2, (6, 4, 2, 1)), _NARROW, 6)
 
 # Strides are in bytes.
 _TILE = (
     "ptr %a", "i64 %a.row", "i64 %a.column", "ptr %b", "i64 %b.row", "i64 %depth",
     "ptr %c", "i64 %c.row", "i64 %columns", "i1 %add",
 )  # fmt: skip
-_DOWN = ("i64 %rows", *_TILE)
-_PANEL = (*_DOWN, "i64 %b.column", "ptr %packed")
+_DOWN = ("i64 %rows", *_TILE, "i64 %b.panel")
+_GROUP = ("i64 %rows", *_TILE, "i64 %b.column", "ptr %packed")
 _BLOCK = (
     "i64 %rows", "i64 %columns", "i64 %depth", "i64 %part", "ptr %a", "i64 %a.row", "i64 %a.column",
     "ptr %b", "i64 %b.row", "i64 %b.column", "ptr %c", "i64 %c.row", "ptr %scratch", "i1 %adds",
@@ -56,16 +64,17 @@ _KERNEL = (
 def gemm_source(dtype: str, level: Level) -> KernelSource:
     """The kernel for `dtype` on processors of `level`."""
     name = f"{KERNELS[dtype]}_{level.name}"
-    wide, narrow = _SHAPES.get(level.name, _SIXTEEN_REGISTERS)
+    tiling = _TILINGS.get(level.name, _SIXTEEN_REGISTERS)
     w = VectorWriter(dtype, level)
     write_transpose(w)
-    for shape in (wide, narrow):
+    for shape in (tiling.wide, tiling.narrow):
+        ragged = shape is tiling.narrow
         for rows in shape.rows:
-            _write_tile(w, shape.vectors, rows, ragged=shape is narrow)
-        write_pack_b(w, shape.vectors, ragged=shape is narrow)
+            _write_tile(w, shape.vectors, rows, ragged=ragged)
+        write_pack_b(w, shape.vectors, ragged=ragged)
         _write_down(w, shape)
-        _write_panel(w, shape)
-    _write_block(w, wide, narrow)
+        _write_group(w, shape, tiling.direct)
+    _write_block(w, tiling)
     _write_kernel(w, name)
     body = "\n".join(w.lines)
     return KernelSource(name, f"{w.declarations}\n{body}\nattributes #0 = {{ {w.attributes} }}\n")
@@ -74,15 +83,20 @@ def gemm_source(dtype: str, level: Level) -> KernelSource:
 def _write_tile(w: VectorWriter, vectors: int, rows: int, *, ragged: bool) -> None:
     """C (rows x columns) = or += A (rows x depth) @ B (depth x columns)."""
     with w.function(f"tile_{vectors}_{rows}", _TILE):
-        offsets = [w.let(f"mul i64 %a.row, {row}") for row in range(rows)]
-        ends = [("ptr", "%a"), ("ptr", "%b")]
+        # Frozen, so that LLVM adds no distance to another: that chain took as long as the arithmetic.
+        offsets = [w.frozen(w.let(f"mul i64 %a.row, {row}")) for row in range(min(rows, _APART))]
+        starts = [w.moved("%a", (str(row), "%a.row")) for row in range(0, rows, _APART)]
+        for row in range(rows):
+            w.prefetch_for_writing(w.moved("%c", (str(row), "%c.row")))
+        pointers = [("ptr", pointer) for pointer in ("%b", *(w.frozen(a, "ptr") for a in starts))]
         zeros = [(w.vector, "zeroinitializer")] * (rows * vectors)
-        with w.carrying("0", "%depth", "1", ends + zeros) as (_, carried, nexts):
-            a, b, *sums = carried
-            nexts += [w.at(a, "%a.column"), w.at(b, "%b.row")]
+        with w.carrying("0", "%depth", "1", pointers + zeros) as (_, carried, nexts):
+            b, *rest = carried
+            places, sums = rest[: len(starts)], rest[len(starts) :]
+            nexts += [w.at(b, "%b.row"), *(w.at(place, "%a.column") for place in places)]
             columns = [w.load(w.at(b, w.bytes_of(v))) for v in range(vectors)]
             for row in range(rows):
-                value = w.splat(w.at(a, offsets[row]))
+                value = w.splat(w.at(places[row // _APART], offsets[row % _APART]))
                 for v, column in enumerate(columns):
                     nexts.append(w.multiply_add(value, column, sums[row * vectors + v]))
         mask = w.mask("%columns") if ragged else None
@@ -93,7 +107,8 @@ def _write_tile(w: VectorWriter, vectors: int, rows: int, *, ragged: bool) -> No
 
 
 def _write_down(w: VectorWriter, shape: Shape) -> None:
-    """The tiles of one panel of columns, from the first row to the last."""
+    """The tiles of several panels, from the first row to the last: rows of A are in the nearest cache for all panels."""
+    width = shape.vectors * w.lanes
     with w.function(f"down_{shape.vectors}", _DOWN):
         start = "0"
         for rows in shape.rows:
@@ -101,25 +116,37 @@ def _write_down(w: VectorWriter, shape: Shape) -> None:
             with w.carrying(start, stop, str(rows), [("i64", start)]) as (row, carried, nexts):
                 nexts.append(w.let(f"add i64 {row}, {rows}"))
                 a, c = w.moved("%a", (row, "%a.row")), w.moved("%c", (row, "%c.row"))
-                w.call(f"tile_{shape.vectors}_{rows}", _TILE, {"%a": a, "%c": c})
+                panels = [("ptr", "%b")]
+                with w.carrying("0", "%columns", str(width), panels) as (j, (b,), following):
+                    following.append(w.at(b, "%b.panel"))
+                    changes = {
+                        "%a": a,
+                        "%b": b,
+                        "%c": w.at(c, w.scaled(j)),
+                        "%columns": w.let(f"sub i64 %columns, {j}"),
+                    }
+                    w.call(f"tile_{shape.vectors}_{rows}", _TILE, changes)
             start = carried[0]
 
 
-def _write_panel(w: VectorWriter, shape: Shape) -> None:
-    """One panel of columns: B in place, or packed, and then down the rows."""
+def _write_group(w: VectorWriter, shape: Shape, direct: int) -> None:
+    """As many columns as are packed at once: B in place, or packed, and then down the rows."""
     down = f"down_{shape.vectors}"
-    with w.function(f"panel_{shape.vectors}", _PANEL):
-        full = w.let(f"icmp eq i64 %columns, {shape.vectors * w.lanes}")
+    width = shape.vectors * w.lanes
+    with w.function(f"group_{shape.vectors}", _GROUP):
+        whole = w.let(f"icmp eq i64 {w.let(f'srem i64 %columns, {width}')}, 0")
         unit_column = w.let(f"icmp eq i64 %b.column, {w.size}")
-        few = w.let(f"icmp sle i64 %rows, {_DIRECT_ROWS}")
-        readable = w.let(f"and i1 {full}, {unit_column}")
+        few = w.let(f"icmp sle i64 %rows, {direct}")
+        readable = w.let(f"and i1 {whole}, {unit_column}")
+        across = w.bytes_of(shape.vectors)
         with w.finish_when(w.let(f"and i1 {readable}, {few}")):
-            w.call(down, _DOWN, {})
+            w.call(down, _DOWN, {"%b.panel": across})
         w.call(f"pack_b_{shape.vectors}", PACK_B, {})
-        w.call(down, _DOWN, {"%b": "%packed", "%b.row": w.bytes_of(shape.vectors)})
+        panel = w.let(f"mul i64 %depth, {across}")
+        w.call(down, _DOWN, {"%b": "%packed", "%b.row": across, "%b.panel": panel})
 
 
-def _write_block(w: VectorWriter, wide: Shape, narrow: Shape) -> None:
+def _write_block(w: VectorWriter, tiling: Tiling) -> None:
     """One block of C: partial sums over K, each panel by panel, the first of them added as well where `%adds` is set."""
     with w.function("block", _BLOCK):
         with w.finish_when(w.let("icmp eq i64 %depth, 0")):
@@ -135,25 +162,24 @@ def _write_block(w: VectorWriter, wide: Shape, narrow: Shape) -> None:
                 "%add": w.let(f"or i1 %adds, {w.let(f'icmp ne i64 {k}, 0')}"),
                 "%packed": "%scratch",
             }
-            rest = _write_panels(w, wide, "0", changes, ragged=False)
-            _write_panels(w, narrow, rest, changes, ragged=True)
+            width = tiling.wide.vectors * w.lanes
+            rest = w.let(f"sub i64 %columns, {w.let(f'srem i64 %columns, {width}')}")
+            _write_groups(w, tiling.wide, "0", rest, changes)
+            _write_groups(w, tiling.narrow, rest, "%columns", changes)
 
 
-def _write_panels(
-    w: VectorWriter, shape: Shape, start: str, changes: dict[str, str], *, ragged: bool
-) -> str:
-    """All panels of this width from column `start`; gives the first column that is left."""
-    width = shape.vectors * w.lanes
-    stop = "%columns" if ragged else w.let(f"sub i64 %columns, {width - 1}")
-    with w.carrying(start, stop, str(width), [("i64", start)]) as (j, carried, nexts):
-        nexts.append(w.let(f"add i64 {j}, {width}"))
+def _write_groups(
+    w: VectorWriter, shape: Shape, start: str, stop: str, changes: dict[str, str]
+) -> None:
+    """The columns from `start` to `stop`, as many at a time as are packed at once."""
+    most = GROUP_BYTES // w.size
+    with w.loop(start, stop, str(most)) as j:
         here = {
-            "%columns": w.smaller(w.let(f"sub i64 %columns, {j}"), str(width)),
+            "%columns": w.smaller(w.let(f"sub i64 {stop}, {j}"), str(most)),
             "%b": w.moved(changes["%b"], (j, "%b.column")),
             "%c": w.at("%c", w.scaled(j)),
         }
-        w.call(f"panel_{shape.vectors}", _PANEL, changes | here)
-    return carried[0]
+        w.call(f"group_{shape.vectors}", _GROUP, changes | here)
 
 
 def _write_kernel(w: VectorWriter, name: str) -> None:

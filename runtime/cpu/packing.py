@@ -11,29 +11,46 @@ TRANSPOSE = ("ptr %source", "i64 %from", "ptr %target", "i64 %to")
 
 
 def write_pack_b(w: VectorWriter, vectors: int, *, ragged: bool) -> None:
-    """Function `pack_b_{vectors}`: rows of that many vectors; where columns are missing (`ragged`), zeros."""
-    with w.function(f"pack_b_{vectors}", PACK_B):
-        with w.finish_when(w.let(f"icmp eq i64 %b.column, {w.size}")):
-            _rows(w, vectors, ragged)
-        full = w.let(f"icmp eq i64 %columns, {vectors * w.lanes}")
+    """Function `pack_b_{vectors}`: panels of that many vectors across, one after another, each row by row; where columns are
+    missing (`ragged`), zeros.
+    """
+    width = vectors * w.lanes
+    with w.function(f"pack_panel_{vectors}", PACK_B):
+        full = w.let(f"icmp sge i64 %columns, {width}")
         unit_row = w.let(f"icmp eq i64 %b.row, {w.size}")
         even = w.let(f"and i64 %depth, {-w.lanes}")
         both = w.let(f"and i1 {full}, {unit_row}")
         squares = w.let(f"select i1 {both}, i64 {even}, i64 0")
         _squares(w, vectors, squares)
         _elements(w, vectors, squares)
+    with w.function(f"pack_b_{vectors}", PACK_B):
+        with w.finish_when(w.let(f"icmp eq i64 %b.column, {w.size}")):
+            _rows(w, vectors, ragged)
+        with w.loop("0", "%columns", str(width)) as j:
+            changes = {
+                "%packed": _panel(w, j),
+                "%b": w.moved("%b", (j, "%b.column")),
+                "%columns": w.smaller(w.let(f"sub i64 %columns, {j}"), str(width)),
+            }
+            w.call(f"pack_panel_{vectors}", PACK_B, changes)
+
+
+def _panel(w: VectorWriter, column: str) -> str:
+    """Where the panel that begins with this column lies."""
+    return w.at("%packed", w.scaled(w.let(f"mul i64 {column}, %depth")))
 
 
 def _rows(w: VectorWriter, vectors: int, ragged: bool) -> None:
-    """Columns of unit stride."""
-    mask = w.mask("%columns")
+    """Columns of unit stride: each row through all panels, since the next row may lie on another page."""
     with w.loop("0", "%depth", "1") as k:
         source = w.moved("%b", (k, "%b.row"))
-        target = w.moved("%packed", (k, w.bytes_of(vectors)))
-        for v in range(vectors):
-            pointer = w.at(source, w.bytes_of(v))
-            value = w.load_where(mask, pointer) if ragged else w.load(pointer)
-            w.put(w.at(target, w.bytes_of(v)), value)
+        with w.loop("0", "%columns", str(vectors * w.lanes)) as j:
+            target = w.moved(_panel(w, j), (k, w.bytes_of(vectors)))
+            mask = w.mask(w.let(f"sub i64 %columns, {j}")) if ragged else None
+            for v in range(vectors):
+                pointer = w.at(source, w.scaled(j), w.bytes_of(v))
+                value = w.load_where(mask, pointer) if mask else w.load(pointer)
+                w.put(w.at(target, w.bytes_of(v)), value)
 
 
 def _squares(w: VectorWriter, vectors: int, depth: str) -> None:

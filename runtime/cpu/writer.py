@@ -21,6 +21,10 @@ class Writer:
         self.lines.append(f"  {name} = {expression}")
         return name
 
+    def frozen(self, value: str, kind: str = "i64") -> str:
+        """The same, but LLVM no longer knows how it was made."""
+        return self.let(f"freeze {kind} {value}")
+
     def do(self, instruction: str) -> None:
         self.lines.append(f"  {instruction}")
 
@@ -136,6 +140,7 @@ class VectorWriter(Writer):
         v, s, n = self.vector, self.suffix, self.lanes
         return f"""\
 declare i64 @llvm.smin.i64(i64, i64)
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 declare {v} @llvm.fma.{s}({v}, {v}, {v})
 declare {v} @llvm.masked.load.{s}.p0(ptr, <{n} x i1>, {v})
@@ -195,6 +200,9 @@ declare void @llvm.masked.store.{s}.p0({v}, ptr, <{n} x i1>)
             f"call void @llvm.masked.store.{self.suffix}.p0({self.vector} {value}, "
             f"ptr align {self.size} {pointer}, <{self.lanes} x i1> {mask})"
         )
+
+    def prefetch_for_writing(self, pointer: str) -> None:
+        self.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 1, i32 3, i32 1)")
 
     def splat(self, pointer: str) -> str:
         value = self.let(f"load {self.element}, ptr {pointer}, align {self.size}")

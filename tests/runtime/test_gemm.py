@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from dataclasses import replace
 
 import llvmlite.binding as llvm
@@ -204,14 +205,36 @@ def test_a_large_product_has_work_for_many_threads_and_a_small_one_for_one() -> 
 def test_kernels_compile_for_the_least_processor_of_a_level(
     dtype: str, level: str, triple: str, cpu: str
 ) -> None:
+    text = assembly(dtype, level, triple, cpu)
+    called = set(re.findall(r"^\s+(?:callq?|bl)\s+([\w.]+)", text, re.M))
+    defined = set(re.findall(r"^(\w+):", text, re.M))
+    assert called <= defined | {"memset"}
+
+
+def assembly(dtype: str, level: str, triple: str, cpu: str, opt: int = 2) -> str:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     machine = llvm.Target.from_triple(triple).create_target_machine(
-        cpu=cpu, opt=2, reloc="pic", codemodel="small"
+        cpu=cpu, opt=opt, reloc="pic", codemodel="small"
     )
     module = llvm.parse_assembly(gemm_source(dtype, LEVELS[level]).text, llvm.create_context())
-    called = set(re.findall(r"^\s+(?:callq?|bl)\s+([\w.]+)", machine.emit_assembly(module), re.M))
-    assert called <= {function.name for function in module.functions} | {"memset"}
+    return machine.emit_assembly(module)
+
+
+@pytest.mark.parametrize("dtype", sorted(KERNELS))
+@pytest.mark.parametrize(
+    ("level", "cpu", "vectors"), [("avx2", "znver3", 2), ("avx512", "znver4", 4)]
+)
+def test_a_step_of_the_widest_tile_is_arithmetic_loads_and_two_moves(
+    dtype: str, level: str, cpu: str, vectors: int
+) -> None:
+    text = assembly(dtype, level, "x86_64-unknown-linux-gnu", cpu, opt=1)
+    tile = text[text.index(f"\ntile_{vectors}_6:") :]
+    step = re.search(r"\.p2align.*\n\.LBB\w+:\n((?:\t.*\n)*?\tj\w+)", tile)[1]
+    count = Counter(re.sub("[ps][sd]$", "", line.split()[0]) for line in step.splitlines())
+    arithmetic = {"vfmadd231": 6 * vectors, "vbroadcast": 6, "vmovu": vectors}
+    assert count == arithmetic | {"addq": 2, "incq": 1, "cmpq": 1, "jl": 1}
+    assert "%rsp" not in step
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
