@@ -60,7 +60,7 @@ def classes(make: Make, field: Make) -> list[type]:
 
 
 STANDARD = classes(dataclasses.dataclass, dataclasses.field)
-RECORDS = classes(_records._dataclass, dataclasses.field)
+RECORDS = classes(_records._dataclass, _records.field)
 PAIRS = [pytest.param(*pair, id=pair[0].__name__) for pair in zip(STANDARD, RECORDS)]
 ARGUMENTS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
     ((), {}), ((1,), {}), ((1, 3), {}), ((), {"x": 1, "y": 5}), ((), {"a": 7}), ((1.5,), {"names": ["n"]}), ((1, 2, 3, 4), {}),
@@ -132,13 +132,15 @@ def test_instances_behave_as_those_of_dataclasses(
 def test_replacing_is_that_of_dataclasses(
     standard: type, record: type, changes: dict[str, Any]
 ) -> None:
-    def replaced(kind: type) -> Any:
+    def replaced(kind: type, replace: Callable[..., Any]) -> Any:
         made = outcome(lambda: kind(3))
         if not isinstance(made, kind):
             return made
-        return outcome(lambda: repr(dataclasses.replace(made, **changes)))
+        return outcome(lambda: repr(replace(made, **changes)))
 
-    assert replaced(record) == replaced(standard)
+    expected = replaced(standard, dataclasses.replace)
+    assert replaced(record, dataclasses.replace) == expected
+    assert replaced(record, _records.replace) == expected
 
 
 @pytest.mark.parametrize(("standard", "record"), PAIRS)

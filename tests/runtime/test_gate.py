@@ -141,7 +141,7 @@ def test_whoever_is_in_llvm_is_inside(name: str, monkeypatch: pytest.MonkeyPatch
     work = getattr(module, name)
 
     def watched(*args: Any) -> Any:
-        seen.append(threading.get_ident() in compiler._gate._inside)
+        seen.append(threading.get_ident() in compiler.gate._inside)
         return work(*args)
 
     monkeypatch.setattr(module, name, watched)
