@@ -143,11 +143,13 @@ print(found)
 def test_what_another_thread_has_loaded_is_there_for_this_one() -> None:
     """As where a thread makes the machine code for an artifact's calls."""
     script = """
-import importlib, threading, tracejit as tj
+import importlib, threading, numpy as np, tracejit as tj
+from tracejit import dispatch
+dispatch.current()  # from now on this thread knows of no others
 loading = threading.Thread(target=importlib.import_module, args=("tracejit.eager",))
 loading.start()
 loading.join()
-print(tj.compile(lambda x: x * 2 + 1)(tj.ones(2)).tolist(), (tj.ones(1) + 1).tolist())
+print(tj.compile(lambda x: x * 2 + 1)(np.ones(2)).tolist(), (tj.ones(1) + 1).tolist())
 """
     assert printed(script) == "[3.0, 3.0] [2.0]\n"
 
