@@ -110,10 +110,14 @@ def _llvmlite() -> str:
     return str(late("llvmlite").__version__)
 
 
+_STARTED = "/proc/sys/kernel/random/boot_id"
+"""Where Linux tells one start of the machine from another."""
+
+
 def _key_of_machine() -> str | None:
     """The same as long as the machine runs, with the same processor and LLVM; None where that is not known."""
     try:
-        with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123  # pathlib takes long to load
+        with open(_STARTED) as file:  # noqa: PTH123  # pathlib takes long to load
             started = file.read()
     except OSError:
         return None
