@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -125,6 +126,26 @@ def test_instances_behave_as_those_of_dataclasses(
     standard: type, record: type, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     assert about(record, args, kwargs) == about(standard, args, kwargs)
+
+
+@pytest.mark.parametrize("patience", [1, sys.maxsize], ids=["compiled", "not compiled"])
+def test_an_init_makes_the_same_whether_it_is_compiled_or_not(
+    patience: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_records, "PATIENCE", patience)
+    for standard, record in zip(STANDARD, classes(_records._dataclass, _records.field)):
+        first = record.__init__  # type: ignore[misc]  # of whatever class it is
+        for args, kwargs in ARGUMENTS:
+            assert about(record, args, kwargs) == about(standard, args, kwargs)
+        assert patience > 1 or record.__init__ is not first  # type: ignore[misc]
+
+
+def test_a_field_of_the_standard_library_is_refused() -> None:
+    class Mixed:
+        a: int = dataclasses.field(default=1)
+
+    with pytest.raises(TypeError, match="a: a field of a record is made by"):
+        _records._dataclass(slots=True)(Mixed)
 
 
 @pytest.mark.parametrize(("standard", "record"), PAIRS)
