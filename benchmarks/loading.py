@@ -1,6 +1,7 @@
 """`python -m benchmarks.loading`: what a process that only runs an artifact takes, beyond importing NumPy.
 
 Fresh processes, in turn with those that import NumPy alone; processor time, which other programs disturb less than the clock's.
+What they disturb least is how it compares with NumPy's of the same round.
 """
 
 from __future__ import annotations
@@ -69,10 +70,12 @@ def main() -> int:
         path = Path(folder, "mlp.tj")
         export_network(path)
         found = measured(path, ROUNDS)
-    alone = statistics.median(found["numpy"])
+    alone = found["numpy"]
     for name, seconds in found.items():
         low, median, high = statistics.quantiles(seconds, n=4)
-        beyond = f"beyond NumPy {1e3 * (median - alone):5.1f} ms" if name != "numpy" else ""
+        more = median - statistics.median(alone)
+        share = statistics.median(one / other - 1 for one, other in zip(seconds, alone))
+        beyond = f"beyond NumPy {1e3 * more:5.1f} ms, {share:.2f} of it" if name != "numpy" else ""
         print(f"{name:26} {1e3 * median:6.1f} ms ({1e3 * low:.1f} to {1e3 * high:.1f})  {beyond}")
     return 0
 

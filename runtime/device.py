@@ -9,7 +9,7 @@ from tracejit._config import config
 from tracejit._errors import DeviceUnavailable, at_user_line
 from tracejit._gate import late
 from tracejit._records import dataclass
-from tracejit.runtime.cpu.threads import available_cores
+from tracejit.runtime.cpu.threads import get_num_threads as get_num_threads
 
 on_leaving: list[Callable[[], None]] = []
 """What a thread does that may be taken apart when the process ends: it has no current device then."""
@@ -58,11 +58,6 @@ def set_num_threads(threads: int) -> None:
     if threads < 1:
         raise ValueError(at_user_line(f"number of threads must be at least 1, not {threads}"))
     config.num_threads = threads
-
-
-def get_num_threads() -> int:
-    """How many threads a program may use, the calling one included; at first one for each core that the process may use."""
-    return config.num_threads or available_cores()
 
 
 def full_name(name: str) -> str:

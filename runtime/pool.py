@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from functools import lru_cache, reduce
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -49,18 +49,20 @@ class MemoryStats:
         )
 
 
-class Pool(Protocol):
-    """Hands out memory, and keeps what it gets back for the next time."""
+if TYPE_CHECKING:
 
-    def empty(self) -> None:
-        """Frees all that it keeps."""
-        ...
+    class Pool(Protocol):
+        """Hands out memory, and keeps what it gets back for the next time."""
 
-    def stats(self) -> MemoryStats: ...
+        def empty(self) -> None:
+            """Frees all that it keeps."""
+            ...
 
-    def reset_peak(self) -> None:
-        """The most bytes in use are those of now."""
-        ...
+        def stats(self) -> MemoryStats: ...
+
+        def reset_peak(self) -> None:
+            """The most bytes in use are those of now."""
+            ...
 
 
 class MemoryPool:

@@ -6,7 +6,7 @@ import ctypes
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,10 +24,7 @@ from tracejit.artifact import (
 )
 from tracejit.runtime import gemv, slabs
 from tracejit.runtime.buffer import Buffer, array_at
-from tracejit.runtime.cache import DiskCache, disk_cache
-from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.pool import address_of, run_function, runners, thread_pool
-from tracejit.runtime.cpu.target import Level, target_level
 from tracejit.runtime.gemm import KERNELS
 from tracejit.runtime.scalars import numpy_dtype, struct_format, write_slots
 from tracejit.runtime.table import table_of
@@ -37,6 +34,9 @@ from tracejit.runtime.workspace import (
     word_count,
     workspace_of,
 )
+
+if TYPE_CHECKING:
+    from tracejit.runtime.cpu.target import Level
 
 Host = Callable[[HostCall, list[np.ndarray], np.ndarray], None]
 """Computes a host call from its input arrays into its output array."""
@@ -72,14 +72,13 @@ class Program:
     """
 
     def __init__(self, plan: Plan, host: Host, addresses: Mapping[str, int] | None = None) -> None:
-        disk = disk_cache()
         self.plan = plan
         self._host = host
-        run_function(disk)  # loaded before anything is laid out for it
+        run_function()  # loaded before anything is laid out for it
         self.is_long = sum(step.nbytes for step in plan.steps) >= LONG
         self._pool = thread_pool()
         self.most_threads = plan.threads or sys.maxsize
-        kernels = _load(plan, disk) if addresses is None else addresses
+        kernels = _load(plan) if addresses is None else addresses
         self._constants = Buffer.allocate(len(plan.constants))
         self._constants.array(np.dtype(np.uint8), (len(plan.constants),))[:] = np.frombuffer(
             plan.constants, np.dtype(np.uint8)
@@ -112,7 +111,7 @@ class Program:
 
     @property
     def run_address(self) -> int:
-        return address_of(run_function(disk_cache()))
+        return address_of(run_function())
 
     def run(
         self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()
@@ -233,6 +232,7 @@ def kernels_of(plan: Plan, level: Level | None = None) -> dict[str, KernelSource
 
     What writes the latter is loaded when it is needed.
     """
+    target_level = late("tracejit.runtime.cpu.target").target_level
     launches = [step for step in plan.steps if isinstance(step, LaunchSpec)]
     launched = {name for each in launches for name in (each.kernel, *each.kernels, *each.calls)}
     kernels = {source.name: source for source in plan.kernels}
@@ -249,9 +249,9 @@ def kernels_of(plan: Plan, level: Level | None = None) -> dict[str, KernelSource
     return kernels
 
 
-def _load(plan: Plan, disk: DiskCache | None) -> dict[str, int]:
-    sources = kernels_of(plan)
-    addresses = load_kernels(sources.values(), disk)
+def _load(plan: Plan) -> dict[str, int]:
+    sources, disk = kernels_of(plan), late("tracejit.runtime.cache").disk_cache()
+    addresses = late("tracejit.runtime.cpu.compile").load_kernels(sources.values(), disk)
     return {use: addresses[source.name] for use, source in sources.items()}
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tracejit.runtime.cpu import elf
+
 ROOT = Path(__file__).resolve().parent.parent
 
 HEAVY = [
@@ -138,6 +140,20 @@ print(found)
     assert printed(script) == f"{[3.0] * 8}\n"
 
 
+def test_what_another_thread_has_loaded_is_there_for_this_one() -> None:
+    """As where a thread makes the machine code for an artifact's calls."""
+    script = """
+import importlib, threading, numpy as np, tracejit as tj
+from tracejit import dispatch
+dispatch.current()  # from now on this thread knows of no others
+loading = threading.Thread(target=importlib.import_module, args=("tracejit.eager",))
+loading.start()
+loading.join()
+print(tj.compile(lambda x: x * 2 + 1)(np.ones(2)).tolist(), (tj.ones(1) + 1).tolist())
+"""
+    assert printed(script) == "[3.0, 3.0] [2.0]\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_child_that_was_forked_while_another_thread_asked_gets_the_names() -> None:
     script = """
@@ -190,6 +206,65 @@ def test_an_artifact_runs_with_few_modules(tmp_path: Path, numpy: bool) -> None:
     never = ("compiler", "codegen", "passes", "executable", "tracing", "nn", "optim", "creation")
     if numpy:
         never = (*never, "ops", "tensor", "autograd", "eager", "storage", "dispatch")
-        assert len(loaded) < 90
     used = tuple(f"tracejit.{name}" for name in never)
     assert not {name for name in loaded if name.startswith(used)}
+
+
+OWN = {
+    "import tracejit as tj": """
+        tracejit _collection _config _errors _gate _records dtypes standalone
+    """,
+    "f = tj.load(path)": """
+        _digest _json _native _native.abi _native.arrays _native.entry _native.types artifact portable runtime runtime.buffer
+        runtime.cpu runtime.cpu.abi runtime.cpu.elf runtime.cpu.link runtime.cpu.pool runtime.cpu.pool_ir runtime.cpu.target
+        runtime.cpu.threads runtime.gemm runtime.gemv runtime.pool runtime.program runtime.scalars runtime.slabs runtime.table
+        runtime.workspace standalone.artifact standalone.check standalone.container standalone.functions standalone.given
+        standalone.homes standalone.loading standalone.manifest standalone.native standalone.plans standalone.products
+        standalone.reading standalone.records standalone.safetensors standalone.settling standalone.ways
+    """,
+    "f(x)": """
+        ir ir.aval ir.dim standalone.quick standalone.results standalone.running standalone.updates
+    """,
+    "f(x[::-1])": """
+        standalone.binding standalone.steps
+    """,
+    "f.signature": """
+        standalone.signature
+    """,
+}
+"""What each step of a process that runs an artifact of arrays loads of tracejit."""
+STANDARD = {*"__future__ _blake2 _json _sha2 _sha256 atexit gc threading zlib".split()}
+"""What all of them load of Python's library, beyond what NumPy does."""
+STEPS = """
+import sys
+import numpy as np
+path, x = sys.argv[1], np.ones((4, 8), np.float32)
+for step in sys.argv[2:]:
+    before = {*sys.modules}
+    exec(step)
+    print(*({*sys.modules} - before))
+"""
+
+
+@pytest.mark.skipif(not elf.can_link(), reason="LLVM links here")
+def test_an_artifact_loads_no_other_modules_than_these(tmp_path: Path) -> None:
+    import tracejit as tj
+
+    path = tmp_path / "f.tj"
+    tj.export(
+        lambda x: np.tanh(x @ np.ones((8, 3), np.float32)), (np.ones((4, 8), np.float32),), path
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS, str(path), *OWN],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("TRACEJIT_")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for (step, expected), line in zip(OWN.items(), done.stdout.splitlines(), strict=True):
+        loaded = {*line.split()}
+        own = {name for name in loaded if name.split(".")[0] == "tracejit"}
+        wanted = {name if name == "tracejit" else f"tracejit.{name}" for name in expected.split()}
+        assert own == wanted, step
+        assert loaded - own <= STANDARD, step

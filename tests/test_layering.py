@@ -18,6 +18,7 @@ LEVELS = {
     "tracejit._errors": 0,
     "tracejit._gate": 0,
     "tracejit._identity": 0,
+    "tracejit._json": 0,
     "tracejit._native": 0,
     "tracejit._records": 0,
     "tracejit._sources": 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -60,7 +61,7 @@ def classes(make: Make, field: Make) -> list[type]:
 
 
 STANDARD = classes(dataclasses.dataclass, dataclasses.field)
-RECORDS = classes(_records._dataclass, dataclasses.field)
+RECORDS = classes(_records._dataclass, _records.field)
 PAIRS = [pytest.param(*pair, id=pair[0].__name__) for pair in zip(STANDARD, RECORDS)]
 ARGUMENTS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
     ((), {}), ((1,), {}), ((1, 3), {}), ((), {"x": 1, "y": 5}), ((), {"a": 7}), ((1.5,), {"names": ["n"]}), ((1, 2, 3, 4), {}),
@@ -127,18 +128,40 @@ def test_instances_behave_as_those_of_dataclasses(
     assert about(record, args, kwargs) == about(standard, args, kwargs)
 
 
+@pytest.mark.parametrize("patience", [1, sys.maxsize], ids=["compiled", "not compiled"])
+def test_an_init_makes_the_same_whether_it_is_compiled_or_not(
+    patience: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_records, "PATIENCE", patience)
+    for standard, record in zip(STANDARD, classes(_records._dataclass, _records.field)):
+        first = record.__init__  # type: ignore[misc]  # of whatever class it is
+        for args, kwargs in ARGUMENTS:
+            assert about(record, args, kwargs) == about(standard, args, kwargs)
+        assert patience > 1 or record.__init__ is not first  # type: ignore[misc]
+
+
+def test_a_field_of_the_standard_library_is_refused() -> None:
+    class Mixed:
+        a: int = dataclasses.field(default=1)
+
+    with pytest.raises(TypeError, match="a: a field of a record is made by"):
+        _records._dataclass(slots=True)(Mixed)
+
+
 @pytest.mark.parametrize(("standard", "record"), PAIRS)
 @pytest.mark.parametrize("changes", [{}, {"x": 8}, {"a": 8}, {"sum": 3}, {"unknown": 1}])
 def test_replacing_is_that_of_dataclasses(
     standard: type, record: type, changes: dict[str, Any]
 ) -> None:
-    def replaced(kind: type) -> Any:
+    def replaced(kind: type, replace: Callable[..., Any]) -> Any:
         made = outcome(lambda: kind(3))
         if not isinstance(made, kind):
             return made
-        return outcome(lambda: repr(dataclasses.replace(made, **changes)))
+        return outcome(lambda: repr(replace(made, **changes)))
 
-    assert replaced(record) == replaced(standard)
+    expected = replaced(standard, dataclasses.replace)
+    assert replaced(record, dataclasses.replace) == expected
+    assert replaced(record, _records.replace) == expected
 
 
 @pytest.mark.parametrize(("standard", "record"), PAIRS)

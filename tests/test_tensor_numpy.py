@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tracejit.interop import SAME_NAME, table
+from tracejit.numpy_functions.calls import SAME_NAME, table
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Compiling without Python's collector, which would look again and again through all that a long graph consists of."""
+"""Without Python's collector, which would look again and again through all that a long graph, or a library, consists of."""
 
 from __future__ import annotations
 

@@ -9,11 +9,10 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import Field, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from tracejit import dtypes
-from tracejit._records import dataclass
+from tracejit._records import About, dataclass, field, fields
 from tracejit.dtypes import DType
 
 if TYPE_CHECKING:
@@ -172,7 +171,7 @@ class Config:
         return "config"
 
     @staticmethod
-    def _settings() -> list[Field[Any]]:
+    def _settings() -> list[About]:
         return list(_BY_NAME.values())
 
     def __str__(self) -> str:
@@ -183,7 +182,7 @@ class Config:
         )
 
 
-def _checked(setting: Field[Any], value: Any) -> Any:
+def _checked(setting: About, value: Any) -> Any:
     """`value`, which may be text from the environment, as the setting holds it."""
     try:
         return setting.metadata["parse"](value)

@@ -8,6 +8,8 @@ import threading
 from importlib import import_module
 from typing import Any
 
+from tracejit._collection import uncollected
+
 
 class Gate:
     """`with gate:` lets any number of threads pass at a time, until one shuts it, which waits until nobody else is inside.
@@ -81,13 +83,13 @@ def late(name: str) -> Any:
     """A module that is imported at its first use: by any thread, while others may fork or leave.
 
     A child cannot import what a thread of its parent's was importing. What a module asks for while it is imported itself does not
-    pass the gate again: it may have been shut since, until the first module is there.
+    pass the gate again: it may have been shut since, until the first module is there. Garbage is not looked for meanwhile.
     """
     found = _there.get(name)
     if found is not None:
         return found
     if _importing.is_passed:
         return import_module(name)  # which may be the very one that is being imported
-    with _importing:
+    with _importing, uncollected():
         found = _there[name] = import_module(name)
     return found

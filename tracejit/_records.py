@@ -1,21 +1,59 @@
-"""`dataclass` with slots, made five times faster than by `dataclasses`: there are some 150, and each import waits for its own.
+"""`dataclass` with slots, made several times faster than by `dataclasses`: there are some 150, and each import waits for its own.
 
 Type checkers see `dataclasses`, and what is here behaves as that does for what the library uses of it. The time goes into
-compiling text: here only an `__init__` is text, and it is compiled when the first instance is made.
+compiling text: here only an `__init__` is text, and it is compiled once many instances are made. `dataclasses` itself is loaded
+by whoever asks it about a record.
 """
 
 from __future__ import annotations
 
-from dataclasses import _FIELD, MISSING, Field, FrozenInstanceError, field  # type: ignore[attr-defined]
 from operator import attrgetter
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from tracejit._gate import late
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from dataclasses import dataclass
+    from dataclasses import dataclass, field, replace
 
-__all__ = ["dataclass", "whole"]
+__all__ = ["About", "dataclass", "field", "fields", "replace", "whole"]
+
+MISSING: Any = object()
+"""The default of a field that has none."""
+PATIENCE = 32
+"""Instances that are made before it is worth compiling an `__init__`."""
+
+
+class About:
+    """What is known of a field, under the names that `dataclasses.Field` has."""
+
+    __slots__ = (
+        "compare",
+        "default",
+        "default_factory",
+        "init",
+        "metadata",
+        "name",
+        "repr",
+        "type",
+    )
+
+    name: str
+    type: Any
+
+    def __init__(
+        self,
+        *,
+        default: Any = MISSING,
+        default_factory: Any = MISSING,
+        init: bool = True,
+        repr: bool = True,
+        compare: bool = True,
+        metadata: Any = None,
+    ) -> None:
+        self.default, self.default_factory = default, default_factory
+        self.init, self.repr, self.compare, self.metadata = init, repr, compare, metadata
 
 
 def _dataclass(
@@ -25,8 +63,23 @@ def _dataclass(
     return lambda owner: _record(owner, frozen=frozen, eq=eq, hashes=frozen or unsafe_hash)
 
 
+def _replaced(record: Any, /, **changes: Any) -> Any:
+    """As `dataclasses.replace`."""
+    for about in fields(type(record)):
+        if about.init:
+            changes.setdefault(about.name, getattr(record, about.name))
+        elif about.name in changes:
+            raise ValueError(f"field {about.name} is declared with init=False, and cannot be given")
+    return type(record)(**changes)
+
+
 if not TYPE_CHECKING:
-    dataclass = _dataclass
+    dataclass, field, replace = _dataclass, About, _replaced
+
+
+def fields(record: Any) -> tuple[About, ...]:
+    """Those of a class of records, in their order, without asking `dataclasses`."""
+    return tuple(record._record_fields.values())
 
 
 Class = TypeVar("Class", bound=type)
@@ -39,53 +92,138 @@ def whole(owner: Class) -> Class:
 
 
 def _record(owner: type, *, frozen: bool, eq: bool, hashes: bool) -> type:
-    fields = dict(getattr(owner, "_record_fields", {}))
-    inherited = set(fields)
-    namespace = dict(vars(owner))
-    for name, annotation in namespace.get("__annotations__", {}).items():
-        if not str(annotation).startswith("ClassVar"):
-            fields[name] = _field(name, annotation, namespace.pop(name, MISSING))
+    namespace = {**vars(owner)}
     for name in ("__dict__", "__weakref__"):
         namespace.pop(name, None)
-    names = tuple(fields)
+    declared = {
+        name: annotation
+        for name, annotation in namespace.get("__annotations__", {}).items()
+        if not str(annotation).startswith("ClassVar")
+    }
+    given = {name: namespace.pop(name) for name in declared if name in namespace}
+    fields = _Fields(owner, declared, given)
     added: dict[str, Any] = {
-        "__slots__": tuple(name for name in names if name not in inherited),
-        "__match_args__": tuple(name for name in names if fields[name].init),
-        "__dataclass_fields__": fields,
+        "__slots__": tuple([name for name in declared if name not in fields.inherited]),
+        "__match_args__": fields.names("init"),
+        "__dataclass_fields__": fields.standard,
         "_record_fields": fields,
         "__qualname__": owner.__qualname__,
     }
-    methods: dict[str, Any] = {"__repr__": _shown, "__getstate__": _state, "__setstate__": _restore}
+    methods = _FROZEN if frozen else _OPEN
     if eq:
-        content = _content_of([name for name in names if fields[name].compare])
-        methods |= _comparison(content, hashes=hashes)
-    if frozen:
-        methods |= {"__setattr__": _refuse_setting, "__delattr__": _refuse_deleting}
-    kind: Any = type(owner)(owner.__name__, owner.__bases__, methods | namespace | added)
+        comparison = _comparison(_content_of(fields.names("compare")), hashes=hashes)
+        methods = {**methods, **comparison}
+    kind: Any = type(owner)(owner.__name__, owner.__bases__, {**methods, **namespace, **added})
     if "__init__" not in namespace:
         kind.__init__ = _first_init(kind, frozen=frozen)
     return kind
 
 
-def _field(name: str, annotation: Any, value: Any) -> Any:
-    about: Any = value if isinstance(value, Field) else field(default=value)
-    about.kw_only = False
-    about.name, about.type, about._field_type = name, annotation, _FIELD  # as `dataclasses` would
-    return about
+class _Fields:
+    """The fields of a class of records, which are looked at one by one when somebody asks for them."""
+
+    __slots__ = ("_declared", "_given", "_made", "_special", "inherited", "standard")
+
+    def __init__(self, owner: type, declared: dict[str, Any], given: dict[str, Any]) -> None:
+        self.inherited: dict[str, About] = getattr(owner, "_record_fields", {})
+        self.standard = _StandardFields(self)
+        self._declared, self._given = declared, given
+        self._special = [name for name, value in given.items() if type(value) is About]
+        self._made: dict[str, About] | None = None
+        for name, value in given.items():
+            if type(value).__module__ == "dataclasses":
+                raise TypeError(f"{name}: a field of a record is made by `field` of this module")
+
+    def names(self, flag: str) -> tuple[str, ...]:
+        """Those of the fields that have a flag, as all have that are no more than a name and a default."""
+        if self.inherited or self._special:
+            made = self.__get__(None)
+            return tuple([name for name, about in made.items() if getattr(about, flag)])
+        return tuple(self._declared)
+
+    def __get__(self, record: object, owner: type | None = None) -> dict[str, About]:
+        if self._made is None:
+            made = {**self.inherited}
+            for name, annotation in self._declared.items():
+                value = self._given.get(name, MISSING)
+                about = made[name] = value if type(value) is About else About(default=value)
+                about.name, about.type = name, annotation
+            self._made = made
+        return self._made
+
+
+class _StandardFields:
+    """The same as `dataclasses` has them."""
+
+    __slots__ = ("_fields", "_made")
+
+    def __init__(self, fields: _Fields) -> None:
+        self._fields = fields
+        self._made: dict[str, Any] | None = None
+
+    def __get__(self, record: object, owner: type | None = None) -> dict[str, Any]:
+        if self._made is None:
+            abouts = self._fields.__get__(None)
+            self._made = {name: _standard(about) for name, about in abouts.items()}
+        return self._made
+
+
+def _standard(about: About) -> Any:
+    dataclasses = late("dataclasses")
+    default, factory = (
+        dataclasses.MISSING if value is MISSING else value
+        for value in (about.default, about.default_factory)
+    )
+    flags = {"init": about.init, "repr": about.repr, "compare": about.compare}
+    field = dataclasses.field(
+        default=default, default_factory=factory, metadata=about.metadata, kw_only=False, **flags
+    )
+    field.name, field.type, field._field_type = about.name, about.type, dataclasses._FIELD
+    return field
 
 
 # Making instances
 
 
 def _first_init(kind: Any, *, frozen: bool) -> Callable[..., None]:
-    """Stands for the `__init__` that the first call compiles."""
+    """An `__init__` that is slow, but there at once. When it has made some instances another one is compiled in its place."""
+    count = 0
 
     def init(self: Any, /, *args: Any, **kwargs: Any) -> None:
+        nonlocal count
+        count += 1
+        if count < PATIENCE and (values := _bound(kind, args, kwargs)) is not None:
+            write = object.__setattr__ if frozen else setattr
+            for name, value in values.items():
+                write(self, name, value)
+            if hasattr(kind, "__post_init__"):
+                self.__post_init__()
+            return
         if kind.__init__ is init:
             kind.__init__ = _init(kind, frozen=frozen)
         kind.__init__(self, *args, **kwargs)
 
     return init
+
+
+def _bound(kind: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    """The values of the fields; None where something is missing or too much, which a function that is compiled can tell."""
+    names = kind.__match_args__
+    if len(args) == len(names) == len(kind._record_fields) and not kwargs:
+        return dict(zip(names, args))
+    given = {**dict(zip(names, args)), **kwargs}
+    values: dict[str, Any] = {}
+    for name, about in kind._record_fields.items():
+        if about.init and name in given:
+            values[name] = given.pop(name)
+        elif about.default_factory is not MISSING:
+            values[name] = about.default_factory()
+        elif about.default is not MISSING:
+            values[name] = about.default
+        elif about.init:
+            return None
+    is_right = not given and len(args) <= len(names) and not {*names[: len(args)]} & {*kwargs}
+    return values if is_right else None
 
 
 def _init(kind: Any, *, frozen: bool) -> Callable[..., None]:
@@ -125,7 +263,7 @@ def _shown(self: Any) -> str:
     return f"{type(self).__qualname__}({values})"
 
 
-def _content_of(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+def _content_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     if len(names) > 1:
         return attrgetter(*names)
     return lambda record: tuple(getattr(record, name) for name in names)
@@ -151,8 +289,12 @@ def _restore(self: Any, state: list[Any]) -> None:
 
 
 def _refuse_setting(self: Any, name: str, value: Any) -> None:
-    raise FrozenInstanceError(f"cannot assign to field {name!r}")
+    raise late("dataclasses").FrozenInstanceError(f"cannot assign to field {name!r}")
 
 
 def _refuse_deleting(self: Any, name: str) -> None:
-    raise FrozenInstanceError(f"cannot delete field {name!r}")
+    raise late("dataclasses").FrozenInstanceError(f"cannot delete field {name!r}")
+
+
+_OPEN = {"__repr__": _shown, "__getstate__": _state, "__setstate__": _restore}
+_FROZEN = {**_OPEN, "__setattr__": _refuse_setting, "__delattr__": _refuse_deleting}

@@ -144,6 +144,8 @@ class pushed:  # noqa: N801  # used as a function would be
         self._under = under
 
     def __enter__(self) -> Interpreter:
+        if isinstance(stack.interpreters[0], _First):
+            _installed()  # it may have been another thread that has loaded them
         interpreters = stack.interpreters
         under = self._under
         place = len(interpreters) if under is None else interpreters.index(under)

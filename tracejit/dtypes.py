@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from tracejit._errors import DTypeError, at_user_line
 from tracejit._gate import late
-from tracejit._records import dataclass, whole
+from tracejit._records import dataclass, field, whole
 
 Kind = Literal["b", "i", "u", "f"]
 
@@ -122,7 +121,13 @@ def as_dtype(spec: Any) -> DType:
     return from_numpy(dtype)
 
 
-def _promoted(a: DType, b: DType) -> DType:
+@cache
+def promote(a: DType, b: DType) -> DType:
+    """The dtype that holds the values of both, by NumPy 2's rule; float16 and bfloat16 meet in float32.
+
+    >>> promote(int64, float32)
+    tracejit.float64
+    """
     if a is b:
         return a
     if a is not bfloat16 and b is not bfloat16:
@@ -135,18 +140,6 @@ def _promoted(a: DType, b: DType) -> DType:
     if other in _INTO_BFLOAT16:
         return bfloat16
     return float32 if other.itemsize == 2 else float64
-
-
-_PROMOTED: Final = {(a, b): _promoted(a, b) for a in ALL for b in ALL}
-
-
-def promote(a: DType, b: DType) -> DType:
-    """The dtype that holds the values of both, by NumPy 2's rule; float16 and bfloat16 meet in float32.
-
-    >>> promote(int64, float32)
-    tracejit.float64
-    """
-    return _PROMOTED[a, b]
 
 
 def result_type(*values: Any) -> DType:

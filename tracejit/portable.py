@@ -18,9 +18,8 @@ from tracejit._errors import CompileError
 from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.artifact import HostCall, KernelSource, LaunchSpec, Plan
-from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.abi import ABI, system
-from tracejit.runtime.cpu.compile import link_objects, objects_for
+from tracejit.runtime.cpu.link import link
 from tracejit.runtime.cpu.pool import runner_source, use_runner
 from tracejit.runtime.cpu.target import LEVELS, baseline, host, runs_baseline, target_level
 from tracejit.runtime.program import Program, kernels_of
@@ -65,8 +64,14 @@ def planned(
 
 def objects_of(sources: Iterable[KernelSource], level: str) -> dict[str, bytes]:
     """The object of each source by name, for the least processor of the level."""
-    wanted = {source.name: source for source in sources}
-    return objects_for(baseline(LEVELS[level]), wanted.values(), disk_cache())
+    wanted, disk = (
+        {source.name: source for source in sources},
+        late("tracejit.runtime.cache").disk_cache(),
+    )
+    made: dict[str, bytes] = late("tracejit.runtime.cpu.compile").objects_for(
+        baseline(LEVELS[level]), wanted.values(), disk
+    )
+    return made
 
 
 def compiled(
@@ -96,7 +101,7 @@ def addresses_of(objects: Mapping[str, bytes]) -> dict[str, int]:
     keys = {name: (name, digest(data)) for name, data in objects.items()}
     missing = {name: objects[name] for name, key in keys.items() if key not in _linked}
     try:
-        found = link_objects(missing) if missing else {}
+        found = link(missing) if missing else {}
     except (struct.error, LookupError, ValueError) as error:
         raise CompileError(f"not linked: {error}") from None
     _linked.update({keys[name]: address for name, address in found.items()})

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import field
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.codegen.cuda.builder import TYPES, CudaBuilder
 from tracejit.codegen.cuda.functions import apply
 from tracejit.codegen.cuda.schedule import Variant

@@ -7,10 +7,9 @@ fold along lanes each element belongs to one thread, and iterations are independ
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import field
 from typing import assert_never
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import (
     Buffer,

@@ -6,9 +6,8 @@ Whether a run begins where such an access may is found out when the kernel runs;
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.codegen.cuda.frame import Frame, memory_type
 from tracejit.codegen.cuda.hazards import statements
 from tracejit.codegen.kernel.ir import (

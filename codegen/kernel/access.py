@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.codegen.kernel.cost import profile
 from tracejit.ir.cluster import Fused, Labels, Store
 from tracejit.ir.graph import Apply, Constant, Node

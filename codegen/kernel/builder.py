@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import field
 from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.codegen.kernel.fn import COMPARISONS, Fn
 from tracejit.codegen.kernel.ir import (
     Address,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import TypeVar, assert_never
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.codegen.kernel.builder import constant, operand_key
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import assert_never
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.folds import SEARCHES
 from tracejit.codegen.kernel.hoist import address_operands

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import field
 from typing import Final
 
 import numpy as np
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.codegen.llvm.target import Target
 from tracejit.codegen.llvm.types import Type
 

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
-import re
 import struct
 import sys
 import threading
 from collections.abc import Iterable, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from tracejit._digest import digest
 from tracejit._errors import CompileError
-from tracejit._gate import Gate, late
+from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import DiskCache
-from tracejit.runtime.cpu import elf
+from tracejit.runtime.cpu.link import LLVM, gate, link
 from tracejit.runtime.cpu.target import Host, host
 from tracejit.runtime.cpu.threads import available_cores, in_threads
 
-_LLVM = "tracejit.runtime.cpu.llvm"
-"""Loaded when there is something to compile."""
 _SETTINGS = digest(Path(__file__).with_name("llvm.py").read_bytes())
 """Changes with the way that code is made."""
 
@@ -40,8 +35,6 @@ class CompileCounts:
 counts = CompileCounts()
 
 _addresses: dict[str, int] = {}
-_gate = Gate()
-"""Whoever is in LLVM, or at the disk cache, is inside: a child that inherits either half way could not use it."""
 
 
 def load_kernels(
@@ -57,7 +50,8 @@ def load_kernels(
         mine = _claims.take(wanted.values())
         try:
             if mine:
-                _addresses.update(_link(mine, _objects(mine, disk)))
+                texts = [source.text for source in mine]
+                _addresses.update(link(_objects(mine, disk), texts))
         finally:
             _claims.give(mine)
     return {name: _addresses[name] for name in wanted}
@@ -79,7 +73,7 @@ class _Claims:
         me = threading.get_ident()
         with self._changed:
             missing = [source for source in wanted if source.name not in _addresses]
-            owners = {} if _gate.is_kept else self._owners  # nobody else will ever come in again
+            owners = {} if gate.is_kept else self._owners  # nobody else will ever come in again
             mine = [source for source in missing if owners.get(source.name, me) == me]
             if missing and not mine:
                 self._changed.wait()
@@ -99,13 +93,13 @@ _claims = _Claims()
 def load_objects(keys: Mapping[str, str], disk: DiskCache) -> dict[str, int] | None:
     """The address of each kernel by name, from the object that the cache has under its key; None where it lacks one."""
     missing = [name for name in keys if name not in _addresses]
-    with _gate:
+    with gate:
         objects = {name: data for name in missing if (data := disk.get(keys[name]))}
     if len(objects) < len(missing):
         return None
     if objects:
         counts.read += len(objects)
-        _addresses.update(_link([], objects))
+        _addresses.update(link(objects))
     return {name: _addresses[name] for name in keys}
 
 
@@ -118,10 +112,10 @@ def load_at_hand(source: KernelSource, objects: Mapping[str, bytes]) -> bool:
     data = objects.get(text_key(source))
     if source.name not in _addresses and data is not None:
         try:
-            _addresses.update(_link([source], {source.name: data}))
+            _addresses.update(link({source.name: data}, [source.text]))
         except (struct.error, LookupError, ValueError) as error:
             raise CompileError(f"not linked: {error}") from None
-    return source.name in _addresses or _LLVM in sys.modules
+    return source.name in _addresses or LLVM in sys.modules
 
 
 def text_key(source: KernelSource) -> str:
@@ -143,23 +137,18 @@ def objects_for(
     return _objects([*sources], disk, target)
 
 
-def link_objects(objects: Mapping[str, bytes]) -> dict[str, int]:
-    """The addresses of the functions that the objects are named for, which nobody else is given. Raises CompileError."""
-    return _link([], objects)
-
-
 def _objects(
     sources: list[KernelSource], disk: DiskCache | None, target: Host | None = None
 ) -> dict[str, bytes]:
     keys = {source.name: object_key(source, target) for source in sources} if disk else {}
-    with _gate:
+    with gate:
         objects = {name: data for name, key in keys.items() if (data := disk and disk.get(key))}
     counts.read += len(objects)
     missing = [source for source in sources if source.name not in objects]
     made = _compile_all(missing, target or host()) if missing else {}
     counts.compiled += len(made)
     if disk:
-        with _gate:
+        with gate:
             for name, data in made.items():
                 disk.put(keys[name], data)
     return objects | made
@@ -174,61 +163,16 @@ def _compile_all(sources: list[KernelSource], target: Host) -> dict[str, bytes]:
 
 
 def _compiled(target: Host, source: KernelSource) -> bytes:
-    with _gate:
-        data: bytes = late(_LLVM).compiled(source, target)
+    with gate:
+        data: bytes = late(LLVM).compiled(source, target)
     return data
 
 
 def assembly(text: str) -> str:
     """The host's assembly for a module of LLVM text, for people to read."""
-    with _gate:
-        found: str = late(_LLVM).assembly(text)
+    with gate:
+        found: str = late(LLVM).assembly(text)
     return found
-
-
-_linking = threading.Lock()
-
-
-def _link(sources: list[KernelSource], objects: Mapping[str, bytes]) -> dict[str, int]:
-    with _gate, _linking:
-        return _linked(sources, objects)
-
-
-def _linked(sources: list[KernelSource], objects: Mapping[str, bytes]) -> dict[str, int]:
-    if elf.can_link():
-        with contextlib.suppress(elf.Unsupported):
-            return elf.link(objects, _address_of)
-    _functions()  # those of libm are found among the process's own once it is loaded
-    try:
-        addresses: dict[str, int] = late(_LLVM).link(objects)
-    except RuntimeError as error:
-        absent = [symbol for symbol in sorted(_declared(sources)) if not _address_of(symbol)]
-        reason = f"no symbol {', '.join(absent)}" if absent else str(error)
-        raise CompileError(f"kernels {', '.join(objects)}: not linked: {reason}") from None
-    return addresses
-
-
-@cache
-def _functions() -> list[ctypes.CDLL]:
-    """Where the functions are that kernels may call. Python need not be linked to libm."""
-    libraries = [ctypes.CDLL(None)] if os.name != "nt" else []
-    if sys.platform == "linux":
-        libraries.append(ctypes.CDLL("libm.so.6", mode=ctypes.RTLD_GLOBAL))
-    return libraries
-
-
-def _address_of(symbol: str) -> int:
-    for library in _functions():
-        with contextlib.suppress(AttributeError):
-            return ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value or 0
-    return 0
-
-
-def _declared(sources: list[KernelSource]) -> set[str]:
-    """The functions that the texts declare, but for LLVM's own."""
-    declared = re.compile(r"^declare [^@]*@([\w.$]+)", re.MULTILINE)
-    symbols = {symbol for source in sources for symbol in declared.findall(source.text)}
-    return {symbol for symbol in symbols if not symbol.startswith("llvm.")}
 
 
 if hasattr(os, "register_at_fork"):

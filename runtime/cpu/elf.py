@@ -8,14 +8,11 @@ LLVM links it.
 from __future__ import annotations
 
 import ctypes
-import mmap
 import os
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-
-from tracejit._records import dataclass
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -57,28 +54,25 @@ def link(objects: Mapping[str, bytes], find: Callable[[str], int]) -> dict[str, 
     return {name: base + image.places[name] for name in objects}
 
 
-@dataclass(frozen=True, slots=True)
 class _Section:
-    kind: int
-    flags: int
-    content: bytes
-    link: int
-    applies_to: int
-    alignment: int
+    """A part of an object; `access` is what may be done with it besides reading, None where it need not be in memory."""
 
-    @property
-    def access(self) -> int | None:
-        """What may be done with it besides reading; None where it need not be in memory."""
-        is_needed = self.flags & _ALLOC and self.kind != _UNWIND  # nothing is thrown through it
-        return self.flags & (_WRITE | _EXECUTE) if is_needed else None
+    __slots__ = ("access", "alignment", "applies_to", "content", "kind", "link")
+
+    def __init__(
+        self, kind: int, flags: int, content: bytes, link: int, applies_to: int, alignment: int
+    ) -> None:
+        self.kind, self.content = kind, content
+        self.link, self.applies_to, self.alignment = link, applies_to, alignment
+        is_needed = flags & _ALLOC and kind != _UNWIND  # nothing is thrown through it
+        self.access = flags & (_WRITE | _EXECUTE) if is_needed else None
 
 
-@dataclass(frozen=True, slots=True)
 class _Symbol:
-    name: str
-    is_global: bool
-    section: int
-    value: int
+    __slots__ = ("is_global", "name", "section", "value")
+
+    def __init__(self, name: str, is_global: bool, section: int, value: int) -> None:
+        self.name, self.is_global, self.section, self.value = name, is_global, section, value
 
 
 class _Object:
@@ -166,7 +160,7 @@ class _Image:
                     self._content += section.content
 
     def _page(self) -> int:
-        self._align(mmap.PAGESIZE)
+        self._align(_page_bytes())
         return len(self._content)
 
     def _align(self, alignment: int) -> None:
@@ -223,7 +217,7 @@ class _Image:
 
 
 def _reserved(nbytes: int) -> int:
-    base = _system().mmap(None, nbytes, mmap.PROT_READ | mmap.PROT_WRITE, _PRIVATE, -1, 0)
+    base = _system().mmap(None, nbytes, _MAY_READ | _MAY_WRITE, _PRIVATE, -1, 0)
     if base == _FAILED:
         raise MemoryError(f"no memory for {nbytes} bytes of code")
     return int(base)
@@ -233,16 +227,22 @@ def _fill(base: int, content: bytes, code_bytes: int, fixed_bytes: int) -> None:
     """Puts the content into memory: code, which can be run then, what can only be read, and what can be written."""
     ctypes.memmove(base, content, len(content))
     protect = _system().mprotect
-    failed = protect(base, code_bytes, mmap.PROT_READ | mmap.PROT_EXEC)
+    failed = protect(base, code_bytes, _MAY_READ | _MAY_RUN)
     if fixed_bytes > code_bytes:
-        failed |= protect(base + code_bytes, fixed_bytes - code_bytes, mmap.PROT_READ)
+        failed |= protect(base + code_bytes, fixed_bytes - code_bytes, _MAY_READ)
     if failed:
         _system().munmap(base, len(content))
         raise Unsupported("memory that was written may not be run")
 
 
-_PRIVATE: int = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
+_MAY_READ, _MAY_WRITE, _MAY_RUN = 1, 2, 4
+_PRIVATE = 0x02 | 0x20
+"""Linux's numbers for memory that nobody else sees, and that is no file's; Python has them in a module that has to be loaded."""
 _FAILED = ctypes.c_void_p(-1).value
+
+
+def _page_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE")
 
 
 @cache

@@ -10,12 +10,10 @@ from functools import cache
 import numpy as np
 
 from tracejit._config import after_change
+from tracejit._gate import late
 from tracejit.artifact import KernelSource
-from tracejit.runtime.cache import DiskCache
-from tracejit.runtime.cpu import pool_ir, runner
-from tracejit.runtime.cpu.compile import load_kernels
-from tracejit.runtime.cpu.target import host
-from tracejit.runtime.device import get_num_threads
+from tracejit.runtime.cpu import pool_ir
+from tracejit.runtime.cpu.threads import get_num_threads
 
 
 class ThreadPool:
@@ -81,7 +79,8 @@ def thread_pool() -> ThreadPool:
 @cache
 def runner_source() -> KernelSource:
     """What runs launches, for this system."""
-    return KernelSource(runner.RUN, runner.runner_ir(host()))
+    runner = late("tracejit.runtime.cpu.runner")
+    return KernelSource(runner.RUN, runner.runner_ir(late("tracejit.runtime.cpu.target").host()))
 
 
 _RUN_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
@@ -98,11 +97,11 @@ def address_of(function: RunFunction) -> int:
     return address
 
 
-def run_function(disk: DiskCache | None) -> RunFunction:
+def run_function() -> RunFunction:
     """`tracejit_run(launches, workspace)`, two addresses; the GIL is released while it runs."""
     if not _run:
-        source = runner_source()
-        use_runner(load_kernels([source], disk)[source.name])
+        source, disk = runner_source(), late("tracejit.runtime.cache").disk_cache()
+        use_runner(late("tracejit.runtime.cpu.compile").load_kernels([source], disk)[source.name])
     return _run[0]
 
 

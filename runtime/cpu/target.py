@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tracejit._digest import digest
 from tracejit._gate import Gate, late
 from tracejit._records import dataclass
-from tracejit.runtime.cache import disk_cache
+
+if TYPE_CHECKING:
+    from tracejit.runtime.cache import DiskCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def host() -> Host:
         return known
     with _gate:
         found: Host = late("tracejit.runtime.cpu.llvm").this_host()
-    disk, key = disk_cache(), _key_of_machine()
+    disk, key = _disk_cache(), _key_of_machine()
     if disk and key:
         fields = (found.triple, found.cpu, found.features, found.llvm)
         disk.put(key, "\n".join(fields).encode())
@@ -92,9 +94,14 @@ def host() -> Host:
 
 def remembered_host() -> Host | None:
     """The host, where an earlier process has found it: if so, then that has also compiled something."""
-    disk, key = disk_cache(), _key_of_machine()
+    disk, key = _disk_cache(), _key_of_machine()
     kept = disk.get(key) if disk and key else None
     return Host(*kept.decode().split("\n")) if kept else None
+
+
+def _disk_cache() -> DiskCache | None:
+    found: DiskCache | None = late("tracejit.runtime.cache").disk_cache()
+    return found
 
 
 @cache
@@ -103,10 +110,15 @@ def _llvmlite() -> str:
     return str(late("llvmlite").__version__)
 
 
+_STARTED = "/proc/sys/kernel/random/boot_id"
+"""Where Linux tells one start of the machine from another."""
+
+
 def _key_of_machine() -> str | None:
     """The same as long as the machine runs, with the same processor and LLVM; None where that is not known."""
     try:
-        started = Path("/proc/sys/kernel/random/boot_id").read_text()
+        with open(_STARTED) as file:  # noqa: PTH123  # pathlib takes long to load
+            started = file.read()
     except OSError:
         return None
     # A machine may go on from a snapshot, on another processor: NumPy has asked this one.

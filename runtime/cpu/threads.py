@@ -6,8 +6,9 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TypeVar
+
+from tracejit._config import config
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,41 +19,51 @@ def available_cores() -> int:
     """Cores in this process's affinity mask and within its control groups' quotas, at least 1."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    quotas = [_quota(group) for group in _groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]
+    quotas = [_quota(group) for group in _groups("/proc/self/cgroup", "/sys/fs/cgroup")]
     return max(1, min([cores, *(quota for quota in quotas if quota)]))
 
 
-def _groups(membership: Path, root: Path) -> list[Path]:
+def get_num_threads() -> int:
+    """How many threads a program may use, the calling one included; at first one for each core that the process may use."""
+    return config.num_threads or available_cores()
+
+
+def _groups(membership: str, root: str) -> list[str]:
     """The folders of the control groups that this process is in, from `root` down to its own."""
     try:
-        lines = membership.read_text().splitlines()
+        lines = _text(membership).splitlines()
     except OSError:
         return []
-    groups = [root, root / "cpu"]
+    groups = [root, f"{root}/cpu"]
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        group = root / "cpu" if controllers else root
-        for part in Path(path).parts[1:]:
-            group /= part
+        group = f"{root}/cpu" if controllers else root
+        for part in filter(None, path.split("/")):
+            group += f"/{part}"
             groups.append(group)
     return groups
 
 
-def _quota(group: Path) -> int | None:
+def _quota(group: str) -> int | None:
     """The cores that a control group's quota amounts to, rounded up; None where it has none."""
     try:
-        limit, period = (group / "cpu.max").read_text().split()
+        limit, period = _text(f"{group}/cpu.max").split()
     except (OSError, ValueError):
         try:
-            limit = (group / "cpu.cfs_quota_us").read_text().strip()
-            period = (group / "cpu.cfs_period_us").read_text().strip()
+            limit = _text(f"{group}/cpu.cfs_quota_us").strip()
+            period = _text(f"{group}/cpu.cfs_period_us").strip()
         except OSError:
             return None
     if not (limit.isdigit() and period.isdigit() and int(period)):
         return None  # "max", or -1
     return -(-int(limit) // int(period))
+
+
+def _text(path: str) -> str:
+    with open(path) as file:  # noqa: PTH123  # pathlib takes longer to load than a small program to run
+        return file.read()
 
 
 def in_threads(

@@ -12,6 +12,7 @@ from tracejit._errors import CompileError
 from tracejit.artifact import KernelSource
 from tracejit.runtime.cpu import compile as compiler
 from tracejit.runtime.cpu import elf, llvm
+from tracejit.runtime.cpu.link import address_of
 from tracejit.runtime.cpu.target import host
 
 pytestmark = pytest.mark.skipif(not elf.can_link(), reason="the objects here are of another kind")
@@ -61,7 +62,7 @@ def of_doubles(address: int) -> Callable[[float], float]:
 
 
 def test_constants_calls_and_equal_names_of_local_functions_are_resolved() -> None:
-    addresses = elf.link(objects(elf_a=CONSTANTS, elf_b=CALLS, elf_c=CALLS), compiler._address_of)
+    addresses = elf.link(objects(elf_a=CONSTANTS, elf_b=CALLS, elf_c=CALLS), address_of)
     assert of_doubles(addresses["elf_a"])(8.0) == 7.0
     assert of_doubles(addresses["elf_b"])(0.0) == 1.0
     assert of_doubles(addresses["elf_c"])(30.0) == 2.0
@@ -69,13 +70,13 @@ def test_constants_calls_and_equal_names_of_local_functions_are_resolved() -> No
 
 def test_it_gives_what_llvm_gives() -> None:
     made = objects(elf_same=CALLS)
-    ours = of_doubles(elf.link(made, compiler._address_of)["elf_same"])
+    ours = of_doubles(elf.link(made, address_of)["elf_same"])
     theirs = of_doubles(llvm.link(made)["elf_same"])
     assert [ours(x / 7) for x in range(9)] == [theirs(x / 7) for x in range(9)]
 
 
 def test_code_and_constants_cannot_be_written() -> None:
-    address = elf.link(objects(elf_fixed=CONSTANTS), compiler._address_of)["elf_fixed"]
+    address = elf.link(objects(elf_fixed=CONSTANTS), address_of)["elf_fixed"]
     mappings = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
     ends = {tuple(int(end, 16) for end in fields[0].split("-")): fields[1] for fields in mappings}
     (code,) = [place for place in ends if place[0] <= address < place[1]]
@@ -85,21 +86,21 @@ def test_code_and_constants_cannot_be_written() -> None:
 
 def test_variables_can_be_written_and_are_each_functions_own() -> None:
     made = objects(constant=0, elf_v=VARIABLE, elf_w=VARIABLE)
-    linked = elf.link(made, compiler._address_of)
+    linked = elf.link(made, address_of)
     count, other = (ctypes.CFUNCTYPE(ctypes.c_int64)(linked[name]) for name in ("elf_v", "elf_w"))
     assert [count(), count(), other()] == [1, 2, 1]
 
 
 def test_addresses_of_what_lies_elsewhere_are_found() -> None:
     text = "declare double @erf(double)\ndefine ptr @{name}() {{ ret ptr @erf }}"
-    linked = elf.link(objects(elf_pointer=text), compiler._address_of)
+    linked = elf.link(objects(elf_pointer=text), address_of)
     found = ctypes.CFUNCTYPE(ctypes.c_void_p)(linked["elf_pointer"])()
-    assert found == compiler._address_of("erf")
+    assert found == address_of("erf")
 
 
 def test_variables_with_a_value_are_left_to_llvm() -> None:
     with pytest.raises(elf.Unsupported, match="a section"):
-        elf.link(objects(constant=40, elf_value=VARIABLE), compiler._address_of)
+        elf.link(objects(constant=40, elf_value=VARIABLE), address_of)
     source = KernelSource("elf_value", VARIABLE.format(name="elf_value", constant=40))
     function = ctypes.CFUNCTYPE(ctypes.c_int64)(compiler.load_kernels([source])[source.name])
     assert [function(), function()] == [41, 42]
@@ -107,7 +108,7 @@ def test_variables_with_a_value_are_left_to_llvm() -> None:
 
 def test_what_is_no_object_is_refused() -> None:
     with pytest.raises(elf.Unsupported, match="not an object"):
-        elf.link({"f": bytes(200)}, compiler._address_of)
+        elf.link({"f": bytes(200)}, address_of)
 
 
 def test_llvm_links_where_we_cannot(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.runtime.plans import SCALE, kernel
 from tracejit._gate import Gate, late
 from tracejit.runtime.cpu import compile as compiler
+from tracejit.runtime.cpu import link
 from tracejit.runtime.cpu.compile import load_kernels
 
 
@@ -137,11 +138,11 @@ inside.wait()
 @pytest.mark.parametrize("name", ["compiled", "_linked"])
 def test_whoever_is_in_llvm_is_inside(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    module = compiler if name == "_linked" else late("tracejit.runtime.cpu.llvm")
+    module = link if name == "_linked" else late("tracejit.runtime.cpu.llvm")
     work = getattr(module, name)
 
     def watched(*args: Any) -> Any:
-        seen.append(threading.get_ident() in compiler._gate._inside)
+        seen.append(threading.get_ident() in link.gate._inside)
         return work(*args)
 
     monkeypatch.setattr(module, name, watched)

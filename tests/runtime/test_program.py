@@ -335,12 +335,14 @@ def test_a_control_groups_quota_is_a_number_of_cores(
 ) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text + "\n")
-    assert _quota(tmp_path) == cores
+    assert _quota(str(tmp_path)) == cores
 
 
 def test_the_quotas_of_all_enclosing_control_groups_count(tmp_path: Path) -> None:
     membership = tmp_path / "cgroup"
     membership.write_text("4:cpu,cpuacct:/old\n3:memory:/other\n0::/user/job\n")
-    groups = [str(group.relative_to(tmp_path)) for group in _groups(membership, tmp_path)]
+    groups = [
+        str(Path(group).relative_to(tmp_path)) for group in _groups(str(membership), str(tmp_path))
+    ]
     assert groups == [".", "cpu", "cpu/old", "user", "user/job"]
-    assert _groups(tmp_path / "absent", tmp_path) == []
+    assert _groups(str(tmp_path / "absent"), str(tmp_path)) == []

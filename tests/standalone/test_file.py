@@ -176,7 +176,7 @@ FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "no JSON": (lambda: packed(changed("manifest.json", b"{")), "manifest.json: it is no JSON"),
     "deep JSON": (
         lambda: packed(changed("manifest.json", b"[" * 100_000)),
-        "manifest.json: it is no JSON",
+        "manifest.json: it is nested too deeply",
     ),
     "another format": (lambda: with_manifest(lambda m: m.update(format="x")), "not of the format"),
     "a later version": (
@@ -278,7 +278,7 @@ def test_llvm_links_where_nothing_else_can(load: Load, monkeypatch: pytest.Monke
 
 def test_objects_are_linked_once(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     load(artifact())
-    monkeypatch.setattr(portable, "link_objects", lambda objects: pytest.fail("linked again"))
+    monkeypatch.setattr(portable, "link", lambda objects: pytest.fail("linked again"))
     assert results(load(artifact())) == expected()
 
 

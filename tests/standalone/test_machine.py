@@ -15,7 +15,7 @@ from tests.standalone.test_roundtrip import batch, descend, network
 from tracejit import optim, portable
 from tracejit.demo import train_step
 from tracejit.runtime.buffer import array_at
-from tracejit.runtime.cpu.compile import link_objects
+from tracejit.runtime.cpu.link import link
 from tracejit.standalone.capture import capture
 from tracejit.standalone.exporting import _with_values
 from tracejit.standalone.machine.bodies import call_code
@@ -55,7 +55,7 @@ class Machine:
         code = call_code("machine_call", call, plans, frame, placed, captured.where)
         self.failures = code.failures
         self.way = next(way for way in ways_of(call) if isinstance(way.end, Finish))
-        address = link_objects(portable.objects_of([code.source], level))["machine_call"]
+        address = link(portable.objects_of([code.source], level))["machine_call"]
         self.enter = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(address)
         fixed, scratch = workspace_bytes(plans)
         self.words = aligned(frame.workspace + fixed + 2 * scratch).view(np.int64)

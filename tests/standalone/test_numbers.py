@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tracejit import portable
 from tracejit._errors import ExportError
 from tracejit.artifact import KernelSource
-from tracejit.runtime.cpu.compile import link_objects
+from tracejit.runtime.cpu.link import link
 from tracejit.standalone.functions import FUNCTIONS
 from tracejit.standalone.machine.bodies import call_code
 from tracejit.standalone.machine.frame import frame_of
@@ -80,7 +80,7 @@ def load(codes: list[Code]) -> None:
     sources = [code.source for code in codes]
     level = portable.level_of(None)
     objects = portable.objects_of(sources, level)
-    addresses = link_objects(objects)
+    addresses = link(objects)
     for code in codes:
         code.address = addresses[code.source.name]
 

@@ -18,7 +18,7 @@ from tracejit import nn, optim
 from tracejit._native import abi, arrays
 from tracejit.standalone import settling
 from tracejit.standalone.artifact import Artifact
-from tracejit.standalone.running import LEFT
+from tracejit.standalone.given import LEFT
 
 F32 = np.float32
 X = np.linspace(-2, 2, 12, dtype=F32).reshape(3, 4)

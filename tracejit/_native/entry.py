@@ -10,7 +10,7 @@ import ctypes
 from collections.abc import Callable
 from functools import cache
 from types import FunctionType, MethodType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tracejit._config import config
 from tracejit._native import abi
@@ -29,23 +29,25 @@ ENTRY_FUNCTION, ENTRY_SELF, ENTRY_CALL, ENTRY_WAYS, ENTRY_BYTES = 16, 24, 40, 48
 """Where an entry has what; the first three are where a bound method has them, and between lie its weak references."""
 
 
-class Table(Protocol):
-    """Machine code for calls.
+if TYPE_CHECKING:
 
-    before   the table whose place it is taking, which it holds until that is done
-    """
+    class Table(Protocol):
+        """Machine code for calls.
 
-    before: Any
+        before   the table whose place it is taking, which it holds until that is done
+        """
 
-    @property
-    def address(self) -> int:
-        """Where native code finds it."""
-        ...
+        before: Any
 
-    @property
-    def call_address(self) -> int:
-        """The native function that runs calls by it."""
-        ...
+        @property
+        def address(self) -> int:
+            """Where native code finds it."""
+            ...
+
+        @property
+        def call_address(self) -> int:
+            """The native function that runs calls by it."""
+            ...
 
 
 busy: dict[int, None] = {}

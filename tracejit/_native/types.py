@@ -6,6 +6,8 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 _HEAP_TYPE_DEFAULTS = 1 << 18
 BASE_TYPE, VECTORCALL, METHOD_DESCRIPTOR = 1 << 10, 1 << 11, 1 << 17
 """Flags."""
@@ -15,24 +17,8 @@ _INTEGER = 19
 READ_ONLY = 1
 
 
-class _Slot(ctypes.Structure):
-    _fields_ = (("slot", ctypes.c_int), ("value", ctypes.c_void_p))
-
-
-class Member(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_char_p), ("kind", ctypes.c_int), ("offset", ctypes.c_ssize_t),
-        ("flags", ctypes.c_int), ("doc", ctypes.c_char_p),
-    )  # fmt: skip
-
-
-class _Spec(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_char_p), ("size", ctypes.c_int), ("item_size", ctypes.c_int),
-        ("flags", ctypes.c_uint), ("slots", ctypes.POINTER(_Slot)),
-    )  # fmt: skip
-
-
+Member = tuple[str, int, int, int]
+"""The name, kind and place of something in an object, and flags."""
 _held: list[Any] = []
 
 
@@ -44,22 +30,35 @@ def keep(value: Any) -> Any:
 
 def integer_member(name: str, offset: int, flags: int = 0) -> Member:
     """A word of an object, which Python sees as an integer."""
-    return Member(name.encode(), _INTEGER, offset, flags, None)
+    return name, _INTEGER, offset, flags
 
 
 def new_type(
     name: str, size: int, flags: int, slots: Sequence[tuple[int, int]], members: Sequence[Member]
 ) -> type:
     """A class whose objects have `size` bytes."""
-    table = keep((Member * (len(members) + 1))(*members))
-    found = [*slots, (_MEMBERS, ctypes.addressof(table)), (0, 0)]
-    listed = keep((_Slot * len(found))(*(_Slot(slot, value) for slot, value in found)))
-    spec = keep(_Spec(name.encode(), size, 0, flags | _HEAP_TYPE_DEFAULTS, listed))
+    # The C structures as words: classes of `ctypes` for them would take longer to make than the type.
+    table = [(_text(each), kind, offset, how, 0) for each, kind, offset, how in members]
+    listed = [*slots, (_MEMBERS, _words([*table, (0, 0, 0, 0, 0)])), (0, 0)]
+    spec = [(_text(name), size, flags | _HEAP_TYPE_DEFAULTS, _words(listed))]
     make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p)(
         ("PyType_FromSpec", ctypes.pythonapi)
     )
-    made: type = keep(make(ctypes.addressof(spec)))
+    made: type = keep(make(_words(spec)))
     return made
+
+
+def _words(rows: Sequence[tuple[int, ...]]) -> int:
+    """Where they lie; of two numbers of 32 bits in a word the second one is 0."""
+    address: int = keep(np.array(rows, np.int64)).__array_interface__["data"][0]
+    return address
+
+
+def _text(text: str) -> int:
+    """Where it lies."""
+    address = ctypes.cast(ctypes.c_char_p(keep(text.encode())), ctypes.c_void_p).value
+    assert address is not None
+    return address
 
 
 def function_address(name: str) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.artifact import (
     Argument,
     HostCall,

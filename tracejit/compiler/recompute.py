@@ -8,11 +8,11 @@ anew, or costs too much, and the arrays that it should read are the cheapest one
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.codegen.kernel.access import aligned, result_labels
 from tracejit.codegen.kernel.cost import profile
 from tracejit.compiler.members import accesses_of, only

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import field
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.ir.graph import Apply, Constant, Effect, Graph, Input, Node, ScalarInput
 from tracejit.passes.layouts import Layouts, row_major
 

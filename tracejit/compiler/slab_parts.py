@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field, replace
+from dataclasses import replace
 from functools import partial
 from math import prod
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.codegen.kernel.grain import Grain
 from tracejit.codegen.kernel.lower import lower, lower_parts, parts_of
 from tracejit.compiler.products import part_segments, product_segments

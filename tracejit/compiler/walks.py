@@ -8,10 +8,10 @@ are the same bits either way, for the trees of folds and products are made of su
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from math import gcd, prod
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.codegen.kernel.access import Access, Accesses
 from tracejit.codegen.kernel.cost import profile
 from tracejit.codegen.kernel.folds import SEARCHES

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from math import prod
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.dtypes import DType
 from tracejit.ir.dim import Dim, Sizes, name_of, plain
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from tracejit._errors import Location
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.ir.aval import Aval
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import reduce
 from math import prod
 from operator import index as as_index
-from string import ascii_letters
 from typing import Any, NoReturn
 
 import numpy as np
@@ -37,6 +36,8 @@ from tracejit.ops.shape import (
     ravel,
     squeeze,
 )
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 # the records
 
@@ -270,7 +271,7 @@ def _parsed(equation: str, avals: Sequence[Aval]) -> tuple[list[str], str]:
             avals,
             f"{equation!r} has {len(terms)} terms for {len(avals)} operands",
         )
-    spare = [letter for letter in ascii_letters if letter not in equation]
+    spare = [letter for letter in LETTERS if letter not in equation]
     hidden = [
         a.ndim - len(term.replace("...", "")) if "..." in term else 0
         for term, a in zip(terms, avals)
@@ -280,7 +281,7 @@ def _parsed(equation: str, avals: Sequence[Aval]) -> tuple[list[str], str]:
         t.replace("...", dots[len(dots) - n :] if n > 0 else "") for t, n in zip(terms, hidden)
     ]
     for term, a in zip(labels, avals):
-        if len(term) != a.ndim or not all(letter in ascii_letters for letter in term):
+        if len(term) != a.ndim or not all(letter in LETTERS for letter in term):
             refuse(ShapeError, "einsum", avals, f"{equation!r} does not fit the dimensions of {a}")
     if arrow:
         result = result.replace("...", dots)

@@ -6,7 +6,6 @@ import math
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tracejit._errors import at_user_line
 from tracejit.dtypes import FLOATING
@@ -14,7 +13,7 @@ from tracejit.ops.elementwise import multiply
 from tracejit.ops.families import pointwise
 from tracejit.ops.op import Op
 
-Floats = NDArray[Any]
+Floats = np.ndarray
 
 SHIFT: Final = 12
 """From here on the asymptotic series below are good to double precision."""

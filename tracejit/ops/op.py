@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
 from inspect import Signature, signature
 from typing import Any
 
 from tracejit._native.entry import entry_class
-from tracejit._records import dataclass, whole
+from tracejit._records import dataclass, field, whole
 from tracejit.dispatch import bind, ripe, stack
 from tracejit.ir.aval import Aval
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from math import prod
 from typing import Final
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.ir.cluster import Labels
 from tracejit.ir.graph import Apply
 from tracejit.ops.op import Reduction

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
 import numpy as np
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.artifact import Argument, Place
 from tracejit.ir.cluster import Owner
 from tracejit.passes.homes import Homes, Unit, nbytes

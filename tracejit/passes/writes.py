@@ -9,9 +9,8 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.ir.graph import Apply, Graph, Input, Node
 from tracejit.passes.algebra import is_update
 from tracejit.passes.layouts import Layouts, row_major

@@ -15,38 +15,40 @@ import numpy as np
 from tracejit._errors import at_user_line
 from tracejit._gate import late
 from tracejit._native.entry import entry_class
-from tracejit._records import dataclass
-from tracejit.standalone.binding import Binder, signature_of
-from tracejit.standalone.given import array_of, is_tensor
-from tracejit.standalone.homes import CPU, Home, array_in
+from tracejit.standalone.given import LEFT, Quick, array_of, is_tensor
+from tracejit.standalone.homes import CPU, array_in
 from tracejit.standalone.records import (
     Call,
     Constant,
     Manifest,
     NumberState,
-    Raise,
     Run,
     Target,
     TensorState,
 )
-from tracejit.standalone.results import builder_of, dense
-from tracejit.standalone.running import LEFT, Quick, Slots, runner_of
 from tracejit.standalone.settling import Settling
-from tracejit.standalone.updates import updater_of
-from tracejit.standalone.ways import steps_of, ways_of
+from tracejit.standalone.ways import steps_of
 
 if TYPE_CHECKING:
+    from inspect import Signature
+
     from tracejit.backends import AnyProgram
+    from tracejit.standalone.homes import Home
     from tracejit.standalone.loops import Rounds
+    from tracejit.standalone.steps import Steps
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
-    """What is done at the end of a way: the result, or the exception, is built, and the state becomes another."""
+class _Signature:
+    """An artifact's signature, as `inspect` looks for it; made when it is asked for."""
 
-    build: Callable[[Slots, Mapping[int, Any]], Any]
-    update: Callable[[Slots, Mapping[int, Any]], dict[int, Any]]
-    is_error: bool
+    def __get__(self, artifact: Artifact | None, owner: type | None = None) -> Signature:
+        if artifact is None:
+            raise AttributeError(
+                "an artifact has a signature, the class of artifacts that of any class"
+            )
+        made: Signature = late("tracejit.standalone.signature").signature_of(artifact.manifest.call)
+        object.__setattr__(artifact, "__signature__", made)  # found before this, from now on
+        return made
 
 
 class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two classes
@@ -82,7 +84,6 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
         """Which of the plans a call runs, in order."""
         self.device = home.device
         """Where it computes."""
-        self.signature = self.__signature__ = signature_of(call)
         self.__name__ = manifest.name
         self._state: dict[str, TensorState | NumberState] = {each.name: each for each in call.state}
         self._values: dict[int, Any] = {
@@ -91,14 +92,6 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
             if isinstance(each, NumberState) or each.is_read
         }
         self._home = home
-        self._bind = Binder(call, home)
-        ends = [
-            _End(builder_of(way, home), updater_of(call, way, home), isinstance(way.end, Raise))
-            for way in ways_of(call)
-        ]
-        self._run = runner_of(call, programs, tensors, ends, home)
-        if rounds is not None:
-            self._run = rounds.runner(ends, self._run)
         self._lock = threading.Lock()
         self._turn: AbstractContextManager[Any] = nullcontext() if is_fixed else self._lock
         # Copies: the tensors lie in the file as it was read, which is not to stay.
@@ -109,6 +102,9 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
             _quickly(call, programs, constants, self._values) if home is CPU else None
         )
         """Makes what takes most calls, when there is one; it holds nothing of the artifact but its state."""
+        self._steps: Steps | None = None
+        self._make_steps = _step_by_step(call, programs, constants, home, rounds)
+        """Makes what takes all others."""
         self._locks = [self._lock]
         own = constants, self._values, self._locks
         settles = self.is_native and home is CPU
@@ -129,16 +125,19 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
                 result = self._quick(args, kwargs)
                 if result is not LEFT:
                     return result
-            slots: Slots = [None] * self.manifest.call.slots
-            given = self._bind(slots, args, kwargs)
-            for slot, value in self._values.items():
-                slots[slot] = value
-            end = self._run(slots)
-            result = end.build(slots, given)
-            self._values.update(end.update(slots, given))
-        if end.is_error:
+            if self._steps is None:
+                self._steps = self._make_steps()
+            result, is_error = self._steps(args, kwargs, self._values)
+        if is_error:
             raise result
         return result
+
+    __signature__ = _Signature()
+
+    @property
+    def signature(self) -> Signature:
+        """As `inspect.signature` has it: arrays are annotated with their dtype and shape."""
+        return self.__signature__
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of the tensors, and the numbers, that the function keeps, by name; without those that no call has set yet."""
@@ -187,6 +186,16 @@ def _quickly(
     return lambda: late("tracejit.standalone.quick").quick_call(call, programs, constants, values)
 
 
+def _step_by_step(
+    call: Call,
+    programs: Sequence[AnyProgram],
+    constants: Mapping[str, np.ndarray],
+    home: Home,
+    rounds: Rounds | None,
+) -> Callable[[], Steps]:
+    return lambda: late("tracejit.standalone.steps").Steps(call, programs, constants, home, rounds)
+
+
 def _deny_recording() -> None:
     """A recording of this thread's has to know that what is called has a state of its own."""
     if (replays := sys.modules.get("tracejit.tracing.replay.current")) is None:
@@ -222,7 +231,7 @@ def _initial(
 def _shown(state: TensorState | NumberState, value: Any, home: Home) -> Any:
     if isinstance(state, NumberState):
         return value
-    memory = dense(state.dtype, state.shape)
+    memory = late("tracejit.standalone.results").dense(state.dtype, state.shape)
     if state.is_array:
         return array_in(CPU.copied(value), memory)
     copy, tensor_of = home.copied(value), late("tracejit.standalone.tensors").tensor_of

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
-from inspect import Signature
-from typing import Any, NoReturn, assert_never
+from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
 import numpy as np
 
@@ -16,52 +13,27 @@ from tracejit._gate import late
 from tracejit.ir.aval import Aval, aval
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.functions import TYPES
-from tracejit.standalone.given import array_of, is_tensor
-from tracejit.standalone.homes import Home
+from tracejit.standalone.given import Slots, array_of, is_tensor
 from tracejit.standalone.records import (
     Argument,
     ArrayArgument,
     Call,
     DictArgument,
-    DictResult,
-    Finish,
     FixedArgument,
-    GivenResult,
-    Known,
     NumberArgument,
-    NumberResult,
     Parameter,
-    Result,
     SequenceArgument,
-    SequenceResult,
-    TensorResult,
 )
-from tracejit.standalone.running import Slots
-from tracejit.standalone.ways import ways_of
+
+if TYPE_CHECKING:
+    from tracejit.standalone.homes import Home
 
 Given = dict[int, Any]
 """The tensors and arrays of a call as the caller gave them, by their slots."""
 Enter = Callable[[Slots, Given, Any], None]
 
 
-def signature_of(call: Call) -> Signature:
-    """As `inspect` has it: arrays are annotated with their dtype and shape."""
-    parameters = []
-    fixed = _trailing(call)
-    for parameter in call.parameters:
-        as_ = inspect.Parameter
-        parameters.append(
-            as_(
-                parameter.name,
-                as_.KEYWORD_ONLY if parameter.is_keyword else as_.POSITIONAL_OR_KEYWORD,
-                default=fixed.get(parameter.name, as_.empty),
-                annotation=_annotation(parameter.argument),
-            )
-        )
-    return Signature(parameters, return_annotation=_of_all_ways(call))
-
-
-def _trailing(call: Call) -> dict[str, Any]:
+def trailing(call: Call) -> dict[str, Any]:
     """The parameters that may be left out, with their values: fixed ones, after which there are no others by place."""
     found = {}
     for parameter in reversed(call.parameters):
@@ -70,63 +42,6 @@ def _trailing(call: Call) -> dict[str, Any]:
         elif not parameter.is_keyword:
             break
     return found
-
-
-def _annotation(argument: Argument) -> Any:
-    match argument:
-        case ArrayArgument():
-            return _aval(argument)
-        case NumberArgument(type=name):
-            return TYPES[name]
-        case FixedArgument(value=value):
-            return type(value)
-        case SequenceArgument(type=name, parts=parts):
-            return _sequence(name, map(_annotation, parts))
-        case DictArgument(keys=keys, parts=parts):
-            return dict(zip(keys, map(_annotation, parts)))
-        case _:
-            assert_never(argument)
-
-
-def _of_all_ways(call: Call) -> Any:
-    ends = [way.end for way in ways_of(call)]
-    found = [_result_annotation(end.result) for end in ends if isinstance(end, Finish)]
-    if not found:
-        return Signature.empty
-    return functools.reduce(_common, found)
-
-
-def _common(one: Any, other: Any) -> Any:
-    """What is said of results of two ways."""
-    if one == other:
-        return one
-    if type(one) is type(other) and isinstance(one, list | tuple) and len(one) == len(other):
-        return _sequence(type(one).__name__, map(_common, one, other))
-    are_numbers = one in _NUMBERS and other in _NUMBERS
-    return "a number" if are_numbers else "one of several results"
-
-
-_NUMBERS = (bool, int, float, "a number")
-
-
-def _result_annotation(result: Result) -> Any:
-    match result:
-        case TensorResult(memory=memory):
-            return aval(dtypes.as_dtype(memory.dtype), memory.shape)
-        case GivenResult():
-            return "an argument"
-        case NumberResult(value=value):
-            return type(value.value) if isinstance(value, Known) else "a number"
-        case SequenceResult(type=name, parts=parts):
-            return _sequence(name, map(_result_annotation, parts))
-        case DictResult(keys=keys, parts=parts):
-            return dict(zip(keys, map(_result_annotation, parts)))
-        case _:
-            assert_never(result)
-
-
-def _sequence(name: str, parts: Any) -> Any:
-    return list(parts) if name == "list" else tuple(parts)
 
 
 def _aval(argument: ArrayArgument) -> Aval:
@@ -140,7 +55,7 @@ class Binder:
         self._names = [each.name for each in call.parameters]
         self._by_place = sum(not each.is_keyword for each in call.parameters)
         self._enter = [_entering(each, home) for each in call.parameters]
-        self._defaults = _trailing(call)
+        self._defaults = trailing(call)
         arrays = [each for each in _arrays(call) if each.is_written]
         self._written = [each.slot for each in arrays]
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
 from functools import cache
 from math import prod
 from types import BuiltinFunctionType
@@ -30,7 +29,7 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit._gate import late
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field, replace
 from tracejit.artifact import KernelSource
 from tracejit.ir.aval import aval
 from tracejit.runtime.buffer import Buffer

@@ -1,8 +1,9 @@
-"""What a caller gives: tensors are known without loading their library, as there are none where that has not been loaded."""
+"""What a caller gives, and what takes it. Tensors are known without their library: where that is not loaded there are none."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -10,6 +11,11 @@ import numpy as np
 from tracejit._gate import late
 
 Tensor = Any
+Slots = list[Any]
+Quick = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
+"""What takes some calls, all at once: from arguments by place and by name to the result, or LEFT."""
+LEFT: Any = object()
+"""Says that a call is left to the steps; nothing has been done."""
 
 
 def is_tensor(value: object) -> TypeGuard[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,34 +14,36 @@ from tracejit.standalone.records import Memory
 _BYTES = np.dtype(np.uint8)
 
 
-class Home(Protocol):
-    """A device, as calls use it. What is given may be a buffer or a part of one."""
+if TYPE_CHECKING:
 
-    device: str
+    class Home(Protocol):
+        """A device, as calls use it. What is given may be a buffer or a part of one."""
 
-    def wrapped(self, array: np.ndarray) -> Buffer | None:
-        """The memory of an array itself, in row-major order; None where that is not the device's."""
-        ...
+        device: str
 
-    def sent(self, array: np.ndarray) -> Buffer:
-        """The elements of an array, in row-major order, in memory of tracejit's own."""
-        ...
+        def wrapped(self, array: np.ndarray) -> Buffer | None:
+            """The memory of an array itself, in row-major order; None where that is not the device's."""
+            ...
 
-    def copied(self, buffer: Any) -> Buffer:
-        """The same bytes in memory of tracejit's own."""
-        ...
+        def sent(self, array: np.ndarray) -> Buffer:
+            """The elements of an array, in row-major order, in memory of tracejit's own."""
+            ...
 
-    def gathered(self, buffer: Any, memory: Memory) -> Buffer:
-        """Those elements, in row-major order, in memory of tracejit's own."""
-        ...
+        def copied(self, buffer: Any) -> Buffer:
+            """The same bytes in memory of tracejit's own."""
+            ...
 
-    def near(self, buffer: Any) -> Any:
-        """The same bytes where NumPy sees them: the memory itself, if it does."""
-        ...
+        def gathered(self, buffer: Any, memory: Memory) -> Buffer:
+            """Those elements, in row-major order, in memory of tracejit's own."""
+            ...
 
-    def overwrite(self, tensor: Any, buffer: Any) -> None:
-        """Puts elements into the tensor, or the array, that the caller gave."""
-        ...
+        def near(self, buffer: Any) -> Any:
+            """The same bytes where NumPy sees them: the memory itself, if it does."""
+            ...
+
+        def overwrite(self, tensor: Any, buffer: Any) -> None:
+            """Puts elements into the tensor, or the array, that the caller gave."""
+            ...
 
 
 class OnCpu:

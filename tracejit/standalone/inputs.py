@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from tracejit import dtypes
-from tracejit.standalone.binding import signature_of
 from tracejit.standalone.functions import TYPES
 from tracejit.standalone.records import (
     Argument,
@@ -21,6 +20,7 @@ from tracejit.standalone.records import (
     NumberArgument,
     SequenceArgument,
 )
+from tracejit.standalone.signature import signature_of
 from tracejit.standalone.ways import steps_of
 
 

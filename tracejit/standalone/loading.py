@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracejit._errors import ArtifactError, user_location
@@ -45,7 +44,8 @@ def load(
     """As `tj.load`."""
     if device != "cpu":
         device = late("tracejit.runtime.device").full_name(device)
-    data = Path(path).read_bytes()
+    with open(os.fspath(path), "rb") as file:  # noqa: PTH123  # pathlib takes a tenth of the time that loading does
+        data = file.read()
     if sha256 is not None and digest(data) != sha256.lower():
         raise ArtifactError(f"{path}: its SHA-256 is {digest(data)}, and not the expected one")
     entries = unpack(data)

@@ -21,6 +21,7 @@ from tracejit.artifact import Plan
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.pool import thread_pool
 from tracejit.standalone.check import check_call
+from tracejit.standalone.given import Slots
 from tracejit.standalone.machine.frame import CONSTANTS, RUN, TABLES, THREADS, workspace_bytes
 from tracejit.standalone.machine.rounds import (
     BEFORE,
@@ -34,7 +35,6 @@ from tracejit.standalone.machine.rounds import (
 from tracejit.standalone.machine.writer import Kind, Unable
 from tracejit.standalone.manifest import object_entry
 from tracejit.standalone.records import Call, Target
-from tracejit.standalone.running import Slots
 
 if TYPE_CHECKING:
     from tracejit.runtime.program import Program

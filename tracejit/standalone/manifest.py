@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from typing import Any
 
 from tracejit._errors import ArtifactError
 from tracejit.standalone.container import Bytes, sha256
-from tracejit.standalone.reading import from_json
+from tracejit.standalone.reading import record_of, value_of
 from tracejit.standalone.records import Entry, Manifest, Target
 
 FORMAT = "tracejit artifact"
@@ -44,9 +44,9 @@ def manifest_of(entries: Mapping[str, memoryview]) -> Manifest:
     """The manifest among the entries, each of which is what it says. Raises ArtifactError."""
     if next(iter(entries)) != MANIFEST:
         raise ArtifactError(f"entry {MANIFEST}: it is not the first one")
-    data = bytes(entries[MANIFEST])
-    _check_version(data)
-    manifest: Manifest = from_json(data, Manifest, MANIFEST)
+    value = value_of(bytes(entries[MANIFEST]), MANIFEST)
+    _check_version(value)
+    manifest: Manifest = record_of(value, Manifest, MANIFEST)
     listed = [entry.name for entry in manifest.entries]
     there = [name for name in entries if name != MANIFEST]
     if listed != there:
@@ -64,12 +64,8 @@ def manifest_of(entries: Mapping[str, memoryview]) -> Manifest:
     return manifest
 
 
-def _check_version(data: bytes) -> None:
+def _check_version(found: Any) -> None:
     """Before anything else is looked at: a later version may say it in another way."""
-    try:
-        found = json.loads(data.decode())
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"entry {MANIFEST}: it is no JSON: {error}") from None
     if type(found) is not dict or found.get("format") != FORMAT:
         raise ArtifactError(f"entry {MANIFEST}: it is not of the format {FORMAT!r}")
     version = found.get("version")

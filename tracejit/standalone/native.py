@@ -11,7 +11,6 @@ from tracejit import portable
 from tracejit._errors import ArtifactError, CompileError, at_user_line
 from tracejit._gate import late
 from tracejit.portable import Plans
-from tracejit.runtime.cpu.compile import text_key
 from tracejit.standalone.records import Call, Options, Target
 
 if TYPE_CHECKING:
@@ -94,6 +93,7 @@ def for_calls(
     programs = portable.linked(plans, objects)
     sources = late("tracejit.standalone.entry").texts_of(call, programs, constants)
     made = portable.objects_of(sources, target.level)
+    text_key = late("tracejit.runtime.cpu.compile").text_key
     return [(text_key(source), made[source.name]) for source in sources]
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import assert_never
 
 from tracejit.cli import in_units
-from tracejit.standalone.binding import signature_of
 from tracejit.standalone.facts import Facts, facts_of, name_of
 from tracejit.standalone.records import (
     Again,
@@ -19,6 +18,7 @@ from tracejit.standalone.records import (
     Run,
     Target,
 )
+from tracejit.standalone.signature import signature_of
 from tracejit.standalone.ways import has_loops
 
 

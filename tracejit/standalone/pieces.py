@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import field
 from typing import Any
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.standalone.leaves import Leaf
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.segments import Segment

@@ -6,14 +6,13 @@ entries' hashes say.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from math import prod
 
 from tracejit import dtypes
 from tracejit._errors import ArtifactError
 from tracejit._gate import late
+from tracejit._records import replace
 from tracejit.artifact import Argument, BufferSpec, HostCall, LaunchSpec, Place, Plan, Segment
 from tracejit.portable import Plans
 from tracejit.runtime import slabs
@@ -64,10 +63,10 @@ def _printed(step: LaunchSpec | HostCall) -> LaunchSpec | HostCall:
 def _parsed(step: LaunchSpec | HostCall, where: str) -> LaunchSpec | HostCall:
     if isinstance(step, LaunchSpec):
         return step
-    literal = late("tracejit.ir.parser").literal
+    literal, parse = late("tracejit.ir.parser").literal, late("ast").parse
     try:
         params = tuple(
-            (name, literal(ast.parse(str(text), mode="eval").body)) for name, text in step.params
+            (name, literal(parse(str(text), mode="eval").body)) for name, text in step.params
         )
     except (ValueError, KeyError, SyntaxError, TypeError, RecursionError, MemoryError):
         raise ArtifactError(f"{where}: {step.op}: a parameter is no value") from None

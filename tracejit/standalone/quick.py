@@ -20,7 +20,6 @@ given, and whatever goes otherwise than it was recorded, it leaves to the steps 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,12 +28,12 @@ from tracejit import dtypes
 from tracejit._config import config
 from tracejit._gate import late
 from tracejit._native.arrays import reader
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field, replace
 from tracejit.ir.aval import Aval, aval
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.program import Program, Space
 from tracejit.standalone.functions import FUNCTIONS, TYPES
-from tracejit.standalone.given import array_of, is_tensor
+from tracejit.standalone.given import LEFT, Quick, array_of, is_tensor
 from tracejit.standalone.homes import CPU
 from tracejit.standalone.records import (
     ArrayArgument,
@@ -67,7 +66,6 @@ from tracejit.standalone.records import (
     TensorUpdate,
 )
 from tracejit.standalone.results import dense
-from tracejit.standalone.running import LEFT, Quick
 from tracejit.standalone.updates import adopted
 from tracejit.standalone.ways import Way, ways_of
 

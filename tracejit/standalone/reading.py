@@ -5,7 +5,7 @@ A record is an object with its fields; one of several kinds has its kind in the 
 
 from __future__ import annotations
 
-import json
+import builtins
 import math
 import sys
 import types
@@ -16,6 +16,8 @@ from functools import cache
 from typing import Any
 
 from tracejit._errors import ArtifactError
+from tracejit._gate import late
+from tracejit._json import from_text
 
 Read = Callable[[Any, str], Any]
 """A value of JSON's, and where it stands, to what it says."""
@@ -26,37 +28,38 @@ MOST = 1 << 62
 
 def to_json(value: Any) -> bytes:
     """The record as text: the same for equal records."""
-    return json.dumps(_plain(value), indent=1, sort_keys=True, ensure_ascii=False).encode()
+    text: str = late("json").dumps(_plain(value), indent=1, sort_keys=True, ensure_ascii=False)
+    return text.encode()
 
 
 def to_compact_json(value: Any) -> bytes:
     """The same for those that only machines read."""
-    text = json.dumps(_plain(value), separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    options = {"separators": (",", ":"), "sort_keys": True, "ensure_ascii": False}
+    text: str = late("json").dumps(_plain(value), **options)
     return text.encode()
 
 
 def from_json(data: bytes, kind: type, entry: str) -> Any:
     """The record of this kind that the text says. Raises ArtifactError, which names the entry and the field."""
+    return record_of(value_of(data, entry), kind, entry)
+
+
+def value_of(data: bytes, entry: str) -> Any:
+    """What the text says, as values of JSON's. Raises ArtifactError, which names the entry."""
     try:
-        value = json.loads(data.decode(), parse_constant=_refuse, object_pairs_hook=_object)
-        return reader_of(kind)(value, f"entry {entry}")
-    except ArtifactError:
-        raise
+        return from_text(data.decode())
     except RecursionError:
         raise ArtifactError(f"entry {entry}: it is nested too deeply") from None
     except ValueError as error:
         raise ArtifactError(f"entry {entry}: it is no JSON: {error}") from None
 
 
-def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} is no number of JSON's")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
-    return found
+def record_of(value: Any, kind: type, entry: str) -> Any:
+    """The record of this kind that values of JSON's are. Raises ArtifactError, which names the entry and the field."""
+    try:
+        return reader_of(kind)(value, f"entry {entry}")
+    except RecursionError:
+        raise ArtifactError(f"entry {entry}: it is nested too deeply") from None
 
 
 # Writing
@@ -131,7 +134,13 @@ def _hints(kind: Any) -> list[Any]:
 
 @cache
 def _evaluated(text: str, module: str) -> Any:
-    return eval(text, vars(sys.modules[module]))
+    names = vars(sys.modules[module])
+    if text.startswith("tuple[") and text.endswith(", ...]"):
+        return types.GenericAlias(tuple, (_evaluated(text[6:-6], module), ...))
+    found = names.get(text) or vars(builtins).get(text)
+    return found or eval(
+        text, names
+    )  # which takes longer than to read all records of a small artifact
 
 
 def _one_of(kinds: tuple[Any, ...]) -> Read:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from tracejit._gate import late
 from tracejit.standalone.functions import ERRORS
-from tracejit.standalone.homes import Home, array_in
+from tracejit.standalone.homes import array_in
 from tracejit.standalone.records import (
     DictResult,
     GivenResult,
@@ -21,6 +21,9 @@ from tracejit.standalone.records import (
     TensorResult,
 )
 from tracejit.standalone.ways import Way
+
+if TYPE_CHECKING:
+    from tracejit.standalone.homes import Home
 
 Build = Callable[[list[Any], Mapping[int, Any], dict[Any, Any]], Any]
 """From the slots, what the caller gave, and what has been built of this result."""

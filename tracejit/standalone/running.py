@@ -12,7 +12,7 @@ from tracejit._errors import RecompileError
 from tracejit._gate import late
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.functions import FUNCTIONS, TYPES
-from tracejit.standalone.homes import Home
+from tracejit.standalone.given import Slots
 from tracejit.standalone.records import (
     Again,
     Body,
@@ -36,13 +36,9 @@ from tracejit.standalone.records import (
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
+    from tracejit.standalone.homes import Home
 
-Slots = list[Any]
 Act = Callable[[Slots], None]
-Quick = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
-"""What takes some calls, all at once: from arguments by place and by name to the result, or LEFT."""
-LEFT: Any = object()
-"""Says that a call is left to the steps; nothing has been done."""
 T = TypeVar("T")
 
 

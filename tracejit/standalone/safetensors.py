@@ -6,7 +6,6 @@ its elements; read is only what is laid out without gaps or overlaps.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from math import prod
 from typing import Any
@@ -15,6 +14,8 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import ArtifactError
+from tracejit._gate import late
+from tracejit._json import from_text
 from tracejit.dtypes import DType
 
 _NAMES = {
@@ -46,7 +47,8 @@ def written(tensors: Mapping[str, np.ndarray]) -> bytes:
         }
         parts.append(content)
         at += len(content)
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    dumped: str = late("json").dumps(header, separators=(",", ":"), ensure_ascii=False)
+    text = dumped.encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return b"".join((len(text).to_bytes(8, "little"), text, *parts))
 
@@ -80,20 +82,13 @@ def read(data: bytes | memoryview, entry: str) -> dict[str, np.ndarray]:
 
 def _header(text: bytes, entry: str) -> dict[str, Any]:
     try:
-        header = json.loads(text.decode(), object_pairs_hook=_each_once)
+        header = from_text(text.decode())
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"entry {entry}: its header is no JSON: {error}") from None
     if type(header) is not dict or not text.startswith(b"{"):
         raise ArtifactError(f"entry {entry}: its header is no JSON object")
     header.pop(_METADATA, None)
     return header
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name is there twice")
-    return found
 
 
 def _place(about: Any, where: str) -> tuple[DType, tuple[int, ...], int, int]:

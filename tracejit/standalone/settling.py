@@ -15,7 +15,6 @@ from tracejit._errors import CompileError
 from tracejit._gate import late
 from tracejit._native.entry import PlainEntry
 from tracejit.artifact import KernelSource
-from tracejit.runtime.cpu.compile import load_at_hand
 from tracejit.standalone.records import Call
 
 if TYPE_CHECKING:
@@ -88,4 +87,5 @@ class Settling:
         self.is_over = self._tried >= {*kinds}
 
     def _is_at_hand(self, source: KernelSource) -> bool:
-        return load_at_hand(source, self._objects)
+        is_there: bool = late("tracejit.runtime.cpu.compile").load_at_hand(source, self._objects)
+        return is_there

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracejit._gate import late
 from tracejit.standalone.check import arrays_in
 from tracejit.standalone.given import is_tensor
-from tracejit.standalone.homes import Home
 from tracejit.standalone.records import (
     Call,
     Finish,
@@ -19,6 +18,9 @@ from tracejit.standalone.records import (
 from tracejit.standalone.results import dense, slots_of
 from tracejit.standalone.running import value_of
 from tracejit.standalone.ways import Way
+
+if TYPE_CHECKING:
+    from tracejit.standalone.homes import Home
 
 Update = Callable[[list[Any], Mapping[int, Any]], dict[int, Any]]
 

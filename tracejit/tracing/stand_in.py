@@ -11,9 +11,10 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit.inplace import InPlace
-from tracejit.interop import NumPyProtocols, by_numpy, computed, table
+from tracejit.interop import NumPyProtocols
 from tracejit.ir.aval import aval
 from tracejit.methods import Operators
+from tracejit.numpy_functions.calls import by_numpy, computed, table
 from tracejit.ops.arguments import copied
 from tracejit.ops.op import Layout
 from tracejit.ops.registry import REGISTRY

@@ -6,7 +6,7 @@ What it did is run again as a program, on copies. A call that can be replayed is
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from tracejit import dispatch
 from tracejit._errors import MemoryLimitError
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.dispatch import Scalar
 from tracejit.ir.aval import Aval, aval
 from tracejit.ir.graph import Apply, Node

@@ -86,7 +86,7 @@ def native(disk: DiskCache | None) -> Native | str:
     variables = {
         "tracejit_buffer_type": id(buffer),
         "tracejit_busy": id(entry.busy),
-        "tracejit_run_function": address_of(run_function(disk)),
+        "tracejit_run_function": address_of(run_function()),
         "tracejit_array_type": id(np.ndarray),
         "tracejit_handler": id(handler),
         "tracejit_new_array_function": abi.word(found.numpy_table + 8 * abi.NEW_ARRAY),

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tracejit.cli import in_units
 from tracejit.ir.graph import Graph
-from tracejit.standalone.binding import signature_of
 from tracejit.standalone.facts import Facts, facts_of
 from tracejit.standalone.lowering import graphs_of
 from tracejit.standalone.page.after import After
@@ -16,6 +15,7 @@ from tracejit.standalone.page.markup import Markup, tag
 from tracejit.standalone.page.names import names_of
 from tracejit.standalone.page.style import STYLE
 from tracejit.standalone.records import Target
+from tracejit.standalone.signature import signature_of
 
 
 def page_of(path: Path) -> str:

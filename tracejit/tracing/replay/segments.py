@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import field
 from typing import Any
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.eager import transferred
 from tracejit.ir.aval import Aval
 from tracejit.ir.graph import Graph, ScalarInput

@@ -19,9 +19,9 @@ from tracejit.autograd import engine
 from tracejit.autograd.node import Handle
 from tracejit.autograd.tape import edge_of, enable_grad, no_grad
 from tracejit.dtypes import DType
-from tracejit.interop import table
 from tracejit.ir.dim import Dim, plain
 from tracejit.ir.resize import sizes_inside
+from tracejit.numpy_functions.calls import table
 from tracejit.ops import elementwise, functions
 from tracejit.ops.op import Op, Pointwise
 from tracejit.random import default_generator

@@ -8,13 +8,12 @@ there by a way on which none of that was guarded. Memory from outside may be wri
 
 from __future__ import annotations
 
-from dataclasses import field
 from inspect import CO_GENERATOR
 from types import FrameType, FunctionType
 from typing import Any
 from weakref import WeakSet
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.autograd.tape import is_grad_enabled
 from tracejit.storage import Storage
 from tracejit.symbols import KINDS, SYMBOLS

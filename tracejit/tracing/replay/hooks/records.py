@@ -44,7 +44,8 @@ def new_tuple(hooks: Any, recording: Recording, owner: type, parts: Any = ()) ->
 
 def dataclass(hooks: Any, recording: Recording, owner: Any, start: FunctionType) -> Make | None:
     """What is called in the place of the class; None if `start` is not the `__init__` that its fields tell of."""
-    fields: dict[str, Field[Any]] | None = owner.__dict__.get("__dataclass_fields__")
+    is_one = "__dataclass_fields__" in vars(owner)  # not a class that inherits from one
+    fields: dict[str, Field[Any]] | None = owner.__dataclass_fields__ if is_one else None
     signature = inspect.signature(start, follow_wrapped=False)
     _, *names = signature.parameters
     if fields is None or {f.name for f in fields.values() if _is_given(f)} != set(names):
