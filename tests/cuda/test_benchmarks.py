@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_products
 from benchmarks.program import Inputs, Program
 from benchmarks.systems import tracejit_suite
 from benchmarks.workloads import WORKLOADS
@@ -30,6 +30,13 @@ def test_workloads_are_timed(device: str, capsys: pytest.CaptureFixture[str]) ->
     for _, _, milliseconds, _, host, kernels, *_, error in ours:
         assert min(float(milliseconds), float(host), int(kernels)) > 0
         assert float(error) == 0
+
+
+def test_products_are_timed(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu_products.main(["--small"]) == 0
+    _, *table = capsys.readouterr().out.splitlines()
+    assert len(table) >= len(gpu_products.CASES) + 2
+    assert table[len(gpu_products.CASES)] == gpu.HEADING
 
 
 @pytest.mark.cuda

@@ -14,6 +14,7 @@ from tracejit._records import dataclass
 from tracejit.artifact import KernelSource, LaunchSpec, Segment
 from tracejit.codegen.kernel.grain import CORES, Grain
 from tracejit.codegen.kernel.ir import Kernel
+from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.codegen.llvm.emit import emit
@@ -50,6 +51,10 @@ class Cpu:
         return True
 
     @property
+    def finishes_products(self) -> bool:
+        return False
+
+    @property
     def grain(self) -> Grain:
         return CORES
 
@@ -78,10 +83,17 @@ class Cpu:
                 self.dump.write(f"kernel-{name}", assembly(source.text), "s")
         return name
 
-    def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
+    def product(
+        self, dtype: str, shape: tuple[int, ...], depth: int, **params: Any
+    ) -> ProductKernel:
         if gemv.is_vector(shape):
             return ProductKernel(gemv.KERNELS[dtype], gemv.SCRATCH_BYTES, gemv.gemv_segment)
         return ProductKernel(KERNELS[dtype], SCRATCH_BYTES, partial(gemm_segment, **params))
+
+    def finished(
+        self, dtype: str, shape: tuple[int, ...], depth: int, rows: Lowered, sums: int
+    ) -> ProductKernel:
+        raise NotImplementedError("products of a CPU are not finished by their kernels")
 
     def launches(
         self, work: Launch, segments: tuple[Segment, ...], nbytes: int
