@@ -94,7 +94,7 @@ class Epilogues:
             if not stored or self._reads(left, node):
                 return []
             step, rest = only(step, own, self.layouts), [left]
-        if step.space[-1] != node.aval.sizes[-1] or not self._reads_in_order(step, node):
+        if not self._reads_in_order(step, node) or step.space[-1] != node.aval.sizes[-1]:
             return []
         if is_kept:
             # A mere copy may turn out to be needless.

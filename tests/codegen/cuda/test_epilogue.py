@@ -73,6 +73,11 @@ def test_a_reader_of_other_elements_runs_by_itself() -> None:
     x, w, y = product(40, 30, 40)
     turned = apply("permute", y, axes=(1, 0))
     assert_is_one_launch(Graph((x, w), (apply("add", y, turned),), ()), count=2)
+    flat = apply("reshape", y, shape=(1600,))
+    assert_is_one_launch(Graph((x, w), (apply("tanh", flat),), ()), count=2)
+    one = apply("slice", y, start=(3, 4), stop=(4, 5), step=(1, 1))
+    scalar = apply("exp", apply("reshape", one, shape=()))
+    assert_is_one_launch(Graph((x, w), (scalar,), ()), count=2)
 
 
 @pytest.mark.parametrize("shared", [False, True])
