@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
 from tests.codegen.cuda.test_compiled import ARCHITECTURES, cost
 from tests.codegen.cuda.test_graphs import array, assert_same_as_cpu
+from tests.compiler.programs import product_graph
 from tests.emulation.plans import plan_of
 from tests.ir.graphs import apply
 from tracejit import dtypes
@@ -89,6 +91,15 @@ def test_batches(shared: bool) -> None:
     assert_is_one_launch(graph)
 
 
+def test_heads_that_lie_side_by_side() -> None:
+    q, k = array(3, 20, 2, 9), array(3, 20, 2, 9)
+    left, right = apply("permute", q, axes=(0, 2, 1, 3)), apply("permute", k, axes=(0, 2, 3, 1))
+    mask = array(3, 1, 1, 20, dtype=dtypes.bool_)
+    scores = apply("matmul", left, right)
+    masked = apply("where", mask, scores, apply("negative", scores))
+    assert_is_one_launch(Graph((q, k, mask), (masked,), ()))
+
+
 def test_two_products_of_one_sum() -> None:
     x, w, y = product(40, 30, 50)
     h, u, z = product(40, 20, 50)
@@ -134,6 +145,12 @@ def test_the_product_is_not_in_memory() -> None:
     (launch,) = launches(Graph((x, w, bias), (apply("add", y, bias),), ()))
     assert launch.nbytes == 4 * (300 * 20 + 20 * 300 + 300 + 300 * 300)
     assert plan_of(Graph((x, w, bias), (apply("add", y, bias),), ())).arena_bytes == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_graphs_of_products(seed: int) -> None:
+    rnd = Random(seed)
+    assert_same_as_cpu(product_graph(rnd, rnd.choice((dtypes.float32, dtypes.float64))), seed)
 
 
 EPILOGUES: dict[str, Callable[[Node, Node], Node]] = {
