@@ -3,7 +3,8 @@
 The products are those of an MLP's training step with batch 4096 and width 2048, of a transformer block's, and some that are
 small: as they come, with the right operand transposed (gradients of inputs), and with the left one (gradients of weights).
 `finished` ones add a bias and are rectified. Each is enqueued several times and then waited for, and checked against float64
-NumPy in some rows. Then the training step itself runs, as in `python -m benchmarks.gpu`. It takes about a minute.
+NumPy in some rows. Then the training step itself runs, as in `python -m benchmarks.gpu`. It takes about a minute. `--tiles` times
+each product by every tile that there is, for the rates in `codegen/cuda/product_tile.py`.
 """
 
 from __future__ import annotations
@@ -13,15 +14,24 @@ import importlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 import tracejit as tj
 from benchmarks.gpu import COMPILED, HEADING, TORCH, TRACEJIT, compared, lines, systems, timed
 from benchmarks.workloads import WORKLOADS
-from tracejit.codegen.cuda.product_tile import tile_of
+from tracejit.backends import backend_of
+from tracejit.codegen.cuda.product_tile import TILES, tile_of
+from tracejit.compiler import cuda as compiler
+from tracejit.compiler import plan_graph
+from tracejit.executable import call_host
+from tracejit.ir.aval import aval
+from tracejit.ir.graph import Apply, Graph, Input
+from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.cuda.driver import gpu
 
 ROWS = 3
@@ -134,9 +144,32 @@ def measured(case: Case, has_torch: bool) -> str:
     return f"{case.name:<28}{tile_of('float32', 1, case.m, case.n).name:>9}{numbers}{ratio}"
 
 
+def by_tiles(case: Case) -> str:
+    """A line of the other table: TFLOP/s of the product alone by each tile; the one that is chosen is marked."""
+    arrays = operands(case)[:2]
+    placed = [on_device(each, lambda a: tj.tensor(a, device="cuda")) for each in arrays]
+    inputs = tuple(
+        Input(aval(tj.float32, each.shape), tuple(n // each.itemsize for n in each.strides))
+        for each in arrays
+    )
+    matmul = REGISTRY["matmul"]
+    product = Apply(matmul, inputs, (), matmul.infer(*(each.aval for each in inputs)))
+    addresses = [each.__cuda_array_interface__["data"][0] for each in placed]
+    chosen, found = tile_of("float32", 1, case.m, case.n), []
+    for tile in TILES["float32"]:
+        with patch.object(compiler, "_tile", lambda *sizes, tile=tile: tile):
+            plan = plan_graph(Graph(inputs, (product,), ()), device="cuda:0")[2]
+        program = backend_of("cuda:0").program(plan, call_host)
+        seconds = timed(partial(program.run, addresses), tj.cuda.synchronize)
+        rate = 2e-12 * case.m * case.k * case.n / seconds
+        found.append(f"{tile.name:>9}{rate:8.2f}{'*' if tile is chosen else ' '}")
+    return f"{case.name:<28}{''.join(found)}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="products on a GPU, against cuBLAS")
     parser.add_argument("--small", action="store_true", help="sizes that only show that it runs")
+    parser.add_argument("--tiles", action="store_true", help="each product by every tile")
     arguments = parser.parse_args(argv)
     if (why := tj.cuda.why_not()) is not None:
         print(why)
@@ -149,8 +182,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.small:
             sizes = (max(each // SMALL // SMALL, 2) for each in (case.m, case.k, case.n))
             case = Case(*sizes, case.turned, case.finished)
-        print(measured(case, has_torch), flush=True)
+        print(by_tiles(case) if arguments.tiles else measured(case, has_torch), flush=True)
         tj.cuda.empty_cache()
+    if arguments.tiles:
+        return 0
     step = WORKLOADS["mlp_128"]
     step = replace(step, full={"batch": 4096, "pixels": 784, "hidden": 2048})
     everyone = [each for each in systems() if each in (TRACEJIT, TORCH, COMPILED)]

@@ -10,6 +10,7 @@ from benchmarks import gpu, gpu_products
 from benchmarks.program import Inputs, Program
 from benchmarks.systems import tracejit_suite
 from benchmarks.workloads import WORKLOADS
+from tracejit.codegen.cuda.product_tile import TILES
 
 SOME = ["chain_1e3", "softmax_fb", "lngelu_f", "adam", "mlp_8", "cg"]
 
@@ -37,6 +38,14 @@ def test_products_are_timed(device: str, capsys: pytest.CaptureFixture[str]) -> 
     _, *table = capsys.readouterr().out.splitlines()
     assert len(table) >= len(gpu_products.CASES) + 2
     assert table[len(gpu_products.CASES)] == gpu.HEADING
+
+
+def test_products_are_timed_by_every_tile(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu_products.main(["--small", "--tiles"]) == 0
+    _, *table = capsys.readouterr().out.splitlines()
+    assert len(table) == len(gpu_products.CASES)
+    assert all(line.count("*") == 1 for line in table)
+    assert all(tile.name in line for line in table for tile in TILES["float32"])
 
 
 @pytest.mark.cuda
