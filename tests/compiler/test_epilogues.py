@@ -137,5 +137,5 @@ def test_a_training_step_has_fewer_launches_and_moves_less(monkeypatch: pytest.M
     count, moved = step_of(101)
     monkeypatch.setattr(Cuda, "finishes_products", False)
     apart, more = step_of(100)
-    assert count < apart
-    assert moved < more
+    assert (count, apart) == (10, 15)
+    assert moved < 0.8 * more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 
@@ -76,6 +77,36 @@ def test_reads_of_a_step_leave_time_for_copies(dtype: str, tile: Tile) -> None:
     assert 4 * spent * tile.rate <= 0.75 * multiplied
     if (tile.down, tile.across) == (8, 8):
         assert 4 * spent <= 0.5 * multiplied
+
+
+@cases
+def test_copies_meet_in_no_bank(dtype: str, tile: Tile) -> None:
+    """However an operand lies: a warp's copies take as many turns as their bytes need."""
+    text, itemsize = product_source(dtype, tile).text, DTYPES[dtype].itemsize
+    ways = {"WIDE": 0, "STEPS": 1, "ALONG": 2}
+    for lines in {tile.rows, tile.columns}:
+        names = {**ways, "LINES": lines, "ACCESS": ACCESS // itemsize}
+        pad = names["ACCESS"]
+        assert "PAD = ACCESS" in text
+        for way, number in ways.items():
+            of = partial(chosen_term, text, {**names, "way": number})
+            nbytes = ACCESS if way == "WIDE" else itemsize
+            places = [
+                (of("step", thread) * (lines + pad) + of("line", thread)) * itemsize
+                for thread in range(32)
+            ]
+            assert turns(places, nbytes) == nbytes // 4
+            assert len(set(places)) == 32
+
+
+def chosen_term(text: str, names: dict[str, int], of: str, thread: int) -> int:
+    """`of = way == WIDE ? ... : way == STEPS ? ... : ...` of a thread."""
+    found = re.search(
+        rf"^    {of} = way == WIDE \? (.*) : way == STEPS \? (.*) : (.*);$", text, re.M
+    )
+    assert found is not None
+    term = found[names["way"] + 1].replace("/", "//")
+    return int(eval(term, {**names, "thread": thread}))
 
 
 @pytest.mark.parametrize("dtype", TILES)
