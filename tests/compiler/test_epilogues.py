@@ -53,7 +53,7 @@ def test_it_moves_operands_and_results_only() -> None:
 
 def test_without_epilogues_twice_as_much_is_moved_between(monkeypatch: pytest.MonkeyPatch) -> None:
     finished = sum(each.nbytes for each in launches(forward()))
-    monkeypatch.setattr(Cuda, "finishes_products", False)
+    monkeypatch.setattr(Cuda, "finish", None)
     apart = launches(forward())
     assert len(apart) == 6
     more = sum(each.nbytes for each in apart) - finished
@@ -135,7 +135,7 @@ def test_a_training_step_has_fewer_launches_and_moves_less(monkeypatch: pytest.M
         return len(kernels), sum(each.nbytes for each in kernels)
 
     count, moved = step_of(101)
-    monkeypatch.setattr(Cuda, "finishes_products", False)
+    monkeypatch.setattr(Cuda, "finish", None)
     apart, more = step_of(100)
     assert (count, apart) == (10, 15)
     assert moved < 0.8 * more

@@ -180,7 +180,8 @@ class Assembly:
         return Parting(Known(self.layouts, whole), self.fixed, replaced).of(steps)
 
     def _finished(self, steps: list[Step | Slabs]) -> list[Step | Slabs | Finished]:
-        if not (config.fuse and self.target.finishes_products):
+        has_products = any(isinstance(step, Product) for step in steps)
+        if not (config.fuse and self.target.finish and has_products):
             return [*steps]
         return Epilogues(steps, self.layouts, self.fixed, self._can_finish).found()
 
@@ -316,7 +317,8 @@ class Assembly:
         step, rows, node = finished.product, finished.rows, finished.product.node
         left, right = (self.layouts.layout(source) for source in node.inputs)
         dtype, shape, depth = node.aval.dtype.name, node.aval.sizes, left.shape[-1]
-        kernel = self.target.finished(dtype, shape, depth, rows, finished.sums)
+        assert self.target.finish is not None
+        kernel = self.target.finish(dtype, shape, depth, rows, finished.sums)
         ((offsets, dims, tasks, grain),) = product_segments(
             left, right, shape, kernel.segment, has_outer=kernel.has_outer
         )

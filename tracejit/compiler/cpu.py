@@ -14,7 +14,6 @@ from tracejit._records import dataclass
 from tracejit.artifact import KernelSource, LaunchSpec, Segment
 from tracejit.codegen.kernel.grain import CORES, Grain
 from tracejit.codegen.kernel.ir import Kernel
-from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.codegen.llvm.emit import emit
@@ -51,8 +50,9 @@ class Cpu:
         return True
 
     @property
-    def finishes_products(self) -> bool:
-        return False
+    def finish(self) -> None:
+        """What follows a product reads it from a core's own cache."""
+        return None
 
     @property
     def grain(self) -> Grain:
@@ -89,11 +89,6 @@ class Cpu:
         if gemv.is_vector(shape):
             return ProductKernel(gemv.KERNELS[dtype], gemv.SCRATCH_BYTES, gemv.gemv_segment)
         return ProductKernel(KERNELS[dtype], SCRATCH_BYTES, partial(gemm_segment, **params))
-
-    def finished(
-        self, dtype: str, shape: tuple[int, ...], depth: int, rows: Lowered, sums: int
-    ) -> ProductKernel:
-        raise NotImplementedError("products of a CPU are not finished by their kernels")
 
     def launches(
         self, work: Launch, segments: tuple[Segment, ...], nbytes: int

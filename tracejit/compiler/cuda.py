@@ -33,7 +33,7 @@ from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
 from tracejit.compiler.launches import Launch
 from tracejit.compiler.products import deep_parts
-from tracejit.compiler.target import ProductKernel, ProductSegment
+from tracejit.compiler.target import Finish, ProductKernel, ProductSegment
 from tracejit.passes import group
 from tracejit.passes.group import Sharing
 
@@ -60,8 +60,8 @@ class Cuda:
         return False
 
     @property
-    def finishes_products(self) -> bool:
-        return True
+    def finish(self) -> Finish | None:
+        return self.finished
 
     @property
     def grain(self) -> Grain:
@@ -102,6 +102,7 @@ class Cuda:
     def finished(
         self, dtype: str, shape: tuple[int, ...], depth: int, rows: Lowered, sums: int
     ) -> ProductKernel:
+        """The kernel of a product and a map over its rows, as `Finish` says."""
         tile = _tile(dtype, shape, depth)
         name = f"{self.kernel(rows.kernel)}p{sums}x{dtype}x{tile.name}"
         _finished[name] = dtype, tile, Epilogue(rows.kernel, rows.kernel.buffers[sums])

@@ -29,6 +29,13 @@ class ProductKernel:
     next."""
 
 
+Finish = Callable[[str, tuple[int, ...], int, Lowered, int], ProductKernel]
+"""For a product of this dtype, shape and depth and a map over its rows, whose buffer of this number is the product.
+
+Its segments have A, B and the arguments of the map, without the product, and the dims of both.
+"""
+
+
 class Target(Protocol):
     """A kind of device."""
 
@@ -48,8 +55,8 @@ class Target(Protocol):
         ...
 
     @property
-    def finishes_products(self) -> bool:
-        """Whether a product's kernel can compute what is computed from each of its elements."""
+    def finish(self) -> Finish | None:
+        """How a product's kernel computes what is computed from each of its elements; None where it cannot."""
         ...
 
     @property
@@ -75,15 +82,6 @@ class Target(Protocol):
         self, dtype: str, shape: tuple[int, ...], depth: int, **params: Any
     ) -> ProductKernel:
         """For a result of this dtype and shape, sums of so many terms, with the op's parameters."""
-        ...
-
-    def finished(
-        self, dtype: str, shape: tuple[int, ...], depth: int, rows: Lowered, sums: int
-    ) -> ProductKernel:
-        """For a product of this dtype and shape and a map over its rows, whose buffer number `sums` is the product.
-
-        Its segments have A, B and the arguments of the map, without the product, and the dims of both.
-        """
         ...
 
     def launches(
