@@ -132,14 +132,14 @@ class Frame:
 
     # arguments
 
-    def bind_arguments(self) -> None:
-        """The names of a segment's pointers and sizes, and of the team's scratch."""
-        for number, buffer in enumerate(self.kernel.buffers):
+    def bind_arguments(self, buffers: int = 0, dims: int = 0) -> None:
+        """The names of a segment's pointers and sizes, which come after so many others, and of the team's scratch."""
+        for number, buffer in enumerate(self.kernel.buffers, buffers):
             c_type, name = memory_type(buffer.dtype), f"a{number}"
             const = "" if buffer.written else "const "
             self.b.line(f"{const}{c_type} *const {name} = ({c_type} *)segment.buffers[{number}];")
             self.pointers[buffer] = name
-        for number, size in enumerate(self.kernel.sizes):
+        for number, size in enumerate(self.kernel.sizes, dims):
             self.b.line(f"const long long n{number} = segment.dims[{number}];")
             self.define(size, self.integer(f"n{number}"))
         if self.variant is not Variant.NEAR:

@@ -11,10 +11,11 @@ from functools import cache
 from string import Template
 from typing import Final
 
-from tracejit.artifact import KernelSource
+from tracejit.artifact import KernelSource, LaunchShape
 from tracejit.codegen.cuda.launch import segment_text
 from tracejit.codegen.cuda.product import SEGMENTS, TYPES, Strides
 
+THREADS: Final = 256
 OUTPUTS: Final = 16
 """Elements of C that a block computes at a time: 256 threads."""
 DIMS: Final = (
@@ -37,6 +38,11 @@ def vector_segment(
     else:
         dims = (n, k, b[2], b[1], a[2], b[0], a[0], c_batch, 1)
     return dims, batch * -(-dims[0] // OUTPUTS), 1
+
+
+def vector_shape() -> LaunchShape:
+    """Of a launch."""
+    return LaunchShape(THREADS, 1)
 
 
 @cache

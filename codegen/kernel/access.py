@@ -124,8 +124,8 @@ class Accesses:
         gathers = [m for m in self.step.members if isinstance(m.op.recipe, Gather)]
         return [*self.reads.values(), *map(self.gathered, gathers)]
 
-    def axes(self) -> list[Axis]:
-        """The loops, outermost first. Dimensions merge where every access has one stride for both."""
+    def axes(self, apart: int | None = None) -> list[Axis]:
+        """The loops, outermost first. Dimensions merge where every access has one stride for both, but for one kept `apart`."""
         step = self.step
         every = [access.strides for access in (*self.every_read(), *self.writes.values())]
         fixed = any(profile(member).indices for member in step.members)
@@ -135,7 +135,7 @@ class Accesses:
                 continue
             folded = dim in step.axes
             last = axes[-1] if axes else None
-            if last and not fixed and last.folded == folded:
+            if last and not fixed and last.folded == folded and dim != apart:
                 inner = last.dims[-1]
                 if all(strides[inner] == strides[dim] * extent for strides in every):
                     axes[-1] = Axis((*last.dims, dim), last.extent * extent, folded)

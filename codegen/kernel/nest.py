@@ -75,10 +75,10 @@ class Columns:
 class Nest:
     """The kernel of one step under construction."""
 
-    def __init__(self, accesses: Accesses) -> None:
+    def __init__(self, accesses: Accesses, apart: int | None = None) -> None:
         self.accesses = accesses
         self.step = accesses.step
-        self.axes = accesses.axes()
+        self.axes = accesses.axes(apart)
         self.kept = [axis for axis in self.axes if not axis.folded]
         self.folded = [axis for axis in self.axes if axis.folded]
         self.folded_extent = prod(axis.extent for axis in self.folded)

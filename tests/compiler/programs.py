@@ -132,6 +132,31 @@ def _broadcasts(a: Node, b: Node) -> bool:
     return all(p == q or 1 in (p, q) for p, q in pairs)
 
 
+def product_graph(rnd: Random, dtype: DType) -> Graph:
+    """Products of square matrices, maps and folds of them, one written over another."""
+    n = rnd.choice((5, 20, 33))
+    inputs = [Input(aval(dtype, (n, n))) for _ in range(3)]
+    bias = Input(aval(dtype, (n,)))
+    values: list[Node] = [*inputs]
+    for _ in range(rnd.randint(3, 9)):
+        x, y = rnd.choice(values[-4:]), rnd.choice(values[-4:])
+        match rnd.choice(("product", "product", "map", "map", "bias", "turn", "fold")):
+            case "product":
+                values.append(apply("matmul", x, y))
+            case "map":
+                values.append(apply(rnd.choice(("add", "multiply", "maximum")), x, y))
+            case "bias":
+                values.append(apply("tanh", apply("add", x, bias)))
+            case "turn":
+                values.append(apply("permute", x, axes=(1, 0)))
+            case _:
+                axis = rnd.choice((0, 1))
+                total = apply("sum", x, axes=(axis,))
+                shape = (1, n) if axis == 0 else (n, 1)
+                values.append(apply("subtract", x, apply("reshape", total, shape=shape)))
+    return _graph(rnd, [*inputs, bias], values, inputs)
+
+
 def _graph(rnd: Random, inputs: list[Input], values: list[Node], writable: list[Input]) -> Graph:
     made = values[len(writable) :] or values
     outputs = tuple(rnd.sample(made, min(len(made), rnd.choice((1, 2, 3)))))

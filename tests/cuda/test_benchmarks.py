@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_products
 from benchmarks.program import Inputs, Program
 from benchmarks.systems import tracejit_suite
 from benchmarks.workloads import WORKLOADS
+from tracejit.codegen.cuda.product_tile import TILES
 
 SOME = ["chain_1e3", "softmax_fb", "lngelu_f", "adam", "mlp_8", "cg"]
 
@@ -30,6 +31,21 @@ def test_workloads_are_timed(device: str, capsys: pytest.CaptureFixture[str]) ->
     for _, _, milliseconds, _, host, kernels, *_, error in ours:
         assert min(float(milliseconds), float(host), int(kernels)) > 0
         assert float(error) == 0
+
+
+def test_products_are_timed(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu_products.main(["--small"]) == 0
+    _, *table = capsys.readouterr().out.splitlines()
+    assert len(table) >= len(gpu_products.CASES) + 2
+    assert table[len(gpu_products.CASES)] == gpu.HEADING
+
+
+def test_products_are_timed_by_every_tile(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu_products.main(["--small", "--tiles"]) == 0
+    _, *table = capsys.readouterr().out.splitlines()
+    assert len(table) == len(gpu_products.CASES)
+    assert all(line.count("*") == 1 for line in table)
+    assert all(tile.name in line for line in table for tile in TILES["float32"])
 
 
 @pytest.mark.cuda

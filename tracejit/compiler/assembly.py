@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from tracejit._config import config
 from tracejit._records import dataclass, field
 from tracejit.artifact import (
     Argument,
@@ -21,8 +22,9 @@ from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.scan import lower_scan
 from tracejit.codegen.kernel.scatter import lower_scatter
 from tracejit.compiler.account import account_of
+from tracejit.compiler.epilogues import Epilogues, Finished
 from tracejit.compiler.known import Known
-from tracejit.compiler.launches import Call, Launch, Task, merge_alike, note_of
+from tracejit.compiler.launches import Arguments, Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
 from tracejit.compiler.parts import Parting
 from tracejit.compiler.products import Part, deep_parts, part_segments, product_segments
@@ -70,7 +72,7 @@ class Assembly:
         everything = [*steps, *last, *self._effects()]
         if self.target.streams:
             self.streamed = self._results_that_nobody_reads(everything)
-        tasks = self._tasks(self._in_slabs(everything))
+        tasks = self._tasks(self._finished(self._in_slabs(everything)))
         if memory_limit is None:
             return self._laid_out(self._merged(tasks))
         limit = Limit(memory_limit, self.target.threads)
@@ -83,7 +85,7 @@ class Assembly:
     def _merged(self, tasks: list[Task]) -> list[Task]:
         return merge_alike(tasks, mixed=self.target.calls_kernels)
 
-    def _tasks(self, steps: Sequence[Step | Slabs]) -> list[Task]:
+    def _tasks(self, steps: Sequence[Step | Slabs | Finished]) -> list[Task]:
         self.tasks = []
         for step in steps:
             self._add(step)
@@ -177,10 +179,18 @@ class Assembly:
         replaced = written_over(self.graph, self.layouts)
         return Parting(Known(self.layouts, whole), self.fixed, replaced).of(steps)
 
+    def _finished(self, steps: list[Step | Slabs]) -> list[Step | Slabs | Finished]:
+        has_products = any(isinstance(step, Product) for step in steps)
+        if not (config.fuse and self.target.finish and has_products):
+            return [*steps]
+        return Epilogues(steps, self.layouts, self.fixed, self._can_finish).found()
+
     # tasks
 
-    def _add(self, step: Step | Slabs) -> None:
+    def _add(self, step: Step | Slabs | Finished) -> None:
         match step:
+            case Finished():
+                self._finish(step)
             case Slabs():
                 launch = SlabLaunch(SlabParts(step, self.layouts, self.target))
                 self.tasks += launch.tasks()
@@ -205,7 +215,7 @@ class Assembly:
 
     def _run(
         self,
-        step: Step,
+        step: Step | Finished,
         work: Launch | Call,
         reads: tuple[Owner, ...],
         writes: tuple[Owner, ...],
@@ -246,15 +256,13 @@ class Assembly:
         self._run(step, launch, reads, writes, lowered.aligned, copies)
 
     def _product(self, step: Product) -> None:
-        node = step.node
+        node, shape = step.node, step.node.aval.sizes
         left, right = (self.layouts.layout(source) for source in node.inputs)
-        shape = node.aval.sizes
-        kernel = self.target.product(node.aval.dtype.name, shape, **node.kwargs)
-        parts = list(product_segments(left, right, shape, kernel.segment))
+        kernel, parts = self._whole_product(step)
         if not parts:
             return
-        count = 0 if node.params else deep_parts(left, shape)
-        if not count or sum(tasks for _, _, tasks, _ in parts) >= self.target.grain.products:
+        count = self._parts_of_sums(step, parts)
+        if not count:
             self._multiply(step, kernel, parts, node)
             return
         sums = Temporary(node.aval.dtype, count * node.aval.size)
@@ -262,20 +270,70 @@ class Assembly:
         joined = join_parts(Combine.SUM, sums, node, node.aval.size, count, self.target.grain)
         self._launch(step, joined, (node,))
 
+    def _whole_product(self, step: Product) -> tuple[ProductKernel, list[Part]]:
+        """Its kernel, and the segments of one launch."""
+        node, shape = step.node, step.node.aval.sizes
+        left, right = (self.layouts.layout(source) for source in node.inputs)
+        depth = node.inputs[0].aval.sizes[-1]
+        kernel = self.target.product(node.aval.dtype.name, shape, depth, **node.kwargs)
+        parts = product_segments(left, right, shape, kernel.segment, has_outer=kernel.has_outer)
+        return kernel, list(parts)
+
+    def _parts_of_sums(self, step: Product, parts: list[Part]) -> int:
+        """How many partial sums are computed side by side; 0 if it is one launch."""
+        node = step.node
+        is_enough = sum(tasks for _, _, tasks, _ in parts) >= self.target.grain.products
+        depth = node.inputs[0].aval.sizes[-1]
+        return 0 if node.params or is_enough else deep_parts(depth, node.aval.sizes)
+
     def _multiply(
         self, step: Product, kernel: ProductKernel, parts: list[Part], target: Owner
     ) -> None:
-        left, right = (self.layouts.layout(source) for source in step.node.inputs)
-        roots = [self.layouts.root(source) for source in step.node.inputs]
         segments = tuple(
-            (((roots[0], left.offset + a), (roots[1], right.offset + b), (target, c)), dims, tasks)
+            ((*self._operands(step, (a, b)), (target, c)), dims, tasks)
             for (a, b, c), dims, tasks, _ in parts
         )
         nodes = (step.node,)
         launch = Launch(
             kernel.name, segments, parts[0][3], kernel.scratch_bytes, note_of(nodes), nodes=nodes
         )
+        roots = map(self.layouts.root, step.node.inputs)
         self._run(step, launch, tuple(dict.fromkeys(roots)), (target,))
+
+    def _operands(self, step: Product, offsets: tuple[int, int]) -> Arguments:
+        """A and B, from these elements on."""
+        seen = zip(map(self._seen, step.node.inputs), offsets, strict=True)
+        return tuple((root, first + offset) for (root, first), offset in seen)
+
+    # products with what follows
+
+    def _can_finish(self, step: Product) -> bool:
+        """Whether one launch of a kernel that has whole sums, and all rows in order, computes the product."""
+        _, parts = self._whole_product(step)
+        is_matrix = 1 not in step.node.aval.sizes[-2:] and not step.node.params
+        return is_matrix and len(parts) == 1 and not self._parts_of_sums(step, parts)
+
+    def _finish(self, finished: Finished) -> None:
+        step, rows, node = finished.product, finished.rows, finished.product.node
+        left, right = (self.layouts.layout(source) for source in node.inputs)
+        dtype, shape, depth = node.aval.dtype.name, node.aval.sizes, left.shape[-1]
+        assert self.target.finish is not None
+        kernel = self.target.finish(dtype, shape, depth, rows, finished.sums)
+        ((offsets, dims, tasks, grain),) = product_segments(
+            left, right, shape, kernel.segment, has_outer=kernel.has_outer
+        )
+        operands = self._operands(step, offsets[:2])
+        pairs = [*zip(rows.kernel.buffers, rows.arguments, strict=True)]
+        del pairs[finished.sums]
+        nodes = (node, *finished.step.members)
+        segments = (((*operands, *(argument for _, argument in pairs)), dims, tasks),)
+        launch = Launch(kernel.name, segments, grain, 0, note_of(nodes), nodes=nodes)
+        writes = dict.fromkeys(owner for buffer, (owner, _) in pairs if buffer.written)
+        of_rows = (owner for buffer, (owner, _) in pairs if not buffer.written)
+        reads = dict.fromkeys((*of_rows, *(owner for owner, _ in operands)))
+        # Other tasks read the operands still.
+        aligned = frozenset(pair for pair in rows.aligned if pair[0] not in dict(operands))
+        self._run(finished, launch, tuple(reads), tuple(writes), aligned)
 
     # the plan's own records
 

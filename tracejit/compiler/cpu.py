@@ -50,6 +50,11 @@ class Cpu:
         return True
 
     @property
+    def finish(self) -> None:
+        """What follows a product reads it from a core's own cache."""
+        return None
+
+    @property
     def grain(self) -> Grain:
         return CORES
 
@@ -78,7 +83,9 @@ class Cpu:
                 self.dump.write(f"kernel-{name}", assembly(source.text), "s")
         return name
 
-    def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
+    def product(
+        self, dtype: str, shape: tuple[int, ...], depth: int, **params: Any
+    ) -> ProductKernel:
         if gemv.is_vector(shape):
             return ProductKernel(gemv.KERNELS[dtype], gemv.SCRATCH_BYTES, gemv.gemv_segment)
         return ProductKernel(KERNELS[dtype], SCRATCH_BYTES, partial(gemm_segment, **params))

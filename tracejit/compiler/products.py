@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
 
@@ -16,24 +16,33 @@ Part = tuple[tuple[int, int, int], tuple[int, ...], int, int]
 
 
 def product_segments(
-    left: Layout, right: Layout, shape: tuple[int, ...], segment: ProductSegment
+    left: Layout,
+    right: Layout,
+    shape: tuple[int, ...],
+    segment: ProductSegment,
+    *,
+    has_outer: bool = False,
 ) -> Iterator[Part]:
-    """The segments of `left @ right`: one, unless the leading dimensions cannot be walked by a single stride."""
+    """The segments of `left @ right`: one, unless the leading dimensions cannot be walked by a single stride, or by one and an
+    outer one."""
     if 0 in shape:
         return
     *batch, m, n = shape
     k = left.shape[-1]
     a, b = _batch_strides(left, len(batch)), _batch_strides(right, len(batch))
     c = row_major(shape).strides[: len(batch)]
-    outer = 0
-    while not all(_walks(strides[outer:], batch[outer:]) for strides in (a, b, c)):
-        outer += 1
-    steps = [strides[-1] if batch[outer:] else 0 for strides in (a, b, c)]
+    inner = _walked((a, b, c), batch)
+    outer = _walked((a, b, c), batch[:inner]) if has_outer else inner
+    steps = [strides[-1] if batch[inner:] else 0 for strides in (a, b, c)]
+    further = {}
+    if outer < inner:
+        further["outer"] = (prod(batch[outer:inner]), a[inner - 1], b[inner - 1])
     dims, tasks, grain = segment(
-        prod(batch[outer:]), m, n, k,
+        prod(batch[inner:]), m, n, k,
         a=(steps[0], left.strides[-2], left.strides[-1]),
         b=(steps[1], right.strides[-2], right.strides[-1]),
         c=(steps[2], n),
+        **further,
     )  # fmt: skip
     for place in product(*map(range, batch[:outer])):
         offsets = [
@@ -48,11 +57,10 @@ DEEP_WORK = 1 << 22
 LEAST_PARTS = 8
 
 
-def deep_parts(left: Layout, shape: tuple[int, ...]) -> int:
+def deep_parts(depth: int, shape: tuple[int, ...]) -> int:
     """How many partial sums a product has, if they are worth being computed side by side; 0 where they are few, or take more
     memory than the operands."""
     *_, m, n = shape
-    depth = left.shape[-1]
     parts = -(-depth // DEPTH)
     is_deep = parts >= LEAST_PARTS and m * n * depth >= DEEP_WORK
     return parts if is_deep and has_small_parts(shape) else 0
@@ -89,6 +97,14 @@ def _batch_strides(layout: Layout, ndim: int) -> tuple[int, ...]:
     pairs = zip(layout.shape[:-2], layout.strides[:-2], strict=True)
     strides = tuple(0 if extent == 1 else stride for extent, stride in pairs)
     return (0,) * (ndim - len(strides)) + strides
+
+
+def _walked(every: Sequence[tuple[int, ...]], extents: list[int]) -> int:
+    """The first of the last dimensions that a single stride of each operand walks through."""
+    first = 0
+    while not all(_walks(strides[first : len(extents)], extents[first:]) for strides in every):
+        first += 1
+    return first
 
 
 def _walks(strides: tuple[int, ...], extents: list[int]) -> bool:

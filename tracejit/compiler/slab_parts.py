@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -10,7 +10,7 @@ from math import prod
 from tracejit._records import dataclass, field
 from tracejit.codegen.kernel.grain import Grain
 from tracejit.codegen.kernel.lower import lower, lower_parts, parts_of
-from tracejit.compiler.products import part_segments, product_segments
+from tracejit.compiler.products import Part, part_segments, product_segments
 from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.target import Target
 from tracejit.compiler.walks import Walk, cut, cut_product
@@ -130,8 +130,10 @@ class SlabParts:
         left, right = (self.layouts.layout(source) for source in node.inputs)
         owners = (*(self.layouts.root(source) for source in node.inputs), self.sums.get(node, node))
         moves = [_moves(touch.strides, step) for touch in walk.touches]
-        kernel = self.target.product(node.aval.dtype.name, node.aval.sizes, **node.kwargs)
-        segments, segment = product_segments, kernel.segment
+        depth = node.inputs[0].aval.sizes[-1]
+        kernel = self.target.product(node.aval.dtype.name, node.aval.sizes, depth, **node.kwargs)
+        segments: Callable[..., Iterator[Part]] = product_segments
+        segment = kernel.segment
         if walk.share and node in self.sums:
             segments = part_segments
             moves.append((step // walk.share * node.aval.size,))

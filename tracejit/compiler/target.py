@@ -9,6 +9,7 @@ from tracejit._records import dataclass
 from tracejit.artifact import KernelSource, LaunchSpec, Segment
 from tracejit.codegen.kernel.grain import Grain
 from tracejit.codegen.kernel.ir import Kernel
+from tracejit.codegen.kernel.nest import Lowered
 from tracejit.compiler.launches import Launch
 from tracejit.passes.group import Sharing
 
@@ -23,6 +24,16 @@ class ProductKernel:
     name: str
     scratch_bytes: int
     segment: ProductSegment
+    has_outer: bool = False
+    """Whether a batch of batches is one: `segment` takes `outer`, how many there are and how far A and B move from one to the
+    next."""
+
+
+Finish = Callable[[str, tuple[int, ...], int, Lowered, int], ProductKernel]
+"""For a product of this dtype, shape and depth and a map over its rows, whose buffer of this number is the product.
+
+Its segments have A, B and the arguments of the map, without the product, and the dims of both.
+"""
 
 
 class Target(Protocol):
@@ -44,6 +55,11 @@ class Target(Protocol):
         ...
 
     @property
+    def finish(self) -> Finish | None:
+        """How a product's kernel computes what is computed from each of its elements; None where it cannot."""
+        ...
+
+    @property
     def grain(self) -> Grain:
         """How work is cut into tasks."""
         ...
@@ -62,8 +78,10 @@ class Target(Protocol):
         """The name of a kernel that launches are to use."""
         ...
 
-    def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
-        """For a result of this dtype and shape, with the op's parameters."""
+    def product(
+        self, dtype: str, shape: tuple[int, ...], depth: int, **params: Any
+    ) -> ProductKernel:
+        """For a result of this dtype and shape, sums of so many terms, with the op's parameters."""
         ...
 
     def launches(

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from tracejit.codegen.kernel.cost import profile
 from tracejit.codegen.kernel.lines import ELEMENT_NS
+from tracejit.compiler.epilogues import Finished
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step
 from tracejit.passes.homes import nbytes
 
@@ -42,7 +43,7 @@ def writing(owner: Owner) -> float:
     return reading(owner) + room(owner)
 
 
-def nanoseconds(step: Step, moved: int) -> float:
+def nanoseconds(step: Step | Finished, moved: int) -> float:
     """Of a step that moves so many bytes."""
     match step:
         case Fused(space=space, members=members):
@@ -51,6 +52,8 @@ def nanoseconds(step: Step, moved: int) -> float:
         case Product(node=node):
             terms = node.aval.size * node.inputs[0].aval.sizes[-1]
             return terms * NS_PER_MULTIPLY_ADD + moved * NS_PER_BYTE
+        case Finished(product=product, step=rows):
+            return nanoseconds(product, moved) + nanoseconds(rows, 0)
         case Scan(node=node):
             return node.aval.size * ELEMENT_NS + moved * NS_PER_BYTE
         case Scatter() | Host():

@@ -14,7 +14,8 @@ from tracejit import dtypes
 from tracejit._errors import DeviceUnavailable
 from tracejit._records import dataclass
 from tracejit.codegen.cuda.emit import emit
-from tracejit.codegen.cuda.product import TILES, product_source
+from tracejit.codegen.cuda.product import product_source
+from tracejit.codegen.cuda.product_tile import TILES, Tile
 from tracejit.codegen.cuda.vector_product import vector_source
 from tracejit.codegen.kernel.fn import COMPARISONS, Fn
 from tracejit.codegen.kernel.ir import Kind
@@ -122,14 +123,39 @@ def test_aligned_runs_are_read_and_written_sixteen_bytes_at_a_time(name: str) ->
         assert "st.global.v4.b32" in ptx
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(
-    ("dtype", "tile"), [(dtype, tile) for dtype in TILES for tile in TILES[dtype]]
+tiles = pytest.mark.parametrize(
+    ("dtype", "tile"),
+    [
+        pytest.param(dtype, tile, id=f"{dtype}-{tile.name}")
+        for dtype in TILES
+        for tile in TILES[dtype]
+    ],
 )
-def test_products_spill_nothing(dtype: str, tile: int, architecture: str) -> None:
+
+
+@tiles
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_products_spill_nothing_and_leave_room_for_blocks(
+    dtype: str, tile: Tile, architecture: str
+) -> None:
     found = cost(product_source(dtype, tile).text, architecture)
     assert found.spilled == 0
-    assert found.registers <= 255
+    assert found.registers * tile.threads * tile.blocks <= 1 << 16
+
+
+@tiles
+def test_a_step_of_a_product_is_multiply_adds_and_wide_reads(dtype: str, tile: Tile) -> None:
+    """The loop over K has them once each, with no branch between them."""
+    ptx = nvrtc.compile_text(product_source(dtype, tile).text, "compute_90").image.decode()
+    bits = {"float32": 32, "float64": 64}[dtype]
+    multiply = f"fma.rn.f{bits}"
+    block = max(ptx.split("bar.sync"), key=lambda part: part.count(multiply))
+    inner = block[block.index(multiply) : block.rindex(multiply) + len(multiply)]
+    # The last step is multiplied after the threads have met.
+    steps, run = tile.step - 1, min(tile.down, tile.across, 128 // bits)
+    assert inner.count(multiply) == steps * tile.down * tile.across
+    assert len(re.findall(r"ld\.shared\.v[24]", inner)) <= steps * (tile.down + tile.across) // run
+    assert not re.search(r"\bbra\b", inner)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -11,20 +11,23 @@ from tests.codegen.kernels import ORDERS, same_bits, skip_unless_emulated
 from tests.emulation.emulate import guarded, load
 from tracejit.codegen.cuda.product import (
     SEGMENTS,
-    TILES,
     product_segment,
     product_shape,
     product_source,
-    tile_of,
 )
+from tracejit.codegen.cuda.product_tile import TILES, Tile
 from tracejit.dtypes import DType, float32, float64
 
 DEPTH = 256
+SMALLEST = TILES["float32"][-1]
 
 cases = pytest.mark.parametrize(
     ("dtype", "tile"),
-    [(dtype, tile) for dtype in (float32, float64) for tile in TILES[dtype.name]],
-    ids=str,
+    [
+        pytest.param(dtype, tile, id=f"{dtype}-{tile.name}")
+        for dtype in (float32, float64)
+        for tile in TILES[dtype.name]
+    ],
 )
 
 
@@ -48,7 +51,7 @@ def by_parts(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def launch(
     dtype: DType,
-    tile: int,
+    tile: Tile,
     products: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
     order: int,
     text: str = "",
@@ -59,10 +62,17 @@ def launch(
         m, n, k = a.shape[0], b.shape[1], a.shape[1]
         dims, tasks = product_segment(tile, 1, m, n, k, a=strides[0], b=strides[1])
         words += [a.ctypes.data, b.ctypes.data, c.ctypes.data, *dims, tasks]
-    words += [0] * ((SEGMENTS - len(products)) * 15)
-    source, shape = product_source(dtype.name, tile), product_shape()
+    each = len(words) // len(products)
+    words += [0] * ((SEGMENTS - len(products)) * each)
+    source, shape = product_source(dtype.name, tile), product_shape(dtype.name, tile)
     run = load(text or source.text, source.name)
-    run(2, (shape.team, shape.teams), 0, struct.pack(f"{len(words)}q", *words), order)
+    run(
+        2,
+        (shape.team, shape.teams),
+        shape.shared_bytes,
+        struct.pack(f"{len(words)}q", *words),
+        order,
+    )
 
 
 def operands(dtype: DType, m: int, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,9 +83,11 @@ def operands(dtype: DType, m: int, n: int, k: int) -> tuple[np.ndarray, np.ndarr
 
 
 @cases
-@pytest.mark.parametrize("size", [(1, 1, 1), (33, 70, 20), (130, 5, 300), (64, 64, 0)], ids=str)
+@pytest.mark.parametrize(
+    "size", [(1, 1, 1), (33, 70, 20), (130, 5, 300), (64, 64, 0), (132, 68, 520)], ids=str
+)
 def test_products_are_the_promised_sums(
-    dtype: DType, tile: int, size: tuple[int, int, int]
+    dtype: DType, tile: Tile, size: tuple[int, int, int]
 ) -> None:
     skip_unless_emulated()
     a, b = operands(dtype, *size)
@@ -86,31 +98,48 @@ def test_products_are_the_promised_sums(
         assert same_bits(expected.ravel(), c.ravel()).all()
 
 
-@pytest.mark.parametrize("tile", TILES["float32"])
-def test_strides_change_no_bit(tile: int) -> None:
+@cases
+@pytest.mark.parametrize("size", [(40, 36, 50), (136, 72, 64)], ids=str)
+def test_strides_change_no_bit(dtype: DType, tile: Tile, size: tuple[int, int, int]) -> None:
+    """Whole pieces and ends, by wide accesses, eight steps at a time, and one by one."""
     skip_unless_emulated()
-    a, b = operands(float32, 40, 36, 50)
+    a, b = operands(dtype, *size)
     expected = by_parts(a, b)
-    wide = np.zeros((40, 100), np.float32)
+    m, n, k = size
+    wide = np.zeros((m, 2 * k), dtype.numpy)
     wide[:, ::2] = a
+    lines = np.zeros((k, n + 1), dtype.numpy)
+    lines[:, 1:] = b
     products = [
         (np.asfortranarray(a), b, np.empty_like(expected)),
         (a, np.asfortranarray(b), np.empty_like(expected)),
-        (wide[:, ::2], np.asfortranarray(b), np.empty_like(expected)),
+        (wide[:, ::2], lines[:, 1:], np.empty_like(expected)),
+        (a[::-1], b[:, ::-1], np.empty_like(expected)),
     ]
-    launch(float32, tile, products, order=7)
-    for _, _, c in products:
+    launch(dtype, tile, products, order=7)
+    *some, turned = products
+    for _, _, c in some:
         assert same_bits(expected.ravel(), c.ravel()).all()
+    assert same_bits(expected[::-1, ::-1].ravel(), turned[2].ravel()).all()
 
 
-def test_zeros_keep_their_signs_and_infinities_stay_apart_where_k_ends() -> None:
+@cases
+def test_zeros_keep_their_signs_and_infinities_stay_apart_where_k_ends(
+    dtype: DType, tile: Tile
+) -> None:
+    """A sum may be -0: of a negative product too small for the dtype."""
     skip_unless_emulated()
-    a = np.array([[-0.0, -1.0], [np.inf, 1.0]], np.float32)
-    b = np.array([[1.0, 0.0], [0.0, 2.0]], np.float32)
-    c = np.empty((2, 2), np.float32)
-    launch(float32, 32, [(a, b, c)], order=0)
-    with np.errstate(invalid="ignore"):
-        assert same_bits(by_parts(a, b).ravel(), c.ravel()).all()
+    tiny = np.finfo(dtype.numpy).smallest_subnormal
+    a = np.array([[-0.0, -1.0], [np.inf, 1.0], [-tiny, -0.0], [np.nan, 1.0]], dtype.numpy)
+    b = np.array([[0.25, 0.0], [0.0, 2.0]], dtype.numpy)
+    with np.errstate(invalid="ignore", under="ignore"):
+        expected = by_parts(a, b)
+    assert np.signbit(expected[2, 0])
+    assert expected[2, 0] == 0
+    for x, y in ((a, b), (np.asfortranarray(a), np.asfortranarray(b))):
+        c = np.empty_like(expected)
+        launch(dtype, tile, [(x, y, c)], order=0)
+        assert same_bits(expected.ravel(), c.ravel()).all()
 
 
 def test_a_missing_wait_shows() -> None:
@@ -118,17 +147,25 @@ def test_a_missing_wait_shows() -> None:
     skip_unless_emulated()
     a, b = operands(float32, 33, 40, 200)
     expected = by_parts(a, b)
-    source = product_source("float32", 32)
+    source = product_source("float32", SMALLEST)
+    assert source.text.count("await_groups<STAGES - 2>();") == 2
     hasty = source.text.replace("await_groups<STAGES - 2>();", "await_groups<STAGES - 1>();")
     for text, is_right in ((source.text, True), (hasty, False)):
         c = np.zeros_like(expected)
-        launch(float32, 32, [(a, b, c)], order=0, text=text)
+        launch(float32, SMALLEST, [(a, b, c)], order=0, text=text)
         assert same_bits(expected.ravel(), c.ravel()).all() == is_right
 
 
-def test_a_tile_is_large_where_there_are_many_and_small_where_there_are_few() -> None:
-    assert tile_of("float32", 1, 4096, 4096) == 128
-    assert tile_of("float32", 1, 1024, 1024) == 64
-    assert tile_of("float32", 1, 128, 512) == 32
-    assert tile_of("float32", 4096, 20, 20) == 32
-    assert tile_of("float64", 1, 4096, 4096) == 64
+def test_a_missing_barrier_shows() -> None:
+    skip_unless_emulated()
+    a, b = operands(float32, 33, 40, 200)
+    expected = by_parts(a, b)
+    source = product_source("float32", SMALLEST)
+    first, _, rest = source.text.partition("__syncthreads();")
+    alone = first + "__syncthreads();" + rest.replace("__syncthreads();", "")
+    wrong = 0
+    for order in ORDERS:
+        c = np.zeros_like(expected)
+        launch(float32, SMALLEST, [(a, b, c)], order=order, text=alone)
+        wrong += not same_bits(expected.ravel(), c.ravel()).all()
+    assert wrong

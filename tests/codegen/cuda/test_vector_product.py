@@ -10,8 +10,13 @@ import pytest
 from tests.codegen.kernels import ORDERS, same_bits, skip_unless_emulated
 from tests.emulation.emulate import guarded, load
 from tests.runtime.test_gemv import layouts, operands, promised, strides
-from tracejit.codegen.cuda.product import SEGMENTS, product_shape
-from tracejit.codegen.cuda.vector_product import DIMS, vector_segment, vector_source
+from tracejit.codegen.cuda.product import SEGMENTS
+from tracejit.codegen.cuda.vector_product import (
+    DIMS,
+    vector_segment,
+    vector_shape,
+    vector_source,
+)
 
 WORDS = 3 + len(DIMS) + 1
 
@@ -23,7 +28,7 @@ def launch(products: list[tuple[np.ndarray, np.ndarray, np.ndarray]], order: int
         dims, tasks, _ = vector_segment(batch, m, n, k, a=strides(a), b=strides(b))
         words += [a.ctypes.data, b.ctypes.data, c.ctypes.data, *dims, tasks]
     words += [0] * ((SEGMENTS - len(products)) * WORDS)
-    source, shape = vector_source(products[0][2].dtype.name), product_shape()
+    source, shape = vector_source(products[0][2].dtype.name), vector_shape()
     run = load(source.text, source.name)
     run(2, (shape.team, shape.teams), 0, struct.pack(f"{len(words)}q", *words), order)
 
