@@ -15,6 +15,7 @@ from tracejit.ir.graph import Graph
 from tracejit.standalone import records as r
 from tracejit.standalone.capture import Captured, capture
 from tracejit.standalone.container import pack
+from tracejit.standalone.examples import Examples
 from tracejit.standalone.exporting import _entries
 from tracejit.standalone.loops import counts
 from tracejit.standalone.native import target_of
@@ -28,7 +29,7 @@ WHOLE = ("float32", (3,), (1,))
 
 
 def graph_of(f: Any, *args: Any) -> Graph:
-    (graph,) = capture(f, args, {}).script.graphs
+    (graph,) = capture(f, Examples(args, {})).script.graphs
     return graph
 
 

@@ -81,6 +81,26 @@ class Sizes:
             found = self._made[kept] = Dim(self, kept)
         return found
 
+    def read(self, text: str) -> Dim | int:
+        """The size, or the number, of which this is the `name`. Raises ValueError for any other text."""
+        total: Any = 0
+        for part in text.split("+"):
+            product: Any = 1
+            for factor in part.split("*"):
+                product = product * self._factor(factor)
+            total = total + product
+        if name_of(total) != text:
+            raise ValueError(f"{text!r:.40} is no size")
+        return total  # type: ignore[no-any-return]  # a size, or a number
+
+    def _factor(self, text: str) -> Any:
+        if not text.startswith("n"):
+            return int(text)
+        atom = int(text[1:])
+        if not 0 <= atom < len(self.made):
+            raise ValueError(f"there is no size {text!r:.40}")
+        return self.of({(atom,): 1})
+
     def divided(self, by: Callable[[int, int], int], a: Any, b: Any) -> Any:
         """`a // b` or `a % b`."""
         exact = _quotient(a, b)

@@ -189,12 +189,19 @@ def broadcast_shapes(name: str, avals: Sequence[Aval], *shapes: Shape) -> Shape:
     ndim = max(map(len, shapes))
     result = []
     for axis in range(-ndim, 0):
-        extents = distinct([s[axis] for s in shapes if -axis <= len(s) and s[axis] != 1])
+        extents = distinct([s[axis] for s in shapes if -axis <= len(s) and not _is_one(s[axis])])
+        if len(extents) > 1:  # only now is it asked of open sizes
+            extents = [extent for extent in extents if extent != 1]
         if len(extents) > 1:
             clash = " != ".join(str(e) for e in sorted(extents, key=str))
             refuse(ShapeError, name, avals, f"the shapes do not broadcast (axis {axis}: {clash})")
         result.append(extents[0] if extents else 1)
     return tuple(result)
+
+
+def _is_one(extent: Any) -> bool:
+    """Whether a number, and no open size, is 1."""
+    return type(extent) is not Dim and extent == 1
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

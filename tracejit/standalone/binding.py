@@ -14,6 +14,7 @@ from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit._gate import late
 from tracejit.ir.aval import Aval, aval
+from tracejit.ir.dim import Dim
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.functions import TYPES
 from tracejit.standalone.given import array_of, is_tensor
@@ -74,8 +75,8 @@ def _trailing(call: Call) -> dict[str, Any]:
 
 def _annotation(argument: Argument) -> Any:
     match argument:
-        case ArrayArgument():
-            return _aval(argument)
+        case ArrayArgument(dtype=name, shape=shape):
+            return annotation_of(name, shape)
         case NumberArgument(type=name):
             return TYPES[name]
         case FixedArgument(value=value):
@@ -112,11 +113,13 @@ _NUMBERS = (bool, int, float, "a number")
 def _result_annotation(result: Result) -> Any:
     match result:
         case TensorResult(memory=memory):
-            return aval(dtypes.as_dtype(memory.dtype), memory.shape)
+            return annotation_of(memory.dtype, memory.shape)
         case GivenResult():
             return "an argument"
-        case NumberResult(value=value):
-            return type(value.value) if isinstance(value, Known) else "a number"
+        case NumberResult(value=Known(value=value)):
+            return int if type(value) is Dim else type(value)
+        case NumberResult():
+            return "a number"
         case SequenceResult(type=name, parts=parts):
             return _sequence(name, map(_result_annotation, parts))
         case DictResult(keys=keys, parts=parts):
@@ -129,33 +132,29 @@ def _sequence(name: str, parts: Any) -> Any:
     return list(parts) if name == "list" else tuple(parts)
 
 
+def annotation_of(dtype: str, shape: tuple[int, ...]) -> object:
+    """What is said of an array of this dtype and shape; sizes that are open have their names."""
+    if any(type(extent) is Dim for extent in shape):
+        return late("tracejit.standalone.specs").shown(dtypes.as_dtype(dtype), shape)
+    return aval(dtypes.as_dtype(dtype), shape)
+
+
 def _aval(argument: ArrayArgument) -> Aval:
     return aval(dtypes.as_dtype(argument.dtype), argument.shape)
 
 
-class Binder:
-    """Checks the arguments of a call and puts them into their slots."""
+class Order:
+    """Finds the arguments of a call, by place or name, in the order of the parameters."""
 
-    def __init__(self, call: Call, home: Home) -> None:
+    def __init__(self, call: Call) -> None:
         self._names = [each.name for each in call.parameters]
         self._by_place = sum(not each.is_keyword for each in call.parameters)
-        self._enter = [_entering(each, home) for each in call.parameters]
         self._defaults = _trailing(call)
-        arrays = [each for each in _arrays(call) if each.is_written]
-        self._written = [each.slot for each in arrays]
 
-    def __call__(self, slots: Slots, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Given:
-        """What the caller gave, by slot. Raises TypeError, DTypeError or ShapeError, which name the argument."""
-        if kwargs or len(args) != len(self._names) or self._by_place < len(args):
-            args = self._in_order(args, kwargs)
-        given: Given = {}
-        for enter, value in zip(self._enter, args):
-            enter(slots, given, value)
-        if self._written:
-            self._check_apart(slots, given)
-        return given
-
-    def _in_order(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Raises TypeError, which names the argument."""
+        if not kwargs and len(args) == len(self._names) == self._by_place:
+            return args
         if len(args) > self._by_place:
             raise TypeError(
                 at_user_line(
@@ -174,6 +173,25 @@ class Binder:
         if missing:
             raise TypeError(at_user_line(f"argument {missing[0]} is missing"))
         return tuple(found[name] for name in self._names)
+
+
+class Binder:
+    """Checks the arguments of a call and puts them into their slots."""
+
+    def __init__(self, call: Call, home: Home) -> None:
+        self._in_order = Order(call)
+        self._enter = [_entering(each, home) for each in call.parameters]
+        arrays = [each for each in _arrays(call) if each.is_written]
+        self._written = [each.slot for each in arrays]
+
+    def __call__(self, slots: Slots, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Given:
+        """What the caller gave, by slot. Raises TypeError, DTypeError or ShapeError, which name the argument."""
+        given: Given = {}
+        for enter, value in zip(self._enter, self._in_order(args, kwargs)):
+            enter(slots, given, value)
+        if self._written:
+            self._check_apart(slots, given)
+        return given
 
     def _check_apart(self, slots: Slots, given: Given) -> None:
         """Memory that the call writes belongs to no other argument."""

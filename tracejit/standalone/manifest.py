@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from tracejit._errors import ArtifactError
 from tracejit.standalone.container import Bytes, sha256
 from tracejit.standalone.reading import from_json
 from tracejit.standalone.records import Entry, Manifest, Target
+from tracejit.standalone.sizes import Values, check_sizes, combinations, folder, sizes_in
 
 FORMAT = "tracejit artifact"
 VERSION = 1
 MANIFEST, GRAPH, STATE = "manifest.json", "graph.txt", "state.safetensors"
 
 
-def plan_entry(target: Target) -> str:
-    return f"{target.folder}/plan.json"
+def plan_entry(target: Target, sizes: Values = ()) -> str:
+    return f"{target.folder}/{folder(sizes)}plan.json"
 
 
-def account_entry(target: Target) -> str:
-    return f"{target.folder}/account.json"
+def account_entry(target: Target, sizes: Values = ()) -> str:
+    return f"{target.folder}/{folder(sizes)}account.json"
 
 
 def object_entry(target: Target, name: str) -> str:
@@ -45,8 +47,9 @@ def manifest_of(entries: Mapping[str, memoryview]) -> Manifest:
     if next(iter(entries)) != MANIFEST:
         raise ArtifactError(f"entry {MANIFEST}: it is not the first one")
     data = bytes(entries[MANIFEST])
-    _check_version(data)
-    manifest: Manifest = from_json(data, Manifest, MANIFEST)
+    sizes = sizes_in(_checked(data).get("sizes"))
+    manifest: Manifest = from_json(data, Manifest, MANIFEST, sizes)
+    check_sizes(manifest.sizes)
     listed = [entry.name for entry in manifest.entries]
     there = [name for name in entries if name != MANIFEST]
     if listed != there:
@@ -54,7 +57,9 @@ def manifest_of(entries: Mapping[str, memoryview]) -> Manifest:
         raise ArtifactError(
             f"entry {MANIFEST}: it lists other entries than there are: {', '.join(wrong)}"
         )
-    for needed in (GRAPH, STATE, *map(plan_entry, manifest.targets)):
+    ahead = combinations(manifest.sizes)
+    plans = [plan_entry(target, sizes) for target in manifest.targets for sizes in ahead]
+    for needed in (GRAPH, STATE, *plans):
         if needed not in entries:
             raise ArtifactError(f"entry {needed}: it is missing")
     for entry in manifest.entries:
@@ -64,8 +69,8 @@ def manifest_of(entries: Mapping[str, memoryview]) -> Manifest:
     return manifest
 
 
-def _check_version(data: bytes) -> None:
-    """Before anything else is looked at: a later version may say it in another way."""
+def _checked(data: bytes) -> dict[str, Any]:
+    """The JSON, of a version that is known. Before anything else is looked at: a later version may say it in another way."""
     try:
         found = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
@@ -79,3 +84,4 @@ def _check_version(data: bytes) -> None:
         raise ArtifactError(
             f"entry {MANIFEST}: it is of version {version}, and this tracejit reads up to {VERSION}: install a later one"
         )
+    return found

@@ -1,6 +1,7 @@
 """Records as JSON and back. What is read is checked against the records' fields: none is missing, unknown or of another type.
 
-A record is an object with its fields; one of several kinds has its kind in the field "is".
+A record is an object with its fields; one of several kinds has its kind in the field "is". Where sizes are open, an int may be
+`{"size": "2*n0"}`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from tracejit._errors import ArtifactError
+from tracejit.ir.dim import Dim, Sizes
 
 Read = Callable[[Any, str], Any]
 """A value of JSON's, and where it stands, to what it says."""
@@ -35,10 +37,11 @@ def to_compact_json(value: Any) -> bytes:
     return text.encode()
 
 
-def from_json(data: bytes, kind: type, entry: str) -> Any:
+def from_json(data: bytes, kind: type, entry: str, sizes: Sizes | None = None) -> Any:
     """The record of this kind that the text says. Raises ArtifactError, which names the entry and the field."""
     try:
-        value = json.loads(data.decode(), parse_constant=_refuse, object_pairs_hook=_object)
+        hook = partial(_object, sizes)
+        value = json.loads(data.decode(), parse_constant=_refuse, object_pairs_hook=hook)
         return reader_of(kind)(value, f"entry {entry}")
     except ArtifactError:
         raise
@@ -52,10 +55,12 @@ def _refuse(word: str) -> Any:
     raise ValueError(f"{word} is no number of JSON's")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(sizes: Sizes | None, pairs: list[tuple[str, Any]]) -> Any:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key is there twice")
+    if sizes is not None and found.keys() == {"size"}:
+        return sizes.read(str(found["size"]))
     return found
 
 
@@ -74,6 +79,8 @@ def _plain(value: Any) -> Any:
         return {"int": hex(value)}
     if kind is bytes:
         return value.hex()
+    if kind is Dim:
+        return {"size": value.name}
     if isinstance(value, Enum):
         return value.value
     if hasattr(kind, "__match_args__"):
@@ -150,7 +157,8 @@ def _one_of(kinds: tuple[Any, ...]) -> Read:
         if value is None and types.NoneType in others:
             return None
         for other in others:
-            if type(value) is _JSON.get(typing.get_origin(other), other):
+            wanted = _JSON.get(typing.get_origin(other), other)
+            if type(value) is wanted or (type(value) is Dim and wanted is int):
                 return reader_of(other)(value, where)
         names = ", ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
         raise ArtifactError(f"{where}: it is none of {names}")
@@ -219,6 +227,8 @@ def _member(kind: type[Enum]) -> Read:
 
 def _plainly(kind: type) -> Read:
     def read(value: Any, where: str) -> Any:
+        if type(value) is Dim and kind is int:
+            return value
         if type(value) is not kind:
             raise ArtifactError(f"{where}: {value!r:.40} is no {kind.__name__}")
         if isinstance(value, int) and not -MOST <= value <= MOST:
