@@ -11,7 +11,7 @@ import numpy as np
 from tracejit._errors import Location, user_location
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, sizes_in
-from tracejit.ir.dim import Sizes, plain
+from tracejit.ir.dim import Sizes, plain, surely_equal
 from tracejit.ops.op import Layout
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def is_row_major(layout: Layout) -> bool:
     """Whether the elements lie in row-major order without gaps; the strides of axes of one element do not count."""
     own = row_major(layout.shape).strides
     return layout.strides == own or all(
-        extent == 1 or stride == step
+        surely_equal(stride, step) or extent == 1 or stride == step
         for extent, stride, step in zip(layout.shape, layout.strides, own)
     )
 

@@ -73,12 +73,12 @@ def outer(x, y):
 
 
 def rolled(x):
-    return tj.concat([x[1:], x[:1]]).reshape(-1), x.mean(), (x * x).sum(dim=1)
+    return tj.concat([x[1:], x[:1]]).reshape(-1), x.mean(), (x * x).sum(axis=1)
 
 
 def convolved(x):
     weight = tj.ones((2, 1, 3, 3))
-    return F.max_pool2d(F.relu(F.conv2d(x, weight, padding=1)), 2).flatten(1)
+    return F.max_pool2d(F.relu(F.conv2d(x, weight, padding=1)), 2).flatten()
 
 
 def nested(pair, table):
@@ -140,7 +140,7 @@ def test_all_sizes_give_the_bits_of_the_compiled_function(
 def test_code_of_the_file_is_run_for_the_sizes_that_it_has(tmp_path: Path) -> None:
     model = network()
     loaded = exported(tmp_path, model, "float32[batch, 6]", sizes={"batch": (1, 3, 8)})
-    assert str(loaded.signature) == "(input: f32[batch,6]) -> f32[batch,3]"
+    assert str(loaded.signature) == "(x: f32[batch,6]) -> f32[batch,3]"
     for batch in (8, 1, 3):
         x = tj.tensor(normal(batch, 6))
         assert bits(loaded(x)) == bits(tj.compile(model)(x))
@@ -179,7 +179,8 @@ def test_a_training_step_keeps_one_state_for_all_sizes(tmp_path: Path) -> None:
 
 def test_threads_that_call_it_with_several_sizes_take_turns(tmp_path: Path) -> None:
     class Counter:
-        total = tj.zeros(())
+        def __init__(self) -> None:
+            self.total = tj.zeros(())
 
     counter = Counter()
 
@@ -245,8 +246,9 @@ def test_what_is_given_has_to_be_of_some_sizes(tmp_path: Path) -> None:
     x, y = tj.ones((2, 3)), tj.ones(2)
     assert loaded(x, y=y).shape == (2, 3)
     for args, error, message in [
-        ((tj.ones(2), y), tj.ShapeError, r"argument x is f32\[batch,3\], got float32\[2\]"),
-        ((tj.ones((2, 4)), y), tj.ShapeError, r"argument x is f32\[batch,3\], got float32\[2, 4\]"),
+        ((tj.ones(5), y), tj.ShapeError, r"argument x is f32\[batch,3\], got float32\[5\]"),
+        ((tj.ones((5, 4)), y), tj.ShapeError, r"argument x is f32\[batch,3\], got float32\[5, 4\]"),
+        ((tj.ones((2, 4)), y), tj.ShapeError, r"argument x is f32\[2,3\], got f32\[2,4\]"),
         ((tj.ones((2, 3), dtype=tj.float64), y), tj.DTypeError, "got float64"),
         ((x, tj.ones(3)), tj.ShapeError, "batch is 2 by argument x, and 3 by argument y"),
         ((x, 1.0), TypeError, r"argument y is f32\[batch\], got a float"),
@@ -272,13 +274,15 @@ def test_what_was_asked_of_a_size_has_to_hold(tmp_path: Path) -> None:
         tj.RecompileError, match=r"test_sizes.py:\d+: .*recorded for n > 3; now n=3"
     ):
         loaded(tj.ones(3))
-    with pytest.raises(tj.ExportError, match=r"test_sizes.py:\d+: .*n > 3; now n=2: export: leave"):
+    with pytest.raises(
+        tj.ExportError, match=r"test_sizes.py:\d+: .*n <= 3; now n=5: export: leave"
+    ):
         tj.export(f, ("float32[n]",), tmp_path / "g.tj", sizes={"n": (5, 2)})
 
 
 def test_one_and_nothing_are_sizes_as_others_where_nothing_is_asked(tmp_path: Path) -> None:
     def f(x, y):
-        return x + y, x.sum(dim=0)
+        return x + y, x.sum(axis=0)
 
     loaded = exported(tmp_path, f, "float32[n, 3]", "float32[3]", sizes={"n": (0, 1, 2)})
     for n in (0, 1, 2):
@@ -295,8 +299,8 @@ def test_broadcasting_is_not_specialised_in_silence(tmp_path: Path) -> None:
 
 
 class Holder:
-    last: Any = None
-    count = 0
+    def __init__(self) -> None:
+        self.last, self.count = None, 0
 
 
 def keeps_its_argument(holder, x):
@@ -471,7 +475,7 @@ def test_state_does_not_stay_in_memory_twice(tmp_path: Path) -> None:
 # Text of sizes
 
 
-@pytest.mark.parametrize("text", ["n0", "2*n0", "n0*n1+3", "-1*n0+n1*n1+2", "7", "-3"])
+@pytest.mark.parametrize("text", ["n0", "2*n0", "n0*n1+3", "n1*n1+-1*n0+2", "7", "-3"])
 def test_sizes_are_read_from_their_names(text: str) -> None:
     sizes = Sizes()
     n, m = sizes.variable(5), sizes.variable(7)

@@ -389,6 +389,11 @@ def at(value: Any, atoms: Sequence[int]) -> Any:
     return value
 
 
+def surely_equal(a: Any, b: Any) -> bool:
+    """Whether two sizes or numbers are the same for all values of their variables, of which none is asked."""
+    return a is b or (type(a) is not Dim and type(b) is not Dim and a == b)
+
+
 def name_of(value: Any) -> str:
     """A size, or a number, as text that nobody learns the value from."""
     return value.name if type(value) is Dim else str(value)
