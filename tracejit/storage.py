@@ -96,7 +96,16 @@ def is_row_major(layout: Layout) -> bool:
     """Whether the elements lie in row-major order without gaps; the strides of axes of one element do not count."""
     own = row_major(layout.shape).strides
     return layout.strides == own or all(
-        surely_equal(stride, step) or extent == 1 or stride == step
+        extent == 1 or stride == step
+        for extent, stride, step in zip(layout.shape, layout.strides, own)
+    )
+
+
+def is_surely_row_major(layout: Layout) -> bool:
+    """Whether they do for all values of open sizes, of which none is asked."""
+    own = row_major(layout.shape).strides
+    return all(
+        surely_equal(stride, step) or surely_equal(extent, 1)
         for extent, stride, step in zip(layout.shape, layout.strides, own)
     )
 

@@ -91,7 +91,7 @@ class Sizes:
             total = total + product
         if name_of(total) != text:
             raise ValueError(f"{text!r:.40} is no size")
-        return total  # type: ignore[no-any-return]  # a size, or a number
+        return total
 
     def _factor(self, text: str) -> Any:
         if not text.startswith("n"):
@@ -387,6 +387,11 @@ def at(value: Any, atoms: Sequence[int]) -> Any:
     if type(value) is tuple:
         return tuple([at(part, atoms) for part in value])
     return value
+
+
+def is_open(value: object) -> bool:
+    """Whether it is an open size, also where numbers are expected."""
+    return type(value) is Dim
 
 
 def surely_equal(a: Any, b: Any) -> bool:

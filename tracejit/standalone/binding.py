@@ -14,7 +14,7 @@ from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit._gate import late
 from tracejit.ir.aval import Aval, aval
-from tracejit.ir.dim import Dim
+from tracejit.ir.dim import is_open
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.functions import TYPES
 from tracejit.standalone.given import array_of, is_tensor
@@ -117,7 +117,7 @@ def _result_annotation(result: Result) -> Any:
         case GivenResult():
             return "an argument"
         case NumberResult(value=Known(value=value)):
-            return int if type(value) is Dim else type(value)
+            return int if is_open(value) else type(value)
         case NumberResult():
             return "a number"
         case SequenceResult(type=name, parts=parts):
@@ -134,7 +134,7 @@ def _sequence(name: str, parts: Any) -> Any:
 
 def annotation_of(dtype: str, shape: tuple[int, ...]) -> object:
     """What is said of an array of this dtype and shape; sizes that are open have their names."""
-    if any(type(extent) is Dim for extent in shape):
+    if any(map(is_open, shape)):
         return late("tracejit.standalone.specs").shown(dtypes.as_dtype(dtype), shape)
     return aval(dtypes.as_dtype(dtype), shape)
 

@@ -89,7 +89,7 @@ def _ahead(names: tuple[str, ...], sizes: Mapping[str, Sequence[int]]) -> tuple[
             why = f"no argument has an open size {name}"
         elif not given:
             why = f"say for which sizes of {name} code is to be made: sizes={{{name!r}: (1, 8)}}"
-        elif isinstance(given, str) or not all(type(n) is int and n >= 0 for n in given):
+        elif not all(type(n) is int and n >= 0 for n in given):
             why = f"the sizes of {name} are whole numbers, got {given!r}"
         if why:
             raise ValueError(at_user_line(f"export: {why}"))
@@ -101,7 +101,8 @@ def _ahead(names: tuple[str, ...], sizes: Mapping[str, Sequence[int]]) -> tuple[
 
 
 def _specs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[tuple[Path, Spec]]:
-    for key, value in (*enumerate(args), *kwargs.items()):
+    named: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    for key, value in named:
         yield from _inside((key,), value)
 
 

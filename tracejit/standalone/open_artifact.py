@@ -16,7 +16,7 @@ import numpy as np
 from tracejit._errors import DTypeError, ShapeError, at_user_line, user_location
 from tracejit._gate import late
 from tracejit._native.entry import entry_class
-from tracejit.ir.dim import Dim
+from tracejit.ir.dim import is_open
 from tracejit.standalone.artifact import Artifact
 from tracejit.standalone.binding import Order, annotation_of, signature_of
 from tracejit.standalone.given import is_tensor
@@ -158,7 +158,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
-def _extents(argument: Argument, value: Any, name: str) -> Iterator[tuple[Dim, int, str]]:
+def _extents(argument: Argument, value: Any, name: str) -> Iterator[tuple[Any, int, str]]:
     """The open sizes of an argument, what they are, and where that is found."""
     match argument:
         case ArrayArgument():
@@ -178,7 +178,7 @@ def _extents(argument: Argument, value: Any, name: str) -> Iterator[tuple[Dim, i
                 yield from _extents(part, value[key], f"{name}[{key!r}]")
 
 
-def _of_array(argument: ArrayArgument, value: Any, name: str) -> Iterator[tuple[Dim, int, str]]:
+def _of_array(argument: ArrayArgument, value: Any, name: str) -> Iterator[tuple[Any, int, str]]:
     wanted = annotation_of(argument.dtype, argument.shape)
     if not is_tensor(value) and type(value) is not np.ndarray:
         raise TypeError(at_user_line(f"{name} is {wanted}, got a {type(value).__name__}"))
@@ -188,11 +188,11 @@ def _of_array(argument: ArrayArgument, value: Any, name: str) -> Iterator[tuple[
     if dtype != argument.dtype:
         raise DTypeError(at_user_line(f"{name} is {wanted}, got {got}"))
     pairs = [*zip(argument.shape, shape)]
-    are_right = all(type(size) is Dim or size == extent for size, extent in pairs)
+    are_right = all(is_open(size) or size == extent for size, extent in pairs)
     if len(shape) != len(argument.shape) or not are_right:
         raise ShapeError(at_user_line(f"{name} is {wanted}, got {got}"))
     for size, extent in pairs:
-        if type(size) is Dim:
+        if is_open(size):
             yield size, extent, name
 
 
@@ -210,7 +210,7 @@ def _reader(arguments: list[Argument]) -> Callable[[tuple[Any, ...]], tuple[int,
 def _axes(argument: Argument, path: str) -> Iterator[tuple[str, int]]:
     match argument:
         case ArrayArgument(shape=shape):
-            yield from ((path, axis) for axis, size in enumerate(shape) if type(size) is Dim)
+            yield from ((path, axis) for axis, size in enumerate(shape) if is_open(size))
         case SequenceArgument(parts=parts):
             for place, part in enumerate(parts):
                 yield from _axes(part, f"{path}[{place}]")

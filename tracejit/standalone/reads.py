@@ -13,7 +13,7 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import ExportError
-from tracejit.ir.dim import Dim
+from tracejit.ir.dim import is_open
 from tracejit.standalone.arguments import Given
 from tracejit.standalone.functions import TYPE_NAMES
 from tracejit.standalone.naming import Names
@@ -135,7 +135,7 @@ class Reads:
         Raises Changed for a number that was read, and now is computed: that it is what it was may be by chance.
         """
         known = self._known.get(self._place(source))
-        if known is not None and (isinstance(value, Slot) or type(value.value) is Dim):
+        if known is not None and (isinstance(value, Slot) or is_open(value.value)):
             raise Changed({known.identity})
         return self._meet_number(source, None)
 

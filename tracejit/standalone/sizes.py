@@ -57,7 +57,7 @@ def said_of(sizes: Sizes, names: Sequence[str], ahead: Sequence[Values]) -> Open
         Quotient(ATOMS[atom[0]], atom[1], atom[2]) for atom in sizes.made if atom is not None
     )
     asked = tuple(
-        Condition(size, relation, outcome, _claim(size, relation, outcome), where)
+        Condition(size, relation, outcome, _claim(size, relation, outcome), where)  # type: ignore[arg-type]  # see `Dim`
         for (size, relation), outcome in sizes.facts.items()
         for where in [sizes.lines[size, relation]]
     )
@@ -179,7 +179,7 @@ def atoms_of(sizes: Open, values: Values) -> list[int]:
 
 def for_sizes(record: T, atoms: Sequence[int]) -> T:
     """A record, or a tuple of some, with numbers in the place of open sizes."""
-    return _for_sizes(record, atoms)  # type: ignore[no-any-return]  # of the same type
+    return _for_sizes(record, atoms)
 
 
 def _for_sizes(value: Any, atoms: Sequence[int]) -> Any:

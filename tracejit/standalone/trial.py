@@ -54,7 +54,7 @@ class Trial(Recording):
     ) -> None:
         super().__init__(*state)
         self.sizes, self._axes = open_sizes, axes
-        self._named = [open_sizes.of({(place,): 1}) for place in open_sizes.variables]
+        self._named: list[Any] = [open_sizes.of({(place,): 1}) for place in open_sizes.variables]
         self._met: set[int] = set()
         self.route = route
         self._decides_numbers = decides_numbers
