@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import tracejit as tj
 from tests.standalone.files import packed, resealed
+from tests.standalone.test_entry import taken
 from tests.standalone.test_mutations import VALUES, at_most, places, put
 from tracejit import cli, nn, optim
 from tracejit.ir.dim import Sizes, name_of
@@ -223,16 +224,18 @@ def test_a_process_without_the_compiler_runs_the_sizes_that_are_there(tmp_path: 
             assert bits(found[name]) == bits(compiled(x))
 
 
-def test_calls_become_machine_code(tmp_path: Path) -> None:
-    from tracejit.tracing.background import BACKGROUND
-
+def test_calls_of_several_sizes_become_machine_code(tmp_path: Path) -> None:
     loaded = exported(tmp_path, softmax, "float32[n, 7]", sizes={"n": (1, 4)}, arrays=True)
-    x, compiled = normal(4, 7), tj.compile(softmax)
-    for _ in range(200):
-        assert bits(loaded(x)) == bits(compiled(x))
-    tj.synchronize()
-    assert BACKGROUND is not None
-    assert bits(loaded(x)) == bits(compiled(x))
+    inputs, compiled = [normal(n, 7) for n in (4, 1)], tj.compile(softmax)
+    before = 0
+    for _ in range(3):
+        for x in inputs:
+            assert bits(loaded(x)) == bits(compiled(x))
+        tj.synchronize()
+        if loaded.is_native and before:
+            assert taken(loaded) == before + 2
+        before = taken(loaded)
+    assert not loaded.is_native or before
 
 
 # What is refused

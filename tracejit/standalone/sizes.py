@@ -83,7 +83,8 @@ def _claim(size: Dim, relation: str, outcome: bool) -> str:
     sign = {"eq": ("!=", "=="), "lt": (">=", "<")}[relation][outcome]
     if is_negative:
         rest, constant, sign = -rest, -constant, {"<": ">", ">=": "<="}.get(sign, sign)
-    return f"{rest.text([*map(str, size.sizes.labels)])} {sign} {-constant}"
+    text = rest.text([*map(str, size.sizes.labels)])
+    return f"{text.replace('+-1*', '-').replace('+-', '-')} {sign} {-constant}"
 
 
 # Reading
