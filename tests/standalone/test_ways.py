@@ -21,6 +21,7 @@ from tracejit.standalone.loops import counts
 from tracejit.standalone.native import target_of
 from tracejit.standalone.reading import from_json
 from tracejit.standalone.script import Script
+from tracejit.standalone.sizes import NONE
 from tracejit.standalone.ways import bodies_of, ways_of
 from tracejit.tracing.programs import Options
 
@@ -37,7 +38,7 @@ def load(
     call: r.Call, graphs: tuple[Graph, ...], tmp_path: Path, values: Any = (), native: bool = True
 ) -> Any:
     script = Script(call, graphs, {"#0": np.zeros(12, np.uint8)}, (), (), frozenset(), frozenset())
-    captured = Captured("f", "here", Options(), script, values)
+    captured = Captured("f", "here", Options(), script, NONE, values)
     path = tmp_path / "f.tj"
     path.write_bytes(b"".join(pack(_entries(captured, [target_of("cpu")]))))
     return tj.load(path, native=native)

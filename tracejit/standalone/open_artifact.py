@@ -184,7 +184,7 @@ def _of_array(argument: ArrayArgument, value: Any, name: str) -> Iterator[tuple[
         raise TypeError(at_user_line(f"{name} is {wanted}, got a {type(value).__name__}"))
     shape: tuple[int, ...] = tuple(value.shape)
     dtype = value.aval.dtype.name if is_tensor(value) else value.dtype.name
-    got = f"{dtype}{[*shape]}"
+    got = value.aval if is_tensor(value) else f"{dtype}{[*shape]}"
     if dtype != argument.dtype:
         raise DTypeError(at_user_line(f"{name} is {wanted}, got {got}"))
     pairs = [*zip(argument.shape, shape)]
