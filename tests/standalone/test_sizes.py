@@ -21,6 +21,7 @@ import tracejit as tj
 from tests.standalone.files import packed, resealed
 from tests.standalone.test_entry import taken
 from tests.standalone.test_mutations import VALUES, at_most, places, put
+from tests.tracing.replay.test_sizes import OPEN, rows
 from tracejit import cli, nn, optim
 from tracejit.ir.dim import Sizes, name_of
 from tracejit.ir.parser import parse_graph
@@ -136,6 +137,22 @@ def test_all_sizes_give_the_bits_of_the_compiled_function(
             sizes = {"n": n, "m": 13 - n}
             args = [made(spec, sizes, arrays) for spec in specs]
             assert bits(loaded(*args)) == bits(compiled(*args))
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_functions_of_rows_are_right_for_any_count_or_say_that_they_are_not_for_it(
+    tmp_path: Path, name: str
+) -> None:
+    f = OPEN[name]
+    tj.export(f, ("float32[n, 4]",), tmp_path / "f.tj", sizes={"n": (6,)})
+    loaded = tj.load(tmp_path / "f.tj", native=False)
+    for n in (9, 1, 0):
+        try:
+            found = bits(loaded(rows(n)))
+        except tj.RecompileError:
+            assert n < 2
+        else:
+            assert found == bits(f(rows(n)))
 
 
 def test_code_of_the_file_is_run_for_the_sizes_that_it_has(tmp_path: Path) -> None:

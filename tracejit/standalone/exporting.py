@@ -75,8 +75,8 @@ def export(
     found = {target.folder: target for target in map(native.target_of, targets)}
     wanted = [found[folder] for folder in sorted(found)]
     if c is not None and (other := [each for each in wanted if each.name != "cpu"]):
-        named = ", ".join(f"{each.name}:{each.level}" for each in other)
-        why = f"libraries for C are for CPUs, and {named} is not: leave it out, or c"
+        shown = ", ".join(f"{each.name}:{each.level}" for each in other)
+        why = f"libraries for C are for CPUs, and {shown} is not: leave it out, or c"
         raise ValueError(at_user_line(f"export: {why}"))
     call = examples.wanted(args, kwargs or {}, sizes or {}, arrays=arrays)
     if c is not None and call.names:

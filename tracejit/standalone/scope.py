@@ -181,9 +181,9 @@ class Scope:
 
     def _extent(self, value: Any) -> Any:
         """A number of the library's, which is an open size where a replay would compute it."""
-        if type(value) not in SYMBOLS:
-            return value if type(value) is Dim else operator.index(value)
-        return self.recording.sizes_of[value.slot]
+        if type(value) in SYMBOLS:
+            value = self.recording.sizes_of.get(value.slot, value)
+        return value if type(value) is Dim else operator.index(value)
 
     def operand(self, value: Any, where: str = "") -> Operand:
         if type(value) in SYMBOLS and value.slot in self.recording.sizes_of:
