@@ -378,6 +378,43 @@ def test_decisions_and_loops_have_open_sizes(tmp_path: Path) -> None:
         loaded(tj.tensor([float("nan"), 1.0]))
 
 
+def counts_on(x):
+    n = x.shape[0]
+    while x.max() > 1:
+        x, n = x / 2, n + 1
+    return x, n
+
+
+def goes_round_as_often(x):
+    rounds = 0
+    while rounds < x.shape[0]:
+        x, rounds = x + 1, rounds + 1
+    return x
+
+
+def halves_its_count(x):
+    n = x.shape[0]
+    while n > 1:
+        x, n = x * 2, n // 2
+    return x
+
+
+def compares_with_data(x):
+    total = x.sum().item()
+    return total * x.shape[0] if total > x.shape[0] else total
+
+
+@pytest.mark.parametrize(
+    "f", [counts_on, goes_round_as_often, halves_its_count, compares_with_data]
+)
+def test_sizes_are_numbers_in_loops_and_decisions(tmp_path: Path, f: Callable[..., Any]) -> None:
+    loaded = exported(tmp_path, f, "float32[n]", sizes={"n": (4, 7)})
+    for n in (4, 7, 4):
+        for scale in (0.1, 9.0):
+            x = tj.tensor(np.abs(normal(n)) * scale)
+            assert bits(loaded(x)) == bits(f(x))
+
+
 @pytest.mark.parametrize(
     ("args", "how", "message"),
     [

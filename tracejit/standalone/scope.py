@@ -73,8 +73,13 @@ class Scope:
         for guard, where in self.piece.segment.guards:
             yield from self._guarded(guard, where)
         for instruction in self.piece.segment.instructions:
-            if not isinstance(instruction, s.Move):
+            if isinstance(instruction, s.Move):
+                yield from self._sizes_in(*instruction.sources)
+            else:
                 yield self._step(instruction)
+        end = self.piece.segment.end
+        if end is not None and end.kind == "branch":
+            yield from self._sizes_in(end.slot)
 
     def _guarded(self, guard: g.Guard, where: str) -> Iterator[Step]:
         """What is computed from numbers that are there before the call, and what has to come out."""
@@ -95,9 +100,17 @@ class Scope:
             case g.Computed(slot=local, function=function, operands=operands):
                 yield self._compute(local, function, operands, where)
             case g.ResultIs(slot=local, value=value, text=text):
+                yield from self._sizes_in(local)
                 if type(value) not in ATOMS:
                     self.reads.refuse(f"it depends on {value!r}", where)
                 yield self.require(local, value, text, where)
+
+    def _sizes_in(self, *slots: int) -> Iterator[Compute]:
+        """Fills slots of open sizes that are to be there as numbers."""
+        for slot in slots:
+            size: Any = self.recording.sizes_of.get(slot)
+            if size is not None and slot not in self.slots:
+                yield Compute(self.fill(slot), SAME, (Known(size),), None, "")
 
     def require(self, slot: int, value: Any, text: str, where: str) -> Require:
         found = self.number(slot)
