@@ -139,6 +139,14 @@ def test_all_sizes_give_the_bits_of_the_compiled_function(
             assert bits(loaded(*args)) == bits(compiled(*args))
 
 
+def outcome(f: Callable[..., Any], x: Any) -> Any:
+    """The result, or the class of an error."""
+    try:
+        return bits(f(x))
+    except (IndexError, ValueError) as error:
+        return type(error)
+
+
 @pytest.mark.parametrize("name", OPEN)
 def test_functions_of_rows_are_right_for_any_count_or_say_that_they_are_not_for_it(
     tmp_path: Path, name: str
@@ -148,11 +156,11 @@ def test_functions_of_rows_are_right_for_any_count_or_say_that_they_are_not_for_
     loaded = tj.load(tmp_path / "f.tj", native=False)
     for n in (9, 1, 0):
         try:
-            found = bits(loaded(rows(n)))
+            found = outcome(loaded, rows(n))
         except tj.RecompileError:
             assert n < 2
         else:
-            assert found == bits(f(rows(n)))
+            assert found == outcome(f, rows(n))
 
 
 def test_code_of_the_file_is_run_for_the_sizes_that_it_has(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tracejit.standalone import native as code
 from tracejit.standalone.manifest import GRAPH
 from tracejit.standalone.plans import MOST_MEMORY
 from tracejit.standalone.records import Manifest, Open
-from tracejit.standalone.sizes import sizes_of
+from tracejit.standalone.sizes import NONE, sizes_of
 
 _NO_GRAPH = (
     Misfit,
@@ -51,7 +51,7 @@ def lowered(graphs: Sequence[Graph], manifest: Manifest, device: str) -> Sequenc
         raise ArtifactError(f"entry {GRAPH}: it cannot be compiled: {error}") from error
 
 
-def graphs_of(text: str, sizes: Open, atoms: Sequence[int]) -> list[Graph]:
+def graphs_of(text: str, sizes: Open = NONE, atoms: Sequence[int] = ()) -> list[Graph]:
     """The graphs that an entry shows, for these values of their open sizes. Raises ArtifactError for what shows none, or one that
     is not well-formed."""
     try:
