@@ -526,6 +526,17 @@ def test_a_graph_with_other_sizes_is_refused_or_computes(
             tj.load(tmp_path / "f.tj", native=False)
 
 
+def test_there_is_no_code_for_sizes_that_the_recording_is_not_for(
+    tmp_path: Path, file: bytes
+) -> None:
+    found = parts(file)
+    manifest = json.loads(found[MANIFEST])
+    manifest["sizes"]["conditions"][0]["outcome"] ^= True
+    (tmp_path / "f.tj").write_bytes(packed({**found, MANIFEST: json.dumps(manifest).encode()}))
+    with pytest.raises(tj.ArtifactError, match="recorded for"):
+        tj.load(tmp_path / "f.tj")
+
+
 def test_state_does_not_stay_in_memory_twice(tmp_path: Path) -> None:
     model = network()
     loaded = exported(tmp_path, model, "float32[n, 6]", sizes={"n": (2,)})

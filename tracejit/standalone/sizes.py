@@ -150,6 +150,11 @@ def check_sizes(sizes: Open) -> None:
     is_right &= all(each.relation in ("eq", "lt") for each in sizes.conditions)
     if not is_right:
         raise ArtifactError(_WHERE)
+    for values in sizes.ahead:
+        try:
+            atoms_of(sizes, values)
+        except RecompileError as error:
+            raise ArtifactError(f"{_WHERE}: {error}") from None
 
 
 # Some sizes
