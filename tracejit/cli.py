@@ -58,8 +58,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--args",
         default="",
-        help="the arguments' dtypes and shapes: 'float32[128,784], int64[128]'",
+        help="the arguments' dtypes and shapes: 'float32[128,784], int64[128]', or, to leave a size open, 'float32[batch,784]'",
     )
+    ahead = "for which sizes code is made, of those that are open: 'batch=1,8,128 length=16,64'"
+    command.add_argument("--sizes", default="", help=ahead)
     command.add_argument("-o", "--output", help="the file to write")
     library = "a folder to write a library for C to: a header, libraries, and what build systems find them by"
     command.add_argument("--c", metavar="FOLDER", help=library)
@@ -140,14 +142,17 @@ def bench_artifact(words: Sequence[str]) -> int:
     inputs = "an .npz file with an array for each argument, by name; else they are made up"
     command.add_argument("--inputs", help=inputs)
     command.add_argument("--seconds", type=float, default=2.0, help="of calls that are timed (2)")
+    one = "of those that are open, else the first that there is code for: 'batch=8'"
+    command.add_argument("--sizes", default="", help=one)
     given = command.parse_args(words)
-    return _artifacts("bench", given.artifact, given.inputs, given.seconds)
+    return _artifacts("bench", given.artifact, given.inputs, given.seconds, given.sizes)
 
 
 def export(arguments: argparse.Namespace) -> int:
     function, args, output = arguments.function, arguments.args, arguments.output
     targets = arguments.target or ["cpu"]
-    options = {"arrays": arguments.numpy, "c": arguments.c, "name": arguments.name}
+    options = {"arrays": arguments.numpy, "sizes": arguments.sizes}
+    options |= {"c": arguments.c, "name": arguments.name}
     return _artifacts("export", function, args, output, targets, **options)
 
 

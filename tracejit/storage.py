@@ -11,7 +11,7 @@ import numpy as np
 from tracejit._errors import Location, user_location
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, sizes_in
-from tracejit.ir.dim import Sizes, plain
+from tracejit.ir.dim import Sizes, plain, surely_equal
 from tracejit.ops.op import Layout
 
 if TYPE_CHECKING:
@@ -97,6 +97,15 @@ def is_row_major(layout: Layout) -> bool:
     own = row_major(layout.shape).strides
     return layout.strides == own or all(
         extent == 1 or stride == step
+        for extent, stride, step in zip(layout.shape, layout.strides, own)
+    )
+
+
+def is_surely_row_major(layout: Layout) -> bool:
+    """Whether they do for all values of open sizes, of which none is asked."""
+    own = row_major(layout.shape).strides
+    return all(
+        surely_equal(stride, step) or surely_equal(extent, 1)
         for extent, stride, step in zip(layout.shape, layout.strides, own)
     )
 

@@ -65,6 +65,29 @@ def test_a_training_step_with_decisions_and_loops_goes_on_training(
     assert bits(here.state_dict()) == bits(there.state_dict())
 
 
+def test_open_sizes_have_one_state_on_the_gpu(device: str, tmp_path: Path) -> None:
+    def train(model, optimizer, x):
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    model, optimizer, _ = training()
+    path = tmp_path / "f.tj"
+    args = model, optimizer, "float32[batch, 4]"
+    tj.export(train, args, path, sizes={"batch": (2, 5)}, targets=("cpu", "cuda"))
+    here, there = tj.load(path), tj.load(path, device=device)
+    assert there.device == device
+    for batch in (5, 2, 5):
+        x = tj.tensor(X[:batch, :4])
+        assert bits(there(x.to(device))) == bits(here(x))
+        assert bits(there(x)) == bits(here(x))
+    with pytest.warns(RuntimeWarning, match="no native code for batch=3"):
+        assert there(tj.tensor(X[:3, :4])).device == device
+    assert there.state_dict()["model.0.weight"].device == device
+
+
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1, 5), (6, 40)])
 def test_shapes_of_every_kind(
     pair: Callable[..., Any], shape: tuple[int, ...], device: str

@@ -27,6 +27,7 @@ from tracejit.standalone.arguments import Given, given, is_data
 from tracejit.standalone.artifact import Artifact
 from tracejit.standalone.capture import Captured, _value, capture
 from tracejit.standalone.container import pack
+from tracejit.standalone.examples import Examples
 from tracejit.standalone.exporting import _entries
 from tracejit.standalone.native import target_of
 from tracejit.standalone.records import Decide, Loop, NumberState, State
@@ -75,7 +76,7 @@ class Loaded:
         elif state.is_read:
             if not isinstance(value, np.ndarray) or value.shape != state.shape:
                 return False
-            self.artifact._values[state.slot] = self.artifact._home.sent(value)
+            self.artifact._values[state.slot] = self.artifact._kept.home.sent(value)
         return True
 
     def is_of_a_way(self, error: Exception | None) -> bool:
@@ -165,7 +166,7 @@ class Exporting:
 
     def _outcome(self, made: Exported, args: Any, kwargs: Any) -> tuple[Any, Any, Exception | None]:
         """What an artifact gives, its arguments afterwards, and what it raises."""
-        names = given(self.function, args, kwargs)
+        names = given(self.function, Examples(args, kwargs))
         data = [copy.deepcopy(each.value) for each in names.data]
         if not made.take_state(Given(args, kwargs, ())):
             return None, None, tj.RecompileError("other state")
@@ -186,7 +187,7 @@ class Exporting:
 
         try:
             with patch.object(capturing, "script_of", spy):
-                captured = capture(self.function, args, kwargs)
+                captured = capture(self.function, Examples(args, kwargs))
             artifact = self._made(captured)
         except tj.ExportError as error:
             self.tally.refused += 1

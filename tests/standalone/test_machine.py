@@ -17,6 +17,7 @@ from tracejit.demo import train_step
 from tracejit.runtime.buffer import array_at
 from tracejit.runtime.cpu.link import link
 from tracejit.standalone.capture import capture
+from tracejit.standalone.examples import Examples
 from tracejit.standalone.exporting import _with_values
 from tracejit.standalone.machine.bodies import call_code
 from tracejit.standalone.machine.frame import (
@@ -38,7 +39,7 @@ class Machine:
     """What a call of a function does, and the frame that it does it in."""
 
     def __init__(self, function: Any, *args: Any) -> None:
-        captured = capture(function, args, {})
+        captured = capture(function, Examples(args, {}))
         state, tensors = _with_values(captured)
         self.call = call = replace(captured.script.call, state=state)
         level = portable.level_of(None)

@@ -14,7 +14,9 @@ import tracejit as tj
 from tracejit.ir.graph import Graph
 from tracejit.standalone import records as r
 from tracejit.standalone.capture import Captured, capture
+from tracejit.standalone.combinations import NONE
 from tracejit.standalone.container import pack
+from tracejit.standalone.examples import Examples
 from tracejit.standalone.exporting import _entries
 from tracejit.standalone.loops import counts
 from tracejit.standalone.native import target_of
@@ -28,7 +30,7 @@ WHOLE = ("float32", (3,), (1,))
 
 
 def graph_of(f: Any, *args: Any) -> Graph:
-    (graph,) = capture(f, args, {}).script.graphs
+    (graph,) = capture(f, Examples(args, {})).script.graphs
     return graph
 
 
@@ -36,7 +38,7 @@ def load(
     call: r.Call, graphs: tuple[Graph, ...], tmp_path: Path, values: Any = (), native: bool = True
 ) -> Any:
     script = Script(call, graphs, {"#0": np.zeros(12, np.uint8)}, (), (), frozenset(), frozenset())
-    captured = Captured("f", "here", Options(), script, values)
+    captured = Captured("f", "here", Options(), script, NONE, values)
     path = tmp_path / "f.tj"
     path.write_bytes(b"".join(pack(_entries(captured, [target_of("cpu")]))))
     return tj.load(path, native=native)

@@ -17,13 +17,14 @@ from tracejit.ops.op import Op, Params
 
 
 class Abstract(Operators):
-    """A value of which only the node is known."""
+    """A value of which only the node is known; `is_wanted`: so is its cotangent."""
 
-    __slots__ = ("aval", "node")
+    __slots__ = ("aval", "is_wanted", "node")
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, is_wanted: bool = True) -> None:
         self.node = node
         self.aval = node.aval
+        self.is_wanted = is_wanted
 
 
 class _Tracer:
@@ -80,7 +81,9 @@ def pullback(
 ) -> Pullback:
     """The rule of `op` for such arguments, reduced to the cotangents of those that are wanted."""
     assert op.vjp is not None
-    ct, *values = (Abstract(Input(aval)) for aval in (out, out, *args))
+    ct, made = Abstract(Input(out)), Abstract(Input(out))
+    given = [Abstract(Input(aval), is_wanted) for aval, is_wanted in zip(args, wanted)]
+    values = [made, *given]
     with dispatch.pushed(_Tracer()):
         cts = op.vjp(ct, *values, **dict(params))
     gives = tuple(place for place, ct in enumerate(cts) if wanted[place] and ct is not None)

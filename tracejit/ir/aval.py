@@ -6,7 +6,7 @@ from math import prod
 
 from tracejit._records import dataclass, field
 from tracejit.dtypes import DType
-from tracejit.ir.dim import Dim, Sizes, name_of, plain
+from tracejit.ir.dim import Dim, Sizes, name_of, plain, surely_equal
 
 Extent = int | Dim
 Shape = tuple[Extent, ...]
@@ -67,6 +67,11 @@ class Aval:
 def same_shape(a: Shape, b: Shape) -> bool:
     """Whether the shapes are equal; those of other lengths are not compared size by size, as tuples would be."""
     return a is b or (len(a) == len(b) and a == b)
+
+
+def surely_same_shape(a: Shape, b: Shape) -> bool:
+    """Whether the shapes are equal for all values of their open sizes, of which none is asked."""
+    return a is b or (len(a) == len(b) and all(map(surely_equal, a, b)))
 
 
 def sizes_in(shape: Shape) -> Sizes | None:

@@ -81,6 +81,26 @@ class Sizes:
             found = self._made[kept] = Dim(self, kept)
         return found
 
+    def read(self, text: str) -> Dim | int:
+        """The size, or the number, of which this is the `name`. Raises ValueError for any other text."""
+        total: Any = 0
+        for part in text.split("+"):
+            product: Any = 1
+            for factor in part.split("*"):
+                product = product * self._factor(factor)
+            total = total + product
+        if name_of(total) != text:
+            raise ValueError(f"{text!r:.40} is no size")
+        return total
+
+    def _factor(self, text: str) -> Any:
+        if not text.startswith("n"):
+            return int(text)
+        atom = int(text[1:])
+        if not 0 <= atom < len(self.made):
+            raise ValueError(f"there is no size {text!r:.40}")
+        return self.of({(atom,): 1})
+
     def divided(self, by: Callable[[int, int], int], a: Any, b: Any) -> Any:
         """`a // b` or `a % b`."""
         exact = _quotient(a, b)
@@ -367,6 +387,16 @@ def at(value: Any, atoms: Sequence[int]) -> Any:
     if type(value) is tuple:
         return tuple([at(part, atoms) for part in value])
     return value
+
+
+def is_open(value: object) -> bool:
+    """Whether it is an open size, also where numbers are expected."""
+    return type(value) is Dim
+
+
+def surely_equal(a: Any, b: Any) -> bool:
+    """Whether two sizes or numbers are the same for all values of their variables, of which none is asked."""
+    return a is b or (type(a) is not Dim and type(b) is not Dim and a == b)
 
 
 def name_of(value: Any) -> str:

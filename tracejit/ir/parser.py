@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tracejit import dtypes
 from tracejit._errors import Location
 from tracejit.ir.aval import Aval, aval
+from tracejit.ir.dim import Sizes
 from tracejit.ir.graph import Apply, Constant, Effect, Graph, Input, Node, ScalarInput
 
 if TYPE_CHECKING:
@@ -29,18 +30,21 @@ _WORDS: dict[str, Any] = {
 }
 
 
-def parse_graph(text: str, ops: Mapping[str, Op]) -> Graph:
+def parse_graph(text: str, ops: Mapping[str, Op], sizes: Sizes | None = None) -> Graph:
     """The graph that `text` shows, its ops looked up by name; ValueError, with the line, where the text is none.
+
+    `sizes` are what the open ones in it (`n0`) belong to, where it may have some.
 
     >>> print(parse_graph("%0: f32[2] = input()\\nreturn %0", {}).outputs[0].aval)
     f32[2]
     """
-    return _Parser(ops).parse(text)
+    return _Parser(ops, sizes).parse(text)
 
 
 class _Parser:
-    def __init__(self, ops: Mapping[str, Op]) -> None:
+    def __init__(self, ops: Mapping[str, Op], sizes: Sizes | None) -> None:
         self.ops = ops
+        self.sizes = sizes
         self.nodes: dict[str, Node] = {}
 
     def parse(self, text: str) -> Graph:
@@ -76,13 +80,17 @@ class _Parser:
         if found["loc"]:
             file, _, number = found["loc"].rpartition(":")
             loc = Location(file, int(number))
-        self.nodes[found["name"]] = self.make(found["expression"], parse_aval(found["aval"]), loc)
+        self.nodes[found["name"]] = self.make(
+            found["expression"], parse_aval(found["aval"], self.sizes), loc
+        )
 
     def make(self, expression: str, aval: Aval, loc: Location | None) -> Node:
         call = ast.parse(_STRING_OR_VALUE.sub(_as_name, expression), mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             raise ValueError("not a call of an op")
-        params = tuple((str(keyword.arg), literal(keyword.value)) for keyword in call.keywords)
+        params = tuple(
+            (str(keyword.arg), literal(keyword.value, self.sizes)) for keyword in call.keywords
+        )
         match call.func.id:
             case "input":
                 known = dict(params)
@@ -102,20 +110,22 @@ def _as_name(found: re.Match[str]) -> str:
     return found[1] or f"_{found[2]}"
 
 
-def literal(node: ast.expr) -> Any:
-    """A Python literal in which dtypes, nan and inf are words."""
+def literal(node: ast.expr, sizes: Sizes | None = None) -> Any:
+    """A Python literal in which dtypes, nan and inf are words, and open sizes those of `sizes`."""
     match node:
-        case ast.Name(id=word):
+        case ast.Name(id=word) if word in _WORDS or sizes is None:
             return _WORDS[word]
         case ast.Tuple(elts=parts):
-            return tuple(map(literal, parts))
+            return tuple([literal(part, sizes) for part in parts])
+        case ast.Name() | ast.BinOp() if sizes is not None:
+            return sizes.read(ast.unparse(node).replace(" ", ""))
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -literal(operand)
         case _:
             return ast.literal_eval(node)
 
 
-def parse_aval(text: str) -> Aval:
+def parse_aval(text: str, sizes: Sizes | None = None) -> Aval:
     """`f32[128,2]@cuda:0` as an aval.
 
     >>> parse_aval("f32[128,2]").shape
@@ -125,5 +135,5 @@ def parse_aval(text: str) -> Aval:
     if found is None or found["dtype"] not in _DTYPES:
         raise ValueError(f"{text!r} is no aval")
     dims = [part for part in found["dims"].split(",") if part]
-    shape = tuple(map(int, dims))
+    shape = tuple(map(int if sizes is None else sizes.read, dims))
     return aval(_DTYPES[found["dtype"]], shape, found["device"] or "cpu")

@@ -13,7 +13,7 @@ from tracejit import dtypes
 from tracejit._errors import AxisError, DeviceError, DTypeError, ShapeError, at_user_line
 from tracejit.dispatch import Scalar, bind, lift
 from tracejit.dtypes import DType
-from tracejit.ir.aval import Aval, Shape, aval, same_shape
+from tracejit.ir.aval import Aval, Shape, aval, surely_same_shape
 from tracejit.ir.dim import Dim
 from tracejit.ops.registry import REGISTRY
 from tracejit.symbols import KINDS, SYMBOLS, concrete, derived, rounded
@@ -184,17 +184,24 @@ def broadcast_shapes(name: str, avals: Sequence[Aval], *shapes: Shape) -> Shape:
     """The shape that `shapes` (by default the avals') broadcast to; ShapeError, naming the avals, where there is none."""
     shapes = shapes or tuple(a.shape for a in avals)
     first = shapes[0]
-    if all(same_shape(shape, first) for shape in shapes):
+    if all(surely_same_shape(shape, first) for shape in shapes):
         return first
     ndim = max(map(len, shapes))
     result = []
     for axis in range(-ndim, 0):
-        extents = distinct([s[axis] for s in shapes if -axis <= len(s) and s[axis] != 1])
+        extents = distinct([s[axis] for s in shapes if -axis <= len(s) and not is_one(s[axis])])
+        if len(extents) > 1:  # only now is it asked of open sizes
+            extents = [extent for extent in extents if extent != 1]
         if len(extents) > 1:
             clash = " != ".join(str(e) for e in sorted(extents, key=str))
             refuse(ShapeError, name, avals, f"the shapes do not broadcast (axis {axis}: {clash})")
         result.append(extents[0] if extents else 1)
     return tuple(result)
+
+
+def is_one(extent: Any) -> bool:
+    """Whether a number, and no open size, is 1."""
+    return type(extent) is not Dim and extent == 1
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

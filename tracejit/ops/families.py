@@ -18,12 +18,14 @@ from tracejit._records import dataclass
 from tracejit.dispatch import Scalar
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval, Shape, aval, same_shape
+from tracejit.ir.dim import surely_equal
 from tracejit.ops.arguments import (
     NUMBERS,
     SCALARS,
     broadcast_shapes,
     cast,
     in_range,
+    is_one,
     number_as,
     one_device,
     refuse,
@@ -58,8 +60,9 @@ class Vjp:
 
 
 def carries_gradient(arg: Any) -> bool:
-    """Numbers are not differentiated; nor are integers and bools."""
-    return not isinstance(arg, Scalar) and arg.aval.dtype.is_float
+    """Numbers are not differentiated; nor are integers and bools, nor what says so itself."""
+    is_float = not isinstance(arg, Scalar) and arg.aval.dtype.is_float
+    return is_float and getattr(arg, "is_wanted", True)
 
 
 def unbroadcast(ct: Any, target: Aval) -> Any:
@@ -68,9 +71,8 @@ def unbroadcast(ct: Any, target: Aval) -> Any:
     if same_shape(shape, target.shape):
         return ct
     lead = len(shape) - len(target.shape)
-    stretched = (
-        axis for axis in range(lead, len(shape)) if target.shape[axis - lead] == 1 != shape[axis]
-    )
+    pairs = zip(range(lead, len(shape)), shape[lead:], target.shape)
+    stretched = (axis for axis, n, m in pairs if not surely_equal(n, m) and m == 1 != n)
     return reshape_to(add_up(ct, (*range(lead), *stretched)), target.shape)
 
 
@@ -86,7 +88,8 @@ def add_up(x: Any, axes: Sequence[int]) -> Any:
 def reduction_groups(shape: Shape, axes: Sequence[int]) -> list[tuple[int, ...]]:
     """Ascending axes as groups of adjacent ones, in the order in which to reduce them: the innermost first.
 
-    It looks at the shape alone, so that the order of additions does not depend on how an array lies in memory.
+    It looks at the shape alone, so that the order of additions does not depend on how an array lies in memory. Open sizes are not
+    asked whether they are 1, which would join groups, and change no sum.
 
     >>> reduction_groups((4096, 1024), (0, 1)), reduction_groups((1000, 10), (0, 1))
     ([(1,), (0,)], [(0, 1)])
@@ -95,7 +98,7 @@ def reduction_groups(shape: Shape, axes: Sequence[int]) -> list[tuple[int, ...]]
     extent = 1
     for axis in reversed(axes):
         size = shape[axis]
-        narrow = extent < NARROW_REDUCTION or size == 1
+        narrow = extent < NARROW_REDUCTION or is_one(size)
         if groups and groups[-1][0] == axis + 1 and narrow:
             groups[-1] = (axis, *groups[-1])
         else:

@@ -100,6 +100,8 @@ def _is_integer(item: Any) -> bool:
 
 def _slice_bounds(item: slice, extent: int) -> tuple[int, int, int]:
     start, stop, step = indices_of(item, extent)
+    if item.start is None and item.stop is None and step > 0:
+        return start, stop, step
     # Bounds of an empty slice may lie outside the axis.
     return (start, stop, step) if length_of(start, stop, step) else (0, 0, 1)
 

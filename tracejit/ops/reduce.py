@@ -30,7 +30,7 @@ from tracejit.ops.elementwise import (
 from tracejit.ops.families import add_up, reduction, reduction_groups, reshape_to
 from tracejit.ops.op import Op
 from tracejit.ops.scan import accumulator, cumulative_prod, cumulative_sum, product_before
-from tracejit.ops.shape import broadcast_to, expand_dims, ravel
+from tracejit.ops.shape import expand_dims, ravel, spread_to
 from tracejit.ops.slicing import flip
 
 Axes = int | Sequence[int] | None
@@ -38,7 +38,7 @@ Axes = int | Sequence[int] | None
 
 def _spread(ct: Any, x: Any, axes: tuple[int, ...]) -> Any:
     """`ct` of a reduction, repeated to the shape of what was reduced."""
-    return broadcast_to(expand_dims(ct, axes), x.aval.shape)
+    return spread_to(expand_dims(ct, axes), x.aval.shape)
 
 
 def _to_the_chosen(ct: Any, out: Any, x: Any, axes: tuple[int, ...]) -> Any:

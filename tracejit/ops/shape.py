@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from tracejit._errors import ShapeError
-from tracejit.ir.aval import Aval, Extent, Shape, same_shape
+from tracejit.ir.aval import Aval, Extent, Shape, same_shape, surely_same_shape
+from tracejit.ir.dim import surely_equal
 from tracejit.ops.arguments import (
     as_list,
     broadcast_shapes,
     copied,
+    is_one,
     normal_axes,
     normal_axis,
     normal_shape,
@@ -42,8 +44,18 @@ def _shown(shape: Sequence[Extent]) -> str:
 
 def _reshape_layout(layout: Layout, *, shape: tuple[int, ...]) -> Layout | None:
     """Splits and merges axes where the strides allow it; a merge needs each stride to span the axis inside it."""
-    if prod(shape) == 0:
+    if surely_same_shape(layout.strides, row_major(layout.shape)) or prod(shape) == 0:
         return Layout(shape, row_major(shape), layout.offset)
+    if layout.shape and shape and surely_equal(layout.shape[0], shape[0]):
+        inner = Layout(layout.shape[1:], layout.strides[1:], layout.offset)
+        rest = _reshape_layout(inner, shape=shape[1:])
+        strides = None if rest is None else (layout.strides[0], *rest.strides)
+        return None if strides is None else Layout(shape, strides, layout.offset)
+    return _split_and_merged(layout, shape)
+
+
+def _split_and_merged(layout: Layout, shape: tuple[int, ...]) -> Layout | None:
+    """From the last axis on, while the strides allow it."""
     old = [(n, stride) for n, stride in zip(layout.shape, layout.strides) if n != 1]
     strides: list[int] = []
     for extent in reversed(shape):
@@ -251,7 +263,7 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
 
 def _broadcast_infer(x: Aval, *, shape: Shape) -> Shape:
     if len(shape) < x.ndim or any(
-        n not in (1, m) for n, m in zip(reversed(x.shape), reversed(shape))
+        not is_one(n) and n not in (m, 1) for n, m in zip(reversed(x.shape), reversed(shape))
     ):
         refuse(ShapeError, "broadcast_to", (x,), f"does not broadcast to {_shown(shape)}")
     return shape
@@ -260,7 +272,7 @@ def _broadcast_infer(x: Aval, *, shape: Shape) -> Shape:
 def _broadcast_layout(layout: Layout, *, shape: tuple[int, ...]) -> Layout:
     lead = len(shape) - len(layout.shape)
     kept = (
-        stride if extent == wanted else 0
+        stride if surely_equal(extent, wanted) or (not is_one(extent) and extent == wanted) else 0
         for extent, wanted, stride in zip(layout.shape, shape[lead:], layout.strides)
     )
     return Layout(shape, ((0,) * lead + tuple(kept)), layout.offset)
@@ -287,6 +299,12 @@ def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
     x = value(x)
     wanted = normal_shape(shape)
     return x if same_shape(x.aval.shape, wanted) else _broadcast(x, shape=wanted)
+
+
+def spread_to(x: Any, shape: Shape) -> Any:
+    """`x` repeated to a shape, by code that does not care whether it gets `x` itself where that has the shape anyway: open sizes
+    are not asked."""
+    return x if surely_same_shape(x.aval.shape, shape) else _broadcast(x, shape=shape)
 
 
 def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:

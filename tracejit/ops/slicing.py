@@ -42,22 +42,25 @@ Starts = tuple[int, ...]
 
 def slice_shape(x: Aval, *, start: Starts, stop: Starts, step: Starts) -> Shape:
     """The extents of a slice: along each axis it holds the elements range(start, stop, step), all of which exist."""
-    bounds = list(zip(start, stop, step))
-    counts = tuple(length_of(*each) for each in bounds)
-    inside = all(
-        not count or (0 <= begin < n and 0 <= begin + (count - 1) * by < n)
-        for (begin, _, by), count, n in zip(bounds, counts, x.sizes)
-    )
+    counts = tuple(length_of(*each) for each in zip(start, stop, step))
+    inside = all(map(_is_inside, start, step, counts, x.sizes))
     if not len(start) == len(stop) == len(step) == x.ndim or not inside:
         refuse(ShapeError, "slice", (x,), f"bounds {start}, {stop}, {step} are outside")
     return counts
+
+
+def _is_inside(begin: int, by: int, count: int, extent: int) -> bool:
+    """Whether an axis has so many elements from one on; open sizes are asked no more than that takes."""
+    last = begin + (count - 1) * by
+    low, high = (begin, last) if by > 0 else (last, begin)
+    return (0 <= low and high < extent) or not count
 
 
 def length_of(start: int, stop: int, step: int) -> int:
     """How many elements range(start, stop, step) has; of open sizes as well."""
     if step < 0:
         start, stop, step = -start, -stop, -step
-    return (stop - start + step - 1) // step if start < stop else 0
+    return (stop - start + step - 1) // step if start <= stop else 0
 
 
 def indices_of(item: slice, extent: int) -> tuple[int, int, int]:
@@ -84,10 +87,10 @@ def slice_layout(layout: Layout, *, start: Starts, stop: Starts, step: Starts) -
     """Where a slice's elements lie."""
     shape = tuple(length_of(*bounds) for bounds in zip(start, stop, step))
     strides = tuple(stride * by for stride, by in zip(layout.strides, step))
-    first = (
-        sum(begin * stride for begin, stride in zip(start, layout.strides)) if prod(shape) else 0
-    )
-    return Layout(shape, strides, layout.offset + first)
+    first: Any = sum(begin * stride for begin, stride in zip(start, layout.strides))
+    is_at_start = type(first) is not Dim and first == 0
+    offset = layout.offset if is_at_start or not prod(shape) else layout.offset + first
+    return Layout(shape, strides, offset)
 
 
 def as_slices(start: Starts, stop: Starts, step: Starts) -> tuple[slice, ...]:

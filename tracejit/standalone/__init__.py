@@ -13,6 +13,7 @@ from tracejit._gate import late
 
 if TYPE_CHECKING:
     from tracejit.standalone.artifact import Artifact
+    from tracejit.standalone.open_artifact import OpenArtifact
 
 
 def export(
@@ -22,6 +23,8 @@ def export(
     *,
     targets: Sequence[str] = ("cpu",),
     kwargs: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    arrays: bool = False,
     c: str | os.PathLike[str] | None = None,
     name: str | None = None,
 ) -> None:
@@ -33,9 +36,15 @@ def export(
     that goes on from call to call. Decisions and loops over data are exported whole. `f` is called some times to find out all of
     its ways, and what that changes is put back.
 
+    An argument, or a part of one, may be a text that describes a tensor, such as `"float32[128, 784]"`. A name in the place of a
+    number, as in `"float32[batch, 784]"`, leaves that size open: each call chooses it, and the same name is the same size. There
+    is code for the `sizes` that are given; for others it is compiled when they are first met, where llvmlite is installed.
+
     targets  "cpu": this machine's level of instructions; "cpu:avx512", "cpu:avx2" or "cpu:sse": another that it has;
              "cuda:sm_90" and the like: an architecture of GPUs, which need not be here, "cuda": that of the GPU that is;
              "cuda:ptx": all from sm_80 on, whose driver compiles it when it is loaded
+    sizes    of each name the sizes that code is made for, in all combinations
+    arrays   whether texts stand for NumPy arrays, and not for tensors
     c        a folder for a library that programs without Python call: include/NAME.h, lib/libNAME.so, lib/libNAME.a, and what
              pkg-config and CMake find it by; it takes a C compiler ($CC, or cc)
     name     the library's; the function's, if it is not given
@@ -49,7 +58,15 @@ def export(
     tensor([1., 0., 3.])
     """
     late("tracejit.standalone.exporting").export(
-        f, args, path, targets=targets, kwargs=kwargs, c=c, name=name
+        f,
+        args,
+        path,
+        targets=targets,
+        kwargs=kwargs,
+        sizes=sizes,
+        arrays=arrays,
+        c=c,
+        name=name,
     )
 
 
@@ -59,7 +76,7 @@ def load(
     native: bool = True,
     sha256: str | None = None,
     device: str = "cpu",
-) -> Artifact:
+) -> Artifact | OpenArtifact:
     """The function that `tj.export` has written to a file.
 
     native  run the machine code in the file, if it is for a processor and a system like these, with no need of a compiler; else,
@@ -71,7 +88,7 @@ def load(
     Raises ArtifactError, which names the entry, for a file that is damaged, altered, of a later version or no artifact, and
     DeviceUnavailable for a GPU that cannot be used here.
     """
-    found: Artifact = late("tracejit.standalone.loading").load(
+    found: Artifact | OpenArtifact = late("tracejit.standalone.loading").load(
         path, native=native, sha256=sha256, device=device
     )
     return found

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tracejit._errors import ExportError, at_user_line
-from tracejit._records import dataclass
+from tracejit._records import dataclass, field
 from tracejit.standalone.check import is_name
+from tracejit.standalone.examples import Examples, Path
 from tracejit.tensor import Tensor, from_data
+from tracejit.tracing.replay.opened import as_open
 from tracejit.tracing.replay.places import names_of_arguments
 from tracejit.tracing.replay.sources import Source, argument, keyword
 from tracejit.tracing.stand_in import StandIn
@@ -30,11 +32,18 @@ class GivenParameter:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A call's arguments, with copies in the place of tensors and arrays: what is written to these is nobody's loss."""
+    """A call's arguments, with copies in the place of tensors and arrays: what is written to these is nobody's loss.
+
+    names, values   of the sizes that are open
+    open            which of these a size of an array is, by what recordings know it as (`as_open`)
+    """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     data: tuple[GivenParameter, ...]
+    names: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
+    open: dict[Any, int] = field(default_factory=dict)
 
     def is_data(self, source: Source) -> bool:
         """Whether a path begins at an argument that is data."""
@@ -59,17 +68,30 @@ def _numbers_in(source: Source, value: Any) -> Iterator[Source]:
             yield from _numbers_in(source.item(key), part)
 
 
-def given(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Given:
-    names = names_of_arguments(function, len(args))
+def given(function: Callable[..., Any], call: Examples) -> Given:
+    names = names_of_arguments(function, len(call.args))
     data: list[GivenParameter] = []
     positional = []
-    for place, value in enumerate(args):
+    for place, value in enumerate(call.args):
         name = names[place] or f"argument{place}"
         positional.append(_entered(data, name, False, argument(place, names[place]), value))
     named = {
-        name: _entered(data, name, True, keyword(name), value) for name, value in kwargs.items()
+        name: _entered(data, name, True, keyword(name), value)
+        for name, value in call.kwargs.items()
     }
-    return Given(tuple(positional), named, tuple(data))
+    axes = {
+        as_open(_source_of(path, names), axis): call.names.index(name)
+        for (path, axis), name in call.axes.items()
+    }
+    return Given(tuple(positional), named, tuple(data), call.names, call.values, axes)
+
+
+def _source_of(path: Path, names: Sequence[str]) -> Source:
+    first, *keys = path
+    source = argument(first, names[first]) if type(first) is int else keyword(str(first))
+    for key in keys:
+        source = source.item(key)
+    return source
 
 
 def _entered(

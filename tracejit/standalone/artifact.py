@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -12,20 +11,12 @@ from weakref import WeakSet
 
 import numpy as np
 
-from tracejit._errors import at_user_line
 from tracejit._gate import late
 from tracejit._native.entry import entry_class
-from tracejit.standalone.given import LEFT, Quick, array_of, is_tensor
-from tracejit.standalone.homes import CPU, array_in
-from tracejit.standalone.records import (
-    Call,
-    Constant,
-    Manifest,
-    NumberState,
-    Run,
-    Target,
-    TensorState,
-)
+from tracejit.standalone.given import LEFT, Quick
+from tracejit.standalone.homes import CPU
+from tracejit.standalone.kept import Keeping, Kept
+from tracejit.standalone.records import Call, Constant, Manifest, Run, Target
 from tracejit.standalone.settling import Settling
 from tracejit.standalone.ways import steps_of
 
@@ -51,7 +42,7 @@ class _Signature:
         return made
 
 
-class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two classes
+class Artifact(entry_class(binds=False), Keeping):  # type: ignore[misc]  # one of two classes
     """What `tj.load` gives: called as the function was, it does what that did.
 
     Results and errors are those of the function; results carry no gradients, and their memory is their own. Calls of several
@@ -65,15 +56,15 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
         tensors: Mapping[str, np.ndarray],
         graph: str,
         target: Target | None,
-        home: Home,
+        kept: Kept,
         rounds: Rounds | None = None,
         *,
         is_fixed: bool,
         objects: Mapping[str, bytes],
     ) -> None:
         """`is_fixed`: no call changes the state; `objects`: machine code for calls, by `text_key`. `rounds` goes round the call's
-        loops; without it Python does."""
-        call = manifest.call
+        loops; without it Python does. The state is that of other artifacts as well, if they have the same `kept`."""
+        call, home = manifest.call, kept.home
         self.manifest = manifest
         self.graph = graph
         """The programs that a call runs, as text."""
@@ -85,15 +76,9 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
         self.device = home.device
         """Where it computes."""
         self.__name__ = manifest.name
-        self._state: dict[str, TensorState | NumberState] = {each.name: each for each in call.state}
-        self._values: dict[int, Any] = {
-            each.slot: _initial(each, tensors, home)
-            for each in call.state
-            if isinstance(each, NumberState) or each.is_read
-        }
-        self._home = home
-        self._lock = threading.Lock()
-        self._turn: AbstractContextManager[Any] = nullcontext() if is_fixed else self._lock
+        self._kept, self._values = kept, kept.values
+        self._is_fixed = is_fixed
+        self._take_turns()
         # Copies: the tensors lie in the file as it was read, which is not to stay.
         names = [step.name for step in steps_of(call) if isinstance(step, Constant)]
         constants = {name: tensors[name].copy() for name in names}
@@ -105,10 +90,11 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
         self._steps: Steps | None = None
         self._make_steps = _step_by_step(call, programs, constants, home, rounds)
         """Makes what takes all others."""
-        self._locks = [self._lock]
-        own = constants, self._values, self._locks
+        own = constants, self._values, kept.locks
         settles = self.is_native and home is CPU
-        self._settling = Settling(self, call, programs, *own, objects) if settles else None
+        self._settling = (
+            Settling(self, call, programs, *own, objects, kept.offer) if settles else None
+        )
         """Has machine code take calls, which then come here no more."""
         _all.add(self)
         self.begin()
@@ -139,39 +125,10 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
         """As `inspect.signature` has it: arrays are annotated with their dtype and shape."""
         return self.__signature__
 
-    def state_dict(self) -> dict[str, Any]:
-        """Copies of the tensors, and the numbers, that the function keeps, by name; without those that no call has set yet."""
-        with self._lock:
-            return {
-                name: _shown(state, self._values[state.slot], self._home)
-                for name, state in self._state.items()
-                if state.slot in self._values
-            }
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
-        """Takes over copies of what `state_dict()` gave, or, where something does not fit, nothing.
-
-        RuntimeError names what differs: a dtype, a shape, a type, or with `strict` a name that is missing or not known.
-        """
-        faults: list[str] = []
-        new: dict[int, Any] = {}
-        for name, value in state_dict.items():
-            state = self._state.get(name)
-            if state is None:
-                faults += [f"unexpected: {name}"] if strict else []
-                continue
-            fault, taken = _taken(state, value, self._home)
-            faults += [fault] if fault else []
-            new[state.slot] = taken
-        if strict:
-            needed = (each for each in self._state.values() if each.slot in self._values)
-            faults += [f"missing: {each.name}" for each in needed if each.name not in state_dict]
-        if faults:
-            listed = "".join(f"\n    {fault}" for fault in faults)
-            message = f"error(s) in loading state_dict for {self.__name__}:{listed}"
-            raise RuntimeError(at_user_line(message))
-        with self._lock:
-            self._values.update(new)
+    def _take_turns(self) -> None:
+        """With the lock that there is now."""
+        self._lock = self._kept.locks[0]
+        self._turn: AbstractContextManager[Any] = nullcontext() if self._is_fixed else self._lock
 
     def __repr__(self) -> str:
         return f"<artifact {self.__name__}{self.signature}>"
@@ -210,44 +167,13 @@ _all: WeakSet[Artifact] = WeakSet()
 
 def _renew_locks() -> None:
     """In a child process: whoever held a lock is a thread of the parent's."""
+    for kept in {id(each._kept): each._kept for each in _all}.values():
+        kept.renew_lock()
     for artifact in _all:
-        is_fixed = artifact._turn is not artifact._lock
-        artifact._lock = artifact._locks[0] = threading.Lock()
-        artifact._turn = artifact._turn if is_fixed else artifact._lock
+        artifact._take_turns()
         if artifact._settling is not None:
             artifact._settling.renew_lock()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
-
-
-def _initial(
-    state: TensorState | NumberState, tensors: Mapping[str, np.ndarray], home: Home
-) -> Any:
-    return state.value if isinstance(state, NumberState) else home.sent(tensors[state.name])
-
-
-def _shown(state: TensorState | NumberState, value: Any, home: Home) -> Any:
-    if isinstance(state, NumberState):
-        return value
-    memory = late("tracejit.standalone.results").dense(state.dtype, state.shape)
-    if state.is_array:
-        return array_in(CPU.copied(value), memory)
-    copy, tensor_of = home.copied(value), late("tracejit.standalone.tensors").tensor_of
-    return tensor_of(copy, memory, device=home.device)
-
-
-def _taken(state: TensorState | NumberState, value: Any, home: Home) -> tuple[str, Any]:
-    """What does not fit, and the value as the state holds it."""
-    if isinstance(state, NumberState):
-        kind = type(value).__name__
-        fits = (
-            kind == state.type if state.type else type(value) in (type(None), bool, int, float, str)
-        )
-        return ("" if fits else f"{state.name} is of type {state.type}, not {kind}"), value
-    array = array_of(value) if is_tensor(value) else np.asarray(value)
-    given, wanted = (array.dtype.name, array.shape), (state.dtype, state.shape)
-    if given != wanted:
-        return f"{state.name} is {wanted[0]}{[*wanted[1]]}, not {given[0]}{[*given[1]]}", None
-    return "", home.sent(array)

@@ -15,6 +15,7 @@ from tracejit.standalone.leaves import Keeping, Leaf
 from tracejit.standalone.pieces import Piece, Route, Unlike, Ways
 from tracejit.standalone.reads import ATOMS, Changed, Reads
 from tracejit.standalone.scope import Scope
+from tracejit.standalone.sizes import variables
 from tracejit.standalone.trial import Stopped, Trial, TrialRecorder
 from tracejit.standalone.variables import Variables
 from tracejit.tracing.arrays import Arrays
@@ -58,9 +59,7 @@ class Attempts(Replays):
 
     def __init__(self, function: Callable[..., Any], programs: Programs, call: Given) -> None:
         where = user_location()
-        super().__init__(
-            function, programs, programs, withholds=False, dynamic=False, made_at=where
-        )
+        super().__init__(function, programs, programs, withholds=False, dynamic=None, made_at=where)
         self.tree = _Tree(self.tree.name, programs, programs)
         self.given = call
         self.decides_numbers = True
@@ -77,6 +76,8 @@ class Attempts(Replays):
         """Nothing is known."""
         self.tree.forget()
         self.ways = Ways()
+        self.sizes = variables(self.given.names, self.given.values)
+        """Those that are open, in all recordings: what one of them asks holds for all."""
         self._constants: dict[bytes, Buffer] = {}
         self._trials: list[Trial] = []
 
@@ -125,8 +126,9 @@ class Attempts(Replays):
     # The recording
 
     def _begun(self, *state: Any) -> tuple[Recording, ReplayRecorder]:
-        variables = Variables(self.function)
-        trial = Trial(self._undoing, variables, self._route, self.decides_numbers, *state)
+        around = Variables(self.function)
+        how = self._route, self.decides_numbers, self.sizes, self.given.open
+        trial = Trial(self._undoing, around, *how, *state)
         self._trials.append(trial)
         return trial, TrialRecorder(self.programs, trial, self._constants)
 
@@ -155,15 +157,19 @@ class Attempts(Replays):
         error: tuple[str, tuple[Any, ...]] | None,
         where: str,
     ) -> None:
+        self._ending = error, where
         super()._finish(recording, result, known)
-        keeping = Keeping(recording, self.given)
-        leaf = Leaf(keeping.result(result), error, keeping.effects(), where)
         try:
-            self._route.end(recording, leaf, self.tree.path)
+            self._route.end(recording, self._leaf, self.tree.path)
         except Unlike:
             why = "a call that decides as another one does something else"
             raise ExportError(f"{where}: export: {why}: use tj.where") from None
         self._is_over = True
+
+    def _keep(self, recording: Recording, result: Any) -> None:
+        keeping = Keeping(recording, self.given)
+        error, where = self._ending
+        self._leaf = Leaf(keeping.result(result), error, keeping.effects(), where)
 
     # Whether the next call would go as these
 

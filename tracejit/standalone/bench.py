@@ -49,10 +49,15 @@ class Timing:
         return low, median, high
 
 
-def bench(path: Path, inputs: str | None, seconds: float) -> Iterator[str]:
-    """Lines that tell what was measured, in so many seconds of calls. Raises ArtifactError where the bits are not the graph's."""
+def bench(
+    path: Path, inputs: str | None, seconds: float, sizes: Mapping[str, int]
+) -> Iterator[str]:
+    """Lines that tell what was measured, in so many seconds of calls of these sizes, if any are open.
+
+    Raises ArtifactError where the bits are not the graph's.
+    """
     start = time.perf_counter()
-    loaded = standalone.load(path)
+    loaded = _loaded(path, sizes)
     load_seconds = time.perf_counter() - start
     call = loaded.manifest.call
     reader = late("tracejit.standalone.inputs")
@@ -65,7 +70,7 @@ def bench(path: Path, inputs: str | None, seconds: float) -> Iterator[str]:
     start = time.perf_counter()
     loaded(**arguments)
     first_seconds = time.perf_counter() - start
-    yield f"  bits     {_compared(path, loaded, given, before)}"
+    yield f"  bits     {_compared(path, sizes, loaded, given, before)}"
     yield f"  load     {_time(load_seconds)}"
     yield f"  first    {_time(first_seconds)}"
     work = work_of(loaded)
@@ -73,6 +78,14 @@ def bench(path: Path, inputs: str | None, seconds: float) -> Iterator[str]:
     yield "  threads  median      quartiles                  calls/s  GB/s  GFLOP/s"
     for timing in _timed(loaded, given, before, seconds):
         yield _line(timing, work)
+
+
+def _loaded(path: Path, sizes: Mapping[str, int], **how: Any) -> Any:
+    """The artifact, or, where it leaves sizes open, that for the given ones, or else for the first that there is code for."""
+    found: Any = standalone.load(path, **how)
+    if not found.manifest.sizes.names:
+        return found
+    return found.at(**(sizes or dict(zip(found.sizes, found.ahead[0]))))
 
 
 def work_of(loaded: Any) -> Work:
@@ -87,12 +100,18 @@ def work_of(loaded: Any) -> Work:
 # Whether it is right
 
 
-def _compared(path: Path, loaded: Any, given: Mapping[str, Any], before: Mapping[str, Any]) -> str:
+def _compared(
+    path: Path,
+    sizes: Mapping[str, int],
+    loaded: Any,
+    given: Mapping[str, Any],
+    before: Mapping[str, Any],
+) -> str:
     """Compares two calls with those of the graph, compiled here for the same level."""
     if loaded.target is None:
         return "not compared: the graph was compiled here"
     with config.scope(target=loaded.target.level):
-        other = standalone.load(path, native=False)
+        other = _loaded(path, sizes, native=False)
         loaded.load_state_dict(before, strict=False)
         ours, theirs = _fresh(given), _fresh(given)
         for _ in range(2):

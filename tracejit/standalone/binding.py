@@ -48,29 +48,18 @@ def _aval(argument: ArrayArgument) -> Aval:
     return aval(dtypes.as_dtype(argument.dtype), argument.shape)
 
 
-class Binder:
-    """Checks the arguments of a call and puts them into their slots."""
+class Order:
+    """Finds the arguments of a call, by place or name, in the order of the parameters."""
 
-    def __init__(self, call: Call, home: Home) -> None:
+    def __init__(self, call: Call) -> None:
         self._names = [each.name for each in call.parameters]
         self._by_place = sum(not each.is_keyword for each in call.parameters)
-        self._enter = [_entering(each, home) for each in call.parameters]
         self._defaults = trailing(call)
-        arrays = [each for each in _arrays(call) if each.is_written]
-        self._written = [each.slot for each in arrays]
 
-    def __call__(self, slots: Slots, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Given:
-        """What the caller gave, by slot. Raises TypeError, DTypeError or ShapeError, which name the argument."""
-        if kwargs or len(args) != len(self._names) or self._by_place < len(args):
-            args = self._in_order(args, kwargs)
-        given: Given = {}
-        for enter, value in zip(self._enter, args):
-            enter(slots, given, value)
-        if self._written:
-            self._check_apart(slots, given)
-        return given
-
-    def _in_order(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Raises TypeError, which names the argument."""
+        if not kwargs and len(args) == len(self._names) == self._by_place:
+            return args
         if len(args) > self._by_place:
             raise TypeError(
                 at_user_line(
@@ -89,6 +78,25 @@ class Binder:
         if missing:
             raise TypeError(at_user_line(f"argument {missing[0]} is missing"))
         return tuple(found[name] for name in self._names)
+
+
+class Binder:
+    """Checks the arguments of a call and puts them into their slots."""
+
+    def __init__(self, call: Call, home: Home) -> None:
+        self._in_order = Order(call)
+        self._enter = [_entering(each, home) for each in call.parameters]
+        arrays = [each for each in _arrays(call) if each.is_written]
+        self._written = [each.slot for each in arrays]
+
+    def __call__(self, slots: Slots, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Given:
+        """What the caller gave, by slot. Raises TypeError, DTypeError or ShapeError, which name the argument."""
+        given: Given = {}
+        for enter, value in zip(self._enter, self._in_order(args, kwargs)):
+            enter(slots, given, value)
+        if self._written:
+            self._check_apart(slots, given)
+        return given
 
     def _check_apart(self, slots: Slots, given: Given) -> None:
         """Memory that the call writes belongs to no other argument."""

@@ -8,7 +8,6 @@ which the next recordings take as inputs, or the function does something else ea
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,12 @@ from tracejit._records import dataclass
 from tracejit.standalone.apart import check_apart
 from tracejit.standalone.arguments import Given, given
 from tracejit.standalone.attempts import Attempts
+from tracejit.standalone.examples import Examples
 from tracejit.standalone.pieces import Piece, Route
 from tracejit.standalone.reads import ATOMS, Changed
+from tracejit.standalone.records import Open
 from tracejit.standalone.script import Script, script_of
+from tracejit.standalone.sizes import said_of
 from tracejit.storage import as_array
 from tracejit.tensor import Tensor
 from tracejit.tracing.compile import Compiled
@@ -37,29 +39,34 @@ MOST_PIECES = 300
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Captured:
-    """What a function does, and what stands in its state before it; `where` is the line at which the function is defined."""
+    """What a function does, and what stands in its state before it; `where` is the line at which the function is defined.
+
+    sizes  those that are open, with what was asked of them
+    """
 
     name: str
     where: str
     options: Options
     script: Script
+    sizes: Open
     values: tuple[Any, ...]
 
 
-def capture(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Captured:
+def capture(f: Any, call: Examples) -> Captured:
     """Raises ExportError, which names the line, where an artifact cannot do what the function does."""
     function, options = (
         (f.function, f.programs.options) if isinstance(f, Compiled) else (f, Options())
     )
     options = Options(options.fastmath, options.memory_limit)
-    attempts = Attempts(function, Programs(options), given(function, args, kwargs))
+    attempts = Attempts(function, Programs(options), given(function, call))
     try:
         script = _script(attempts)
+        sizes = said_of(attempts.sizes, call.names, call.ahead)
     finally:
         attempts.begin()
-    check_apart(script, args, kwargs, attempts.definition)
+    check_apart(script, call.args, call.kwargs, attempts.definition)
     values = tuple(_value(place, attempts.given) for place in script.places)
-    return Captured(attempts.tree.name, attempts.definition, options, script, values)
+    return Captured(attempts.tree.name, attempts.definition, options, script, sizes, values)
 
 
 def _script(attempts: Attempts) -> Script:
@@ -100,7 +107,9 @@ def _settled(attempts: Attempts, numbers: set[Any]) -> Script:
         attempts.begin()
         try:
             first = _explored(attempts)
-            return script_of(first, attempts.given, attempts.function, attempts.definition)
+            attempts.sizes.is_open = True  # what is asked of them from here on counts as well
+            of = attempts.given, attempts.sizes, attempts.function, attempts.definition
+            return script_of(first, *of)
         except Changed as changed:
             attempts.tree.symbolic |= changed.sources
     raise ExportError(f"{attempts.definition}: export: each call does something else")

@@ -21,9 +21,10 @@ from tracejit.standalone.overview import overview
 from tracejit.standalone.page import page_of
 from tracejit.standalone.putting import put
 
-_ARRAY = re.compile(r"\s*(\w+)\[([\d\s,]*)\]\s*(?:,|$)")
+_ARRAY = re.compile(r"\s*((\w+)\[[\w\s,]*\])\s*(?:,|$)")
 _LITERAL = re.compile(r"\s*([^,\[\]]+?)\s*(?:,|$)")
-_DTYPES = {dtype.name: dtype for dtype in dtypes.ALL}
+_DTYPES = [dtype.name for dtype in dtypes.ALL]
+_SIZES = re.compile(r"\s*(\w+)\s*=\s*(\d+(?:\s*,\s*\d+)*)\s*(?:[,;\s]|$)")
 
 
 def export(
@@ -33,6 +34,7 @@ def export(
     targets: list[str],
     *,
     arrays: bool,
+    sizes: str,
     c: str | None,
     name: str | None,
 ) -> None:
@@ -42,7 +44,8 @@ def export(
             "export: say where to: -o FILE for an artifact, --c FOLDER for a library of C"
         )
     f = _found(function)
-    tj.export(f, [*_values(args, arrays=arrays)], output, targets=targets, c=c, name=name)
+    how: dict[str, Any] = {"targets": targets, "arrays": arrays, "c": c, "name": name}
+    tj.export(f, [*_values(args)], output, sizes=_sizes(sizes), **how)
     if output is not None:
         print(f"{output}: {in_units(Path(output).stat().st_size)}")
     if c is not None:
@@ -68,8 +71,9 @@ def run(path: str, inputs: str | None, output: str | None, *, device: str) -> No
         np.savez(output, **results)  # type: ignore[arg-type]  # its stubs take the arrays for its option
 
 
-def bench(path: str, inputs: str | None, seconds: float) -> None:
-    for line in lines_of_bench(Path(path), inputs, seconds):
+def bench(path: str, inputs: str | None, seconds: float, sizes: str) -> None:
+    one = {name: given[0] for name, given in _sizes(sizes).items()}
+    for line in lines_of_bench(Path(path), inputs, seconds, one):
         print(line, flush=True)
 
 
@@ -89,8 +93,21 @@ def _found(name: str) -> Callable[..., Any]:
     return found
 
 
-def _values(text: str, *, arrays: bool) -> Iterator[Any]:
-    """The arguments that a text such as `float32[2,3], 0.5` describes: zeros, of these dtypes and shapes, and numbers."""
+def _sizes(text: str) -> dict[str, tuple[int, ...]]:
+    """`batch=1,8,128 length=16`"""
+    found: dict[str, tuple[int, ...]] = {}
+    at = 0
+    while at < len(text):
+        part = _SIZES.match(text, at)
+        if part is None:
+            raise Refusal(f"--sizes: {text[at:]!r} is not of the form batch=1,8,128")
+        at = part.end()
+        found[part[1]] = tuple(map(int, part[2].split(",")))
+    return found
+
+
+def _values(text: str) -> Iterator[Any]:
+    """The arguments that a text such as `float32[2,3], 0.5` describes: arrays, as `tj.export` takes them, and numbers."""
     at = 0
     while at < len(text):
         found = _ARRAY.match(text, at) or _LITERAL.match(text, at)
@@ -98,17 +115,11 @@ def _values(text: str, *, arrays: bool) -> Iterator[Any]:
             raise Refusal(f"--args: {text[at:]!r} is not of the form float32[2,3]")
         at = found.end()
         if found.re is _ARRAY:
-            yield _zeros(found[1], found[2], arrays=arrays)
+            if found[2] not in _DTYPES:
+                raise Refusal(f"--args: {found[2]!r} is none of {', '.join(_DTYPES)}")
+            yield found[1]
         else:
             yield _literal(found[1])
-
-
-def _zeros(name: str, dims: str, *, arrays: bool) -> Any:
-    if name not in _DTYPES:
-        raise Refusal(f"--args: {name!r} is none of {', '.join(_DTYPES)}")
-    shape = tuple(int(dim) for dim in dims.split(",") if dim.strip())
-    zeros = tj.zeros(shape, dtype=_DTYPES[name])
-    return zeros.numpy() if arrays else zeros
 
 
 def _literal(text: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from tracejit.ir.dim import is_open
 from tracejit.standalone.drafts import Choice, Draft, End, Round, Rounds, Step
 from tracejit.standalone.leaves import Effect, Kept, Leaf
 from tracejit.standalone.pieces import Piece
@@ -96,6 +97,9 @@ class _Drafting:
                 self.refuse_other(place, effect.where)
             return NumberUpdate(number, operand)
         memory = scope.memory(value.slot, value.dtype, value.layout)
+        if any(map(is_open, memory.shape)):
+            why = f"{place} keeps a tensor with a size that is open: return it instead"
+            self.reads.refuse(why, effect.where)
         if memory.slot in self.reads.arguments:
             why = f"{place} keeps an argument, which the caller may change: keep a copy"
             self.reads.refuse(why, effect.where)

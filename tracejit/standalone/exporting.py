@@ -11,32 +11,37 @@ from typing import Any
 import numpy as np
 
 import tracejit
-from tracejit._errors import ExportError, at_user_line
+from tracejit._errors import ExportError, RecompileError, at_user_line
 from tracejit._gate import late
 from tracejit.ir.printer import print_graph
+from tracejit.ir.resize import Misfit, resized
 from tracejit.portable import llvm
-from tracejit.standalone import native, safetensors
-from tracejit.standalone.accounts import accounts_to_json
+from tracejit.standalone import examples, native, safetensors
 from tracejit.standalone.capture import Captured, capture
+from tracejit.standalone.combinations import combinations, named
 from tracejit.standalone.container import Bytes, pack
+from tracejit.standalone.making import entries_for
 from tracejit.standalone.manifest import (
     FORMAT,
     GRAPH,
     MANIFEST,
     STATE,
     VERSION,
-    account_entry,
     call_entry,
     entries_of,
-    object_entry,
-    plan_entry,
 )
-from tracejit.standalone.plans import plans_to_json
 from tracejit.standalone.putting import put
 from tracejit.standalone.reading import to_json
 from tracejit.standalone.reads import ATOMS
-from tracejit.standalone.records import Made, Manifest, NumberState, Options, State, Target
-from tracejit.standalone.ways import has_loops
+from tracejit.standalone.records import (
+    Made,
+    Manifest,
+    NumberState,
+    Options,
+    State,
+    Target,
+)
+from tracejit.standalone.sizes import atoms_of, fixed, for_sizes
 from tracejit.tracing.session import is_recording
 
 
@@ -47,6 +52,8 @@ def export(
     *,
     targets: Sequence[str],
     kwargs: Mapping[str, Any] | None,
+    sizes: Mapping[str, Sequence[int]] | None,
+    arrays: bool,
     c: str | os.PathLike[str] | None,
     name: str | None,
 ) -> None:
@@ -63,14 +70,52 @@ def export(
     found = {target.folder: target for target in map(native.target_of, targets)}
     wanted = [found[folder] for folder in sorted(found)]
     if c is not None and (other := [each for each in wanted if each.name != "cpu"]):
-        named = ", ".join(f"{each.name}:{each.level}" for each in other)
-        why = f"libraries for C are for CPUs, and {named} is not: leave it out, or c"
+        shown = ", ".join(f"{each.name}:{each.level}" for each in other)
+        why = f"libraries for C are for CPUs, and {shown} is not: leave it out, or c"
         raise ValueError(at_user_line(f"export: {why}"))
-    captured = capture(f, args, kwargs or {})
+    call = examples.wanted(args, kwargs or {}, sizes or {}, arrays=arrays)
+    if c is not None and call.names:
+        why = f"libraries for C have fixed sizes, and {call.open_argument} leaves some open"
+        raise ValueError(at_user_line(f"export: {why}: give numbers, or leave out c"))
+    captured = _captured(f, call)
     if path is not None:
         put(Path(path), pack(_entries(captured, wanted)))
     if c is not None:
         _write_library(captured, wanted, Path(c), name)
+
+
+def _captured(f: Any, call: examples.Wanted) -> Captured:
+    """What the function does for all sizes that code is made for."""
+    refusal: ExportError | None = None
+    for example in examples.examples(call):
+        captured = capture(f, example)
+        why = _too_narrow(captured)
+        if not why:
+            return captured
+        refusal = refusal or ExportError(why)
+    assert refusal is not None
+    raise refusal
+
+
+def _too_narrow(captured: Captured) -> str:
+    """Why what was recorded does not hold for the sizes that are asked for, or for one only; "" where it does."""
+    sizes = captured.sizes
+    for name, asked in fixed(sizes):
+        where = asked.where or captured.where
+        return f"{where}: export: what is done there holds for {asked.text} only: give {name} as a number"
+    for values in sizes.ahead:
+        try:
+            atoms = atoms_of(sizes, values)
+            for graph in captured.script.graphs:
+                resized(graph, atoms)
+        except RecompileError as error:
+            return f"{error}: export: leave these sizes out, or export the function for them alone"
+        except Misfit as error:
+            shown = named(sizes.names, values)
+            return (
+                f"{captured.where}: export: for {shown} the function does something else: {error}"
+            )
+    return ""
 
 
 def _write_library(
@@ -104,22 +149,23 @@ def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
     compiled_with = Options(options.fastmath, options.memory_limit)
     call = replace(script.call, state=state)
     for target in targets:
-        plans, objects = native.compiled(script.graphs, target, compiled_with)
-        contents[plan_entry(target)] = plans_to_json(plans)
-        contents[account_entry(target)] = accounts_to_json(plans)
-        if has_loops(call) and target.name == "cpu":
-            loops = late("tracejit.standalone.loops")
-            objects |= loops.objects_for(call, plans.plans, tensors, target)
-        for name in sorted(objects):
-            contents[object_entry(target, name)] = objects[name]
-        for key, data in sorted(native.for_calls(script.call, plans, objects, tensors, target)):
-            contents[call_entry(target, key)] = data
+        for values in combinations(captured.sizes):
+            atoms = atoms_of(captured.sizes, values)
+            graphs = [resized(graph, atoms) for graph in script.graphs]
+            sized = for_sizes(call, atoms)
+            made, plans, objects = entries_for(
+                graphs, sized, values, target, compiled_with, tensors
+            )
+            contents |= made
+            for key, data in sorted(native.for_calls(sized, plans, objects, tensors, target)):
+                contents[call_entry(target, key)] = data
     manifest = Manifest(
         FORMAT,
         VERSION,
         Made(tracejit.__version__, np.__version__, llvm()),
         captured.name,
         captured.where,
+        captured.sizes,
         call,
         script.baked,
         compiled_with,

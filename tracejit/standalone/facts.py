@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from inspect import Signature
 from pathlib import Path
 
 from tracejit import dtypes
@@ -13,6 +15,7 @@ from tracejit.ir.aval import aval
 from tracejit.portable import Plans
 from tracejit.standalone.accounts import accounts_from_json
 from tracejit.standalone.check import check_call, updated_state
+from tracejit.standalone.combinations import Values, combinations, named
 from tracejit.standalone.container import sha256, unpack
 from tracejit.standalone.loops import why_not
 from tracejit.standalone.manifest import (
@@ -24,21 +27,50 @@ from tracejit.standalone.manifest import (
     plan_entry,
 )
 from tracejit.standalone.plans import plans_from_json
-from tracejit.standalone.records import Manifest, NumberState, Require, State, Target, TensorState
+from tracejit.standalone.records import (
+    Manifest,
+    NumberState,
+    Open,
+    Require,
+    State,
+    Target,
+    TensorState,
+)
 from tracejit.standalone.safetensors import read
+from tracejit.standalone.signature import signature_of
+from tracejit.standalone.sizes import atoms_of, for_sizes
 from tracejit.standalone.ways import has_loops, steps_of
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The parts of a file that are read; `updated` are the slots of state that a call changes."""
+    """The parts of a file that are read; `updated` are the slots of state that a call changes.
+
+    signature  of all sizes; where some are open, calls and plans are those of the first combination that there is code for
+    """
 
     nbytes: int
     sha256: str
+    signature: Signature
+    sizes: Open
     manifest: Manifest
     entries: Mapping[str, memoryview]
     plans: Mapping[Target, Plans]
     updated: set[int]
+
+    @property
+    def first(self) -> Values:
+        """The combination of sizes that is shown."""
+        return combinations(self.sizes)[0]
+
+    @property
+    def open(self) -> list[tuple[str, str]]:
+        """The sizes that are open: what there is code for, and what has to hold of them, with the user's line."""
+        if not self.sizes.names:
+            return []
+        there = [named(self.sizes.names, each) for each in self.sizes.ahead]
+        asked = [(each.text, each.where) for each in self.sizes.conditions]
+        return [*((each, "there is code for it") for each in there), *asked]
 
     @property
     def graph(self) -> str:
@@ -63,7 +95,7 @@ class Facts:
 
     def accounts(self, target: Target) -> tuple[Account, ...]:
         """What the steps of the target's plans do. Raises ArtifactError."""
-        entry = account_entry(target)
+        entry = account_entry(target, self.first)
         if entry not in self.entries:
             raise ArtifactError(f"entry {entry}: it is missing")
         return accounts_from_json(bytes(self.entries[entry]), entry, self.plans[target].plans)
@@ -83,15 +115,27 @@ def facts_of(path: Path) -> Facts:
     data = path.read_bytes()
     entries = unpack(data)
     manifest = manifest_of(entries)
-    plans = {target: _plans(target, manifest, entries) for target in manifest.targets}
+    sizes, signature = manifest.sizes, signature_of(manifest.call)
+    first, *others = [
+        (values, replace(manifest, call=for_sizes(manifest.call, atoms_of(sizes, values))))
+        for values in combinations(sizes)
+    ]
+    for values, of in others:
+        for target in manifest.targets:
+            _plans(target, values, of, entries)
+    values, manifest = first
+    plans = {target: _plans(target, values, manifest, entries) for target in manifest.targets}
     updated: set[int] = set()
     for found in plans.values():
         updated |= updated_state(manifest.call, found.plans)
-    return Facts(len(data), sha256(data), manifest, entries, plans, updated)
+    about = len(data), sha256(data), signature, sizes
+    return Facts(*about, manifest, entries, plans, updated)
 
 
-def _plans(target: Target, manifest: Manifest, entries: Mapping[str, memoryview]) -> Plans:
-    entry = plan_entry(target)
+def _plans(
+    target: Target, sizes: Values, manifest: Manifest, entries: Mapping[str, memoryview]
+) -> Plans:
+    entry = plan_entry(target, sizes)
     plans = plans_from_json(bytes(entries[entry]), entry, target.name)
     check_call(manifest.call, plans.plans, read(entries[STATE], STATE))
     return plans

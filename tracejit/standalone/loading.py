@@ -8,39 +8,26 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tracejit._errors import ArtifactError, user_location
 from tracejit._gate import late
-from tracejit.artifact import Plan
-from tracejit.portable import Plans
 from tracejit.standalone import native as code
 from tracejit.standalone import safetensors
-from tracejit.standalone.artifact import Artifact
-from tracejit.standalone.check import check_call, updated_state
 from tracejit.standalone.container import sha256 as digest
 from tracejit.standalone.container import unpack
-from tracejit.standalone.homes import home_of
-from tracejit.standalone.manifest import (
-    GRAPH,
-    STATE,
-    call_entry,
-    manifest_of,
-    object_entry,
-    plan_entry,
-)
-from tracejit.standalone.plans import plans_from_json
-from tracejit.standalone.records import Manifest, Target
-from tracejit.standalone.ways import has_loops
+from tracejit.standalone.manifest import GRAPH, STATE, manifest_of
+from tracejit.standalone.records import Manifest
+from tracejit.standalone.source import Source
 
 if TYPE_CHECKING:
-    from tracejit.backends import AnyProgram
+    from tracejit.standalone.artifact import Artifact
+    from tracejit.standalone.open_artifact import OpenArtifact
 
 
 def load(
     path: str | os.PathLike[str], *, native: bool, sha256: str | None, device: str
-) -> Artifact:
+) -> Artifact | OpenArtifact:
     """As `tj.load`."""
     if device != "cpu":
         device = late("tracejit.runtime.device").full_name(device)
@@ -53,37 +40,13 @@ def load(
     tensors = safetensors.read(entries[STATE], STATE)
     text = _text(entries[GRAPH])
     target = code.best_of(manifest.targets, device) if native else None
-    rounds = None
-    if target is None:
-        if native:
-            _warn(path, manifest, device)
-        lowering = late("tracejit.standalone.lowering")
-        graphs = lowering.graphs_of(text)
-        interfaces: Sequence[Plan] = lowering.interfaces_of(graphs)
-        check_call(manifest.call, interfaces, tensors)
-        programs = lowering.lowered(graphs, manifest, device)
-    else:
-        entry = plan_entry(target)
-        plans = plans_from_json(bytes(entries[entry]), entry, target.name)
-        interfaces = plans.plans
-        check_call(manifest.call, interfaces, tensors)
-        programs = _loaded(entries, plans, target, device)
-        if has_loops(manifest.call) and device == "cpu":
-            loops = late("tracejit.standalone.loops")
-            rounds = loops.native_rounds(manifest.call, programs, tensors, target, entries)
-    is_fixed = not updated_state(manifest.call, interfaces)
-    objects = {} if target is None else _for_calls(entries, target)
-    return Artifact(
-        manifest,
-        programs,
-        tensors,
-        text,
-        target,
-        home_of(device),
-        rounds,
-        is_fixed=is_fixed,
-        objects=objects,
-    )
+    if target is None and native:
+        _warn(path, manifest, device)
+    source = Source(path, manifest, entries, tensors, text, target, device)
+    if not manifest.sizes.names:
+        return source.artifact((), None)
+    made: OpenArtifact = late("tracejit.standalone.open_artifact").OpenArtifact(source)
+    return made
 
 
 def _text(entry: memoryview) -> str:
@@ -91,28 +54,6 @@ def _text(entry: memoryview) -> str:
         return bytes(entry).decode()
     except UnicodeDecodeError as error:
         raise ArtifactError(f"entry {GRAPH}: it is no text: {error}") from None
-
-
-def _loaded(
-    entries: Mapping[str, memoryview], plans: Plans, target: Target, device: str
-) -> Sequence[AnyProgram]:
-    objects = {}
-    for name in plans.objects:
-        entry = object_entry(target, name)
-        if entry not in entries:
-            raise ArtifactError(f"entry {entry}: it is missing")
-        objects[name] = bytes(entries[entry])
-    return code.loaded(plans, objects, f"entry {plan_entry(target)}", device)
-
-
-def _for_calls(entries: Mapping[str, memoryview], target: Target) -> dict[str, bytes]:
-    """Machine code for calls, by the key of its text."""
-    before, after = call_entry(target, "\0").split("\0")
-    return {
-        name.removeprefix(before).removesuffix(after): bytes(content)
-        for name, content in entries.items()
-        if name.startswith(before) and name.endswith(after)
-    }
 
 
 def _warn(path: str | os.PathLike[str], manifest: Manifest, device: str) -> None:

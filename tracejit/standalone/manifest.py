@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracejit._errors import ArtifactError
+from tracejit._gate import late
+from tracejit.standalone.combinations import NONE, Values, combinations, folder
 from tracejit.standalone.container import Bytes, sha256
 from tracejit.standalone.reading import record_of, value_of
 from tracejit.standalone.records import Entry, Manifest, Target
@@ -15,12 +17,12 @@ VERSION = 1
 MANIFEST, GRAPH, STATE = "manifest.json", "graph.txt", "state.safetensors"
 
 
-def plan_entry(target: Target) -> str:
-    return f"{target.folder}/plan.json"
+def plan_entry(target: Target, sizes: Values = ()) -> str:
+    return f"{target.folder}/{folder(sizes)}plan.json"
 
 
-def account_entry(target: Target) -> str:
-    return f"{target.folder}/account.json"
+def account_entry(target: Target, sizes: Values = ()) -> str:
+    return f"{target.folder}/{folder(sizes)}account.json"
 
 
 def object_entry(target: Target, name: str) -> str:
@@ -46,7 +48,12 @@ def manifest_of(entries: Mapping[str, memoryview]) -> Manifest:
         raise ArtifactError(f"entry {MANIFEST}: it is not the first one")
     value = value_of(bytes(entries[MANIFEST]), MANIFEST)
     _check_version(value)
+    said = value.get("sizes")
+    if type(said) is dict and said.get("names"):
+        value = late("tracejit.standalone.sizes").with_sizes(value)
     manifest: Manifest = record_of(value, Manifest, MANIFEST)
+    if manifest.sizes != NONE:
+        late("tracejit.standalone.sizes").check_sizes(manifest.sizes)
     listed = [entry.name for entry in manifest.entries]
     there = [name for name in entries if name != MANIFEST]
     if listed != there:
@@ -54,7 +61,9 @@ def manifest_of(entries: Mapping[str, memoryview]) -> Manifest:
         raise ArtifactError(
             f"entry {MANIFEST}: it lists other entries than there are: {', '.join(wrong)}"
         )
-    for needed in (GRAPH, STATE, *map(plan_entry, manifest.targets)):
+    ahead = combinations(manifest.sizes)
+    plans = [plan_entry(target, sizes) for target in manifest.targets for sizes in ahead]
+    for needed in (GRAPH, STATE, *plans):
         if needed not in entries:
             raise ArtifactError(f"entry {needed}: it is missing")
     for entry in manifest.entries:

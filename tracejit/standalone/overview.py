@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import assert_never
 
 from tracejit.cli import in_units
+from tracejit.standalone.combinations import named
 from tracejit.standalone.facts import Facts, facts_of, name_of
 from tracejit.standalone.records import (
     Again,
@@ -18,7 +19,6 @@ from tracejit.standalone.records import (
     Run,
     Target,
 )
-from tracejit.standalone.signature import signature_of
 from tracejit.standalone.ways import has_loops
 
 
@@ -28,11 +28,12 @@ def overview(path: Path) -> str:
     manifest = facts.manifest
     made, call = manifest.made, manifest.call
     parts = [
-        f"{manifest.name}{signature_of(call)}",
+        f"{manifest.name}{facts.signature}",
         f"  defined at {manifest.where}",
         f"  {in_units(facts.nbytes)}, sha256 {facts.sha256}",
         f"  version {manifest.version}, by tracejit {made.tracejit}, NumPy {made.numpy}, LLVM {made.llvm}",
     ]
+    parts += _section("open sizes", [f"{what}  {where}" for what, where in facts.open])
     parts += _section("state", [": ".join(facts.state(each)) for each in call.state])
     parts += _section("baked in", [f"{e.name} = {e.value}  {e.where}" for e in manifest.baked])
     asked = facts.requirements
@@ -78,7 +79,8 @@ def _target(target: Target, facts: Facts) -> Iterator[str]:
     objects = facts.objects(target)
     size = in_units(sum(map(len, objects)))
     yield ""
-    yield f"target {target.name} {target.level} of {target.system}: {len(objects)} objects, {size}"
+    of = f" for {named(facts.sizes.names, facts.first)}" if facts.first else ""
+    yield f"target {target.name} {target.level} of {target.system}{of}: {len(objects)} objects, {size}"
     if has_loops(facts.manifest.call):
         why = facts.why_python(target)
         yield "  loops: " + (f"by Python, as {why}" if why else "machine code")

@@ -1,6 +1,7 @@
 """Records as JSON and back. What is read is checked against the records' fields: none is missing, unknown or of another type.
 
-A record is an object with its fields; one of several kinds has its kind in the field "is".
+A record is an object with its fields; one of several kinds has its kind in the field "is". Where sizes are open, an int may be
+`{"size": "2*n0"}`.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ def record_of(value: Any, kind: type, entry: str) -> Any:
         raise ArtifactError(f"entry {entry}: it is nested too deeply") from None
 
 
+def _is_size(value: Any) -> bool:
+    dims = sys.modules.get("tracejit.ir.dim")  # without which there are none
+    return dims is not None and type(value) is dims.Dim
+
+
 # Writing
 
 
@@ -77,6 +83,8 @@ def _plain(value: Any) -> Any:
         return {"int": hex(value)}
     if kind is bytes:
         return value.hex()
+    if _is_size(value):
+        return {"size": value.name}
     if isinstance(value, Enum):
         return value.value
     if hasattr(kind, "__match_args__"):
@@ -159,7 +167,8 @@ def _one_of(kinds: tuple[Any, ...]) -> Read:
         if value is None and types.NoneType in others:
             return None
         for other in others:
-            if type(value) is _JSON.get(typing.get_origin(other), other):
+            wanted = _JSON.get(typing.get_origin(other), other)
+            if type(value) is wanted or (wanted is int and _is_size(value)):
                 return reader_of(other)(value, where)
         names = ", ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
         raise ArtifactError(f"{where}: it is none of {names}")
@@ -229,6 +238,8 @@ def _member(kind: type[Enum]) -> Read:
 def _plainly(kind: type) -> Read:
     def read(value: Any, where: str) -> Any:
         if type(value) is not kind:
+            if kind is int and _is_size(value):
+                return value
             raise ArtifactError(f"{where}: {value!r:.40} is no {kind.__name__}")
         if isinstance(value, int) and not -MOST <= value <= MOST:
             raise ArtifactError(f"{where}: the number is too large")

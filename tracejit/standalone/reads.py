@@ -13,6 +13,7 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit._errors import ExportError
+from tracejit.ir.dim import is_open
 from tracejit.standalone.arguments import Given
 from tracejit.standalone.functions import TYPE_NAMES
 from tracejit.standalone.naming import Names
@@ -85,8 +86,6 @@ class Reads:
                 self.refuse(f"it asks whether {source} is {other}", where)
             case g.Differ(sources=sources) if self._are_data(*sources):
                 self.refuse("it asks whether arguments are one object", where)
-            case g.SizeIs():
-                self.refuse("open sizes are not exported", where)
 
     def _are_data(self, *sources: Source) -> bool:
         """Whether two of these are arguments that are data, which each call may give anew."""
@@ -136,7 +135,7 @@ class Reads:
         Raises Changed for a number that was read, and now is computed: that it is what it was may be by chance.
         """
         known = self._known.get(self._place(source))
-        if known is not None and isinstance(value, Slot):
+        if known is not None and (isinstance(value, Slot) or is_open(value.value)):
             raise Changed({known.identity})
         return self._meet_number(source, None)
 

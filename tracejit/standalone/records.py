@@ -344,6 +344,47 @@ class Call:
     body: Body
 
 
+# Open sizes, which stand in records where numbers do
+
+
+@dataclass(frozen=True, slots=True)
+class Quotient:
+    """A size that is one divided by another; `function` is "//" or "%"."""
+
+    function: str
+    first: int
+    second: int
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What was asked of a size, and has to come out as it did: whether it is 0 ("eq"), or less ("lt").
+
+    text   `batch != 1`; `where` is the user's line
+    """
+
+    size: int
+    relation: str
+    outcome: bool
+    text: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Sizes that each call chooses: `n0`, `n1` and so on, first those that have names, then the quotients.
+
+    recorded   what they were when the function was recorded
+    ahead      the combinations of sizes that there is native code for
+    """
+
+    names: tuple[str, ...]
+    recorded: tuple[int, ...]
+    quotients: tuple[Quotient, ...]
+    conditions: tuple[Condition, ...]
+    ahead: tuple[tuple[int, ...], ...]
+
+
 # The manifest
 
 
@@ -358,7 +399,8 @@ class Baked:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Native code: the plans of all programs in `folder`/plan.json, and the objects of the kernels that they launch.
+    """Native code: the plans of all programs in `folder`/plan.json, where sizes are open in `folder`/SIZES/plan.json for each
+    combination of them, and the objects of the kernels that they launch.
 
     name     "cpu" or "cuda"
     level    the instruction set that it needs: of a GPU its architecture, `sm_90`, or the least one, of PTX: `compute_80`
@@ -408,6 +450,7 @@ class Manifest:
     made: Made
     name: str
     where: str
+    sizes: Open
     call: Call
     baked: tuple[Baked, ...]
     options: Options

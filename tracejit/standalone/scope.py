@@ -16,6 +16,7 @@ from tracejit.executable import foreign_op
 from tracejit.indexing import check_labels
 from tracejit.ir.aval import aval
 from tracejit.ir.device import without_device
+from tracejit.ir.dim import Dim
 from tracejit.ir.graph import Apply, Graph, Input, params_key
 from tracejit.ops.arguments import number_as
 from tracejit.ops.op import Layout
@@ -72,8 +73,13 @@ class Scope:
         for guard, where in self.piece.segment.guards:
             yield from self._guarded(guard, where)
         for instruction in self.piece.segment.instructions:
-            if not isinstance(instruction, s.Move):
+            if isinstance(instruction, s.Move):
+                yield from self._sizes_in(*instruction.sources)
+            else:
                 yield self._step(instruction)
+        end = self.piece.segment.end
+        if end is not None and end.kind == "branch":
+            yield from self._sizes_in(end.slot)
 
     def _guarded(self, guard: g.Guard, where: str) -> Iterator[Step]:
         """What is computed from numbers that are there before the call, and what has to come out."""
@@ -89,12 +95,22 @@ class Scope:
                 slot = self.reads.slot_of(source)
                 assert slot is not None
                 self.slots[local] = slot, 0
+            case g.Computed(slot=local) if local in self.recording.sizes_of:
+                pass  # what is made of open sizes is one
             case g.Computed(slot=local, function=function, operands=operands):
                 yield self._compute(local, function, operands, where)
             case g.ResultIs(slot=local, value=value, text=text):
+                yield from self._sizes_in(local)
                 if type(value) not in ATOMS:
                     self.reads.refuse(f"it depends on {value!r}", where)
                 yield self.require(local, value, text, where)
+
+    def _sizes_in(self, *slots: int) -> Iterator[Compute]:
+        """Fills slots of open sizes that are to be there as numbers."""
+        for slot in slots:
+            size: Any = self.recording.sizes_of.get(slot)
+            if size is not None and slot not in self.slots:
+                yield Compute(self.fill(slot), SAME, (Known(size),), None, "")
 
     def require(self, slot: int, value: Any, text: str, where: str) -> Require:
         found = self.number(slot)
@@ -108,7 +124,7 @@ class Scope:
             case s.Compute(slot=slot, function=function, operands=operands):
                 return self._compute(slot, function, operands, "")
             case s.Element(slot=slot, memory=memory, aval=aval, offset=offset):
-                base, begin = self.at(memory, int(offset))
+                base, begin = self.at(memory, self._extent(offset))
                 return Element(self.fill(slot), Memory(base, aval.dtype.name, (), (), begin))
             case s.Transfer():
                 return self._transfer(instruction)
@@ -121,15 +137,15 @@ class Scope:
                 assert_never(instruction)
 
     def _program(self, run: s.Run) -> Program:
-        foreign = foreign_op(run.graph)
+        foreign = foreign_op(run.whole)
         if foreign is not None:
             where = str(foreign.loc or "")
             self.reads.refuse(f"{foreign.op} is an op that is not tracejit's own", where)
-        inputs = tuple(self.at(slot, int(offset)) for slot, offset in run.inputs)
+        inputs = tuple(self.at(slot, self._extent(offset)) for slot, offset in run.inputs)
         scalars = tuple(self.operand(each) for each in run.scalars)
         outside = frozenset(self.number(slot) for slot in run.written)
         outputs = tuple(self.fill(slot) for slot in run.outputs)
-        return Program(without_device(run.graph), inputs, scalars, outputs, outside)
+        return Program(without_device(run.whole), inputs, scalars, outputs, outside)
 
     def _transfer(self, transfer: s.Transfer) -> Program:
         """What moves to another device becomes a copy."""
@@ -160,22 +176,31 @@ class Scope:
 
     def _shown(self, operand: Operand) -> str:
         if isinstance(operand, Known):
-            return repr(operand.value)
+            size: Any = operand.value
+            return size.text([*map(str, size.sizes.labels)]) if type(size) is Dim else repr(size)
         return self.reads.expressions.get(operand.slot, "an element")
 
     def _check(self, check: s.Check) -> Check:
         memory = self.memory(check.memory, check.aval.dtype, check.layout)
         if check.function is check_labels:
-            return Check("labels", str(check.before[0]), memory, 0, operator.index(check.after[0]))
+            return Check("labels", str(check.before[0]), memory, 0, self._extent(check.after[0]))
         if check.function is not check_indices:
             name = check.function.__name__
             self.reads.refuse(f"{name} looks at elements, which an artifact cannot")
-        axis, size = map(operator.index, check.after)
+        axis, size = operator.index(check.after[0]), self._extent(check.after[1])
         return Check("indices", check.before[0].name, memory, axis, size)
 
     # Values
 
+    def _extent(self, value: Any) -> Any:
+        """A number of the library's, which is an open size where a replay would compute it."""
+        if type(value) in SYMBOLS:
+            value = self.recording.sizes_of.get(value.slot, value)
+        return value if type(value) is Dim else operator.index(value)
+
     def operand(self, value: Any, where: str = "") -> Operand:
+        if type(value) in SYMBOLS and value.slot in self.recording.sizes_of:
+            return Known(self.recording.sizes_of[value.slot])  # type: ignore[arg-type]  # see `Dim`
         if type(value) in SYMBOLS:
             if value.owner is not self.recording:
                 self.reads.refuse("a number of another call is used", where)

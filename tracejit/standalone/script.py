@@ -9,6 +9,7 @@ import numpy as np
 
 from tracejit import dtypes
 from tracejit._records import dataclass
+from tracejit.ir.dim import Sizes
 from tracejit.ir.graph import Graph
 from tracejit.standalone.arguments import Given, GivenParameter
 from tracejit.standalone.drafting import draft_of
@@ -34,6 +35,7 @@ from tracejit.standalone.records import (
 )
 from tracejit.standalone.ways import steps_of
 from tracejit.tensor import Tensor
+from tracejit.tracing.replay.opened import as_open
 from tracejit.tracing.replay.sources import Source
 
 
@@ -56,17 +58,18 @@ class Script:
     decisive: frozenset[Any]
 
 
-def script_of(first: Piece, given: Given, function: Any, where: str) -> Script:
+def script_of(first: Piece, given: Given, sizes: Sizes, function: Any, where: str) -> Script:
     """Raises ExportError for what an artifact cannot carry."""
     guards = [each for piece in first.below() for each in piece.segment.guards]
     reads = Reads(given, function, guards, where)
-    return _Writer(reads, draft_of(first, reads)).run()
+    return _Writer(reads, draft_of(first, reads), sizes).run()
 
 
 class _Writer:
-    def __init__(self, reads: Reads, draft: Draft) -> None:
+    def __init__(self, reads: Reads, draft: Draft, sizes: Sizes) -> None:
         self.reads = reads
         self.draft = draft
+        self.sizes = sizes
 
     def run(self) -> Script:
         done = Finishing(self.draft)
@@ -109,7 +112,8 @@ class _Writer:
                 value.aval.dtype if isinstance(value, Tensor) else dtypes.from_numpy(value.dtype)
             )
             is_array = kind is np.ndarray
-            return ArrayArgument(slot, dtype.name, tuple(value.shape), is_array, slot in written)
+            shape = tuple([self.extent(source, axis, n) for axis, n in enumerate(value.shape)])
+            return ArrayArgument(slot, dtype.name, shape, is_array, slot in written)
         if kind in (list, tuple):
             parts = tuple(
                 self.argument(source.item(place), part, written) for place, part in enumerate(value)
@@ -121,6 +125,11 @@ class _Writer:
             )
             return DictArgument(tuple(value), parts)
         return FixedArgument(value) if slot is None else NumberArgument(slot, kind.__name__)
+
+    def extent(self, source: Source, axis: int, value: int) -> Any:
+        """A size of an argument, which may be open."""
+        place = self.reads.given.open.get(as_open(source, axis))
+        return value if place is None else self.sizes.of({(place,): 1})
 
     def used_state(self, done: Finishing) -> list[tuple[State, Source]]:
         """The state that the call uses, with the place of each piece, in the order of the names."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -30,6 +30,7 @@ class Settling:
     objects   machine code of the file's, by `text_key`
     values    of the state by slot, as they are at any time
     locks     of whoever changes the state: the one that there is
+    offer     called with each way that is made
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Settling:
         values: dict[int, Any],
         locks: list[threading.Lock],
         objects: Mapping[str, bytes],
+        offer: Callable[[Any], None],
     ) -> None:
         self._entry = ref(entry)
+        self._offer = offer
         self._of = call, programs, constants, values, locks
         self._objects = objects
         self._count = itertools.count(1)
@@ -84,6 +87,7 @@ class Settling:
             if way is not None:
                 self._ways.append(way)
                 entry.take_ways(module.Ways(self._ways))
+                self._offer(way)
         self.is_over = self._tried >= {*kinds}
 
     def _is_at_hand(self, source: KernelSource) -> bool:

@@ -8,7 +8,9 @@ from inspect import Signature
 from typing import Any, assert_never
 
 from tracejit import dtypes
+from tracejit._gate import late
 from tracejit.ir.aval import aval
+from tracejit.ir.dim import is_open
 from tracejit.standalone.binding import trailing
 from tracejit.standalone.functions import TYPES
 from tracejit.standalone.records import (
@@ -50,8 +52,8 @@ def signature_of(call: Call) -> Signature:
 
 def _annotation(argument: Argument) -> Any:
     match argument:
-        case ArrayArgument():
-            return aval(dtypes.as_dtype(argument.dtype), argument.shape)
+        case ArrayArgument(dtype=name, shape=shape):
+            return annotation_of(name, shape)
         case NumberArgument(type=name):
             return TYPES[name]
         case FixedArgument(value=value):
@@ -88,11 +90,13 @@ _NUMBERS = (bool, int, float, "a number")
 def _result_annotation(result: Result) -> Any:
     match result:
         case TensorResult(memory=memory):
-            return aval(dtypes.as_dtype(memory.dtype), memory.shape)
+            return annotation_of(memory.dtype, memory.shape)
         case GivenResult():
             return "an argument"
-        case NumberResult(value=value):
-            return type(value.value) if isinstance(value, Known) else "a number"
+        case NumberResult(value=Known(value=value)):
+            return int if is_open(value) else type(value)
+        case NumberResult():
+            return "a number"
         case SequenceResult(type=name, parts=parts):
             return _sequence(name, map(_result_annotation, parts))
         case DictResult(keys=keys, parts=parts):
@@ -103,3 +107,10 @@ def _result_annotation(result: Result) -> Any:
 
 def _sequence(name: str, parts: Any) -> Any:
     return list(parts) if name == "list" else tuple(parts)
+
+
+def annotation_of(dtype: str, shape: tuple[int, ...]) -> object:
+    """What is said of an array of this dtype and shape; sizes that are open have their names."""
+    if any(map(is_open, shape)):
+        return late("tracejit.standalone.specs").shown(dtypes.as_dtype(dtype), shape)
+    return aval(dtypes.as_dtype(dtype), shape)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from tracejit.ir.dim import Dim, Sizes
 from tracejit.runtime.buffer import Buffer, copy_of
 from tracejit.standalone.pieces import Route, Unlike
 from tracejit.standalone.variables import Variables, put
@@ -16,6 +17,7 @@ from tracejit.tensor import Tensor
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.replay.guards import ResultIs
 from tracejit.tracing.replay.mends import mend_of_reason
+from tracejit.tracing.replay.opened import Opening, as_open
 from tracejit.tracing.replay.places import is_asked_by_library
 from tracejit.tracing.replay.recorder import ReplayRecorder
 from tracejit.tracing.replay.recording import Recording
@@ -37,6 +39,7 @@ class Trial(Recording):
     undoing    what puts it back, in the order in which it was written
     variables  what the variables around the function held before the call
     route      says how decisions come out; those on numbers that stand before the call are none unless it `decides_numbers`
+    open_sizes those that are open, of which `axes` says where they stand
     """
 
     def __init__(
@@ -45,9 +48,14 @@ class Trial(Recording):
         variables: Variables,
         route: Route,
         decides_numbers: bool,
+        open_sizes: Sizes,
+        axes: Mapping[Any, int],
         *state: Any,
     ) -> None:
         super().__init__(*state)
+        self.sizes, self._axes = open_sizes, axes
+        self._named: list[Any] = [open_sizes.of({(place,): 1}) for place in open_sizes.variables]
+        self._met: set[int] = set()
         self.route = route
         self._decides_numbers = decides_numbers
         self._undoing = undoing
@@ -61,6 +69,43 @@ class Trial(Recording):
         if self._stopped is not None and not self.closed:
             raise self._stopped
         return super().live
+
+    # Open sizes
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.sizes.is_open = True
+        self.size_slots += [self.slot() for _ in self._named]
+        super().begin(args, kwargs)
+
+    def open(self, source: Source, tensor: Tensor) -> tuple[Opening, ...]:
+        openings = super().open(source, tensor)
+        wanted = [axis for axis in range(tensor.aval.ndim) if as_open(source, axis) in self._axes]
+        if len(openings) < len(wanted):
+            why = f"{source} is read too late, or in a way, in which its sizes cannot be left open"
+            self._stop(why, "read it before anything is decided, or export it with numbers")
+        return openings
+
+    def _is_open(self, source: Source, key: tuple[Any, ...], extent: Any) -> bool:
+        return key in self._axes
+
+    def _variable(self, value: int, label: Source, key: tuple[Any, ...]) -> tuple[Dim, int, bool]:
+        place = self._axes[key]
+        is_first = place not in self._met
+        self._met.add(place)
+        return self._named[place], self.size_slots[place], is_first
+
+    def guard_sizes(self) -> None:
+        """What was asked of them is kept with them, for all ways."""
+
+    def give_up_sizes(self) -> None:
+        """They are open, or the function is not exported."""
+
+    def forget(self) -> None:
+        kept = self.sizes_of
+        super().forget()
+        self.sizes_of = kept  # numbers in programs and results may be sizes
+
+    # What the call does
 
     def overwriting(self, kind: str, target: Any, name: Any = None) -> None:
         if kind == "class attribute":

@@ -170,14 +170,15 @@ def _settings() -> tuple[Any, ...]:
 class SizedProgram(Program):
     """A graph with open sizes: a program for each combination of them, made when it is first needed.
 
+    whole    the graph
     first    that of the sizes of the recorded call
     values   these sizes
     """
 
-    __slots__ = ("_count", "_make", "_open", "_runs", "_sizes", "first", "values")
+    __slots__ = ("_count", "_make", "_runs", "_sizes", "first", "values", "whole")
 
     def __init__(self, graph: Graph, sizes: Sizes, make: Callable[[Graph], Program]) -> None:
-        self._open = graph
+        self.whole = graph
         self._sizes = sizes
         self._count = len(sizes.made)  # recordings to come may make more of them
         self._make = make
@@ -204,7 +205,7 @@ class SizedProgram(Program):
         return run
 
     def _made(self, atoms: Sequence[int]) -> Program:
-        return self._make(resized(self._open, atoms))
+        return self._make(resized(self.whole, atoms))
 
 
 MOST_SIZES = 512

@@ -18,7 +18,7 @@ from tracejit.ops.arguments import check_devices
 from tracejit.ops.op import Op, Params
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.buffer import Buffer, RemoteBuffer
-from tracejit.storage import Storage, as_array, is_row_major
+from tracejit.storage import Storage, as_array, is_surely_row_major
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.trace import Step
 
@@ -154,7 +154,7 @@ class Tracer(ABC):
     def _read(self, tensor: Any) -> int:
         aval, layout, storage = tensor.aval, tensor.layout, tensor.storage
         memory = self._storages.setdefault(storage, len(self._storages))
-        strides = None if is_row_major(layout) else layout.strides
+        strides = None if is_surely_row_major(layout) else layout.strides
         buffer = self._memory(storage)
         address = buffer.address + plain(layout.offset) * aval.dtype.itemsize
         place = self._enter((aval, strides, memory), _input_node, aval, strides, memory)

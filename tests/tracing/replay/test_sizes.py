@@ -135,6 +135,23 @@ def test_any_size_is_replayed_with_the_same_bits(name: str) -> None:
     assert compiled.calls["record"] - errors <= MOST_RECORDINGS, compiled.replays.misses.texts
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x @ WEIGHT + tj.ones(3),
+        lambda x: x.reshape(-1) * 2,
+        lambda x: (x[:, None] * x[None]).sum(axis=2),
+        lambda x: (x[:, 1:], (x * 2).mean(axis=1, keepdims=True) + x),
+        lambda x: tj.grad(lambda w: ((x @ w + tj.ones(3)) ** 2).sum())(WEIGHT),
+    ],
+)
+def test_what_holds_for_all_sizes_is_not_asked(f: Callable[[Any], Any]) -> None:
+    compiled = tj.compile(f)
+    for size in (4, 6, 1, 9):
+        assert seen(compiled(rows(size))) == seen(f(rows(size)))
+    assert compiled.calls["record"] == 2
+
+
 def test_a_size_that_is_counted_through_has_a_recording_of_its_own_and_says_so() -> None:
     @tj.compile
     def f(x):

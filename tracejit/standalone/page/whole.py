@@ -15,7 +15,7 @@ from tracejit.standalone.page.markup import Markup, tag
 from tracejit.standalone.page.names import names_of
 from tracejit.standalone.page.style import STYLE
 from tracejit.standalone.records import Target
-from tracejit.standalone.signature import signature_of
+from tracejit.standalone.sizes import atoms_of
 
 
 def page_of(path: Path) -> str:
@@ -35,13 +35,14 @@ def page_of(path: Path) -> str:
 
 def _about(facts: Facts) -> Iterator[Markup]:
     manifest, made = facts.manifest, facts.manifest.made
-    yield tag("h1", f"{manifest.name}{signature_of(manifest.call)}")
+    yield tag("h1", f"{manifest.name}{facts.signature}")
     versions = f"tracejit {made.tracejit}, NumPy {made.numpy}, LLVM {made.llvm}"
     lines = (
         f"defined at {manifest.where}; made by {versions}; version {manifest.version}",
         f"{in_units(facts.nbytes)}, sha256 {facts.sha256}",
     )
     yield from (tag("p", line, class_="faint") for line in lines)
+    yield from _section("Open sizes", ("size", "line"), facts.open)
     state = [facts.state(each) for each in manifest.call.state]
     yield from _section("State", ("name", "is"), state)
     baked = [(each.name, each.value, each.where) for each in manifest.baked]
@@ -68,7 +69,7 @@ def _section(
 def _graphs(facts: Facts) -> Iterator[Markup]:
     """As they were exported, with the launches of the first target that compute their ops."""
     manifest = facts.manifest
-    graphs = graphs_of(facts.graph)
+    graphs = graphs_of(facts.graph, facts.sizes, atoms_of(facts.sizes, facts.first))
     accounts = facts.accounts(manifest.targets[0]) if manifest.targets else ()
     for number, graph in enumerate(graphs):
         launches = launches_of(accounts[number]) if accounts else {}

@@ -153,12 +153,16 @@ class Replays:
             if recording.live:
                 finish(recording, self.tree, result)
             recording.give_up_sizes()
-            recording.close_sizes()
             recording.close()
+            self._keep(recording, result)
+            recording.close_sizes()
             if not recording.live:
                 self.tree.forget_constants()
             self._note(recording, is_alone)
         recording.looking += 1
+
+    def _keep(self, recording: Recording, result: Any) -> None:
+        """Looks at the result while its sizes are open."""
 
     def _note(self, recording: Recording, is_alone: bool) -> None:
         """`is_alone`: no other thread has added a recording meanwhile, which may be the same."""

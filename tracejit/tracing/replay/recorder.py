@@ -156,14 +156,13 @@ class ReplayRecorder(Recorder):
             if storage in recording.outside_storages
         )
         program = self.last_program
-        sizes = tuple(recording.size_slots) if isinstance(program, SizedProgram) else ()
-        run = (
-            program.run_at
-            if isinstance(program, SizedProgram)
-            else self._runners.setdefault(program, program.runner)
-        )
+        if isinstance(program, SizedProgram):
+            run, whole, sizes = program.run_at, program.whole, tuple(recording.size_slots)
+        else:
+            run, sizes = self._runners.setdefault(program, program.runner), ()
+            whole = program.graph
         recording.segment.instructions.append(
-            Run(run, tuple(inputs), scalars, outputs, outside, program.graph, sizes)
+            Run(run, tuple(inputs), scalars, outputs, outside, program.graph, sizes, whole)
         )
 
     def _execute(self, program: Program) -> list[Buffer]:

@@ -25,8 +25,9 @@ class Run:
     """A program: `inputs` are (slot, bytes from its start), `scalars` literals or symbols.
 
     written    slots of outside memory that it writes
-    graph      what it computes
+    graph      what it computes, with the sizes of the recorded call
     sizes      slots of the open sizes that it is made for at each run
+    whole      the graph in which these are open
     """
 
     run: Callable[..., list[Buffer]]
@@ -35,7 +36,8 @@ class Run:
     outputs: tuple[int, ...]
     written: tuple[int, ...]
     graph: Graph
-    sizes: tuple[int, ...] = ()
+    sizes: tuple[int, ...]
+    whole: Graph
 
     def line(self, pool: Pool) -> str:
         addresses = "".join(

@@ -242,7 +242,7 @@ class _Joined:
         graph = Graph(tuple(self._order), tuple(self._values[slot] for slot in slots))
         program = make(graph)
         inputs = tuple((slot, offset) for slot, offset, _, _ in self._inputs)
-        call = Run(program.runner, inputs, tuple(self._scalars), tuple(slots), (), graph)
+        call = Run(program.runner, inputs, tuple(self._scalars), tuple(slots), (), graph, (), graph)
         return program, call.line(pool)
 
 
