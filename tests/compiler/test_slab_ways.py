@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tracejit as tj
+from tests.compiler import machines
 from tests.compiler.programs import arrays_of, run
 from tests.compiler.test_random_graphs import expected, near, same_bits
 from tests.ir.graphs import apply
 from tracejit import dtypes
 from tracejit._errors import ArtifactError
 from tracejit.artifact import LaunchSpec, Plan
-from tracejit.compiler import compile_graph, plan_graph, slabs, work
+from tracejit.compiler import compile_graph, plan_graph
 from tracejit.dtypes import DType
 from tracejit.ir.aval import aval
 from tracejit.ir.graph import Constant, Effect, Graph, Input, Node
@@ -29,23 +30,21 @@ from tracejit.runtime.workspace import workspace_of
 from tracejit.standalone.plans import _Checker
 
 Having = Callable[..., None]
-GREEDY = {"LEAST_BYTES": 1, "LEAST_BYTES_IN_TURN": 1, "LEAST_ROWS": 1}
+GREEDY = {"least_bytes": 1, "least_bytes_in_turn": 1, "least_rows": 1}
 
 
 @pytest.fixture
 def having(monkeypatch: pytest.MonkeyPatch) -> Having:
     def choose(*, anew: bool = False, **values: float) -> None:
         """`anew` has all computed anew that can be."""
-        for name, value in values.items():
-            monkeypatch.setattr(slabs, name, value)
-        for name in ("NS_PER_BYTE", "NS_PER_BYTE_FAR"):
-            monkeypatch.setattr(work, name, 1e6 if anew else 1e-9)
+        byte = 1e6 if anew else 1e-9
+        machines.choose(monkeypatch, byte=byte, byte_far=byte, **values)
 
     return choose
 
 
 def off(having: Having) -> None:
-    having(LEAST_BYTES=1 << 60, LEAST_BYTES_IN_TURN=1 << 60)
+    having(**machines.OFF)
 
 
 def seen(rnd: Random, dtype: DType, lead: tuple[int, ...], m: int, n: int) -> tuple[Input, Node]:
@@ -136,9 +135,9 @@ def test_random_training_has_the_same_bits(seed: int, having: Having) -> None:
     plain = run(graph, data)
     few, size = rnd.choice((1, 1, 2, 8)), rnd.choice((1, 1 << 14, 1 << 20))
     least, cache = rnd.choice((1, 1 << 12, 1 << 15)), rnd.choice((1 << 13, 1 << 22))
-    having(CACHE_BYTES=cache)
+    having(cache_bytes=cache)
     for anew in (True, False):
-        having(anew=anew, LEAST_SLABS=few, SLAB_BYTES=size, **GREEDY | {"LEAST_BYTES": least})
+        having(anew=anew, least_slabs=few, slab_bytes=size, **GREEDY | {"least_bytes": least})
         for a, b in zip(run(graph, data), plain, strict=True):
             assert same_bits(a, b)
     for a, b in zip(run(graph, data, fuse=False), plain, strict=True):
@@ -236,8 +235,8 @@ def test_attention_is_right_along_any_axes(
     data = arrays_of(graph, 1)
     off(having)
     plain = run(graph, data)
-    having(CACHE_BYTES=1 << 16)  # so that no head is one slab
-    having(anew=True, SLAB_BYTES=1, LEAST_SLABS=8, **GREEDY | {"LEAST_BYTES": 1 << 18})
+    having(cache_bytes=1 << 16)  # so that no head is one slab
+    having(anew=True, slab_bytes=1, least_slabs=8, **GREEDY | {"least_bytes": 1 << 18})
     plan = planned(graph)
     assert noted(plan, "again matmul")
     in_turn = prod(lead) < 8
@@ -256,7 +255,7 @@ def test_attention_is_right_along_any_axes(
 
 def test_sums_in_order_begin_anew_in_each_run(having: Having) -> None:
     """What is added to is not what the run before has left."""
-    having(SLAB_BYTES=1, LEAST_SLABS=1, **GREEDY)
+    having(slab_bytes=1, least_slabs=1, **GREEDY)
     graph = attention_step((3,), 520, 8)
     data = arrays_of(graph, 1)
     program = compile_graph(graph)
@@ -295,7 +294,7 @@ def test_a_part_is_not_written_over_by_the_ground_that_it_lies_on(having: Having
     data = arrays_of(graph, 1)
     off(having)
     plain = run(graph, data)
-    having(SLAB_BYTES=1, LEAST_SLABS=2, **GREEDY)
+    having(slab_bytes=1, least_slabs=2, **GREEDY)
     for a, b in zip(run(graph, data), plain, strict=True):
         assert same_bits(a, b)
 
@@ -304,7 +303,7 @@ def test_a_part_is_not_written_over_by_the_ground_that_it_lies_on(having: Having
 
 
 def test_slabs_of_a_file_are_checked(having: Having) -> None:
-    having(SLAB_BYTES=1, LEAST_SLABS=1, **GREEDY)
+    having(slab_bytes=1, least_slabs=1, **GREEDY)
     plan = replace(planned(attention_step((3,), 520, 8)), kernels=())
     known = {
         name: ""

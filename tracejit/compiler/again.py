@@ -11,11 +11,9 @@ from collections.abc import Container, Iterable, Sequence
 from itertools import chain, combinations
 
 from tracejit._records import dataclass
-from tracejit.compiler import slabs
 from tracejit.compiler.known import Known
 from tracejit.compiler.members import only
 from tracejit.compiler.slabs import Slabs, steps_of
-from tracejit.compiler.work import nanoseconds, reading, writing
 from tracejit.ir.cluster import Fused, Owner, Product, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
@@ -55,7 +53,7 @@ class _Launch:
             (
                 root
                 for root in made
-                if nbytes(root) >= slabs.LEAST_BYTES
+                if nbytes(root) >= self.known.machine.least_bytes
                 and root in read_later
                 and root not in self.kept
             ),
@@ -75,8 +73,8 @@ class _Launch:
         return set[Node]().union(*map(self.known.reads, choice.steps)) - choice.makes
 
     def _choice(self, makes: Iterable[Node]) -> Choice | None:
-        wanted = {*makes}
-        saved = sum(reading(root) + writing(root) for root in wanted)
+        wanted, machine = {*makes}, self.known.machine
+        saved = sum(machine.reading(root) + machine.writing(root) for root in wanted)
         given = self.stored - self.part.private - wanted
         steps: list[Fused | Product] = []
         spent = 0.0
@@ -88,8 +86,8 @@ class _Launch:
             step = self._again(walk.step, wanted, given)
             steps.append(step)
             reads = self.known.reads(step)
-            spent += nanoseconds(step, 0)
-            spent += sum(reading(root) for root in reads if root not in self.made)
+            spent += machine.step(step, 0)
+            spent += sum(machine.reading(root) for root in reads if root not in self.made)
             wanted |= reads & self.made - given
         if not wanted <= self.made & self.stored:
             return None

@@ -31,7 +31,6 @@ from tracejit.compiler.slab_launch import SlabLaunch
 from tracejit.compiler.slab_parts import SlabParts
 from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.target import ProductKernel, Target
-from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step, Temporary
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
 from tracejit.ops.op import Layout
@@ -81,7 +80,7 @@ class Assembly:
         return within(limit, self._tasks(everything), self.fixed, self._merged, self._laid_out)
 
     def _merged(self, tasks: list[Task]) -> list[Task]:
-        return merge_alike(tasks, mixed=self.target.calls_kernels)
+        return merge_alike(tasks, mixed=self.target.machine.calls_kernels)
 
     def _tasks(self, steps: Sequence[Step | Slabs]) -> list[Task]:
         self.tasks = []
@@ -175,7 +174,9 @@ class Assembly:
             return [*steps]
         whole = {step for step in steps if isinstance(step, Fused) and self._whole_copy(step)}
         replaced = written_over(self.graph, self.layouts)
-        return Parting(Known(self.layouts, whole), self.fixed, replaced).of(steps)
+        return Parting(Known(self.layouts, whole, self.target.machine), self.fixed, replaced).of(
+            steps
+        )
 
     # tasks
 
@@ -212,7 +213,7 @@ class Assembly:
         aligned: frozenset[tuple[Owner, Owner]] = frozenset(),
         copies: tuple[Owner, Owner] | None = None,
     ) -> None:
-        cost = nanoseconds(step, sum(map(nbytes, (*reads, *writes))))
+        cost = self.target.machine.step(step, sum(map(nbytes, (*reads, *writes))))
         self.tasks.append(Task(work, Unit(reads, writes, aligned, copies, cost)))
 
     def _place(self, node: Node) -> tuple[Node, Layout]:
@@ -249,7 +250,7 @@ class Assembly:
         node = step.node
         left, right = (self.layouts.layout(source) for source in node.inputs)
         shape = node.aval.sizes
-        kernel = self.target.product(node.aval.dtype.name, shape, **node.kwargs)
+        kernel = self.target.product(node.aval.dtype.name, shape, shape, **node.kwargs)
         parts = list(product_segments(left, right, shape, kernel.segment))
         if not parts:
             return

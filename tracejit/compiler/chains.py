@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cache
+from math import prod
 from operator import itemgetter
 
-from tracejit.compiler import slabs
 from tracejit.compiler.known import Known, Uses
-from tracejit.compiler.slabs import Slabs, Way, each_of, is_large, kept_share, units_of
+from tracejit.compiler.machine import Machine
+from tracejit.compiler.slabs import (
+    Slabs,
+    Way,
+    each_of,
+    is_in_turn,
+    is_large,
+    kept_share,
+    launches_of,
+    units_of,
+)
 from tracejit.compiler.walks import Walk
-from tracejit.compiler.work import reading, room
 from tracejit.ir.cluster import Owner, Product, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
@@ -28,8 +37,8 @@ class _Chain:
     taken   how many steps there are up to the last that goes along
     """
 
-    def __init__(self, way: Way, first: Walk) -> None:
-        self.way = way
+    def __init__(self, way: Way, first: Walk, machine: Machine) -> None:
+        self.way, self.machine = way, machine
         self.walks: list[Walk] = []
         self.before: list[Step] = []
         self.after: list[Step] = []
@@ -55,28 +64,71 @@ class _Chain:
             self.walks.append(walk)
         self.before, self.after, self.taken = [*before], [*after], taken
 
+    @property
+    def each(self) -> int:
+        """The units of a slab."""
+        return each_of(self.walks, self.way.in_order, self.machine)
+
+    @property
+    def in_turn(self) -> bool:
+        return is_in_turn(self.walks, self.way.in_order, self.machine)
+
     def gain(self, private: frozenset[Node], may_turn: bool) -> float:
         """Nanoseconds for what is neither written to memory nor read there, once no more steps come; 0 where it is little."""
-        in_order, walks = self.way.in_order, self.walks
-        if in_order and not any(w.share and isinstance(w.step, Product) for w in walks):
+        machine, walks = self.machine, self.walks
+        if self.way.in_order and not any(w.share and isinstance(w.step, Product) for w in walks):
             return 0.0
-        each = each_of(walks, in_order)
-        if not each or not self.between:
+        if not self.each or not self.between or (self.in_turn and not may_turn):
             return 0.0
         read = [root for walk in walks for root in walk.read & self.between]
-        in_turn = in_order and slabs.has_few_tasks(walks)
-        if in_turn and not may_turn:
-            return 0.0
-        kept = kept_share(walks, each, private, in_turn)
-        least = slabs.LEAST_BYTES_IN_TURN if in_turn else slabs.LEAST_BYTES
+        kept = self._kept(private)
+        least = machine.least_bytes_in_turn if self.in_turn else machine.least_bytes
         if sum(map(nbytes, (*private, *read))) * kept < 2 * least:
             return 0.0
-        return sum(map(room, private)) + kept * sum(map(reading, (*private, *read)))
+        spared = kept * sum(map(machine.reading, (*private, *read)))
+        room = (1 - self._held) * sum(map(machine.room, private))
+        return room + spared - self._further_launches - self._partial_sums
 
     def slabs(self, private: frozenset[Node], again: Container[Step]) -> Slabs:
-        in_order, walks = self.way.in_order, tuple(self.walks)
-        anew = frozenset(walk for walk in walks if walk.step in again)
-        return Slabs(walks, in_order, units_of(walks), each_of(walks, in_order), private, anew)
+        walks = tuple(self.walks)
+        return Slabs(
+            walks,
+            self.way.in_order,
+            self.in_turn,
+            units_of(walks),
+            self.each,
+            private,
+            1 - self._kept(private),
+            frozenset(walk for walk in walks if walk.step in again),
+        )
+
+    def _kept(self, private: frozenset[Node]) -> float:
+        return kept_share(self.walks, self.each, private, self.in_turn, self.machine)
+
+    @property
+    def _held(self) -> float:
+        """How much of what is private is in memory at once."""
+        every = units_of(self.walks) * prod(self.walks[0].extents[:-1])
+        return self.each / every if self.in_turn else 0.0
+
+    @property
+    def _partial_sums(self) -> float:
+        """What those of products cost that all slabs leave, if none adds to those before."""
+        if self.way.in_order:
+            return 0.0
+        nbytes_left = sum(
+            nbytes(walk.step.node) * -(-walk.extent // walk.share)
+            for walk in self.walks
+            if walk.share and isinstance(walk.step, Product)
+        )
+        return 2 * self.machine.byte * nbytes_left
+
+    @property
+    def _further_launches(self) -> float:
+        """What it costs that each slab has its own."""
+        if not self.in_turn:
+            return 0.0
+        return (launches_of(self.walks, self.each) - len(self.walks)) * self.machine.launch
 
 
 def slabbed(
@@ -102,7 +154,7 @@ def slabbed(
     def placed(steps: Sequence[Step]) -> list[Step | Slabs]:
         """With the chain that gains most, and what is left on all sides of it."""
         gain, chain, place = max(chains(steps), key=itemgetter(0), default=(0.0, None, 0))
-        if chain is None or not gain:
+        if chain is None or gain <= 0:
             return [*steps]
         return [
             *placed(steps[:place]),
@@ -130,7 +182,7 @@ def _grown(known: Known, again: Container[Step], way: Way, first: Step, *followi
     """The longest chain of these steps that begins with the first."""
     beginning = known.kept(first, way.depth)
     assert beginning is not None
-    chain = _Chain(way, beginning)
+    chain = _Chain(way, beginning, known.machine)
     before: list[Step] = []
     after: list[Step] = []
     late_reads: set[Node] = set()
@@ -180,7 +232,7 @@ def _feeders(
     for step in reversed(before):
         made, needed = known.writes(step), known.reads(step)
         walk = known.kept(step, chain.way.depth)
-        is_wanted = any(map(is_large, made & reads))
+        is_wanted = any(is_large(root, known.machine) for root in made & reads)
         hinders = (made & (others_read | others_written | fed)) | (needed & others_written)
         if walk and is_wanted and not hinders:
             found.append(walk)
@@ -203,7 +255,7 @@ def _go_together(chain: _Chain, more: Sequence[Walk]) -> bool:
     for root in loose & writers.keys():
         if writers[root] > 1 or root in read:
             return False
-    return each_of([*chain.walks, *more], chain.way.in_order) > 0
+    return each_of([*chain.walks, *more], chain.way.in_order, chain.machine) > 0
 
 
 def _private(chain: _Chain, kept: Container[Owner], uses: Uses) -> frozenset[Node]:

@@ -19,7 +19,9 @@ from tracejit.codegen.kernel.verify import verify
 from tracejit.codegen.llvm.emit import emit
 from tracejit.codegen.llvm.target import TARGETS
 from tracejit.codegen.llvm.target import Target as Level
+from tracejit.compiler import machine
 from tracejit.compiler.launches import Launch
+from tracejit.compiler.machine import Machine
 from tracejit.compiler.target import ProductKernel
 from tracejit.passes import group
 from tracejit.passes.group import Sharing
@@ -42,11 +44,15 @@ class Cpu:
         return True
 
     @property
-    def calls_kernels(self) -> bool:
-        return True
+    def machine(self) -> Machine:
+        return machine.CORES
 
     @property
     def joins_products(self) -> bool:
+        return True
+
+    @property
+    def adds_products(self) -> bool:
         return True
 
     @property
@@ -78,7 +84,9 @@ class Cpu:
                 self.dump.write(f"kernel-{name}", assembly(source.text), "s")
         return name
 
-    def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
+    def product(
+        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], **params: Any
+    ) -> ProductKernel:
         if gemv.is_vector(shape):
             return ProductKernel(gemv.KERNELS[dtype], gemv.SCRATCH_BYTES, gemv.gemv_segment)
         return ProductKernel(KERNELS[dtype], SCRATCH_BYTES, partial(gemm_segment, **params))

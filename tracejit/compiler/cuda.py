@@ -27,7 +27,9 @@ from tracejit.codegen.kernel.grain import WARPS, Grain
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
+from tracejit.compiler import machine
 from tracejit.compiler.launches import Launch
+from tracejit.compiler.machine import Machine
 from tracejit.compiler.target import ProductKernel, ProductSegment
 from tracejit.passes import group
 from tracejit.passes.group import Sharing
@@ -47,11 +49,15 @@ class Cuda:
         return False
 
     @property
-    def calls_kernels(self) -> bool:
-        return False
+    def machine(self) -> Machine:
+        return machine.WARPS
 
     @property
     def joins_products(self) -> bool:
+        return False
+
+    @property
+    def adds_products(self) -> bool:
         return False
 
     @property
@@ -76,11 +82,13 @@ class Cuda:
             self.dump.write(f"kernel-{name}", text)
         return name
 
-    def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
-        *batch, m, n = shape
+    def product(
+        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], **params: Any
+    ) -> ProductKernel:
+        *batch, m, n = part
         segment: ProductSegment = vector_segment
         source = vector_source(dtype)
-        if 1 not in (m, n):
+        if 1 not in shape[-2:]:
             tile = tile_of(dtype, prod(batch), m, n)
             source, segment = product_source(dtype, tile), partial(_segment, tile)
         _emitted.setdefault(source.name, source)

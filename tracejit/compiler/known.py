@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from typing import assert_never
 
+from tracejit.compiler.machine import Machine
 from tracejit.compiler.members import accesses_of
 from tracejit.compiler.walks import Walk, walk_down_product, walk_of_loops, walk_of_product
 from tracejit.ir.cluster import Fused, Host, Product, Scan, Scatter, Step
@@ -14,10 +15,10 @@ from tracejit.passes.layouts import Layouts
 
 
 class Known:
-    """The steps of one graph. Those that are `whole` had better stay as they are."""
+    """The steps of one graph, for a machine. Those that are `whole` had better stay as they are."""
 
-    def __init__(self, layouts: Layouts, whole: Container[Step]) -> None:
-        self.layouts, self.whole = layouts, whole
+    def __init__(self, layouts: Layouts, whole: Container[Step], machine: Machine) -> None:
+        self.layouts, self.whole, self.machine = layouts, whole, machine
         self._touched: dict[Step, tuple[frozenset[Node], frozenset[Node]]] = {}
         self._walks: dict[tuple[Step, int], tuple[Walk, ...]] = {}
 

@@ -10,6 +10,7 @@ from tracejit.artifact import KernelSource, LaunchSpec, Segment
 from tracejit.codegen.kernel.grain import Grain
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.compiler.launches import Launch
+from tracejit.compiler.machine import Machine
 from tracejit.passes.group import Sharing
 
 ProductSegment = Callable[..., tuple[tuple[int, ...], int, int]]
@@ -34,13 +35,18 @@ class Target(Protocol):
         ...
 
     @property
-    def calls_kernels(self) -> bool:
-        """Whether kernels are called by address: a task can call others, and a launch can be of several."""
+    def machine(self) -> Machine:
+        """What steps cost there."""
         ...
 
     @property
     def joins_products(self) -> bool:
         """Whether products can be summed in parts of any depth."""
+        ...
+
+    @property
+    def adds_products(self) -> bool:
+        """Whether products can be added to what is there."""
         ...
 
     @property
@@ -62,8 +68,10 @@ class Target(Protocol):
         """The name of a kernel that launches are to use."""
         ...
 
-    def product(self, dtype: str, shape: tuple[int, ...], **params: Any) -> ProductKernel:
-        """For a result of this dtype and shape, with the op's parameters."""
+    def product(
+        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], **params: Any
+    ) -> ProductKernel:
+        """For a result of this dtype and shape, of which a part is computed at a time, with the op's parameters."""
         ...
 
     def launches(
