@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tracejit as tj
+import tracejit.nn.functional as F
 from tests.compiler import machines
-from tests.compiler.programs import arrays_of, run
+from tests.compiler.programs import arrays_of, index_graph, long_graph, run
 from tests.compiler.test_random_graphs import expected, near, same_bits
+from tests.compiler.test_slabs import graph_of, results, tensor
 from tests.ir.graphs import apply
 from tracejit import dtypes
 from tracejit._errors import ArtifactError
@@ -144,6 +146,22 @@ def test_random_training_has_the_same_bits(seed: int, having: Having) -> None:
         assert same_bits(a, b)
 
 
+@pytest.mark.parametrize("maker", [index_graph, long_graph])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10**6))
+def test_what_is_written_in_parts_is_made_again_as_a_whole(
+    maker: Callable[..., Graph], seed: int, having: Having
+) -> None:
+    rnd = Random(seed)
+    graph = maker(rnd, rnd.choice((dtypes.float32, dtypes.float64)))
+    data = arrays_of(graph, seed)
+    off(having)
+    plain = run(graph, data)
+    having(anew=True, slab_bytes=1, least_slabs=rnd.choice((1, 2, 8)), **GREEDY)
+    for a, b in zip(run(graph, data), plain, strict=True):
+        assert same_bits(a, b)
+
+
 # What is in memory
 
 
@@ -224,6 +242,39 @@ def test_short_scores_stay() -> None:
     plan = planned(attention_step((8,), 256))
     assert not noted(plan, "again")
     assert plan.arena_bytes >= 4 * 256 * 256 * 8
+
+
+def convolution_step(batch: int, channels: int, extent: int) -> Graph:
+    """Gradients of two convolutions, between which and their loss something needs all rows."""
+
+    def step(x: tj.Tensor, w: tj.Tensor, u: tj.Tensor) -> tuple[tj.Tensor, ...]:
+        def loss(w: tj.Tensor, u: tj.Tensor) -> tj.Tensor:
+            h = F.relu(F.conv2d(F.relu(F.conv2d(x, w, padding=1)), u, padding=1))
+            return ((h - h.max(0)) ** 2).sum()
+
+        found: tuple[tj.Tensor, ...] = tj.grad(loss, (0, 1))(w, u)
+        return found
+
+    kernels = (tensor(channels, channels, 3, 3, seed=n) for n in (1, 2))
+    return graph_of(step, tensor(batch, channels, extent, extent), *kernels)
+
+
+def test_windows_are_made_again_for_gradients_and_not_laid_out_for_all() -> None:
+    plan = planned(convolution_step(16, 16, 28))
+    windows = 4 * 16 * 16 * 9 * 28 * 28
+    assert noted(plan, "again copy")
+    assert plan.arena_bytes < windows
+    assert sum(launch.nbytes for launch in launches(plan)) < 3 * windows
+
+
+@pytest.mark.parametrize("extent", [6, 9])
+def test_gradients_of_convolutions_have_the_same_bits(extent: int, having: Having) -> None:
+    graph = convolution_step(9, 3, extent)
+    off(having)
+    plain = results(graph)
+    having(anew=True, slab_bytes=1, least_slabs=8, **GREEDY | {"least_bytes": 1 << 14})
+    assert noted(planned(graph), "again copy")
+    assert results(graph) == plain
 
 
 @pytest.mark.parametrize("lead", [(9,), (2, 4), (2,), ()])

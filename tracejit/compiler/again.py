@@ -7,8 +7,10 @@ included, in place of bytes; which values are kept is chosen by what both are re
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence, Set
 from itertools import chain, combinations
+from math import prod
 
 from tracejit._records import dataclass
 from tracejit.compiler.known import Known
@@ -17,6 +19,7 @@ from tracejit.compiler.slabs import Slabs, steps_of
 from tracejit.ir.cluster import Fused, Owner, Product, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
+from tracejit.passes.layouts import row_major
 
 MOST_LEFT = 4
 """Values of one launch of which any may be kept; of more, all or none."""
@@ -35,16 +38,12 @@ class Choice:
 class _Launch:
     """A launch over slabs, as far as values that it leaves are concerned."""
 
-    def __init__(self, part: Slabs, known: Known, kept: Container[Owner]) -> None:
+    def __init__(
+        self, part: Slabs, known: Known, kept: Container[Owner], shared: Set[Node]
+    ) -> None:
         self.part, self.known, self.kept = part, known, kept
         self.made = {root for walk in part.walks if not walk.share for root in walk.written}
-        self.stored = {
-            store.target
-            for walk in part.walks
-            if isinstance(walk.step, Fused)
-            for store in walk.step.stores
-            if store.target is store.value
-        } | {walk.step.node for walk in part.walks if isinstance(walk.step, Product)}
+        self.stored = {root for walk in part.walks for root in _stored(walk.step)} - shared
 
     def left(self, read_later: Container[Node]) -> list[Node]:
         """The large values that somebody else reads later, and that slabs could make."""
@@ -101,6 +100,19 @@ class _Launch:
         return only(step, wanted, self.known.layouts, given)
 
 
+def _stored(step: Fused | Product) -> Iterator[Node]:
+    """What the step makes as a whole; others of its launch may write parts of it."""
+    if isinstance(step, Product):
+        yield step.node
+        return
+    for store in step.stores:
+        if (
+            store.layout == row_major(store.layout.shape)
+            and prod(store.layout.shape) == store.target.aval.size
+        ):
+            yield store.target
+
+
 def choices_of(
     parts: Sequence[Step | Slabs], known: Known, kept: Container[Owner], replaced: Container[Node]
 ) -> list[Choice]:
@@ -109,11 +121,13 @@ def choices_of(
     replaced   memory that is written over once nobody reads it: nobody else is to read it
     """
     found: list[Choice] = []
+    writers = Counter(root for part in parts for root in known.written_by(steps_of(part)))
+    shared = {root for root, count in writers.items() if count > 1}  # parts of it are elsewhere
     read_later: set[Node] = set()
     made: set[Node] = set()
     for part in reversed(parts):
         if isinstance(part, Slabs):
-            launch = _Launch(part, known, kept)
+            launch = _Launch(part, known, kept, shared)
             choice = launch.choice(launch.left(read_later))
             if choice and not any(r in replaced or r in made for r in launch.outside(choice)):
                 made |= choice.makes

@@ -172,10 +172,17 @@ class Assembly:
     def _in_slabs(self, steps: list[Step]) -> list[Step | Slabs]:
         if not self.join:
             return [*steps]
-        whole = {step for step in steps if isinstance(step, Fused) and self._whole_copy(step)}
+        whole = {step for step in steps if isinstance(step, Fused) and self._is_for_others(step)}
         replaced = written_over(self.graph, self.layouts)
         return Parting(Known(self.layouts, whole, self.target.machine), self.fixed, replaced).of(
             steps
+        )
+
+    def _is_for_others(self, step: Fused) -> bool:
+        """Whether the step copies a whole memory, which is not the plan's own: that may be there already."""
+        pair = self._whole_copy(step)
+        return pair is not None and any(
+            not isinstance(owner, Apply) or owner in self.fixed for owner in pair
         )
 
     # tasks

@@ -142,7 +142,7 @@ def slabbed(
 
     @cache
     def grown(way: Way, *steps: Step) -> tuple[float, _Chain]:
-        chain = _grown(known, uses.again, way, *steps)
+        chain = _grown(known, uses, way, *steps)
         return chain.gain(_private(chain, kept, uses), may_turn), chain
 
     def chains(steps: Sequence[Step]) -> Iterator[tuple[float, _Chain, int]]:
@@ -178,7 +178,7 @@ def _ways(steps: Sequence[Step], known: Known, may_turn: bool) -> Iterator[Way]:
                 yield Way(depth, in_order=True)
 
 
-def _grown(known: Known, again: Container[Step], way: Way, first: Step, *following: Step) -> _Chain:
+def _grown(known: Known, uses: Uses, way: Way, first: Step, *following: Step) -> _Chain:
     """The longest chain of these steps that begins with the first."""
     beginning = known.kept(first, way.depth)
     assert beginning is not None
@@ -192,7 +192,7 @@ def _grown(known: Known, again: Container[Step], way: Way, first: Step, *followi
         reads = known.reads(step) | writes
         waits = not (reads.isdisjoint(late_writes) and writes.isdisjoint(late_reads))
         needs = not reads.isdisjoint(chain.written)
-        another = step in again and not writes.isdisjoint(chain.read | chain.written)
+        another = any(uses.is_another(step, each.step) for each in chain.walks)
         joins = needs and not waits and not another
         more = _joining(known, chain, step, before) if joins else ()
         if more:
@@ -212,7 +212,8 @@ def _grown(known: Known, again: Container[Step], way: Way, first: Step, *followi
 
 def _joining(known: Known, chain: _Chain, step: Step, before: Sequence[Step]) -> tuple[Walk, ...]:
     """The walks that the chain goes on with: the step's, and those of steps before it that feed it; none if it cannot."""
-    feeders = _feeders(known, chain, before, known.reads(step))
+    # What it writes a part of had to be there before.
+    feeders = _feeders(known, chain, before, known.reads(step) | known.writes(step))
     for walk in known.walks(step, chain.way.depth):
         if walk.share and not chain.way.folds:
             continue
@@ -227,16 +228,14 @@ def _feeders(
 ) -> tuple[Walk, ...]:
     """The steps that make large values of these, and can as well run after the others, and after those of the chain."""
     found: list[Walk] = []
-    fed: set[Node] = set()
     reads, others_read, others_written = {*wanted}, chain.read | chain.written, {*chain.written}
     for step in reversed(before):
         made, needed = known.writes(step), known.reads(step)
         walk = known.kept(step, chain.way.depth)
         is_wanted = any(is_large(root, known.machine) for root in made & reads)
-        hinders = (made & (others_read | others_written | fed)) | (needed & others_written)
+        hinders = (made & (others_read | others_written)) | (needed & others_written)
         if walk and is_wanted and not hinders:
             found.append(walk)
-            fed |= made
             reads |= needed
         else:
             others_read |= needed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -12,7 +12,7 @@ from tracejit._config import config
 from tracejit._digest import digest
 from tracejit._dump import Dump
 from tracejit._records import dataclass
-from tracejit.artifact import KernelSource, LaunchSpec, Segment
+from tracejit.artifact import KernelSource, LaunchShape, LaunchSpec, Segment
 from tracejit.codegen.cuda.emit import emit
 from tracejit.codegen.cuda.product import (
     SEGMENTS,
@@ -130,11 +130,19 @@ def _product(launch: LaunchSpec) -> LaunchSpec:
 
 
 def _shaped(launch: LaunchSpec) -> LaunchSpec:
-    kernel, segments = _kernels[launch.kernel], launch.segments
-    sizes = [(each.dims, each.tasks) for each in segments]
-    shape = shape_of(kernel, sizes, launch.scratch_bytes)
-    variant = variant_of(kernel, sizes, shape)
-    return replace(launch, kernel=f"{launch.kernel}_{len(segments)}_{variant.value}", shape=shape)
+    sizes = tuple((each.dims, each.tasks) for each in launch.segments)
+    variant, shape = _scheduled(launch.kernel, sizes, launch.scratch_bytes)
+    return replace(launch, kernel=f"{launch.kernel}_{len(sizes)}_{variant.value}", shape=shape)
+
+
+@lru_cache(maxsize=1024)
+def _scheduled(
+    name: str, sizes: tuple[tuple[tuple[int, ...], int], ...], scratch_bytes: int
+) -> tuple[Variant, LaunchShape]:
+    """For all slabs of one size at once."""
+    kernel = _kernels[name]
+    shape = shape_of(kernel, sizes, scratch_bytes)
+    return variant_of(kernel, sizes, shape), shape
 
 
 def _most_segments(segment: Segment) -> int:

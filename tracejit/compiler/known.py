@@ -75,7 +75,7 @@ def _made(step: Step) -> Iterable[Node]:
 
 
 class Uses:
-    """Of values, in a list of steps of which some make `again` what has been made before, for those that come after.
+    """Of values, in a list of steps of which some make `again` what has been made before, once, for those that come after.
 
     counts   how many steps have to do with a value, each time that it is made
     """
@@ -84,12 +84,17 @@ class Uses:
         self.again = again
         self.counts: Counter[tuple[Node, int]] = Counter()
         self._times: dict[Step, dict[Node, int]] = {}
-        times: Counter[Node] = Counter()
+        anew: set[Node] = set()
         for step in steps:
-            times.update(known.writes(step) if step in again else ())
+            anew |= known.writes(step) if step in again else set()
             touched = known.reads(step) | known.writes(step)
-            self._times[step] = {root: times[root] for root in touched}
+            self._times[step] = {root: int(root in anew) for root in touched}
             self.counts.update(self._times[step].items())
+
+    def is_another(self, step: Step, before: Step) -> bool:
+        """Whether the step makes again what one before it has to do with as it was."""
+        now, then = self._times[step], self._times[before]
+        return step in self.again and any(then[root] != now[root] for root in then.keys() & now)
 
     def times(self, step: Step) -> dict[Node, int]:
         """Of what the step touches: how often it has been made again by then."""

@@ -105,7 +105,11 @@ def _with_earlier(task: Task, merged: list[Task | None], late: int, mixed: bool)
 
 
 def _may_merge(task: Task) -> bool:
-    return isinstance(task.work, Launch) and not task.work.calls and task.unit.copies is None
+    """Slabs wait for others: as tasks for their own, in turn for those before."""
+    work = task.work
+    if not isinstance(work, Launch) or task.unit.copies is not None:
+        return False
+    return not work.calls and work.moved is None
 
 
 def _are_alike(first: Task, second: Task) -> bool:

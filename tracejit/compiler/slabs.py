@@ -120,14 +120,14 @@ def each_of(walks: Sequence[Walk], in_order: bool, machine: Machine) -> int:
     least = -(-least_rows * units // rows)
     shares = [walk.share // gcd(walk.share, walk.extent // units) for walk in walks if walk.share]
     share = lcm(*shares)
-    if in_order:
-        each = max(fitting, least, share) // share * share
-        return each if least <= each < units else 0
     outer = prod(walks[0].extents[:-1])
     if is_in_turn(walks, in_order, machine):
         even = -(-units // -(-units // max(fitting, least)))
         each = min(-(-even // share) * share, units)
-        return each if each < units * outer else 0
+        return each if each < (units if in_order else units * outer) else 0
+    if in_order:
+        each = max(fitting, least, share) // share * share
+        return each if least <= each < units else 0
     each = min(units, units * outer // machine.least_slabs, max(fitting, least))
     if shares:  # more than one result for each slab is not worth slabs that do not fit
         each = min(each, fitting) // share * share

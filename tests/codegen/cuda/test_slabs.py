@@ -16,10 +16,10 @@ import tracejit as tj
 import tracejit.nn.functional as F
 from tests.codegen.kernels import skip_unless_emulated
 from tests.compiler import machines
-from tests.compiler.programs import arrays_of
+from tests.compiler.programs import arrays_of, index_graph
 from tests.compiler.test_random_graphs import same_bits
 from tests.compiler.test_slab_folds import rows_graph
-from tests.compiler.test_slab_ways import attention_step, trained_graph
+from tests.compiler.test_slab_ways import attention_step, convolution_step, trained_graph
 from tests.compiler.test_slabs import CHAINS, graph_of, tensor
 from tests.emulation.everywhere import EmulatedProgram
 from tests.ir.graphs import apply
@@ -131,7 +131,16 @@ def test_convolutions_and_their_gradients_have_the_cpus_bits(
     assert_same_as_cpu(graph)
 
 
-MAKERS = {"training": trained_graph, "sums": rows_graph}
+def test_windows_are_made_again_for_gradients(having: Having) -> None:
+    graph = convolution_step(9, 4, 11)
+    having(byte=1e6, byte_far=1e6, **GREEDY | {"least_bytes": 1 << 15})
+    plan = planned(graph)
+    assert [launch for launch in launches(plan) if launch.note.startswith("again copy")]
+    assert plan.arena_bytes < 4 * 9 * 4 * 9 * 11 * 11
+    assert_same_as_cpu(graph)
+
+
+MAKERS = {"training": trained_graph, "sums": rows_graph, "indexing": index_graph}
 
 
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
