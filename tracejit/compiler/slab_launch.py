@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, product
 from math import prod
 
@@ -12,7 +13,7 @@ from tracejit.codegen.kernel.lower import joined_parts
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.parts import join_parts
 from tracejit.compiler.inner import Inner, Moves
-from tracejit.compiler.launches import Launch, Task
+from tracejit.compiler.launches import Launch, Task, merge_alike
 from tracejit.compiler.slab_parts import SlabParts
 from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.walks import Walk
@@ -166,8 +167,10 @@ class SlabLaunch:
         for outer in product(*map(range, self.slabs.outer)):
             for run in self.runs:
                 for number in range(run.first, run.first + run.count):
-                    for inner in run.inner:
-                        yield self._alone(inner, (*outer, number), scratch)
+                    place = (*outer, number)
+                    tasks = [self._alone(inner, place, scratch) for inner in run.inner]
+                    # Other slabs wait for this one.
+                    yield from map(_settled, merge_alike(tasks, mixed=self.machine.calls_kernels))
 
     def _alone(self, inner: Inner, place: tuple[int, ...], scratch: Temporary) -> Task:
         """One kernel on one slab."""
@@ -203,6 +206,11 @@ class SlabLaunch:
         )
         work = self.machine.step(inner.walk.step, 0) / prod(extents)
         return Task(launch, Unit(memory(inner.reads), memory(inner.writes), work=work))
+
+
+def _settled(task: Task) -> Task:
+    assert isinstance(task.work, Launch)
+    return Task(replace(task.work, is_settled=True), task.unit)
 
 
 def _stays_aligned(pair: tuple[Owner, Owner], walk: Walk, slabs: Slabs) -> bool:
