@@ -172,18 +172,16 @@ class Assembly:
     def _in_slabs(self, steps: list[Step]) -> list[Step | Slabs]:
         if not self.join:
             return [*steps]
-        whole = {step for step in steps if isinstance(step, Fused) and self._is_for_others(step)}
+        whole = {step for step in steps if isinstance(step, Fused) and self._may_be_dropped(step)}
         replaced = written_over(self.graph, self.layouts)
         return Parting(Known(self.layouts, whole, self.target.machine), self.fixed, replaced).of(
             steps
         )
 
-    def _is_for_others(self, step: Fused) -> bool:
-        """Whether the step copies a whole memory, which is not the plan's own: that may be there already."""
+    def _may_be_dropped(self, step: Fused) -> bool:
+        """Whether the step copies a whole memory, which others may then write at once; constants are as soon written anew."""
         pair = self._whole_copy(step)
-        return pair is not None and any(
-            not isinstance(owner, Apply) or owner in self.fixed for owner in pair
-        )
+        return pair is not None and not (isinstance(pair[0], Apply) and not pair[0].inputs)
 
     # tasks
 

@@ -6,7 +6,7 @@ from math import prod
 from typing import Final, assert_never
 
 from tracejit._records import dataclass
-from tracejit.codegen.kernel.cost import LIGHT_NS, profile
+from tracejit.codegen.kernel.cost import profile
 from tracejit.codegen.kernel.lines import ELEMENT_NS
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step
 from tracejit.passes.homes import nbytes
@@ -67,7 +67,7 @@ class Machine:
         """Of a step that moves so many bytes."""
         match step:
             case Fused(space=space, members=members):
-                each = sum(profile(member).nanoseconds for member in members) or LIGHT_NS
+                each = sum(profile(member).nanoseconds for member in members)
                 return prod(space) * each * self.element + moved * self.byte
             case Product(node=node):
                 terms = node.aval.size * node.inputs[0].aval.sizes[-1]
