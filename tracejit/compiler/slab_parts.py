@@ -35,15 +35,14 @@ class SlabParts:
             sums = self._sums_of(walk) if walk.share else {}
             self.sums |= sums
             if isinstance(walk.step, Product):
-                own = sums.get(walk.step.node)
                 self.products[walk] = SlabProduct.of(
-                    walk, self.slabs, self.layouts, self.target, own
+                    walk, self.slabs, self.layouts, self.target, sums.get(walk.step.node)
                 )
 
     @property
     def partial(self) -> list[Temporary]:
         """Memory for the partial sums of one slab."""
-        return [each.partial for each in self.products.values() if each.partial]
+        return [each.own for each in self.products.values() if each.own]
 
     @property
     def grain(self) -> Grain:

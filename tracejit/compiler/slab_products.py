@@ -28,8 +28,8 @@ Sizes = tuple[Layout, Layout, tuple[int, ...]]
 class SlabProduct:
     """Of one walk, of whose rows `step` are a slab.
 
-    sums     where the partial sums of all slabs lie one after another, if they are joined once all are there
-    partial  where those of one slab do, which are joined at once
+    sums   where the partial sums of all slabs lie one after another, if they are joined once all are there
+    own    where those of one slab lie, which are joined at once
     """
 
     walk: Walk
@@ -37,7 +37,7 @@ class SlabProduct:
     layouts: Layouts
     target: Target
     sums: Temporary | None
-    partial: Temporary | None
+    own: Temporary | None
 
     @classmethod
     def of(
@@ -66,9 +66,9 @@ class SlabProduct:
         if self.sums:
             moves = (self.step // self.walk.share * self.node.aval.size,)
             yield from self._multiplied(rows, self.sums, moves)
-        elif self.partial:
-            yield from self._multiplied(rows, self.partial, (0,) * len(self.walk.axes))
-            yield self._joined(rows, self.partial, goes_on=adds and bool(self.walk.share))
+        elif self.own:
+            yield from self._multiplied(rows, self.own, (0,) * len(self.walk.axes))
+            yield self._joined(rows, self.own, goes_on=adds and bool(self.walk.share))
         else:
             yield from self._multiplied(
                 rows, self.node, self._result, adds=adds and bool(self.walk.share)
