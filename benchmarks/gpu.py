@@ -23,9 +23,10 @@ import numpy as np
 import tracejit as tj
 from benchmarks.measure import error_between, reference_results
 from benchmarks.program import Inputs, Program
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import ON_GPUS, WORKLOADS, Workload
 from tracejit.runtime.cuda.driver import Gpu, gpu
 
+EVERY = WORKLOADS | ON_GPUS
 ROUNDS = 9
 ROUND_SECONDS = 0.04
 """What the calls of one round are to take together."""
@@ -324,7 +325,7 @@ def sized(workload: Workload) -> Workload:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="workloads on a GPU, against others")
-    parser.add_argument("names", nargs="*", metavar="workload", choices=[*WORKLOADS, []])
+    parser.add_argument("names", nargs="*", metavar="workload", choices=[*EVERY, []])
     parser.add_argument("--small", action="store_true", help="sizes that only show that it runs")
     arguments = parser.parse_args(argv)
     if (why := tj.cuda.why_not()) is not None:
@@ -336,8 +337,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     flops, whose = product_rate(everyone, 64 if small else 8192)
     print(f"{device.name} ({device.architecture}), {', '.join(each.name for each in everyone)}")
     table = []
-    for name in arguments.names or WORKLOADS:
-        workload = sized(WORKLOADS[name])
+    for name in arguments.names or EVERY:
+        workload = sized(EVERY[name])
         inputs = workload.inputs(small=small)
         floor = FEWEST_BYTES[name](inputs) / rate * 1e3 if name in FEWEST_BYTES else 0.0
         found = [*lines(name, compared(workload, everyone, inputs, begun), floor)]

@@ -114,6 +114,12 @@ def block(rng: Rng, batch: int, length: int, width: int) -> Inputs:
     )
 
 
+def attention(rng: Rng, batch: int, heads: int, length: int, width: int) -> Inputs:
+    """Of heads of one width: queries, keys, values, and the cotangent of what comes out."""
+    q, k, v, ct = (normal(rng, batch, heads, length, width) for _ in range(4))
+    return Inputs(q=q, k=k, v=v, ct=ct)
+
+
 def lstm(rng: Rng, words: int, width: int, hidden: int, length: int, batch: int) -> Inputs:
     """A model of the next word; gates stand in PyTorch's order."""
     gates = 4 * hidden
@@ -228,6 +234,18 @@ WORKLOADS = {
         Workload("cg", conjugate_gradient, {"n": 1000, "condition": 1500}, {"n": 12, "condition": 10}, 1e-6),
     )
 }  # fmt: skip
+
+
+ON_GPUS = {
+    name: Workload(
+        name,
+        attention,
+        {"batch": 2, "heads": 8, "length": 4096, "width": 64},
+        {"batch": 2, "heads": 2, "length": 9, "width": 4},
+    )
+    for name in ("attention_f", "attention_fb")
+}
+"""Further ones, for GPUs alone: forward, and with gradients."""
 
 
 def to_float64(value: Any) -> Any:

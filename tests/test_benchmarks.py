@@ -14,29 +14,32 @@ from benchmarks.measure import Measurement, error_between, reference_results
 from benchmarks.report import table
 from benchmarks.summary import markdown
 from benchmarks.systems import SYSTEMS
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import ON_GPUS, WORKLOADS
 from tests.standalone.libraries import needs_compiler
 
 PEER = "a peer that is timed where it is installed"
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
+EVERY = WORKLOADS | ON_GPUS
+
+
+@pytest.mark.parametrize("workload", EVERY)
 @pytest.mark.parametrize("system", ["numpy", "eager", "compiled", "torch"])
 def test_a_workload_gives_the_results_of_float64_numpy(workload: str, system: str) -> None:
     pytest.importorskip(SYSTEMS[system].package, reason=PEER)
-    inputs = WORKLOADS[workload].inputs(small=True)
+    inputs = EVERY[workload].inputs(small=True)
     implementation = SYSTEMS[system].implementations()[workload]
     program = implementation(inputs, SYSTEMS[system].decorator())
     program.step()
-    expected = reference_results(WORKLOADS[workload], small=True)
+    expected = reference_results(EVERY[workload], small=True)
     for actual, reference in zip(program.results(), expected, strict=True):
-        assert error_between(actual, reference) <= WORKLOADS[workload].tolerance
+        assert error_between(actual, reference) <= EVERY[workload].tolerance
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_system_implements_every_workload_that_it_does_not_except(system: str) -> None:
     pytest.importorskip(SYSTEMS[system].package, reason=PEER)
-    assert SYSTEMS[system].implementations().keys() | SYSTEMS[system].without == WORKLOADS.keys()
+    assert SYSTEMS[system].implementations().keys() | SYSTEMS[system].without == EVERY.keys()
 
 
 def test_the_command_measures_in_processes_of_their_own_and_writes_all_figures(

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.program import Implementation
+from benchmarks.workloads import ON_GPUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ SYSTEMS = {
             "numba",
             "numba",
             "benchmarks.systems.numba_suite",
-            without=frozenset({"mlp_128", "mlp_8", "block", "lstm", "cnn"}),
+            without=frozenset({"mlp_128", "mlp_8", "block", "lstm", "cnn", *ON_GPUS}),
         ),
     )
 }

@@ -96,6 +96,21 @@ def softmax_forward_backward(d: Inputs, jit: Jit) -> Program:
     return function_of(with_gradients(jax.nn.softmax), jit, d.ct, d.x)
 
 
+def attention(q: Array, k: Array, v: Array) -> Array:
+    scores = jnp.einsum("bhqe,bhke->bhqk", q, k) * q.shape[-1] ** -0.5
+    return jnp.einsum("bhqk,bhke->bhqe", jax.nn.softmax(scores), v)
+
+
+@suite("attention_f")
+def attention_forward(d: Inputs, jit: Jit) -> Program:
+    return function_of(attention, jit, d.q, d.k, d.v)
+
+
+@suite("attention_fb")
+def attention_forward_backward(d: Inputs, jit: Jit) -> Program:
+    return function_of(with_gradients(attention), jit, d.ct, d.q, d.k, d.v)
+
+
 def layer_norm(x: Array, weight: Array, bias: Array) -> Array:
     centred = x - x.mean(-1, keepdims=True)
     variance = (centred**2).mean(-1, keepdims=True)

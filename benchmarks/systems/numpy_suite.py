@@ -85,6 +85,25 @@ def softmax_forward_backward(d: Inputs, _: Jit) -> Program:
     return pure(both, d.x, d.ct)
 
 
+def attend(q: Array, k: Array) -> Array:
+    return softmax(q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5)
+
+
+@suite("attention_f")
+def attention_forward(d: Inputs, _: Jit) -> Program:
+    return pure(lambda q, k, v: attend(q, k) @ v, d.q, d.k, d.v)
+
+
+@suite("attention_fb")
+def attention_forward_backward(d: Inputs, _: Jit) -> Program:
+    def both(q: Array, k: Array, v: Array, ct: Array) -> tuple[Array, ...]:
+        shares = attend(q, k)
+        slope = softmax_vjp(ct @ v.swapaxes(-1, -2), shares) * q.shape[-1] ** -0.5
+        return shares @ v, slope @ k, slope.swapaxes(-1, -2) @ q, shares.swapaxes(-1, -2) @ ct
+
+    return pure(both, d.q, d.k, d.v, d.ct)
+
+
 def layer_norm(x: Array, weight: Array, bias: Array) -> tuple[Array, tuple[Array, Array]]:
     """The result, and what the backward pass needs."""
     centred = x - x.mean(-1, keepdims=True)

@@ -91,6 +91,17 @@ def softmax_forward_backward(d: Inputs, jit: Jit) -> Program:
     return forward_backward(softmax, jit, leaves(d.x), tensor(d.ct))
 
 
+@suite("attention_f")
+def attention_forward(d: Inputs, jit: Jit) -> Program:
+    return forward(F.scaled_dot_product_attention, jit, *map(tensor, (d.q, d.k, d.v)))
+
+
+@suite("attention_fb")
+def attention_forward_backward(d: Inputs, jit: Jit) -> Program:
+    inputs = leaves(d.q, d.k, d.v)
+    return forward_backward(F.scaled_dot_product_attention, jit, inputs, tensor(d.ct))
+
+
 def lngelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     h = F.layer_norm(x, x.shape[-1:], weight, bias, LAYER_NORM_EPSILON)
     return x + F.gelu(h, approximate="tanh")

@@ -93,6 +93,20 @@ def softmax_forward_backward(d: Inputs, jit: Jit) -> Program:
     return forward_backward(softmax, jit, leaves(d.x), d.ct)
 
 
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return F.softmax(q @ k.mT * q.shape[-1] ** -0.5, -1) @ v
+
+
+@suite("attention_f")
+def attention_forward(d: Inputs, jit: Jit) -> Program:
+    return function_of(attention, jit, d.q, d.k, d.v)
+
+
+@suite("attention_fb")
+def attention_forward_backward(d: Inputs, jit: Jit) -> Program:
+    return forward_backward(attention, jit, leaves(d.q, d.k, d.v), d.ct)
+
+
 def lngelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     h = F.layer_norm(x, x.shape[-1:], weight, bias, LAYER_NORM_EPSILON)
     return x + F.gelu(h, approximate="tanh")

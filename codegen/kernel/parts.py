@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracejit.codegen.kernel.builder import ScalarBuilder, constant
 from tracejit.codegen.kernel.fn import Fn
+from tracejit.codegen.kernel.folds import JOINS
 from tracejit.codegen.kernel.grain import Grain
 from tracejit.codegen.kernel.ir import Address, Buffer, Combine, Kernel, Kind, Size, Tree
 from tracejit.codegen.kernel.nest import Lowered, only_loop, variable
@@ -13,9 +14,19 @@ from tracejit.ir.graph import Node
 
 
 def join_parts(
-    combine: Combine, partial: Temporary, target: Node, results: int, parts: int, grain: Grain
+    combine: Combine,
+    partial: Temporary,
+    target: Node,
+    results: int,
+    parts: int,
+    grain: Grain,
+    *,
+    goes_on: bool = False,
 ) -> Lowered:
-    """So many results, each from its value in every part; a part has all results side by side."""
+    """So many results, each from its value in every part; a part has all results side by side.
+
+    Where it `goes_on` the target has what parts before these have given.
+    """
     builder = ScalarBuilder()
     source, whole = Buffer(partial.dtype, "a"), Buffer(target.aval.dtype, "a", written=True)
     tasks, extent, count = Size("tasks"), Size("results"), Size("parts")
@@ -25,11 +36,16 @@ def join_parts(
         left = builder.let(Fn.SUB, int64, extent, first)
         lanes = builder.let(Fn.MIN, int64, left.operand, columns).operand
         with builder.loop(lanes, Kind.VECTOR, "v") as lane:
+            place = Address(((first, 1), (lane, 1)))
+            before = builder.load(whole, place) if goes_on else None
             with builder.fold(constant(0, int64), count, Tree.SERIAL, "k") as fold:
                 value = builder.load(source, Address(((fold.index, extent), (first, 1), (lane, 1))))
-                joined = fold.join(combine, value)
-            result = builder.cast(joined, target.aval.dtype)
-            builder.store(whole, Address(((first, 1), (lane, 1))), result)
+                if before is None:
+                    joined = fold.join(combine, value)
+                else:
+                    total = fold.carry(before.operand)
+                    joined = fold.hand_on(total, builder.apply(JOINS[combine], total, value))
+            builder.store(whole, place, builder.cast(joined, target.aval.dtype))
     kernel = Kernel((source, whole), (tasks, extent, count), (), only_loop(body))
     needed = -(-results // grain.columns)
     return Lowered(kernel, ((partial, 0), (target, 0)), (needed, results, parts), needed, grain=4)

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import tracejit as tj
+from tests.compiler import machines
 from tests.compiler.programs import fold_graph, index_graph, long_graph
 from tests.compiler.test_slabs import GREEDY
 from tracejit import dtypes, nn, optim
 from tracejit.artifact import Account, HostCall, LaunchSpec, Place, Plan, Value
-from tracejit.compiler import plan_graph, slabs
+from tracejit.compiler import plan_graph
 from tracejit.ir.graph import Graph
 from tracejit.ops.registry import REGISTRY
 from tracejit.runtime.slabs import KERNEL
@@ -89,8 +90,8 @@ def _of_random_graphs(kind: str) -> Iterator[Plan]:
         for make in (fold_graph, index_graph, long_graph):
             graph = make(Random(seed), dtypes.float32)
             with pytest.MonkeyPatch.context() as patch:
-                for name, value in GREEDY.items() if kind == "in slabs" else ():
-                    patch.setattr(slabs, name, value)
+                if kind == "in slabs":
+                    machines.choose(patch, **GREEDY)
                 plan = planned(graph)
                 if kind == "with less memory":
                     with tj.config.scope(num_threads=1), suppress(tj.MemoryLimitError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.compiler.test_random_graphs import expected, near, same_bits
 from tests.ir.graphs import apply
 from tracejit import dtypes
 from tracejit.compiler import Compiled, compile_graph, recompute
+from tracejit.compiler.machine import CORES
 from tracejit.ir.aval import aval
 from tracejit.ir.cluster import Fused
 from tracejit.ir.graph import Effect, Graph, Input, Node
@@ -29,7 +31,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
     def choose(every: bool) -> None:
         monkeypatch.setattr(recompute, "LEAST_BYTES", 1 if every else 1 << 60)
-        monkeypatch.setattr(recompute, "NS_PER_BYTE", 1e9)
+        monkeypatch.setattr(recompute, "CORES", replace(CORES, byte=1e9))
 
     return choose
 

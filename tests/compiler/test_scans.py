@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 import tracejit as tj
+from tests.compiler import machines
 from tests.compiler.programs import run
 from tests.compiler.test_random_graphs import same_bits
 from tests.ir.graphs import apply
 from tracejit import dtypes
 from tracejit.artifact import LaunchSpec
-from tracejit.compiler import compile_graph, slabs
+from tracejit.compiler import compile_graph
 from tracejit.dtypes import DType
 from tracejit.ir.aval import aval
 from tracejit.ir.graph import Apply, Effect, Graph, Input
@@ -211,8 +212,7 @@ def test_slabs_leave_a_scan_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = Graph((x,), (apply("square", result),))
     data = np.random.default_rng(0).standard_normal((64, 300)).astype(np.float32)
     expected = run(graph, [data])[0]
-    for name in ("LEAST_BYTES", "SLAB_BYTES", "LEAST_ROWS"):
-        monkeypatch.setattr(slabs, name, 1)
+    machines.choose(monkeypatch, least_bytes=1, slab_bytes=1, least_rows=1)
     steps = compile_graph(graph).launches
     assert all(isinstance(step, LaunchSpec) and step.kernel != KERNEL for step in steps)
     np.testing.assert_array_equal(run(graph, [data])[0], expected)

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 import tracejit as tj
 import tracejit.nn.functional as F
+from tests.compiler import machines
 from tests.compiler.programs import arrays_of, run
 from tests.compiler.test_random_graphs import expected, near, same_bits
 from tests.ir.graphs import apply
 from tracejit import dtypes
 from tracejit.artifact import LaunchSpec
-from tracejit.compiler import Compiled, compile_graph, slabs
+from tracejit.compiler import Compiled, compile_graph
 from tracejit.dtypes import DType
 from tracejit.ir.aval import aval
 from tracejit.ir.graph import Graph, Input, Node
@@ -30,11 +31,7 @@ Having = Callable[..., None]
 
 @pytest.fixture
 def having(monkeypatch: pytest.MonkeyPatch) -> Having:
-    def choose(**values: int) -> None:
-        for name, value in values.items():
-            monkeypatch.setattr(slabs, name, value)
-
-    return choose
+    return lambda **values: machines.choose(monkeypatch, **values)
 
 
 @pytest.fixture
@@ -45,11 +42,11 @@ def sharing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def greedy(having: Having, slab_bytes: int) -> None:
-    having(LEAST_BYTES=1, LEAST_SLABS=2, LEAST_ROWS=1, SLAB_BYTES=slab_bytes)
+    having(least_bytes=1, least_slabs=2, least_rows=1, slab_bytes=slab_bytes)
 
 
 def off(having: Having) -> None:
-    having(LEAST_BYTES=1 << 60)
+    having(least_bytes=1 << 60)
 
 
 def slabbed(program: Compiled) -> list[LaunchSpec]:

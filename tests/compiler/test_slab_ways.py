@@ -13,13 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tracejit as tj
-from tests.compiler.programs import arrays_of, run
+import tracejit.nn.functional as F
+from tests.compiler import machines
+from tests.compiler.programs import arrays_of, index_graph, long_graph, run
 from tests.compiler.test_random_graphs import expected, near, same_bits
+from tests.compiler.test_slabs import graph_of, results, tensor
 from tests.ir.graphs import apply
 from tracejit import dtypes
 from tracejit._errors import ArtifactError
 from tracejit.artifact import LaunchSpec, Plan
-from tracejit.compiler import compile_graph, plan_graph, slabs, work
+from tracejit.compiler import compile_graph, plan_graph
 from tracejit.dtypes import DType
 from tracejit.ir.aval import aval
 from tracejit.ir.graph import Constant, Effect, Graph, Input, Node
@@ -29,23 +32,21 @@ from tracejit.runtime.workspace import workspace_of
 from tracejit.standalone.plans import _Checker
 
 Having = Callable[..., None]
-GREEDY = {"LEAST_BYTES": 1, "LEAST_BYTES_IN_TURN": 1, "LEAST_ROWS": 1}
+GREEDY = {"least_bytes": 1, "least_bytes_in_turn": 1, "least_rows": 1}
 
 
 @pytest.fixture
 def having(monkeypatch: pytest.MonkeyPatch) -> Having:
     def choose(*, anew: bool = False, **values: float) -> None:
         """`anew` has all computed anew that can be."""
-        for name, value in values.items():
-            monkeypatch.setattr(slabs, name, value)
-        for name in ("NS_PER_BYTE", "NS_PER_BYTE_FAR"):
-            monkeypatch.setattr(work, name, 1e6 if anew else 1e-9)
+        byte = 1e6 if anew else 1e-9
+        machines.choose(monkeypatch, byte=byte, byte_far=byte, **values)
 
     return choose
 
 
 def off(having: Having) -> None:
-    having(LEAST_BYTES=1 << 60, LEAST_BYTES_IN_TURN=1 << 60)
+    having(**machines.OFF)
 
 
 def seen(rnd: Random, dtype: DType, lead: tuple[int, ...], m: int, n: int) -> tuple[Input, Node]:
@@ -136,12 +137,28 @@ def test_random_training_has_the_same_bits(seed: int, having: Having) -> None:
     plain = run(graph, data)
     few, size = rnd.choice((1, 1, 2, 8)), rnd.choice((1, 1 << 14, 1 << 20))
     least, cache = rnd.choice((1, 1 << 12, 1 << 15)), rnd.choice((1 << 13, 1 << 22))
-    having(CACHE_BYTES=cache)
+    having(cache_bytes=cache)
     for anew in (True, False):
-        having(anew=anew, LEAST_SLABS=few, SLAB_BYTES=size, **GREEDY | {"LEAST_BYTES": least})
+        having(anew=anew, least_slabs=few, slab_bytes=size, **GREEDY | {"least_bytes": least})
         for a, b in zip(run(graph, data), plain, strict=True):
             assert same_bits(a, b)
     for a, b in zip(run(graph, data, fuse=False), plain, strict=True):
+        assert same_bits(a, b)
+
+
+@pytest.mark.parametrize("maker", [index_graph, long_graph])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10**6))
+def test_what_is_written_in_parts_is_made_again_as_a_whole(
+    maker: Callable[..., Graph], seed: int, having: Having
+) -> None:
+    rnd = Random(seed)
+    graph = maker(rnd, rnd.choice((dtypes.float32, dtypes.float64)))
+    data = arrays_of(graph, seed)
+    off(having)
+    plain = run(graph, data)
+    having(anew=True, slab_bytes=1, least_slabs=rnd.choice((1, 2, 8)), **GREEDY)
+    for a, b in zip(run(graph, data), plain, strict=True):
         assert same_bits(a, b)
 
 
@@ -209,7 +226,7 @@ def test_scores_of_few_heads_are_done_one_slab_after_another() -> None:
     backward = noted(plan, "again matmul")
     assert len(backward) == rows // 256
     assert {launch.kernel for launch in backward} == {KERNELS["float32"]}
-    assert sum(launch.nbytes for launch in launches(plan)) < 4 * rows * rows
+    assert sum(launch.nbytes for launch in launches(plan)) < 2 * 4 * rows * rows
 
 
 def test_of_two_matrices_of_middling_size_one_is_kept() -> None:
@@ -227,6 +244,39 @@ def test_short_scores_stay() -> None:
     assert plan.arena_bytes >= 4 * 256 * 256 * 8
 
 
+def convolution_step(batch: int, channels: int, extent: int) -> Graph:
+    """Gradients of two convolutions, between which and their loss something needs all rows."""
+
+    def step(x: tj.Tensor, w: tj.Tensor, u: tj.Tensor) -> tuple[tj.Tensor, ...]:
+        def loss(w: tj.Tensor, u: tj.Tensor) -> tj.Tensor:
+            h = F.relu(F.conv2d(F.relu(F.conv2d(x, w, padding=1)), u, padding=1))
+            return ((h - h.max(0)) ** 2).sum()
+
+        found: tuple[tj.Tensor, ...] = tj.grad(loss, (0, 1))(w, u)
+        return found
+
+    kernels = (tensor(channels, channels, 3, 3, seed=n) for n in (1, 2))
+    return graph_of(step, tensor(batch, channels, extent, extent), *kernels)
+
+
+def test_windows_are_made_again_for_gradients_and_not_laid_out_for_all() -> None:
+    plan = planned(convolution_step(16, 16, 28))
+    windows = 4 * 16 * 16 * 9 * 28 * 28
+    assert noted(plan, "again copy")
+    assert plan.arena_bytes < windows
+    assert sum(launch.nbytes for launch in launches(plan)) < 3 * windows
+
+
+@pytest.mark.parametrize("extent", [6, 9])
+def test_gradients_of_convolutions_have_the_same_bits(extent: int, having: Having) -> None:
+    graph = convolution_step(9, 3, extent)
+    off(having)
+    plain = results(graph)
+    having(anew=True, slab_bytes=1, least_slabs=8, **GREEDY | {"least_bytes": 1 << 14})
+    assert noted(planned(graph), "again copy")
+    assert results(graph) == plain
+
+
 @pytest.mark.parametrize("lead", [(9,), (2, 4), (2,), ()])
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_is_right_along_any_axes(
@@ -236,8 +286,8 @@ def test_attention_is_right_along_any_axes(
     data = arrays_of(graph, 1)
     off(having)
     plain = run(graph, data)
-    having(CACHE_BYTES=1 << 16)  # so that no head is one slab
-    having(anew=True, SLAB_BYTES=1, LEAST_SLABS=8, **GREEDY | {"LEAST_BYTES": 1 << 18})
+    having(cache_bytes=1 << 16)  # so that no head is one slab
+    having(anew=True, slab_bytes=1, least_slabs=8, **GREEDY | {"least_bytes": 1 << 18})
     plan = planned(graph)
     assert noted(plan, "again matmul")
     in_turn = prod(lead) < 8
@@ -256,7 +306,7 @@ def test_attention_is_right_along_any_axes(
 
 def test_sums_in_order_begin_anew_in_each_run(having: Having) -> None:
     """What is added to is not what the run before has left."""
-    having(SLAB_BYTES=1, LEAST_SLABS=1, **GREEDY)
+    having(slab_bytes=1, least_slabs=1, **GREEDY)
     graph = attention_step((3,), 520, 8)
     data = arrays_of(graph, 1)
     program = compile_graph(graph)
@@ -295,7 +345,7 @@ def test_a_part_is_not_written_over_by_the_ground_that_it_lies_on(having: Having
     data = arrays_of(graph, 1)
     off(having)
     plain = run(graph, data)
-    having(SLAB_BYTES=1, LEAST_SLABS=2, **GREEDY)
+    having(slab_bytes=1, least_slabs=2, **GREEDY)
     for a, b in zip(run(graph, data), plain, strict=True):
         assert same_bits(a, b)
 
@@ -304,7 +354,7 @@ def test_a_part_is_not_written_over_by_the_ground_that_it_lies_on(having: Having
 
 
 def test_slabs_of_a_file_are_checked(having: Having) -> None:
-    having(SLAB_BYTES=1, LEAST_SLABS=1, **GREEDY)
+    having(slab_bytes=1, least_slabs=1, **GREEDY)
     plan = replace(planned(attention_step((3,), 520, 8)), kernels=())
     known = {
         name: ""

@@ -13,27 +13,24 @@ from hypothesis import strategies as st
 
 import tracejit as tj
 import tracejit.nn.functional as F
+from tests.compiler import machines
 from tests.compiler.programs import arrays_of, fold_graph, index_graph, long_graph, run
 from tests.compiler.test_random_graphs import same_bits
 from tracejit import dtypes
 from tracejit.artifact import LaunchSpec, Plan
-from tracejit.compiler import compile_graph, slabs
+from tracejit.compiler import compile_graph
+from tracejit.compiler.machine import CORES
 from tracejit.ir.graph import Graph, Input, ScalarInput
 from tracejit.runtime.gemm import KERNELS
 from tracejit.runtime.slabs import KERNEL
 
-GREEDY = {"LEAST_BYTES": 1, "SLAB_BYTES": 1, "LEAST_SLABS": 2, "LEAST_ROWS": 1}
+GREEDY = {"least_bytes": 1, "slab_bytes": 1, "least_slabs": 2, "least_rows": 1}
 """As many slabs as there can be, however little is gained."""
-OFF = {"LEAST_BYTES": 1 << 60}
 
 
 @pytest.fixture
 def having(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, int]], None]:
-    def set_all(values: dict[str, int]) -> None:
-        for name, value in values.items():
-            monkeypatch.setattr(slabs, name, value)
-
-    return set_all
+    return lambda values: machines.choose(monkeypatch, **values)
 
 
 def graph_of(function: Callable[..., Any], *args: Any) -> Graph:
@@ -103,7 +100,7 @@ CHAINS: dict[str, tuple[Callable[..., Any], tuple[tj.Tensor, ...], int]] = {
 def test_chains_give_the_same_bits_in_fewer_launches(name: str, having: Any):
     function, args, least = CHAINS[name]
     graph = graph_of(function, *args)
-    having(OFF)
+    having(machines.OFF)
     plain, expected = compile_graph(graph), results(graph)
     assert not slabbed(plain.plan)
     having(GREEDY)
@@ -136,7 +133,7 @@ def test_a_product_has_rows_enough_to_pack_its_right_operand_for():
     args = tensor(4096, 64), tensor(64, 256, seed=1), tensor(256, seed=2)
     (launch,) = slabbed(compile_graph(graph_of(normalized, *args)).plan)
     whole, _ = launch.segments
-    assert 4096 // whole.tasks >= slabs.LEAST_ROWS
+    assert 4096 // whole.tasks >= CORES.least_rows
 
 
 # What does not
@@ -159,7 +156,7 @@ APART: dict[str, tuple[Callable[..., Any], tuple[tj.Tensor, ...]]] = {
 def test_other_steps_are_right_too(name: str, having: Any):
     function, args = APART[name]
     graph = graph_of(function, *args)
-    having(OFF)
+    having(machines.OFF)
     expected = results(graph)
     having(GREEDY)
     assert results(graph) == expected
@@ -197,7 +194,7 @@ def test_a_training_step_of_a_convolution(having: Any):
             step(tensor(8, 1, 8, 8, seed=n), tj.tensor(np.arange(8) % 3))
         yield from (np.array(each.detach()).tobytes() for each in model.parameters())
 
-    having(OFF)
+    having(machines.OFF)
     with tj.config.scope(cache_bytes=0):
         expected = [*bits()]
         having(GREEDY)
@@ -230,7 +227,7 @@ def test_random_programs_have_the_same_bits(maker: Any, seed: int, having: Any):
     rnd = Random(seed)
     graph = maker(rnd, rnd.choice((dtypes.float32, dtypes.float64)))
     data = arrays_of(graph, seed)
-    having(OFF)
+    having(machines.OFF)
     expected = run(graph, data)
     having(GREEDY)
     for a, b in zip(run(graph, data), expected, strict=True):

@@ -9,10 +9,9 @@ import pytest
 from benchmarks import gpu, gpu_products
 from benchmarks.program import Inputs, Program
 from benchmarks.systems import tracejit_suite
-from benchmarks.workloads import WORKLOADS
 from tracejit.codegen.cuda.product_tile import TILES
 
-SOME = ["chain_1e3", "softmax_fb", "lngelu_f", "adam", "mlp_8", "cg"]
+SOME = ["chain_1e3", "softmax_fb", "lngelu_f", "adam", "mlp_8", "cg", "attention_f", "attention_fb"]
 
 
 @pytest.fixture(autouse=True)
@@ -54,10 +53,10 @@ def test_every_workload_is_timed(real: str) -> None:
 
 
 def test_sizes_are_those_of_workloads() -> None:
-    assert SOME == [name for name in WORKLOADS if name in SOME]
-    assert {*gpu.SIZES, *gpu.FEWEST_BYTES} <= WORKLOADS.keys()
+    assert SOME == [name for name in gpu.EVERY if name in SOME]
+    assert {*gpu.SIZES, *gpu.FEWEST_BYTES} <= gpu.EVERY.keys()
     for name, sizes in gpu.SIZES.items():
-        assert sizes.keys() == WORKLOADS[name].full.keys()
+        assert sizes.keys() == gpu.EVERY[name].full.keys()
 
 
 def test_a_wrong_result_ends_it(emulated: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tracejit as tj
+from tests.compiler import machines
 from tests.emulation import standin
 from tracejit import nn, optim
 from tracejit.nn import functional as F
@@ -73,6 +74,27 @@ def test_a_replay_launches_one_graph_and_waits_for_nothing(emulated: str) -> Non
     assert since.pop("launches") > 1
     assert since == {"graph_launches": 1}  # numbers are sent when they change
     np.testing.assert_allclose(state.cpu().numpy(), np.full(6, 7), rtol=1e-6)
+
+
+def attention(q: tj.Tensor, k: tj.Tensor, v: tj.Tensor) -> tj.Tensor:
+    return tj.softmax(q @ k.mT) @ v
+
+
+def test_slabs_are_launches_of_one_graph(emulated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"least_bytes": 1, "least_bytes_in_turn": 1, "slab_bytes": 1, "least_rows": 1}
+    machines.choose(monkeypatch, launch=0.0, **few)
+    arrays = [np.random.default_rng(n).standard_normal((9, 20, 8), np.float32) for n in range(3)]
+    here = [tj.tensor(array) for array in arrays]
+    there = [tj.tensor(array, device=emulated) for array in arrays]
+    with tj.config.scope(cache_bytes=0):
+        f = tj.compile(attention)
+        for _ in range(6):
+            np.testing.assert_array_equal(f(*there).cpu().numpy(), f(*here).numpy())
+        before = standin.counts()
+        f(*there)
+    since = standin.counts() - before
+    assert since.pop("launches") == 9 * 3
+    assert since == {"graph_launches": 1}
 
 
 def test_branches_on_values_are_followed(device: str) -> None:

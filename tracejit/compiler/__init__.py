@@ -117,8 +117,7 @@ def plan_part(
     steps = fuse(graph, layouts, is_costly, join=config.fuse, sharing=target.sharing)
     if config.fuse:
         steps = computed_anew(steps, graph, layouts)
-    join = config.fuse and target.calls_kernels
-    plan = Assembly(graph, layouts, target, join, tells).plan(steps, memory_limit)
+    plan = Assembly(graph, layouts, target, config.fuse, tells).plan(steps, memory_limit)
     if dump:
         dump.write("steps", print_steps(steps, graph))
         dump.write("plan", print_plan(plan))

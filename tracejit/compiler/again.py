@@ -7,18 +7,19 @@ included, in place of bytes; which values are kept is chosen by what both are re
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence, Set
 from itertools import chain, combinations
+from math import prod
 
 from tracejit._records import dataclass
-from tracejit.compiler import slabs
 from tracejit.compiler.known import Known
 from tracejit.compiler.members import only
 from tracejit.compiler.slabs import Slabs, steps_of
-from tracejit.compiler.work import nanoseconds, reading, writing
 from tracejit.ir.cluster import Fused, Owner, Product, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
+from tracejit.passes.layouts import row_major
 
 MOST_LEFT = 4
 """Values of one launch of which any may be kept; of more, all or none."""
@@ -37,16 +38,12 @@ class Choice:
 class _Launch:
     """A launch over slabs, as far as values that it leaves are concerned."""
 
-    def __init__(self, part: Slabs, known: Known, kept: Container[Owner]) -> None:
+    def __init__(
+        self, part: Slabs, known: Known, kept: Container[Owner], shared: Set[Node]
+    ) -> None:
         self.part, self.known, self.kept = part, known, kept
         self.made = {root for walk in part.walks if not walk.share for root in walk.written}
-        self.stored = {
-            store.target
-            for walk in part.walks
-            if isinstance(walk.step, Fused)
-            for store in walk.step.stores
-            if store.target is store.value
-        } | {walk.step.node for walk in part.walks if isinstance(walk.step, Product)}
+        self.stored = {root for walk in part.walks for root in _stored(walk.step)} - shared
 
     def left(self, read_later: Container[Node]) -> list[Node]:
         """The large values that somebody else reads later, and that slabs could make."""
@@ -55,7 +52,7 @@ class _Launch:
             (
                 root
                 for root in made
-                if nbytes(root) >= slabs.LEAST_BYTES
+                if nbytes(root) >= self.known.machine.least_bytes
                 and root in read_later
                 and root not in self.kept
             ),
@@ -75,8 +72,8 @@ class _Launch:
         return set[Node]().union(*map(self.known.reads, choice.steps)) - choice.makes
 
     def _choice(self, makes: Iterable[Node]) -> Choice | None:
-        wanted = {*makes}
-        saved = sum(reading(root) + writing(root) for root in wanted)
+        wanted, machine = {*makes}, self.known.machine
+        saved = sum(machine.reading(root) + machine.writing(root) for root in wanted)
         given = self.stored - self.part.private - wanted
         steps: list[Fused | Product] = []
         spent = 0.0
@@ -88,8 +85,8 @@ class _Launch:
             step = self._again(walk.step, wanted, given)
             steps.append(step)
             reads = self.known.reads(step)
-            spent += nanoseconds(step, 0)
-            spent += sum(reading(root) for root in reads if root not in self.made)
+            spent += machine.step(step, 0)
+            spent += sum(machine.reading(root) for root in reads if root not in self.made)
             wanted |= reads & self.made - given
         if not wanted <= self.made & self.stored:
             return None
@@ -103,6 +100,19 @@ class _Launch:
         return only(step, wanted, self.known.layouts, given)
 
 
+def _stored(step: Fused | Product) -> Iterator[Node]:
+    """What the step makes as a whole; others of its launch may write parts of it."""
+    if isinstance(step, Product):
+        yield step.node
+        return
+    for store in step.stores:
+        if (
+            store.layout == row_major(store.layout.shape)
+            and prod(store.layout.shape) == store.target.aval.size
+        ):
+            yield store.target
+
+
 def choices_of(
     parts: Sequence[Step | Slabs], known: Known, kept: Container[Owner], replaced: Container[Node]
 ) -> list[Choice]:
@@ -111,11 +121,13 @@ def choices_of(
     replaced   memory that is written over once nobody reads it: nobody else is to read it
     """
     found: list[Choice] = []
+    writers = Counter(root for part in parts for root in known.written_by(steps_of(part)))
+    shared = {root for root, count in writers.items() if count > 1}  # parts of it are elsewhere
     read_later: set[Node] = set()
     made: set[Node] = set()
     for part in reversed(parts):
         if isinstance(part, Slabs):
-            launch = _Launch(part, known, kept)
+            launch = _Launch(part, known, kept, shared)
             choice = launch.choice(launch.left(read_later))
             if choice and not any(r in replaced or r in made for r in launch.outside(choice)):
                 made |= choice.makes

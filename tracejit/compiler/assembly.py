@@ -22,7 +22,8 @@ from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.scan import lower_scan
 from tracejit.codegen.kernel.scatter import lower_scatter
 from tracejit.compiler.account import account_of
-from tracejit.compiler.epilogues import Epilogues, Finished
+from tracejit.compiler.epilogues import Epilogues
+from tracejit.compiler.finished import Finished
 from tracejit.compiler.known import Known
 from tracejit.compiler.launches import Arguments, Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
@@ -33,7 +34,6 @@ from tracejit.compiler.slab_launch import SlabLaunch
 from tracejit.compiler.slab_parts import SlabParts
 from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.target import ProductKernel, Target
-from tracejit.compiler.work import nanoseconds
 from tracejit.ir.cluster import Fused, Host, Owner, Product, Scan, Scatter, Step, Temporary
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
 from tracejit.ops.op import Layout
@@ -83,7 +83,7 @@ class Assembly:
         return within(limit, self._tasks(everything), self.fixed, self._merged, self._laid_out)
 
     def _merged(self, tasks: list[Task]) -> list[Task]:
-        return merge_alike(tasks, mixed=self.target.calls_kernels)
+        return merge_alike(tasks, mixed=self.target.machine.calls_kernels)
 
     def _tasks(self, steps: Sequence[Step | Slabs | Finished]) -> list[Task]:
         self.tasks = []
@@ -175,15 +175,23 @@ class Assembly:
     def _in_slabs(self, steps: list[Step]) -> list[Step | Slabs]:
         if not self.join:
             return [*steps]
-        whole = {step for step in steps if isinstance(step, Fused) and self._whole_copy(step)}
+        whole = {step for step in steps if isinstance(step, Fused) and self._may_be_dropped(step)}
         replaced = written_over(self.graph, self.layouts)
-        return Parting(Known(self.layouts, whole), self.fixed, replaced).of(steps)
+        return Parting(Known(self.layouts, whole, self.target.machine), self.fixed, replaced).of(
+            steps
+        )
+
+    def _may_be_dropped(self, step: Fused) -> bool:
+        """Whether the step copies a whole memory, which others may then write at once; constants are as soon written anew."""
+        pair = self._whole_copy(step)
+        return pair is not None and not (isinstance(pair[0], Apply) and not pair[0].inputs)
 
     def _finished(self, steps: list[Step | Slabs]) -> list[Step | Slabs | Finished]:
         has_products = any(isinstance(step, Product) for step in steps)
         if not (config.fuse and self.target.finish and has_products):
             return [*steps]
-        return Epilogues(steps, self.layouts, self.fixed, self._can_finish).found()
+        known = Known(self.layouts, frozenset(), self.target.machine)
+        return Epilogues(steps, known, self.fixed, self._can_finish).found()
 
     # tasks
 
@@ -222,7 +230,7 @@ class Assembly:
         aligned: frozenset[tuple[Owner, Owner]] = frozenset(),
         copies: tuple[Owner, Owner] | None = None,
     ) -> None:
-        cost = nanoseconds(step, sum(map(nbytes, (*reads, *writes))))
+        cost = self.target.machine.step(step, sum(map(nbytes, (*reads, *writes))))
         self.tasks.append(Task(work, Unit(reads, writes, aligned, copies, cost)))
 
     def _place(self, node: Node) -> tuple[Node, Layout]:
@@ -275,7 +283,7 @@ class Assembly:
         node, shape = step.node, step.node.aval.sizes
         left, right = (self.layouts.layout(source) for source in node.inputs)
         depth = node.inputs[0].aval.sizes[-1]
-        kernel = self.target.product(node.aval.dtype.name, shape, depth, **node.kwargs)
+        kernel = self.target.product(node.aval.dtype.name, shape, shape, depth, **node.kwargs)
         parts = product_segments(left, right, shape, kernel.segment, has_outer=kernel.has_outer)
         return kernel, list(parts)
 

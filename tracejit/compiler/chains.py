@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cache
+from math import prod
 from operator import itemgetter
 
-from tracejit.compiler import slabs
 from tracejit.compiler.known import Known, Uses
-from tracejit.compiler.slabs import Slabs, Way, each_of, is_large, kept_share, units_of
+from tracejit.compiler.machine import Machine
+from tracejit.compiler.slabs import (
+    Slabs,
+    Way,
+    each_of,
+    is_in_turn,
+    is_large,
+    kept_share,
+    launches_of,
+    units_of,
+)
 from tracejit.compiler.walks import Walk
-from tracejit.compiler.work import reading, room
 from tracejit.ir.cluster import Owner, Product, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
@@ -28,8 +37,8 @@ class _Chain:
     taken   how many steps there are up to the last that goes along
     """
 
-    def __init__(self, way: Way, first: Walk) -> None:
-        self.way = way
+    def __init__(self, way: Way, first: Walk, machine: Machine) -> None:
+        self.way, self.machine = way, machine
         self.walks: list[Walk] = []
         self.before: list[Step] = []
         self.after: list[Step] = []
@@ -55,28 +64,71 @@ class _Chain:
             self.walks.append(walk)
         self.before, self.after, self.taken = [*before], [*after], taken
 
+    @property
+    def each(self) -> int:
+        """The units of a slab."""
+        return each_of(self.walks, self.way.in_order, self.machine)
+
+    @property
+    def in_turn(self) -> bool:
+        return is_in_turn(self.walks, self.way.in_order, self.machine)
+
     def gain(self, private: frozenset[Node], may_turn: bool) -> float:
         """Nanoseconds for what is neither written to memory nor read there, once no more steps come; 0 where it is little."""
-        in_order, walks = self.way.in_order, self.walks
-        if in_order and not any(w.share and isinstance(w.step, Product) for w in walks):
+        machine, walks = self.machine, self.walks
+        if self.way.in_order and not any(w.share and isinstance(w.step, Product) for w in walks):
             return 0.0
-        each = each_of(walks, in_order)
-        if not each or not self.between:
+        if not self.each or not self.between or (self.in_turn and not may_turn):
             return 0.0
         read = [root for walk in walks for root in walk.read & self.between]
-        in_turn = in_order and slabs.has_few_tasks(walks)
-        if in_turn and not may_turn:
-            return 0.0
-        kept = kept_share(walks, each, private, in_turn)
-        least = slabs.LEAST_BYTES_IN_TURN if in_turn else slabs.LEAST_BYTES
+        kept = self._kept(private)
+        least = machine.least_bytes_in_turn if self.in_turn else machine.least_bytes
         if sum(map(nbytes, (*private, *read))) * kept < 2 * least:
             return 0.0
-        return sum(map(room, private)) + kept * sum(map(reading, (*private, *read)))
+        spared = kept * sum(map(machine.reading, (*private, *read)))
+        room = (1 - self._held) * sum(map(machine.room, private))
+        return room + spared - self._further_launches - self._partial_sums
 
     def slabs(self, private: frozenset[Node], again: Container[Step]) -> Slabs:
-        in_order, walks = self.way.in_order, tuple(self.walks)
-        anew = frozenset(walk for walk in walks if walk.step in again)
-        return Slabs(walks, in_order, units_of(walks), each_of(walks, in_order), private, anew)
+        walks = tuple(self.walks)
+        return Slabs(
+            walks,
+            self.way.in_order,
+            self.in_turn,
+            units_of(walks),
+            self.each,
+            private,
+            1 - self._kept(private),
+            frozenset(walk for walk in walks if walk.step in again),
+        )
+
+    def _kept(self, private: frozenset[Node]) -> float:
+        return kept_share(self.walks, self.each, private, self.in_turn, self.machine)
+
+    @property
+    def _held(self) -> float:
+        """How much of what is private is in memory at once."""
+        every = units_of(self.walks) * prod(self.walks[0].extents[:-1])
+        return self.each / every if self.in_turn else 0.0
+
+    @property
+    def _partial_sums(self) -> float:
+        """What those of products cost that all slabs leave, if none adds to those before."""
+        if self.way.in_order:
+            return 0.0
+        nbytes_left = sum(
+            nbytes(walk.step.node) * -(-walk.extent // walk.share)
+            for walk in self.walks
+            if walk.share and isinstance(walk.step, Product)
+        )
+        return 2 * self.machine.byte * nbytes_left
+
+    @property
+    def _further_launches(self) -> float:
+        """What it costs that each slab has its own."""
+        if not self.in_turn:
+            return 0.0
+        return (launches_of(self.walks, self.each) - len(self.walks)) * self.machine.launch
 
 
 def slabbed(
@@ -90,7 +142,7 @@ def slabbed(
 
     @cache
     def grown(way: Way, *steps: Step) -> tuple[float, _Chain]:
-        chain = _grown(known, uses.again, way, *steps)
+        chain = _grown(known, uses, way, *steps)
         return chain.gain(_private(chain, kept, uses), may_turn), chain
 
     def chains(steps: Sequence[Step]) -> Iterator[tuple[float, _Chain, int]]:
@@ -102,7 +154,7 @@ def slabbed(
     def placed(steps: Sequence[Step]) -> list[Step | Slabs]:
         """With the chain that gains most, and what is left on all sides of it."""
         gain, chain, place = max(chains(steps), key=itemgetter(0), default=(0.0, None, 0))
-        if chain is None or not gain:
+        if chain is None or gain <= 0:
             return [*steps]
         return [
             *placed(steps[:place]),
@@ -126,11 +178,11 @@ def _ways(steps: Sequence[Step], known: Known, may_turn: bool) -> Iterator[Way]:
                 yield Way(depth, in_order=True)
 
 
-def _grown(known: Known, again: Container[Step], way: Way, first: Step, *following: Step) -> _Chain:
+def _grown(known: Known, uses: Uses, way: Way, first: Step, *following: Step) -> _Chain:
     """The longest chain of these steps that begins with the first."""
     beginning = known.kept(first, way.depth)
     assert beginning is not None
-    chain = _Chain(way, beginning)
+    chain = _Chain(way, beginning, known.machine)
     before: list[Step] = []
     after: list[Step] = []
     late_reads: set[Node] = set()
@@ -140,7 +192,7 @@ def _grown(known: Known, again: Container[Step], way: Way, first: Step, *followi
         reads = known.reads(step) | writes
         waits = not (reads.isdisjoint(late_writes) and writes.isdisjoint(late_reads))
         needs = not reads.isdisjoint(chain.written)
-        another = step in again and not writes.isdisjoint(chain.read | chain.written)
+        another = any(uses.is_another(step, each.step) for each in chain.walks)
         joins = needs and not waits and not another
         more = _joining(known, chain, step, before) if joins else ()
         if more:
@@ -160,7 +212,8 @@ def _grown(known: Known, again: Container[Step], way: Way, first: Step, *followi
 
 def _joining(known: Known, chain: _Chain, step: Step, before: Sequence[Step]) -> tuple[Walk, ...]:
     """The walks that the chain goes on with: the step's, and those of steps before it that feed it; none if it cannot."""
-    feeders = _feeders(known, chain, before, known.reads(step))
+    # What it writes a part of had to be there before.
+    feeders = _feeders(known, chain, before, known.reads(step) | known.writes(step))
     for walk in known.walks(step, chain.way.depth):
         if walk.share and not chain.way.folds:
             continue
@@ -175,16 +228,14 @@ def _feeders(
 ) -> tuple[Walk, ...]:
     """The steps that make large values of these, and can as well run after the others, and after those of the chain."""
     found: list[Walk] = []
-    fed: set[Node] = set()
     reads, others_read, others_written = {*wanted}, chain.read | chain.written, {*chain.written}
     for step in reversed(before):
         made, needed = known.writes(step), known.reads(step)
         walk = known.kept(step, chain.way.depth)
-        is_wanted = any(map(is_large, made & reads))
-        hinders = (made & (others_read | others_written | fed)) | (needed & others_written)
+        is_wanted = any(is_large(root, known.machine) for root in made & reads)
+        hinders = (made & (others_read | others_written)) | (needed & others_written)
         if walk and is_wanted and not hinders:
             found.append(walk)
-            fed |= made
             reads |= needed
         else:
             others_read |= needed
@@ -203,7 +254,7 @@ def _go_together(chain: _Chain, more: Sequence[Walk]) -> bool:
     for root in loose & writers.keys():
         if writers[root] > 1 or root in read:
             return False
-    return each_of([*chain.walks, *more], chain.way.in_order) > 0
+    return each_of([*chain.walks, *more], chain.way.in_order, chain.machine) > 0
 
 
 def _private(chain: _Chain, kept: Container[Owner], uses: Uses) -> frozenset[Node]:

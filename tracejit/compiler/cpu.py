@@ -19,7 +19,9 @@ from tracejit.codegen.kernel.verify import verify
 from tracejit.codegen.llvm.emit import emit
 from tracejit.codegen.llvm.target import TARGETS
 from tracejit.codegen.llvm.target import Target as Level
+from tracejit.compiler import machine
 from tracejit.compiler.launches import Launch
+from tracejit.compiler.machine import Machine
 from tracejit.compiler.target import ProductKernel
 from tracejit.passes import group
 from tracejit.passes.group import Sharing
@@ -42,8 +44,8 @@ class Cpu:
         return True
 
     @property
-    def calls_kernels(self) -> bool:
-        return True
+    def machine(self) -> Machine:
+        return machine.CORES
 
     @property
     def joins_products(self) -> bool:
@@ -53,6 +55,10 @@ class Cpu:
     def finish(self) -> None:
         """What follows a product reads it from a core's own cache."""
         return None
+
+    @property
+    def adds_products(self) -> bool:
+        return True
 
     @property
     def grain(self) -> Grain:
@@ -84,7 +90,7 @@ class Cpu:
         return name
 
     def product(
-        self, dtype: str, shape: tuple[int, ...], depth: int, **params: Any
+        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], depth: int, **params: Any
     ) -> ProductKernel:
         if gemv.is_vector(shape):
             return ProductKernel(gemv.KERNELS[dtype], gemv.SCRATCH_BYTES, gemv.gemv_segment)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -31,7 +31,9 @@ from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.printer import print_kernel
 from tracejit.codegen.kernel.verify import verify
+from tracejit.compiler import machine
 from tracejit.compiler.launches import Launch
+from tracejit.compiler.machine import Machine
 from tracejit.compiler.products import deep_parts
 from tracejit.compiler.target import Finish, ProductKernel, ProductSegment
 from tracejit.passes import group
@@ -52,8 +54,8 @@ class Cuda:
         return False
 
     @property
-    def calls_kernels(self) -> bool:
-        return False
+    def machine(self) -> Machine:
+        return machine.WARPS
 
     @property
     def joins_products(self) -> bool:
@@ -62,6 +64,10 @@ class Cuda:
     @property
     def finish(self) -> Finish | None:
         return self.finished
+
+    @property
+    def adds_products(self) -> bool:
+        return False
 
     @property
     def grain(self) -> Grain:
@@ -86,13 +92,13 @@ class Cuda:
         return name
 
     def product(
-        self, dtype: str, shape: tuple[int, ...], depth: int, **params: Any
+        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], depth: int, **params: Any
     ) -> ProductKernel:
         segment: ProductSegment = vector_segment
         source, launched = vector_source(dtype), vector_shape()
         is_matrix = 1 not in shape[-2:]
         if is_matrix:
-            tile = _tile(dtype, shape, depth)
+            tile = _tile(dtype, part, depth)
             source, launched = product_source(dtype, tile), product_shape(dtype, tile)
             segment = partial(_segment, tile)
         _emitted.setdefault(source.name, source)
@@ -162,11 +168,19 @@ def _shaped(launch: LaunchSpec) -> LaunchSpec:
         dtype, tile, _ = _finished[launch.kernel]
         name = f"{launch.kernel}_{len(segments)}"
         return replace(launch, kernel=name, shape=product_shape(dtype, tile))
-    kernel = _kernels[launch.kernel]
-    sizes = [(each.dims, each.tasks) for each in segments]
-    shape = shape_of(kernel, sizes, launch.scratch_bytes)
-    variant = variant_of(kernel, sizes, shape)
-    return replace(launch, kernel=f"{launch.kernel}_{len(segments)}_{variant.value}", shape=shape)
+    sizes = tuple((each.dims, each.tasks) for each in segments)
+    variant, shape = _scheduled(launch.kernel, sizes, launch.scratch_bytes)
+    return replace(launch, kernel=f"{launch.kernel}_{len(sizes)}_{variant.value}", shape=shape)
+
+
+@lru_cache(maxsize=1024)
+def _scheduled(
+    name: str, sizes: tuple[tuple[tuple[int, ...], int], ...], scratch_bytes: int
+) -> tuple[Variant, LaunchShape]:
+    """For all slabs of one size at once."""
+    kernel = _kernels[name]
+    shape = shape_of(kernel, sizes, scratch_bytes)
+    return variant_of(kernel, sizes, shape), shape
 
 
 def _most_segments(segment: Segment) -> int:

@@ -13,33 +13,15 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from tracejit._records import dataclass
-from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.rows import is_straight, lower_rows, reads_in_order
+from tracejit.compiler.finished import Finished
 from tracejit.compiler.known import Known
 from tracejit.compiler.members import accesses_of, only
 from tracejit.compiler.slabs import Slabs, steps_of
 from tracejit.ir.cluster import Fused, Owner, Product, Step, Store
 from tracejit.ir.graph import Input, Node
 from tracejit.ops.op import Layout, Reduction
-from tracejit.passes.layouts import Layouts, relabel, row_major
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Finished:
-    """A product, and the map over its rows that its kernel computes from the sums, as a step and as a kernel of its own."""
-
-    product: Product
-    step: Fused
-    rows: Lowered
-
-    @property
-    def sums(self) -> int:
-        """Which of the map's buffers is the product that it reads."""
-        node, buffers = self.product.node, self.rows.kernel.buffers
-        pairs = enumerate(zip(self.rows.arguments, buffers, strict=True))
-        return next(n for n, ((owner, _), each) in pairs if owner is node and not each.written)
-
+from tracejit.passes.layouts import relabel, row_major
 
 Part = Step | Slabs
 
@@ -50,12 +32,11 @@ class Epilogues:
     def __init__(
         self,
         parts: Sequence[Part],
-        layouts: Layouts,
+        known: Known,
         kept: Container[Owner],
         may_have: Callable[[Product], bool],
     ) -> None:
-        self.parts, self.layouts, self.kept, self.may_have = parts, layouts, kept, may_have
-        known = Known(layouts, frozenset())
+        self.parts, self.layouts, self.kept, self.may_have = parts, known.layouts, kept, may_have
         self.readers: dict[Node, list[int]] = defaultdict(list)
         self.writers: dict[object, list[int]] = defaultdict(list)
         """Of memory that was there before: a product that reads it is not to be moved across them."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from typing import assert_never
 
+from tracejit.compiler.machine import Machine
 from tracejit.compiler.members import accesses_of
 from tracejit.compiler.walks import Walk, walk_down_product, walk_of_loops, walk_of_product
 from tracejit.ir.cluster import Fused, Host, Product, Scan, Scatter, Step
@@ -14,10 +15,10 @@ from tracejit.passes.layouts import Layouts
 
 
 class Known:
-    """The steps of one graph. Those that are `whole` had better stay as they are."""
+    """The steps of one graph, for a machine. Those that are `whole` had better stay as they are."""
 
-    def __init__(self, layouts: Layouts, whole: Container[Step]) -> None:
-        self.layouts, self.whole = layouts, whole
+    def __init__(self, layouts: Layouts, whole: Container[Step], machine: Machine) -> None:
+        self.layouts, self.whole, self.machine = layouts, whole, machine
         self._touched: dict[Step, tuple[frozenset[Node], frozenset[Node]]] = {}
         self._walks: dict[tuple[Step, int], tuple[Walk, ...]] = {}
 
@@ -74,7 +75,7 @@ def _made(step: Step) -> Iterable[Node]:
 
 
 class Uses:
-    """Of values, in a list of steps of which some make `again` what has been made before, for those that come after.
+    """Of values, in a list of steps of which some make `again` what has been made before, once, for those that come after.
 
     counts   how many steps have to do with a value, each time that it is made
     """
@@ -83,12 +84,17 @@ class Uses:
         self.again = again
         self.counts: Counter[tuple[Node, int]] = Counter()
         self._times: dict[Step, dict[Node, int]] = {}
-        times: Counter[Node] = Counter()
+        anew: set[Node] = set()
         for step in steps:
-            times.update(known.writes(step) if step in again else ())
+            anew |= known.writes(step) if step in again else set()
             touched = known.reads(step) | known.writes(step)
-            self._times[step] = {root: times[root] for root in touched}
+            self._times[step] = {root: int(root in anew) for root in touched}
             self.counts.update(self._times[step].items())
+
+    def is_another(self, step: Step, before: Step) -> bool:
+        """Whether the step makes again what one before it has to do with as it was."""
+        now, then = self._times[step], self._times[before]
+        return step in self.again and any(then[root] != now[root] for root in then.keys() & now)
 
     def times(self, step: Step) -> dict[Node, int]:
         """Of what the step touches: how often it has been made again by then."""

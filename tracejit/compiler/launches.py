@@ -31,6 +31,8 @@ class Launch:
     """Bytes that it reads and writes, where that is not all of its memory."""
     nodes: tuple[Apply, ...] = ()
     """What it computes."""
+    is_settled: bool = False
+    """Whether it has been merged with whatever could wait for it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +107,10 @@ def _with_earlier(task: Task, merged: list[Task | None], late: int, mixed: bool)
 
 
 def _may_merge(task: Task) -> bool:
-    return isinstance(task.work, Launch) and not task.work.calls and task.unit.copies is None
+    work = task.work
+    if not isinstance(work, Launch) or task.unit.copies is not None:
+        return False
+    return not work.calls and not work.is_settled
 
 
 def _are_alike(first: Task, second: Task) -> bool:
@@ -136,11 +141,13 @@ def _together(first: Task, second: Task) -> Task:
     assert isinstance(first.work, Launch)
     assert isinstance(second.work, Launch)
     kernels = (*_kernels(first.work), *_kernels(second.work))
+    moved = first.work.moved, second.work.moved
     work = replace(
         second.work,
         segments=first.work.segments + second.work.segments,
         kernels=kernels if len(set(kernels)) > 1 else (),
         grain=min(first.work.grain, second.work.grain),
+        moved=None if None in moved else sum(filter(None, moved)),
         scratch_bytes=max(first.work.scratch_bytes, second.work.scratch_bytes),
         note=second.work.note
         if first.work.note in second.work.note

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from tracejit._records import dataclass
-from tracejit.compiler import slabs
 from tracejit.compiler.again import choices_of, with_again
 from tracejit.compiler.chains import DEPTHS, slabbed
 from tracejit.compiler.coordinates import with_coordinates_apart
 from tracejit.compiler.known import Known, Uses
 from tracejit.compiler.slabs import Slabs, has_few_tasks, is_large, steps_of
-from tracejit.compiler.work import NS_PER_LAUNCH, nanoseconds, reading, writing
 from tracejit.ir.cluster import Owner, Product, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
@@ -36,12 +34,13 @@ class _Parted:
         return {root for part in self.parts for root in self._written(part)}
 
     def _nanoseconds(self, part: Step | Slabs) -> float:
+        machine = self.known.machine
         read = self.known.read_by(steps_of(part)) - self._private(part)
-        spent = sum(map(reading, read)) + sum(map(writing, self._written(part)))
+        spent = sum(map(machine.reading, read)) + sum(map(machine.writing, self._written(part)))
         if isinstance(part, Slabs):
-            spent += part.lost * sum(2 * reading(root) for root in part.private)
-            spent += part.launches * NS_PER_LAUNCH
-        return spent + sum(nanoseconds(step, 0) for step in steps_of(part))
+            spent += part.lost * sum(2 * machine.reading(root) for root in part.private)
+            spent += part.launches * machine.launch
+        return spent + sum(machine.step(step, 0) for step in steps_of(part))
 
     def _written(self, part: Step | Slabs) -> set[Node]:
         return self.known.written_by(steps_of(part)) - self._private(part)
@@ -64,8 +63,11 @@ class Parting:
 
     def of(self, steps: Sequence[Step]) -> list[Step | Slabs]:
         """The steps, in an order that gives the same results: those that gain by it in slabs, some of them twice."""
-        if not any(is_large(root) for step in steps for root in self.known.writes(step)):
+        machine = self.known.machine
+        if not any(is_large(root, machine) for step in steps for root in self.known.writes(step)):
             return [*steps]
+        if not machine.calls_kernels:
+            return self._again(self._with_coordinates(steps, True), True).parts
         usual = self._again(self._with_coordinates(steps, False), False)
         if not self._may_gain_by_turns(steps, usual.in_memory):
             return usual.parts
@@ -75,10 +77,11 @@ class Parting:
 
     def _may_gain_by_turns(self, steps: Sequence[Step], in_memory: set[Node]) -> bool:
         """Whether products over all rows of few matrices read large values."""
-        large = {root for root in in_memory if nbytes(root) >= slabs.LEAST_BYTES_IN_TURN}
+        machine = self.known.machine
+        large = {root for root in in_memory if nbytes(root) >= machine.least_bytes_in_turn}
         products = [step for step in steps if isinstance(step, Product)] if large else []
         return any(
-            walk.share and has_few_tasks((walk,)) and not large.isdisjoint(walk.read)
+            walk.share and has_few_tasks((walk,), machine) and not large.isdisjoint(walk.read)
             for product in products
             for depth in DEPTHS
             for walk in self.known.walks(product, depth)

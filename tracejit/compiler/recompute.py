@@ -15,8 +15,8 @@ from math import prod
 from tracejit._records import dataclass, field
 from tracejit.codegen.kernel.access import aligned, result_labels
 from tracejit.codegen.kernel.cost import profile
+from tracejit.compiler.machine import CORES
 from tracejit.compiler.members import accesses_of, only
-from tracejit.compiler.work import NS_PER_BYTE
 from tracejit.ir.cluster import Fused, Labels, Step, Store
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node
 from tracejit.ops.op import Gather, Pointwise, ScatterAdd, Update, View
@@ -123,7 +123,7 @@ class _Values:
             wanted.costs[node] for node in cut
         )
         spent = prod(step.space) * sum(profile(node).nanoseconds for node in new)
-        if spent >= saved * NS_PER_BYTE or len(step.members) + len(new) > MOST_MEMBERS:
+        if spent >= saved * CORES.byte or len(step.members) + len(new) > MOST_MEMBERS:
             return
         self.stored |= {node for node in cut if node in self.home}
         members = sorted({*step.members, *new}, key=self.layouts.position.__getitem__)

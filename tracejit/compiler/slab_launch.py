@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, product
 from math import prod
 
@@ -11,11 +12,11 @@ from tracejit.codegen.kernel.ir import Combine
 from tracejit.codegen.kernel.lower import joined_parts
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.codegen.kernel.parts import join_parts
-from tracejit.compiler.launches import Launch, Task
-from tracejit.compiler.slab_parts import Inner, Moves, SlabParts
+from tracejit.compiler.inner import Inner, Moves
+from tracejit.compiler.launches import Launch, Task, merge_alike
+from tracejit.compiler.slab_parts import SlabParts
 from tracejit.compiler.slabs import Slabs
 from tracejit.compiler.walks import Walk
-from tracejit.compiler.work import nanoseconds
 from tracejit.dtypes import uint8
 from tracejit.ir.cluster import Owner, Product, Temporary
 from tracejit.passes.homes import Unit, nbytes
@@ -37,7 +38,7 @@ class SlabLaunch:
     """Of one launch whose tasks are slabs; or, where few slabs can be done at once, of launches for each slab in turn."""
 
     def __init__(self, parts: SlabParts) -> None:
-        self.parts, self.slabs = parts, parts.slabs
+        self.parts, self.slabs, self.machine = parts, parts.slabs, parts.target.machine
         self.runs = [*self._runs()]
         self.inner = [each for run in self.runs for each in run.inner]
         self.touched = list(dict.fromkeys(o for each in self.inner for o, _, _ in each.arguments))
@@ -77,12 +78,12 @@ class SlabLaunch:
             yield _Run(of(rest, adds=slabs.in_order), 1, whole)
 
     def _scratch(self) -> tuple[dict[Owner, int], int]:
-        """Where a slab of each private value lies, and what they take together: some lie where others were."""
+        """Where a slab of each private value lies, and what only it needs: all they take together, some where others were."""
         slabs = self.slabs
         count = slabs.units * prod(slabs.outer)
-        own: dict[Owner, Owner] = {
-            node: Temporary(uint8, nbytes(node) // count * slabs.each) for node in slabs.private
-        }
+        own: dict[Owner, Owner] = {partial: partial for partial in self.parts.partial}
+        for node in slabs.private:
+            own[node] = Temporary(uint8, nbytes(node) // count * slabs.each)
         units = [
             Unit(
                 tuple(own[owner] for owner in each.reads if owner in own),
@@ -92,7 +93,8 @@ class SlabLaunch:
             for each in self.runs[0].inner
         ]
         memory = plan_memory(units, {})
-        return {node: memory.places[own[node]].offset for node in own}, memory.arena_bytes
+        places = {owner: memory.places[at].offset for owner, at in own.items()}
+        return places, memory.arena_bytes
 
     # tasks that are slabs
 
@@ -154,7 +156,7 @@ class SlabLaunch:
                 for pair in each.aligned
                 if _stays_aligned(pair, each.walk, self.slabs)
             ),
-            work=sum(nanoseconds(walk.step, 0) for walk in self.slabs.walks),
+            work=sum(self.machine.step(walk.step, 0) for walk in self.slabs.walks),
         )
 
     # launches for each slab
@@ -165,8 +167,10 @@ class SlabLaunch:
         for outer in product(*map(range, self.slabs.outer)):
             for run in self.runs:
                 for number in range(run.first, run.first + run.count):
-                    for inner in run.inner:
-                        yield self._alone(inner, (*outer, number), scratch)
+                    place = (*outer, number)
+                    tasks = [self._alone(inner, place, scratch) for inner in run.inner]
+                    # Other slabs wait for this one.
+                    yield from map(_settled, merge_alike(tasks, mixed=self.machine.calls_kernels))
 
     def _alone(self, inner: Inner, place: tuple[int, ...], scratch: Temporary) -> Task:
         """One kernel on one slab."""
@@ -183,10 +187,12 @@ class SlabLaunch:
                 dict.fromkeys(scratch if owner in self.places else owner for owner in owners)
             )
 
-        count = self.slabs.rounds * prod(self.slabs.outer)
+        extents = (*self.slabs.outer, self.slabs.rounds)
 
         def moved(owner: Owner, moves: Moves) -> int:
-            return 0 if owner in self.places else nbytes(owner) // (count if any(moves) else 1)
+            if owner in self.places:
+                return 0
+            return nbytes(owner) // prod(extents[axis] for axis, by in enumerate(moves) if by)
 
         arguments = tuple(argument(*each) for each in inner.arguments)
         launch = Launch(
@@ -198,8 +204,13 @@ class SlabLaunch:
             nodes=tuple(inner.walk.nodes),
             moved=sum(moved(owner, moves) for owner, _, moves in inner.arguments),
         )
-        work = nanoseconds(inner.walk.step, 0) / count
+        work = self.machine.step(inner.walk.step, 0) / prod(extents)
         return Task(launch, Unit(memory(inner.reads), memory(inner.writes), work=work))
+
+
+def _settled(task: Task) -> Task:
+    assert isinstance(task.work, Launch)
+    return Task(replace(task.work, is_settled=True), task.unit)
 
 
 def _stays_aligned(pair: tuple[Owner, Owner], walk: Walk, slabs: Slabs) -> bool:

@@ -5,6 +5,9 @@ often larger than all caches, though each row of it is needed for one row only. 
 slabs. What no other step reads is never in memory: a slab of it lies in the task's scratch. The kernels are the same, with fewer
 rows, so results are the same bits. What is summed over all rows, points to their centres, ends such a chain: each slab leaves
 partial sums (`walks`), or, where slabs are done in order, adds to the sums of those before it. `chains` finds such steps.
+
+Where slabs are done in turn each is shared among all threads, by launches of its own: on a CPU if too few slabs can be done at
+once, on a GPU, whose kernels call no others, always. What is private then lies in the memory of one slab.
 """
 
 from __future__ import annotations
@@ -14,25 +17,11 @@ from math import gcd, lcm, prod
 
 from tracejit._records import dataclass
 from tracejit.compiler.launches import note_of
+from tracejit.compiler.machine import Machine
 from tracejit.compiler.walks import Walk
 from tracejit.ir.cluster import Owner, Step
 from tracejit.ir.graph import Node
 from tracejit.passes.homes import nbytes
-
-LEAST_BYTES = 1 << 20
-"""Of what lies between the steps, from where it is worth it: what a core's own cache does not hold."""
-LEAST_BYTES_IN_TURN = 1 << 24
-"""Where one slab after another is shared among threads: what the last cache hardly holds."""
-SLAB_BYTES = 3 << 17
-"""Of all that has slabs; the rest of the cache is for what every slab needs."""
-CACHE_BYTES = 1 << 22
-"""Of a larger slab only so many stay in a cache: a thread's part of the last one."""
-LAST_CACHE_BYTES = 1 << 24
-"""And of one that all threads share."""
-LEAST_SLABS = 8
-"""So that all threads have work."""
-LEAST_ROWS = 192
-"""Rows of a product whose right operand is packed anew for each slab."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +41,27 @@ class Way:
 class Slabs:
     """Steps that are done together, slab by slab.
 
+    in_turn  whether each slab is shared among threads, by launches of its own
     units    parts that the last axes of all walks can be cut into
     each     how many of these are a slab; the last one has what is left
     private  what lies in scratch
+    lost     how much of its own values stays in no cache
     again    the walks whose steps make what others have made before
     """
 
     walks: tuple[Walk, ...]
     in_order: bool
+    in_turn: bool
     units: int
     each: int
     private: frozenset[Node]
+    lost: float
     again: frozenset[Walk] = frozenset()
 
     @property
     def launches(self) -> int:
         """How many there are, about."""
-        return self.rounds * prod(self.outer) * len(self.walks) if self.in_turn else 1
-
-    @property
-    def lost(self) -> float:
-        """How much of its own values stays in no cache."""
-        return 1 - kept_share(self.walks, self.each, self.private, self.in_turn)
+        return launches_of(self.walks, self.each) if self.in_turn else 1
 
     def note(self, walk: Walk) -> str:
         """What a walk computes: `again matmul  model.py:12`."""
@@ -90,11 +78,6 @@ class Slabs:
         """Slabs along the axis that is cut."""
         return -(-self.units // self.each)
 
-    @property
-    def in_turn(self) -> bool:
-        """Whether each slab is shared among threads, by launches of its own: there are too few that do not wait for others."""
-        return self.in_order and has_few_tasks(self.walks)
-
     def rows(self, walk: Walk, units: int) -> int:
         """Of a walk, in so many units."""
         return walk.extent // self.units * units
@@ -105,42 +88,63 @@ def steps_of(part: Step | Slabs) -> list[Step]:
     return [walk.step for walk in part.walks] if isinstance(part, Slabs) else [part]
 
 
-def is_large(root: Owner) -> bool:
+def is_large(root: Owner, machine: Machine) -> bool:
     """Whether a value is worth looking at."""
-    return nbytes(root) >= LEAST_BYTES // 4
+    return nbytes(root) >= machine.least_bytes // 4
 
 
-def has_few_tasks(walks: Sequence[Walk]) -> bool:
+def has_few_tasks(walks: Sequence[Walk], machine: Machine) -> bool:
     """Whether slabs that are done in order are too few tasks."""
-    return prod(walks[0].extents[:-1]) < LEAST_SLABS
+    return prod(walks[0].extents[:-1]) < machine.least_slabs
+
+
+def is_in_turn(walks: Sequence[Walk], in_order: bool, machine: Machine) -> bool:
+    """Whether each slab is to be shared among threads."""
+    return not machine.calls_kernels or (in_order and has_few_tasks(walks, machine))
+
+
+def launches_of(walks: Sequence[Walk], each: int) -> int:
+    """Of slabs of so many units, done in turn."""
+    return -(-units_of(walks) // each) * prod(walks[0].extents[:-1]) * len(walks)
 
 
 def units_of(walks: Sequence[Walk]) -> int:
     return gcd(*(walk.extent for walk in walks))
 
 
-def each_of(walks: Sequence[Walk], in_order: bool) -> int:
-    """The units of slabs of about SLAB_BYTES; 0 if no number fits."""
-    units = units_of(walks)
-    fitting = int(SLAB_BYTES / _unit_bytes(walks))
-    rows = min((walk.extent * walk.rows for walk in walks if walk.rows), default=LEAST_ROWS * units)
-    least = -(-LEAST_ROWS * units // rows)
+def each_of(walks: Sequence[Walk], in_order: bool, machine: Machine) -> int:
+    """The units of slabs of about `slab_bytes`; 0 if no number fits, or if one slab would be all."""
+    units, least_rows = units_of(walks), machine.least_rows
+    fitting = int(machine.slab_bytes / _unit_bytes(walks))
+    rows = min((walk.extent * walk.rows for walk in walks if walk.rows), default=least_rows * units)
+    least = -(-least_rows * units // rows)
     shares = [walk.share // gcd(walk.share, walk.extent // units) for walk in walks if walk.share]
     share = lcm(*shares)
+    outer = prod(walks[0].extents[:-1])
+    if is_in_turn(walks, in_order, machine):
+        even = -(-units // -(-units // max(fitting, least)))
+        each = min(-(-even // share) * share, units)
+        return each if each < (units if in_order else units * outer) else 0
     if in_order:
         each = max(fitting, least, share) // share * share
         return each if least <= each < units else 0
-    each = min(units, units * prod(walks[0].extents[:-1]) // LEAST_SLABS, max(fitting, least))
+    each = min(units, units * outer // machine.least_slabs, max(fitting, least))
     if shares:  # more than one result for each slab is not worth slabs that do not fit
         each = min(each, fitting) // share * share
     return each if each >= least else 0
 
 
-def kept_share(walks: Sequence[Walk], each: int, private: Collection[Node], in_turn: bool) -> float:
+def kept_share(
+    walks: Sequence[Walk],
+    each: int,
+    private: Collection[Node],
+    in_turn: bool,
+    machine: Machine,
+) -> float:
     """How much of a slab of so many units stays in a cache."""
     units = units_of(walks) * prod(walks[0].extents[:-1])
     most = max(_live_bytes(walks, private), 1) / units * each
-    return min(1.0, (LAST_CACHE_BYTES if in_turn else CACHE_BYTES) / most)
+    return min(1.0, (machine.last_cache_bytes if in_turn else machine.cache_bytes) / most)
 
 
 def _live_bytes(walks: Sequence[Walk], private: Collection[Node]) -> int:

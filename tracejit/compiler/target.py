@@ -11,6 +11,7 @@ from tracejit.codegen.kernel.grain import Grain
 from tracejit.codegen.kernel.ir import Kernel
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.compiler.launches import Launch
+from tracejit.compiler.machine import Machine
 from tracejit.passes.group import Sharing
 
 ProductSegment = Callable[..., tuple[tuple[int, ...], int, int]]
@@ -45,8 +46,8 @@ class Target(Protocol):
         ...
 
     @property
-    def calls_kernels(self) -> bool:
-        """Whether kernels are called by address: a task can call others, and a launch can be of several."""
+    def machine(self) -> Machine:
+        """What steps cost there."""
         ...
 
     @property
@@ -57,6 +58,11 @@ class Target(Protocol):
     @property
     def finish(self) -> Finish | None:
         """How a product's kernel computes what is computed from each of its elements; None where it cannot."""
+        ...
+
+    @property
+    def adds_products(self) -> bool:
+        """Whether products can be added to what is there."""
         ...
 
     @property
@@ -79,9 +85,10 @@ class Target(Protocol):
         ...
 
     def product(
-        self, dtype: str, shape: tuple[int, ...], depth: int, **params: Any
+        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], depth: int, **params: Any
     ) -> ProductKernel:
-        """For a result of this dtype and shape, sums of so many terms, with the op's parameters."""
+        """For a result of this dtype and shape, of which `part` is computed at a time, sums of `depth` terms, with the op's
+        parameters."""
         ...
 
     def launches(
