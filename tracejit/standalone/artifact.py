@@ -138,7 +138,17 @@ class Artifact(entry_class(binds=False)):  # type: ignore[misc]  # one of two cl
             self._values.update(end.update(slots, given))
         if end.is_error:
             raise result
+        self._tie(result, given)
         return result
+
+    def _tie(self, result: Any, given: Mapping[int, Any]) -> None:
+        """Gradients do not go through the call, which whoever asks for one is to know."""
+        tensors = [each for each in given.values() if is_tensor(each)]
+        if tensors:
+            library = late("tracejit.standalone.tensors")
+            tied = [each for each in tensors if library.is_tied(each)]
+            if tied:
+                library.tie(result, tied, self.__name__)
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of the tensors, and the numbers, that the function keeps, by name; without those that no call has set yet."""

@@ -16,7 +16,7 @@ import numpy as np
 from tracejit import CompileError, Tensor
 from tracejit._native.entry import entry_class
 from tracejit.ops.op import Op
-from tracejit.runtime.cpu.native.stretches import Lines
+from tracejit.runtime.cpu.native.lines import Lines
 from tracejit.runtime.cpu.native.ways import Language, Way, Ways, way_of
 from tracejit.tracing.replay.code import Pool, Writer
 from tracejit.tracing.replay.guards import Guard
