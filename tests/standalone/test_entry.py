@@ -103,7 +103,7 @@ def test_calls_hold_on_to_nothing(name: str, tmp_path: Path) -> None:
     function, args, _ = CASES[name]
     loaded = exported(tmp_path, function, args)
     loaded(*args)
-    takes_no_references(loaded, (args, {}))  # type: ignore[arg-type]  # an entry with one way
+    takes_no_references(loaded, (args, {}))  # type: ignore[arg-type]  # another entry
     assert taken(loaded) > 1000
 
 

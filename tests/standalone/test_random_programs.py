@@ -20,7 +20,7 @@ def test_exported_programs_answer_as_python_does(mode: Mode, count: int) -> None
     wrong, tally = sample(mode, seed=3, count=count)
     assert not wrong, "\n".join(wrong)
     assert tally.exported
-    assert tally.entered or installed() is None
+    assert tally.entered or mode != "expressions" or installed() is None
 
 
 @needs_compiler

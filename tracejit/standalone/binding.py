@@ -240,7 +240,7 @@ def _enter_array(argument: ArrayArgument, name: str, home: Home) -> Enter:
     dtype, shape = wanted.dtype.numpy, argument.shape
 
     def enter(slots: Slots, given: Given, value: Any) -> None:
-        array = array_behind(value)
+        array, buffer = array_behind(value), None
         if array is not None:
             if array.dtype != dtype or array.shape != shape:
                 _refuse(name, wanted, f"{array.dtype}{[*array.shape]}")
@@ -253,7 +253,7 @@ def _enter_array(argument: ArrayArgument, name: str, home: Home) -> Enter:
                 whole, offset = found
                 buffer = Part.of(whole, offset, wanted.nbytes)
             else:
-                buffer, array = None, array_of(value)
+                array = array_of(value)
         else:
             got = value.__class__.__name__
             raise TypeError(at_user_line(f"{name} is {wanted}, got a {got}"))

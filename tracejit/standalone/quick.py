@@ -28,8 +28,7 @@ from tracejit._gate import late
 from tracejit._native.arrays import reader
 from tracejit.ir.aval import Aval, aval
 from tracejit.runtime.buffer import Buffer
-from tracejit.runtime.cpu.native.lines import Lines
-from tracejit.runtime.cpu.native.runs import ArrayKind
+from tracejit.runtime.cpu.native.lines import ArrayKind, Lines
 from tracejit.runtime.program import Program, Space
 from tracejit.standalone.given import is_tensor
 from tracejit.standalone.phrasing import Unfit
@@ -75,8 +74,8 @@ def quick_call(
 def _text(lines: Lines) -> Iterator[str]:
     """A stretch, and those that it leads on to."""
     yield from (*lines.enter, *lines.run, *lines.commit)
-    for (_, outcome), ways in lines.following:
-        yield f"if E[{lines.decision}]:" if outcome else "else:"
+    for outcome, ways in lines.following:
+        yield f"if E[{lines.decision}]:" if outcome == (bool, True) else "else:"
         for way in ways:
             yield from (f" {line}" for line in _text(way))
         if not ways:

@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from tracejit import dtypes
-from tracejit.runtime.cpu.native.runs import ArrayKind
+from tracejit.runtime.cpu.native.lines import ArrayKind
 from tracejit.runtime.workspace import array_bytes
 from tracejit.standalone.records import Call, Finish, Memory, NumberUpdate, Run
 from tracejit.standalone.results import dense, tensors_in

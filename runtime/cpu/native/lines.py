@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
+
+import numpy as np
 
 from tracejit._records import dataclass
 
+Values = tuple[int, ...]
+"""Of open sizes."""
 Outcome = tuple[type, Any]
 """The class and value of what decides, a float's by its text."""
 
@@ -29,3 +34,21 @@ class Lines:
     decision: int = -1
     following: tuple[tuple[Outcome | None, tuple[Lines, ...]], ...] = ()
     loop: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayKind:
+    """What an output's memory is that only becomes an array.
+
+    shape_at   at the sizes of a call: the shape of what lies there in order, or None
+    """
+
+    dtype: np.dtype[Any]
+    rank: int
+    shape_at: Callable[[Values], tuple[int, ...] | None]
+
+    def shape(self, values: Values, nbytes: int) -> tuple[int, ...] | None:
+        """None where these bytes are not all of the array."""
+        shape = self.shape_at(values)
+        is_all = shape is not None and prod(shape) * self.dtype.itemsize == nbytes
+        return shape if is_all else None

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from tracejit._native import abi
+from tracejit.runtime.cpu.native.lines import ArrayKind
 from tracejit.runtime.cpu.native.runs import (
     FLOATS,
     INTEGERS,
     ON_STACK,
-    ArrayKind,
     Facts,
     FixedRun,
     Output,

@@ -24,8 +24,7 @@ from tracejit.ops.arguments import number_as
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.native import arrays, numbers
-from tracejit.runtime.cpu.native.lines import Lines
-from tracejit.runtime.cpu.native.runs import ArrayKind
+from tracejit.runtime.cpu.native.lines import ArrayKind, Lines
 from tracejit.runtime.cpu.native.settled import Rules
 from tracejit.runtime.cpu.native.statements import parsed
 from tracejit.runtime.cpu.native.values import Kind, Value
