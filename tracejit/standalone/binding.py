@@ -240,7 +240,8 @@ def _enter_array(argument: ArrayArgument, name: str, home: Home) -> Enter:
     dtype, shape = wanted.dtype.numpy, argument.shape
 
     def enter(slots: Slots, given: Given, value: Any) -> None:
-        array, buffer = array_behind(value), None
+        array = array_behind(value)
+        buffer: Buffer | Part | None = None
         if array is not None:
             if array.dtype != dtype or array.shape != shape:
                 _refuse(name, wanted, f"{array.dtype}{[*array.shape]}")
