@@ -17,7 +17,9 @@ It takes arrays that lie as programs read them, numbers of the right type, and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,25 +121,15 @@ class _Runs:
 
     def __init__(self, program: Program, arrays: Sequence[ArrayKind | None]) -> None:
         self._program = program
-        self._outputs = [*zip(program.output_bytes, arrays, strict=True)]
+        self._outputs = [*map(_output, program.output_bytes, arrays)]
         self._spaces: list[Space] = []
-        self._at = reader()
 
     def run(self, places: tuple[int, ...], scalars: tuple[Any, ...]) -> list[Any]:
-        made: list[Any] = []
-        for nbytes, kind in self._outputs:
-            if kind is None:
-                buffer = Buffer.allocate(nbytes)
-                places += (buffer.address,)
-                made.append(buffer)
-            else:
-                array = _new_array(nbytes, kind)
-                places += (self._at(array),)
-                made.append(array)
-        self._fill(places, scalars)
-        return made
-
-    def _fill(self, places: tuple[int, ...], scalars: tuple[Any, ...]) -> None:
+        outputs = []
+        for make, address_of in self._outputs:
+            made = make()
+            places += (address_of(made),)
+            outputs.append(made)
         try:
             space = self._spaces.pop()
         except IndexError:
@@ -147,11 +139,19 @@ class _Runs:
         self._program.fill(space, places, scalars)
         if space.buffer.nbytes <= KEPT:
             self._spaces.append(space)
+        return outputs
 
 
-def _new_array(nbytes: int, kind: ArrayKind) -> np.ndarray:
+def _output(nbytes: int, kind: ArrayKind | None) -> tuple[Callable[[], Any], Callable[[Any], int]]:
+    """What makes the memory of an output, and what tells its address."""
+    if kind is None:
+        return partial(_allocate, nbytes), attrgetter("address")
     shape = kind.shape((), nbytes)
     assert shape is not None
     if nbytes <= SMALL:
-        return np.empty(shape, kind.dtype)
-    return Buffer.allocate(nbytes).array(kind.dtype, shape)
+        return partial(np.empty, shape, kind.dtype), reader()
+    return lambda: _allocate(nbytes).array(kind.dtype, shape), reader()
+
+
+def _allocate(nbytes: int) -> Buffer:
+    return Buffer.allocate(nbytes)  # which native code may have put something else in the place of
