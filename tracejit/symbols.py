@@ -64,6 +64,13 @@ KINDS: dict[type, type] = {SymbolicInt: int, SymbolicFloat: float, SymbolicStr: 
 """The type that a symbol passes for."""
 
 
+INFIX: dict[Any, str] = {
+    operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//",
+    operator.mod: "%", operator.pow: "**", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=",
+    operator.eq: "==", operator.ne: "!=",
+}  # fmt: skip
+"""How Python writes a function of two numbers, which costs less than a call."""
+
 _OF_KINDS: dict[type, Callable[[Any], Any]] = {kind: symbolic for symbolic, kind in KINDS.items()}
 
 

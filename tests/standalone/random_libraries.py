@@ -45,6 +45,9 @@ from tracejit.storage import as_array
 class AsArtifact:
     """An instance with the arguments and the results of the function that was exported."""
 
+    entered, decides = 0, False
+    """It is machine code in any case."""
+
     def __init__(self, instance: Instance, captured: Captured) -> None:
         self.instance = instance
         self.call = captured.script.call

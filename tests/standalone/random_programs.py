@@ -9,7 +9,8 @@ import argparse
 import copy
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MethodType
@@ -22,6 +23,7 @@ import tracejit as tj
 from tests.tracing.fuzz.runner import MODES, Mode, run_sample
 from tests.tracing.torture.harness import Case, compare, load
 from tracejit.standalone import capture as capturing
+from tracejit.standalone import settling
 from tracejit.standalone.apart import check_apart
 from tracejit.standalone.arguments import Given, given, is_data
 from tracejit.standalone.artifact import Artifact
@@ -30,9 +32,11 @@ from tracejit.standalone.container import pack
 from tracejit.standalone.examples import Examples
 from tracejit.standalone.exporting import _entries
 from tracejit.standalone.native import target_of
+from tracejit.standalone.phrases import throw
 from tracejit.standalone.records import Decide, Loop, NumberState, State
 from tracejit.standalone.script import script_of
 from tracejit.standalone.ways import bodies_of
+from tracejit.tracing.background import BACKGROUND
 from tracejit.tracing.replay.tree import Node
 
 CALLS = (0, 1, 6, 20)
@@ -52,6 +56,10 @@ class Tally:
     """Calls of artifacts that were compared."""
     ways: int = 0
     loops: int = 0
+    entered: int = 0
+    """Calls of artifacts that machine code took."""
+    decided: int = 0
+    """Those of artifacts that decide."""
 
 
 class Loaded:
@@ -62,6 +70,18 @@ class Loaded:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.artifact(*args, **kwargs)
+
+    @property
+    def entered(self) -> int:
+        """How many calls machine code has taken."""
+        ways = getattr(self.artifact, "_held_ways", None)
+        return sum(ways.hits) if ways else 0
+
+    @property
+    def decides(self) -> bool:
+        return any(
+            isinstance(each.end, Decide) for each in bodies_of(self.artifact.manifest.call.body)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         found: dict[str, Any] = self.artifact.state_dict()
@@ -84,7 +104,8 @@ class Loaded:
         trace = error.__traceback__ if error is not None else None
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
-        return trace is not None and trace.tb_frame.f_code is Artifact.called.__code__
+        ending = Artifact.called.__code__, throw.__code__
+        return trace is not None and trace.tb_frame.f_code in ending
 
 
 @dataclass
@@ -173,10 +194,15 @@ class Exporting:
         by_place = [value for value, each in zip(data, names.data) if not each.is_keyword]
         by_name = {each.name: value for value, each in zip(data, names.data) if each.is_keyword}
         self.tally.calls += 1
+        before = made.artifact.entered
         try:
             return made.artifact(*by_place, **by_name), data, None
         except Exception as error:
             return None, data, error
+        finally:
+            entered = made.artifact.entered - before
+            self.tally.entered += entered
+            self.tally.decided += entered if made.artifact.decides else 0
 
     def _export(self, args: Any, kwargs: Any) -> None:
         found: list[Any] = []
@@ -261,10 +287,18 @@ def bits(array: Any) -> bytes:
     return bytes(np.where(np.isnan(array), np.array(np.nan, array.dtype), array).tobytes())
 
 
+@contextmanager
+def entered_soon() -> Iterator[None]:
+    """Second calls are machine code."""
+    with patch.object(settling, "PATIENCE", 1), patch.object(BACKGROUND, "at_once", True):
+        yield
+
+
 def sample(mode: Mode, *, seed: int, count: int) -> tuple[list[str], Tally]:
     """What was wrong, and how many calls were exported."""
     tally = Tally()
-    outcome = run_sample(mode, compile=lambda f: Exporting(f, tally), seed=seed, count=count)
+    with entered_soon():
+        outcome = run_sample(mode, compile=lambda f: Exporting(f, tally), seed=seed, count=count)
     return [*map(str, outcome.wrong)], tally
 
 
@@ -272,7 +306,8 @@ def torture(cases: Sequence[Case]) -> tuple[list[str], Tally]:
     """The same of cases of the torture suite."""
     tally, wrong = Tally(), []
     for each in cases:
-        found = compare(each, lambda f: Exporting(f, tally))
+        with entered_soon():
+            found = compare(each, lambda f: Exporting(f, tally))
         if found.difference and not each.known and each.name not in ASKS_FOR_STRIDES:
             wrong.append(f"{each.name}: {found.difference}")
     return wrong, tally

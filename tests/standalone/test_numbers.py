@@ -131,7 +131,14 @@ UNARY = [
     )
 ] + [f"operator.{name}" for name in "neg pos abs not_ truth invert".split()]
 UNARY += [f"builtins.{name}" for name in "abs bool float int round".split()]
-BINARY = sorted({*NATIVE} - {*UNARY}) + ["math.log"]
+BINARY = sorted({*NATIVE} - {*UNARY}) + ["math.log", "math.hypot", "builtins.round"]
+
+
+def takes_forever(function: str, pair: tuple[Any, ...]) -> bool:
+    """Whether Python makes an int of very many digits."""
+    if function == "builtins.round":
+        return type(pair[0]) is int and pair[1] < -400
+    return function.endswith(("pow", "shift")) and type(pair[1]) is int and pair[1] > 200
 
 
 def expected(function: str, operands: tuple[Any, ...]) -> Any:
@@ -195,7 +202,7 @@ def test_functions_of_two_numbers(binary: Any) -> None:
     assert len(binary) > 60
     for (function, kinds), code in binary.items():
         for pair in product(*(NUMBERS[kind] for kind in kinds)):
-            if not (function.endswith(("pow", "shift")) and type(pair[1]) is int and pair[1] > 200):
+            if not takes_forever(function, pair):
                 told(function, pair, code(*pair), code)
 
 
@@ -204,7 +211,7 @@ def test_any_numbers(binary: Any, data: st.DataObject) -> None:
     (function, kinds), code = data.draw(st.sampled_from([*binary.items()]))
     draws = {"int": st.integers(-(2**63), 2**63 - 1) | st.integers(-50, 50), "float": st.floats()}
     pair = tuple(data.draw(draws[kind]) for kind in kinds)
-    if not (function.endswith(("pow", "shift")) and type(pair[1]) is int and pair[1] > 200):
+    if not takes_forever(function, pair):
         told(function, pair, code(*pair), code)
 
 
@@ -221,12 +228,65 @@ def test_floats_are_rounded_once(unary: Any, number: float) -> None:
         told(function, (number,), code(number), code)
 
 
+SCALED = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-1100, 1024))
+"""Floats of all sizes, and subnormal ones."""
+PLAIN = st.floats(-250, 250) | st.floats(-6, 6) | st.floats(0, 1e-18)
+
+
+@given(
+    st.lists(SCALED | st.floats(), min_size=2, max_size=2) | st.lists(PLAIN, min_size=2, max_size=2)
+)
+def test_hypot_of_two(binary: Any, pair: list[float]) -> None:
+    code = binary["math.hypot", ("float", "float")]
+    told("math.hypot", tuple(pair), code(*pair), code)
+
+
+@pytest.fixture(scope="module")
+def of_three() -> Code:
+    code = single("math.hypot", ("float",) * 3)
+    load([code])
+    return code
+
+
+@given(st.tuples(SCALED, SCALED, SCALED) | st.tuples(PLAIN, PLAIN, PLAIN))
+def test_hypot_of_three(of_three: Code, numbers: tuple[float, ...]) -> None:
+    told("math.hypot", numbers, of_three(*numbers), of_three)
+
+
+@given(PLAIN | SCALED)
+def test_gamma_functions(unary: Any, number: float) -> None:
+    for function in ("math.gamma", "math.lgamma"):
+        code = unary[function, ("float",)]
+        told(function, (number,), code(number), code)
+
+
+TIES = st.builds(
+    lambda n, digits: n / 2 * 10.0**-digits, st.integers(-(10**6), 10**6), st.integers(-25, 25)
+)
+"""Numbers that lie between two decimals, or as near as floats do."""
+
+
+@given(TIES | SCALED | st.floats(-1e6, 1e6), st.integers(-25, 25) | st.integers(-330, 330))
+def test_floats_are_rounded_to_decimals(binary: Any, number: float, digits: int) -> None:
+    code = binary["builtins.round", ("float", "int")]
+    told("builtins.round", (number, digits), code(number, digits), code)
+
+
+@given(
+    st.integers(-(2**63), 2**63 - 1) | st.integers(-2000, 2000).map(lambda n: 5 * n),
+    st.integers(-25, 3),
+)
+def test_ints_are_rounded_to_tens(binary: Any, number: int, digits: int) -> None:
+    code = binary["builtins.round", ("int", "int")]
+    told("builtins.round", (number, digits), code(number, digits), code)
+
+
 @pytest.mark.parametrize(
     ("function", "kinds"),
     [
-        ("math.hypot", ("float", "float")),
-        ("math.gamma", ("float",)),
-        ("builtins.round", ("float", "int")),
+        ("math.gcd", ("int", "int")),
+        ("math.isqrt", ("int",)),
+        ("builtins.round", ("float", "float")),
         ("builtins.max", ("float", "int")),
         ("operator.and_", ("float", "int")),
         ("number_as.int32", ("float",)),

@@ -88,7 +88,7 @@ class Artifact(entry_class(binds=False), Keeping):  # type: ignore[misc]  # one 
         )
         """Makes what takes most calls, when there is one; it holds nothing of the artifact but its state."""
         self._steps: Steps | None = None
-        self._make_steps = _step_by_step(call, programs, constants, home, rounds)
+        self._make_steps = _step_by_step(call, programs, constants, home, rounds, manifest.name)
         """Makes what takes all others."""
         own = constants, self._values, kept.locks
         settles = self.is_native and home is CPU
@@ -149,8 +149,10 @@ def _step_by_step(
     constants: Mapping[str, np.ndarray],
     home: Home,
     rounds: Rounds | None,
+    name: str,
 ) -> Callable[[], Steps]:
-    return lambda: late("tracejit.standalone.steps").Steps(call, programs, constants, home, rounds)
+    steps = call, programs, constants, home, rounds, name
+    return lambda: late("tracejit.standalone.steps").Steps(*steps)
 
 
 def _deny_recording() -> None:

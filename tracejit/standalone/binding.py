@@ -13,7 +13,7 @@ from tracejit._gate import late
 from tracejit.ir.aval import Aval, aval
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.functions import TYPES
-from tracejit.standalone.given import Slots, array_of, is_tensor
+from tracejit.standalone.given import Slots, array_behind, array_of, is_followed, is_tensor
 from tracejit.standalone.records import (
     Argument,
     ArrayArgument,
@@ -85,6 +85,7 @@ class Binder:
 
     def __init__(self, call: Call, home: Home) -> None:
         self._in_order = Order(call)
+        self._home = home
         self._enter = [_entering(each, home) for each in call.parameters]
         arrays = [each for each in _arrays(call) if each.is_written]
         self._written = [each.slot for each in arrays]
@@ -96,6 +97,9 @@ class Binder:
             enter(slots, given, value)
         if self._written:
             self._check_apart(slots, given)
+            if is_followed():
+                for slot in self._written:
+                    slots[slot] = self._home.copied(slots[slot])
         return given
 
     def _check_apart(self, slots: Slots, given: Given) -> None:
@@ -159,24 +163,25 @@ def _enter_array(argument: ArrayArgument, name: str, home: Home) -> Enter:
     dtype, shape = wanted.dtype.numpy, argument.shape
 
     def enter(slots: Slots, given: Given, value: Any) -> None:
-        if is_tensor(value):
+        array = array_behind(value)
+        buffer: Buffer | Part | None = None
+        if array is not None:
+            if array.dtype != dtype or array.shape != shape:
+                _refuse(name, wanted, f"{array.dtype}{[*array.shape]}")
+            buffer = home.wrapped(array)
+        elif is_tensor(value):
             is_here = value.aval is here
             if not is_here and not _may_be_sent(value.aval, here):
                 _refuse(name, here, value.aval)
-            buffer = None
             if is_here and (found := late("tracejit.standalone.tensors").memory_of(value)):
                 whole, offset = found
                 buffer = Part.of(whole, offset, wanted.nbytes)
-            array = None if buffer else array_of(value)
-        elif type(value) is np.ndarray:
-            if value.dtype != dtype or value.shape != shape:
-                _refuse(name, wanted, f"{value.dtype}{[*value.shape]}")
-            array, buffer = value, home.wrapped(value)
+            else:
+                array = array_of(value)
         else:
-            raise TypeError(at_user_line(f"{name} is {wanted}, got a {type(value).__name__}"))
-        if buffer is None or (
-            is_written and type(value) is np.ndarray and not value.flags.writeable
-        ):
+            got = value.__class__.__name__
+            raise TypeError(at_user_line(f"{name} is {wanted}, got a {got}"))
+        if buffer is None or (is_written and array is not None and not array.flags.writeable):
             if is_written:
                 why = "its elements do not lie in order, it cannot be written, or it is elsewhere"
                 raise ValueError(at_user_line(f"{name} is written by the call: {why}"))

@@ -24,6 +24,23 @@ def is_tensor(value: object) -> TypeGuard[Tensor]:
     return kind is not None and isinstance(value, kind)
 
 
+def array_behind(value: Any) -> np.ndarray | None:
+    """The array that a value is or, in a compiled function, stands for; None for anything else."""
+    if type(value) is np.ndarray:
+        return value
+    library = sys.modules.get("tracejit.tracing.stand_in")
+    if library is None or type(value) is not library.StandIn or library.is_number(value):
+        return None
+    array: np.ndarray = late("tracejit.storage").as_array(value)
+    return array
+
+
+def is_followed() -> bool:
+    """Whether a compiled call that runs on this thread has ops wait, which are to be done in their order."""
+    session = sys.modules.get("tracejit.tracing.session")
+    return session is not None and session.is_recording()
+
+
 def array_of(value: Any) -> np.ndarray:
     """An array over the elements of a tensor or an array."""
     if not is_tensor(value):

@@ -101,6 +101,19 @@ def _tensor(result: TensorResult, is_fresh: bool, home: Home) -> Build:
     return build
 
 
+def tensors_in(result: Result) -> list[TensorResult]:
+    """The tensors and arrays that a result is made of."""
+    match result:
+        case TensorResult():
+            return [result]
+        case SequenceResult(parts=parts) | DictResult(parts=parts):
+            return [each for part in parts for each in tensors_in(part)]
+        case GivenResult() | NumberResult():
+            return []
+        case _:
+            assert_never(result)
+
+
 def slots_of(result: Result) -> Iterator[int]:
     """The slots that a result is built from."""
     match result:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.standalone.binding import Binder
-from tracejit.standalone.given import Slots
+from tracejit.standalone.given import Slots, is_tensor
 from tracejit.standalone.records import Call, Raise
 from tracejit.standalone.results import builder_of
 from tracejit.standalone.running import runner_of
@@ -41,7 +42,9 @@ class Steps:
         constants: Mapping[str, np.ndarray],
         home: Home,
         rounds: Rounds | None,
+        name: str,
     ) -> None:
+        self._name = name
         self._count = call.slots
         self._bind = Binder(call, home)
         ends = [
@@ -64,4 +67,15 @@ class Steps:
         end = self._run(slots)
         result = end.build(slots, given)
         values.update(end.update(slots, given))
+        if not end.is_error:
+            self._tie(result, given)
         return result, end.is_error
+
+    def _tie(self, result: Any, given: Mapping[int, Any]) -> None:
+        """Gradients do not go through the call, which whoever asks for one is to know."""
+        tensors = [each for each in given.values() if is_tensor(each)]
+        if tensors:
+            library = late("tracejit.standalone.tensors")
+            tied = [each for each in tensors if library.is_tied(each)]
+            if tied:
+                library.tie(result, tied, self._name)

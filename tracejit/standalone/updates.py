@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from tracejit import dtypes
 from tracejit._gate import late
 from tracejit.standalone.check import arrays_in
-from tracejit.standalone.given import is_tensor
+from tracejit.standalone.given import is_followed, is_tensor
 from tracejit.standalone.records import (
+    ArrayArgument,
     Call,
     Finish,
     Memory,
@@ -30,7 +32,7 @@ def updater_of(call: Call, way: Way, home: Home) -> Update:
     whole = adopted(way)
     copied = way.copied
     arrays = [each for p in call.parameters for each in arrays_in(p.argument)]
-    written = [each.slot for each in arrays if each.is_written]
+    written = {each.slot: each for each in arrays if each.is_written}
     states = {each.slot for each in call.state}
     numbers = [each for each in way.updates if isinstance(each, NumberUpdate)]
     tensors = [each for each in way.updates if isinstance(each, TensorUpdate)]
@@ -43,7 +45,10 @@ def updater_of(call: Call, way: Way, home: Home) -> Update:
             buffer = slots[tensor.memory.slot]
             is_whole = tensor.slot in whole
             new[tensor.slot] = buffer if is_whole else home.gathered(buffer, tensor.memory)
-        for slot in written:
+        for slot, argument in written.items():
+            if is_followed():
+                _write(given[slot], home.near(slots[slot]), argument)
+                continue
             if slot in copied:
                 home.overwrite(given[slot], slots[slot])
             if is_tensor(given[slot]):
@@ -51,6 +56,13 @@ def updater_of(call: Call, way: Way, home: Home) -> Update:
         return new
 
     return update
+
+
+def _write(target: Any, buffer: Any, argument: ArrayArgument) -> None:
+    """As an op, after those that wait for what is there now."""
+    content = buffer.array(dtypes.as_dtype(argument.dtype).numpy, argument.shape)
+    with late("tracejit.autograd.tape").no_grad():
+        target[...] = content
 
 
 def adopted(way: Way) -> set[int]:

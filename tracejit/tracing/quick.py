@@ -16,7 +16,7 @@ from tracejit.dtypes import DType, float32, float64
 from tracejit.eager import OneOp, OneView
 from tracejit.ops.chain import Chain
 from tracejit.ops.op import Contract, Op, Params, Pointwise, Reduction, View
-from tracejit.runtime.cpu.native.stretches import Lines
+from tracejit.runtime.cpu.native.lines import Lines
 from tracejit.runtime.cpu.native.ways import Way, Ways, way_of
 from tracejit.storage import open_sizes
 from tracejit.tensor import Tensor, make

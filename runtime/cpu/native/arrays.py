@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tracejit._native import abi
 from tracejit.runtime.cpu.native.values import Kind, Value
 
 
@@ -28,4 +29,10 @@ def in_range(code: Any, address: str, size: str, itemsize: int, base: int, limit
     short = "true" if itemsize == 4 else "false"
     words = f"ptr {pointer}", f"i64 {size}", f"i64 {base}", f"i64 {limit}", f"i1 {short}"
     found: str = code.help("tracejit_in_range", "i1", *words)
+    return found
+
+
+def data(code: Any, array: str) -> str:
+    """The address of the first element."""
+    found: str = code.load(array, abi.ARRAY_DATA_AT, "i64")
     return found

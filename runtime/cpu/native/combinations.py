@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.runtime.cpu.native.lines import Values
 from tracejit.runtime.cpu.native.sizes_ir import MIX
 
 MOST_COMBINATIONS = 512
@@ -23,7 +24,6 @@ _SPARE = 4
 """Places of a table for each record."""
 _BITS = (1 << 64) - 1
 
-Values = tuple[int, ...]
 Part = Callable[[Values], tuple[Sequence[int], Any]]
 """Words for a combination of sizes, and what holds all that they are the addresses of."""
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from tracejit._native import abi
+from tracejit.runtime.cpu.native.lines import ArrayKind
 from tracejit.runtime.cpu.native.runs import (
     FLOATS,
     INTEGERS,
     ON_STACK,
-    ArrayKind,
     Facts,
     FixedRun,
     Output,
@@ -115,22 +115,22 @@ class Programs(Sized):
     def _leased(self, facts: Facts, threads: str) -> str:
         scratch = self.let(f"mul i64 {threads}, {facts.scratch_bytes}")
         nbytes = self.let(f"add i64 {scratch}, {facts.scratch_at}")
-        return self.pointer(self._address_in(self._new_buffer(nbytes)))
+        return self.pointer(self.address_in(self.new_buffer(nbytes)))
 
-    def _new_buffer(self, nbytes: str) -> str:
+    def new_buffer(self, nbytes: str) -> str:
         made = self.hold(self.checked(self.help("tracejit_new_buffer", "ptr", f"i64 {nbytes}")))
         self.classes[made] = self.buffer_type
         return made
 
-    def _address_in(self, buffer: str) -> str:
+    def address_in(self, buffer: str) -> str:
         return self.attribute(Value(Kind.OBJECT, buffer), "address").text
 
     def _outputs(self, facts: Facts) -> tuple[list[Value], list[str]]:
         values, addresses = [], []
         for output in facts.outputs:
             if output.array is None:
-                made = self._new_buffer(output.nbytes)
-                addresses.append(self._address_in(made))
+                made = self.new_buffer(output.nbytes)
+                addresses.append(self.address_in(made))
             else:
                 made = self._new_array(output, output.array)
                 addresses.append(self.load(made, abi.ARRAY_DATA_AT, "i64"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 from types import MethodType
 from typing import Any, Protocol
 
@@ -11,7 +10,8 @@ import numpy as np
 
 from tracejit._records import dataclass
 from tracejit.artifact import HostCall
-from tracejit.runtime.cpu.native.combinations import NotYet, Part, Unfit, Values
+from tracejit.runtime.cpu.native.combinations import NotYet, Part, Unfit
+from tracejit.runtime.cpu.native.lines import ArrayKind, Values
 from tracejit.runtime.program import Program
 
 ON_STACK = 1 << 14
@@ -22,24 +22,6 @@ TAKEN = {*INTEGERS, *FLOATS, "bool"}
 """Dtypes of numbers that native code converts."""
 _FACTS = 8
 """Words of a program's facts before those of its outputs."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ArrayKind:
-    """What an output's memory is that only becomes an array.
-
-    shape_at   at the sizes of a call: the shape of what lies there in order, or None
-    """
-
-    dtype: np.dtype[Any]
-    rank: int
-    shape_at: Callable[[Values], tuple[int, ...] | None]
-
-    def shape(self, values: Values, nbytes: int) -> tuple[int, ...] | None:
-        """None where these bytes are not all of the array."""
-        shape = self.shape_at(values)
-        is_all = shape is not None and prod(shape) * self.dtype.itemsize == nbytes
-        return shape if is_all else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

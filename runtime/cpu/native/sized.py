@@ -7,7 +7,8 @@ from typing import Any
 
 from tracejit._native import abi
 from tracejit._native.abi import offset_of
-from tracejit.runtime.cpu.native.combinations import Combinations, Part, Table, Values
+from tracejit.runtime.cpu.native.combinations import Combinations, Part, Table
+from tracejit.runtime.cpu.native.lines import Values
 from tracejit.runtime.cpu.native.reading import Reader
 from tracejit.runtime.cpu.native.values import Kind, Value
 

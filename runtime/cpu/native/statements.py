@@ -10,9 +10,9 @@ from typing import Any
 from tracejit._native import abi
 from tracejit._native.abi import offset_of
 from tracejit.runtime.cpu.native.expressions import Expressions
+from tracejit.runtime.cpu.native.lines import ArrayKind
 from tracejit.runtime.cpu.native.remote import RemotePrograms
 from tracejit.runtime.cpu.native.runs import (
-    ArrayKind,
     FixedRun,
     SizedRun,
     can_run,

@@ -15,10 +15,10 @@ from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.compile import load_kernels
 from tracejit.runtime.cpu.native.install import installed
+from tracejit.runtime.cpu.native.lines import ArrayKind, Lines
 from tracejit.runtime.cpu.native.objects import Native
-from tracejit.runtime.cpu.native.runs import ArrayKind
 from tracejit.runtime.cpu.native.settled import Rules
-from tracejit.runtime.cpu.native.stretches import Lines, Stretches
+from tracejit.runtime.cpu.native.stretches import Stretches
 from tracejit.runtime.cpu.native.values import Unsupported
 from tracejit.runtime.cpu.native.writer import HELPERS, Raw
 

@@ -16,7 +16,7 @@ import numpy as np
 from tracejit import CompileError, Tensor
 from tracejit._native.entry import entry_class
 from tracejit.ops.op import Op
-from tracejit.runtime.cpu.native.stretches import Lines
+from tracejit.runtime.cpu.native.lines import Lines
 from tracejit.runtime.cpu.native.ways import Language, Way, Ways, way_of
 from tracejit.tracing.replay.code import Pool, Writer
 from tracejit.tracing.replay.guards import Guard
@@ -176,8 +176,9 @@ def _growth(do: Callable[[], Any], objects: list[Any], *, thorough: bool = True)
 def takes_no_references(native: Entry, arguments: Arguments) -> None:
     """Calls with the same arguments leave the counts of all that is in them as they were."""
     args, kwargs = arguments
-    (way,) = native._held_ways.ways
-    objects = [args, *way.held, *inside((args, kwargs))]
+    ways = native._held_ways
+    assert ways is not None
+    objects = [args, *(each for way in ways.ways for each in way.held), *inside((args, kwargs))]
     _call(native, arguments)
     before = [sys.getrefcount(each) for each in objects]
     for _ in range(CALLS):

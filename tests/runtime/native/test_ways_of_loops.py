@@ -22,7 +22,7 @@ from tests.runtime.native.harness import (
     takes_no_references,
 )
 from tracejit.runtime.cpu.native.install import installed
-from tracejit.runtime.cpu.native.stretches import Lines
+from tracejit.runtime.cpu.native.lines import Lines
 from tracejit.runtime.cpu.native.ways import way_of
 from tracejit.tracing.replay.translation import Broken, language
 from tracejit.tracing.replay.tree import key_of

@@ -40,6 +40,8 @@ from tracejit.standalone.machine.floats import (
     magnitude,
 )
 from tracejit.standalone.machine.narrow import as_brain, as_half, as_single
+from tracejit.standalone.machine.rounding import rounded
+from tracejit.standalone.machine.special import gamma, hypot, lgamma
 from tracejit.standalone.machine.writer import (
     INT_MIN,
     CallWriter,
@@ -131,6 +133,10 @@ def _whole(rounding: str, w: CallWriter, x: Value) -> Value:
     return let(w, Kind.INT, f"fptosi double {whole.text} to i64")
 
 
+def _round(w: CallWriter, x: Value, digits: Value | None = None) -> Value:
+    return _whole("rint", w, x) if digits is None else rounded(w, x, digits)
+
+
 def _in_range(least: int, most: int, name: str, w: CallWriter, x: Value) -> Value:
     if x.kind is Kind.FLOAT:
         raise Unable(f"a float as {name}")
@@ -212,6 +218,9 @@ FUNCTIONS: dict[str, Emit] = {
     **{f"math.{name}": partial(_of_float, name) for name in _UNARY},
     **{f"math.{name}": partial(_of_two_floats, name) for name in _BINARY},
     "math.log": _logarithm,
+    "math.hypot": hypot,
+    "math.gamma": gamma,
+    "math.lgamma": lgamma,
     "math.fabs": _magnitude_as_float,
     "math.floor": partial(_whole, "floor"),
     "math.ceil": partial(_whole, "ceil"),
@@ -226,7 +235,7 @@ FUNCTIONS: dict[str, Emit] = {
     "builtins.bool": truth,
     "builtins.float": _float,
     "builtins.int": partial(_whole, "trunc"),
-    "builtins.round": partial(_whole, "rint"),
+    "builtins.round": _round,
     "builtins.min": partial(_extreme, "lt"),
     "builtins.max": partial(_extreme, "gt"),
     "builtins.pow": power,

@@ -12,7 +12,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 
 from tracejit.ops.op import Layout
-from tracejit.symbols import SYMBOLS
+from tracejit.symbols import INFIX, SYMBOLS
 from tracejit.tracing.replay.lasting import is_lasting, note_replaced
 from tracejit.tracing.replay.sources import Source
 
@@ -202,17 +202,10 @@ class Writer:
 _NAMED = frozenset({FunctionType, ModuleType, BuiltinFunctionType})
 
 
-_SYMBOLS = {
-    operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//",
-    operator.mod: "%", operator.pow: "**", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=",
-    operator.eq: "==", operator.ne: "!=",
-}  # fmt: skip
-
-
 def expression(pool: Pool, function: Any, operands: tuple[Any, ...]) -> str:
     """A call of a function of numbers; operators as such, which cost less."""
     texts = list(map(pool.literal, operands))
-    symbol = _SYMBOLS.get(function)
+    symbol = INFIX.get(function)
     if symbol is not None and len(texts) == 2:
         return f"({texts[0]}) {symbol} ({texts[1]})"
     if function is operator.neg:

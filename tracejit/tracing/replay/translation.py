@@ -15,7 +15,7 @@ from tracejit._native import abi
 from tracejit.autograd.late import LateNode
 from tracejit.autograd.node import Handle, next_sequence
 from tracejit.autograd.tape import is_grad_enabled, without_grad
-from tracejit.dtypes import float32, float64, int32, int64
+from tracejit.dtypes import int32, int64
 from tracejit.eager import check_indices
 from tracejit.indexing import check_labels
 from tracejit.ir.aval import Aval, sizes_in
@@ -23,11 +23,10 @@ from tracejit.ir.dim import name_of
 from tracejit.ops.arguments import number_as
 from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
-from tracejit.runtime.cpu.native import arrays
-from tracejit.runtime.cpu.native.runs import ArrayKind
+from tracejit.runtime.cpu.native import arrays, numbers
+from tracejit.runtime.cpu.native.lines import ArrayKind, Lines
 from tracejit.runtime.cpu.native.settled import Rules
 from tracejit.runtime.cpu.native.statements import parsed
-from tracejit.runtime.cpu.native.stretches import Lines
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.ways import Language, Way, way_of
 from tracejit.storage import Storage, is_row_major, row_major
@@ -289,41 +288,16 @@ def _are_in_order(code: Any, found: Value, strides: Value) -> str:
 
 def _element(code: Any, given: list[Value]) -> Value | None:
     buffer, dtype, offset = given
-    kind = _ELEMENTS.get(dtype.constant) if isinstance(dtype.constant, np.dtype) else None
-    if kind is None:
+    if not isinstance(dtype.constant, np.dtype) or dtype.constant.name not in numbers.ELEMENTS:
         return None
     address = code.attribute(buffer, "address").text
     at = code.let(f"add i64 {address}, {code.as_integer(offset)}")
-    read = code.let(f"load {kind}, ptr {code.let(f'inttoptr i64 {at} to ptr')}")
-    if kind == "i8":
-        return Value(Kind.TRUTH, code.let(f"icmp ne i8 {read}, 0"))
-    if kind == "float":
-        read = code.let(f"fpext float {read} to double")
-    made = code.new(
-        *(("PyLong_FromLongLong", read) if kind == "i64" else ("PyFloat_FromDouble", read))
-    )
-    code.classes[made] = int if kind == "i64" else float
-    return Value(Kind.OBJECT, made)
+    return numbers.element_at(code, at, dtype.constant.name)
 
 
 def _number_as(code: Any, given: list[Value]) -> Value | None:
     number, dtype = given
-    if dtype.constant not in (float32, float64):
-        return None
-    held = code.as_double(number)
-    if dtype.constant is float32:
-        held = code.let(f"fpext float {code.let(f'fptrunc double {held} to float')} to double")
-    made = code.new("PyFloat_FromDouble", held)
-    code.classes[made] = float
-    return Value(Kind.OBJECT, made)
-
-
-_ELEMENTS = {
-    np.dtype(np.bool_): "i8",
-    np.dtype(np.int64): "i64",
-    np.dtype(np.float32): "float",
-    np.dtype(np.float64): "double",
-}
+    return numbers.number_as(code, number, dtype.constant.name) if dtype.is_constant else None
 
 
 def _tensor_over(code: Any, given: list[Value]) -> Value | None:
