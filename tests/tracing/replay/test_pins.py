@@ -272,7 +272,7 @@ NEEDED = {
     "hooks": (offset_of(Handle, "hooks"), "hook"),
     "buffer": (offset_of(Storage, "buffer"), "buffer"),
     "pending": (offset_of(Storage, "pending"), "pending"),
-    "class": (8, "class of a module"),
+    "class": (8, "class of a parameter"),
     "dict": (-24, "another dict"),
     "version": (24, "new parameter"),
 }
