@@ -228,9 +228,10 @@ class _Apart:
                 return self._is_plain(operand)
             case ast.Attribute():
                 return self._is_slot(test)
-            case ast.Compare(left=ast.Constant(), ops=[operator], comparators=[ast.Name(id=name)]):
-                is_in = isinstance(operator, ast.In) and name in self.lively & self.found
-                return is_in or (isinstance(operator, ast.In | ast.NotIn) and name in self._dicts)
+            case ast.Compare(
+                left=ast.Constant(), ops=[ast.In() | ast.NotIn()], comparators=[ast.Name(id=name)]
+            ):
+                return name in self._dicts
             case ast.Compare(left=ast.Call(func=ast.Name(id="len")) as call, ops=[ast.Eq()]):
                 return self._is_size(call)
             case ast.Compare(
