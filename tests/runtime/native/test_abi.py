@@ -302,7 +302,7 @@ def careful(at: int) -> int:
 
 
 DICT_PLACES = {
-    "KEYS_AT": 40, "VALUES_AT": 48, "INDEX_BYTES_AT": 10, "KIND_AT": 9, "COUNT_AT": 16, "INDEX_AT": 40, "TEXT_HASH_AT": 16,
+    "KEYS_AT": 16, "VALUES_AT": 16, "INDEX_BYTES_AT": 10, "KIND_AT": 9, "COUNT_AT": 16, "INDEX_AT": 40, "TEXT_HASH_AT": 16,
     "FIRST_VALUE_AT": 16, "HASH_FUNCTION_AT": 112,
 }  # fmt: skip
 

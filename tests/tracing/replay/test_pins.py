@@ -290,7 +290,12 @@ def test_each_word_is_needed(word: str, monkeypatch: pytest.MonkeyPatch):
             note(self, pointer, at, value, kind)
 
     monkeypatch.setattr(Writer, "note", fewer)
-    model = Model().warm()
+    model = Model()
+    for k in range(
+        40
+    ):  # so many that the dict does not have its values apart, which are moved where it is replaced
+        setattr(model.linear, f"more{k}", k)
+    model.warm()
     MUTATIONS[mutation](model)
     assert not model.agrees() or taken(model.compiled, model.x) != _is_taken_after(
         mutation, monkeypatch
