@@ -291,9 +291,8 @@ def test_each_word_is_needed(word: str, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(Writer, "note", fewer)
     model = Model()
-    for k in range(
-        40
-    ):  # so many that the dict does not have its values apart, which are moved where it is replaced
+    # So many attributes that their dict does not have its values apart, which are moved where it is replaced.
+    for k in range(40):
         setattr(model.linear, f"more{k}", k)
     model.warm()
     MUTATIONS[mutation](model)

@@ -346,9 +346,8 @@ NEEDED: dict[str, tuple[Callable[[World], set[int]], str]] = {
 def test_each_word_is_needed(word: str, tables: Callable[[], Table]):
     places, mutation = NEEDED[word]
     twins = Twins()
-    twins.change(
-        "more attributes"
-    )  # so many that no dict has its values apart, which are moved where it is replaced
+    # So many that their dict does not have its values apart, which are moved where it is replaced.
+    twins.change("more attributes")
     twins.warm()
     wanted = places(twins.worlds[0])
     assert tables().forget(wanted) >= len(wanted)
