@@ -1,6 +1,6 @@
 """Guards that are not asked again while what they have read is as it was: settled ones (`settled.py`).
 
-Where they are asked, each word of memory that they read is noted: an attribute's slot, a type, a dict's version.
+Where they are asked, each word of memory that they read is noted: a slot, a type, an item, a dict's version or entry.
 A later call compares these words, in their order, so that each lies in an object to which an earlier one leads. If all are
 the same, all that the guards say is; whoever has written them, and in what way, makes no difference.
 """
