@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
-from collections.abc import Callable
 from functools import cache
 from types import FunctionType, MemberDescriptorType
 from typing import Any
 
 import numpy as np
 
+from tracejit._native import dicts
+from tracejit._native.words import word as word
 from tracejit._records import dataclass
 
 TYPE_AT = 8
@@ -32,11 +33,6 @@ TWO_DIGITS = 2 << 3 if sys.version_info >= (3, 12) else 2
 """The size of a positive integer of two digits, as most addresses are."""
 FLAGS_AT = 168
 """Where a type keeps its flags."""
-
-_DICT_VERSION_AT = 24
-_INSTANCE_DICT_AT = -24
-MANAGED_DICT = 1 << 4
-"""A flag of types: Python keeps the dicts of their objects, before these."""
 
 ARRAY_DATA_AT, ARRAY_NDIM_AT, ARRAY_SHAPE_AT, ARRAY_STRIDES_AT = 16, 24, 32, 40
 ARRAY_DTYPE_AT, ARRAY_FLAGS_AT, ARRAY_HANDLER_AT = 56, 64, 88
@@ -69,6 +65,10 @@ class Abi:
     numpy_table: int
     dict_version_at: int | None
     """Where dicts keep a number that no other state of any dict ever had, if they do."""
+    writes_values_apart: bool
+    """Whether that number stays where values are written that dicts have apart."""
+    has_entries: bool
+    """Whether dicts keep their keys and values where `tracejit._native.dicts` says."""
     instance_dict_at: int | None
     """Where objects of ordinary classes keep their dict, once somebody has asked for it."""
 
@@ -102,8 +102,10 @@ def _checked() -> Abi:
         code_at=_field_of(lambda function: function.__code__),
         defaults_at=_field_of(lambda function: function.__defaults__),
         numpy_table=_numpy_table(),
-        dict_version_at=_DICT_VERSION_AT if dicts_have_versions() else None,
-        instance_dict_at=_INSTANCE_DICT_AT if _keeps_dict_before() else None,
+        dict_version_at=dicts.VERSION_AT if dicts.have_versions() else None,
+        writes_values_apart=dicts.WRITES_VALUES_APART,
+        has_entries=dicts.have_entries(),
+        instance_dict_at=dicts.INSTANCE_DICT_AT if dicts.lie_before_objects() else None,
     )
 
 
@@ -118,11 +120,6 @@ def _check_interpreter() -> None:
     _expect(sys.byteorder == "little", "the machine is big-endian")
     _expect("t" not in getattr(sys, "abiflags", ""), "this Python has no GIL")
     _expect(object.__basicsize__ == 16, f"objects begin with {object.__basicsize__} bytes, not 16")
-
-
-def word(address: int) -> int:
-    """The 8 bytes at an address."""
-    return ctypes.c_int64.from_address(address).value
 
 
 def _check_objects() -> None:
@@ -152,46 +149,6 @@ def _check_objects() -> None:
     for kind in (int, _Fault, np.ndarray):
         flags = ctypes.c_ulong.from_address(id(kind) + FLAGS_AT).value
         _expect(flags == kind.__flags__, "types keep their flags elsewhere")
-
-
-def dicts_have_versions() -> bool:
-    """Whether every change of a dict, in whatever way, gives it a new version, and a look at it does not.
-
-    From Python 3.13 on an attribute can be set with none, and 3.14 has no versions.
-    """
-    if sys.version_info >= (3, 13):
-        return False
-    owner = _Attributes()
-    names = vars(owner)
-    changes: tuple[Callable[[], object], ...] = (
-        lambda: setattr(owner, "first", 1), lambda: setattr(owner, "first", 2), lambda: names.update(second=3),
-        lambda: names.setdefault("third", 4), lambda: names.pop("second"), lambda: delattr(owner, "first"),
-        lambda: names.__ior__({"third": 5}), names.popitem, lambda: names.update(a=1, b=2), names.clear,
-    )  # fmt: skip
-    seen = {word(id(names) + _DICT_VERSION_AT)}
-    for change in changes:
-        change()
-        version = word(id(names) + _DICT_VERSION_AT)
-        names.get("third"), len(names), list(names)
-        if version in seen or version != word(id(names) + _DICT_VERSION_AT):
-            return False
-        seen.add(version)
-    return word(id(names.copy()) + _DICT_VERSION_AT) not in seen
-
-
-def _keeps_dict_before() -> bool:
-    """Whether the dicts of objects lie there."""
-    owners = [_Attributes() for _ in range(3)]
-    for place, owner in enumerate(owners):
-        owner.__dict__.update({f"name{k}": k for k in range(place * 40)})
-    is_managed = sys.version_info < (3, 13) and bool(_Attributes.__flags__ & MANAGED_DICT)
-    return is_managed and all(
-        word(id(owner) + _INSTANCE_DICT_AT) == id(owner.__dict__) for owner in owners
-    )
-
-
-class _Attributes:
-    pass
 
 
 class _Sample:

@@ -31,7 +31,7 @@ _SYMBOLS = (
     "tracejit_new_array_function", "tracejit_array_type", "tracejit_handler",
     "tracejit_run_function", "tracejit_run_short", "tracejit_run_long",
     "tracejit_find", "tracejit_array_in_order", "tracejit_tuple_in_order",
-    "tracejit_same", "tracejit_keep", "tracejit_hold",
+    "tracejit_same", "tracejit_keep", "tracejit_hold", "tracejit_note_entry", "tracejit_note_keys",
 )  # fmt: skip
 _FASTCALL = 0x80
 WATCHERS = (0, 1, 3, 4)

@@ -1,6 +1,6 @@
 """Guards that are not asked again while what they have read is as it was: settled ones (`settled.py`).
 
-Where they are asked, each word of memory that they read is noted: an attribute's slot, a type, a dict's version.
+Where they are asked, each word of memory that they read is noted: a slot, a type, an item, a dict's version or entry.
 A later call compares these words, in their order, so that each lies in an object to which an earlier one leads. If all are
 the same, all that the guards say is; whoever has written them, and in what way, makes no difference.
 """
@@ -31,7 +31,7 @@ class Pinned(Statements):
     def guards(self, lines: Iterable[str]) -> None:
         """Those of a call, which come before all else."""
         nodes = parsed(lines)
-        has_words = self.abi.dict_version_at is not None and self.abi.instance_dict_at is not None
+        has_words = self.abi.has_entries and self.abi.instance_dict_at is not None
         parts = None if self.rules is None or not has_words else parts_of(nodes, self.rules)
         self.variables = {}
         for node in nodes if parts is None else parts.before:
@@ -79,7 +79,7 @@ class _Pins:
         classes = self._ask(no)
         code.jump(end)
         code.enter(no)
-        code.help("tracejit_release", "void", "ptr %aside", f"i64 {self._held}")
+        self._let_go()
         code.jump(code.failed)
         code.enter(end)
         for place, name in enumerate(parts.exports):
@@ -113,28 +113,47 @@ class _Pins:
     def _ask(self, no: str) -> list[Any]:
         """Asks the guards, in a frame of their own; gives the classes of what they export."""
         code, variables, failed = self._code, self._code.variables.copy(), self._code.failed
-        start = len(code.lines)
+        start, begin = len(code.lines), code.fresh("b")
+        code.enter(begin)
         with code.aside("%aside") as held:
             code.notes, code.failed = 0, no
+            self._note_lively()
             for node in self._parts.settled:
                 if not _is_slot(node):
                     code.statement(node)
+                    self._note_lively()
             addresses = [self._address_of(name) for name in self._parts.exports]
             noted, code.notes, code.failed = code.notes, None, failed
         (self._held,) = held
         values = [code.variables[name] for name in self._parts.exports]
         code.variables = variables
         self._keep(noted, [value.text for value in values], addresses)
-        code.help("tracejit_release", "void", "ptr %aside", f"i64 {self._held}")
-        rooms = {"%notes": 16 * noted, "%aside": 8 * self._held, "%spoiled": 8}
-        for name, nbytes in rooms.items():
-            code.keep_room(name, nbytes)
-            clear = f"call void @llvm.memset.p0.i64(ptr {name}, i8 0, i64 {nbytes}, i1 false)"
-            code.lines.insert(start, f"  {clear}")
+        self._let_go()
+        code.lines[start:start] = self._room(noted, begin)
         table = new_table(self._words_at // 8 + 2 * (noted + STEP), np.int64)
         code.address_of(table)  # held
         code.constants[self._place] = Raw(table.ctypes.data)
         return [code.class_of(value) for value in values]
+
+    def _room(self, noted: int, begin: str) -> list[str]:
+        """Lines that take empty memory for what guards note and hold: of a large model it is more than the stack may have."""
+        code, start = self._code, len(self._code.lines)
+        spoiled_at = 16 * noted + 8 * self._held
+        room = code.call("PyMem_Calloc", "1", str(spoiled_at + 8))
+        for name, at in {"%notes": 0, "%aside": 16 * noted, "%spoiled": spoiled_at}.items():
+            code.do(f"{name} = getelementptr i8, ptr {room}, i64 {at}")
+        code.branch(code.let(f"icmp ne ptr {room}, null"), begin, code.failed)
+        lines = code.lines[start:]
+        del code.lines[start:]
+        return lines
+
+    def _let_go(self) -> None:
+        self._code.help("tracejit_release", "void", "ptr %aside", f"i64 {self._held}")
+        self._code.call("PyMem_Free", "%notes")
+
+    def _note_lively(self) -> None:
+        known = self._parts.lively & self._code.variables.keys()
+        self._code.lively |= {self._code.variables[name].text for name in known}
 
     def _address_of(self, name: str) -> str:
         """Of the pools' buffers the address is noted, so that it need not be looked up again."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from tracejit._native import abi
+from tracejit._native import abi, dicts
 from tracejit._native.abi import Abi
 from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
 from tracejit.runtime.cpu.native.references import references_ir
@@ -180,7 +180,7 @@ _LOOK_UP = r"""
 define internal ptr @looked_up(ptr %dict, ptr %key, ptr %memo) {
 entry:
   %is.new = icmp eq ptr %memo, null
-  br i1 %is.new, label %anew, label %compare
+{WEIGHED}  br i1 {IS_ANEW}, label %anew, label %compare
 anew:
   %fresh = call ptr @PyDict_GetItemWithError(ptr %dict, ptr %key)
   ret ptr %fresh
@@ -210,6 +210,13 @@ end:
   ret ptr %found
 }
 """
+_VALUES_WEIGHED = """\
+  %values.p = getelementptr i8, ptr %dict, i64 {VALUES_AT}
+  %values = load ptr, ptr %values.p
+  %are.apart = icmp ne ptr %values, null
+  %is.anew = or i1 %is.new, %are.apart
+"""
+"""Values that a dict has apart may be others while its version stays."""
 _LOOK_UP_ANEW = r"""
 define internal ptr @looked_up(ptr %dict, ptr %key, ptr %memo) {
   %found = call ptr @PyDict_GetItemWithError(ptr %dict, ptr %key)
@@ -235,6 +242,10 @@ DECLARED = frozenset(
 def prelude(found: Abi) -> str:
     """For this interface."""
     look_up = _LOOK_UP_ANEW if found.dict_version_at is None else _LOOK_UP
+    weighed, is_anew = (
+        (_VALUES_WEIGHED, "%is.anew") if found.writes_values_apart else ("", "%is.new")
+    )
+    look_up = look_up.replace("{WEIGHED}", weighed).replace("{IS_ANEW}", is_anew)
     text = references_ir() + _IR + look_up
     numbers = {
         "TYPE_AT": abi.TYPE_AT,
@@ -243,6 +254,7 @@ def prelude(found: Abi) -> str:
         "INTEGER_DIGITS_AT": abi.INTEGER_DIGITS_AT,
         "TWO_DIGITS": abi.TWO_DIGITS,
         "VERSION_AT": found.dict_version_at,
+        "VALUES_AT": dicts.VALUES_AT,
     }
     for name, number in numbers.items():
         text = text.replace(f"{{{name}}}", str(number))

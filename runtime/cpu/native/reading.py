@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit._native import abi
+from tracejit._native import abi, dicts
 from tracejit._native.abi import Abi, offset_of
 from tracejit.runtime.buffer import BlockBuffer, RemoteBuffer
 from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
@@ -35,6 +35,8 @@ class Reader(Writer):
         self.hints = hints
         self.parts = {}
         self.classes: dict[str, type] = {}
+        self.lively: set[str] = set()
+        """Dicts that are written from call to call, but not what is noted of them."""
         self.addresses: dict[str, int] = {}
         """Of buffers whose address is known: where in `%addresses` it is."""
 
@@ -78,10 +80,7 @@ class Reader(Writer):
         return self.new("PyObject_Vectorcall", function, given, positional, listed)
 
     def type_of(self, value: Value) -> str:
-        text = self.as_object(value)
-        found = self.load(text, abi.TYPE_AT)
-        self.note(text, abi.TYPE_AT, found)
-        return found
+        return self._noted_word(self.as_object(value), abi.TYPE_AT)
 
     # Attributes
 
@@ -125,13 +124,13 @@ class Reader(Writer):
             return self._address(value)
         if name == "foreign" and kind is None:
             return self._foreign(value)
-        if name == "__dict__" and kind is not None and _has_plain_dict(kind):
+        if name == "__dict__" and kind is not None and has_plain_dict(kind):
             return Value(Kind.OBJECT, self._dict_of(value.text, kind))
         return None
 
     def _dict_of(self, text: str, kind: type) -> str:
         """An object's dict, which lies where it should unless this call makes it."""
-        at = self.abi.instance_dict_at if kind.__flags__ & abi.MANAGED_DICT else None
+        at = self.abi.instance_dict_at if kind.__flags__ & dicts.MANAGED_DICT else None
         before = "null" if at is None or self.notes is None else self.load(text, at)
         found = self.new("PyObject_GenericGetDict", text, "null")
         self.classes[found] = dict
@@ -143,14 +142,78 @@ class Reader(Writer):
         return found
 
     def note_content(self, dict_: str) -> None:
-        """What follows depends on what is in a dict, which its version tells."""
+        """What follows depends on all that is in a dict."""
         if self.notes is None:
             return
+        if self.abi.dict_version_at is None:
+            self.spoil()
+            return
+        values = self._note_version(dict_)
+        if values is not None:
+            self.spoil_unless(self.let(f"icmp eq ptr {values}, null"))
+
+    def _note_version(self, dict_: str) -> str | None:
+        """Gives where the dict's values are apart, null where they are not, if its version does not tell of these."""
         at = self.abi.dict_version_at
-        if at is None:
+        assert at is not None
+        self.note(dict_, at, self.load(dict_, at, "i64"), "i64")
+        return self._noted_word(dict_, dicts.VALUES_AT) if self.abi.writes_values_apart else None
+
+    def _noted_word(self, pointer: str, at: int, kind: str = "ptr") -> str:
+        found = self.load(pointer, at, kind)
+        self.note(pointer, at, found, kind)
+        return found
+
+    def _note_look(self, dict_: str, key: Value) -> None:
+        """What follows depends on what is in a dict under a key."""
+        if self.notes is None:
+            return
+        if key.is_constant and type(key.constant) is not str:
+            self.note_content(dict_)
+            return
+        is_steady = (
+            key.is_constant and dict_ not in self.lively and self.abi.dict_version_at is not None
+        )
+        if is_steady and self._note_version(dict_) is None:
+            return
+        if not self.abi.has_entries:
+            self.spoil()
+            return
+        if not is_steady:
+            self._note_layout(dict_)
+        words = f"ptr {dict_}", f"ptr {self.as_object(key)}", f"i64 {self._hash_of(key)}"
+        places = f"ptr {self.notes_later(2)}", "ptr %spoiled"
+        self.help("tracejit_note_entry", "void", *words, *places, f"i1 {str(is_steady).lower()}")
+
+    def note_keys(self, dict_: str, count: int) -> None:
+        """What follows depends on which keys a dict has, so many and in this order, of which the code holds each."""
+        if self.notes is None:
+            return
+        if dict_ not in self.lively:
+            self.note_content(dict_)
+        elif not self.abi.has_entries:
             self.spoil()
         else:
-            self.note(dict_, at, self.load(dict_, at, "i64"), "i64")
+            self._note_layout(dict_)
+            self._noted_word(dict_, abi.DICT_SIZE_AT, "i64")
+            places = f"ptr {self.notes_later(1 + count)}", "ptr %spoiled"
+            self.help("tracejit_note_keys", "void", f"ptr {dict_}", f"i64 {count}", *places)
+
+    def _note_layout(self, dict_: str) -> None:
+        """Where a dict has its keys and values, and how the keys are laid out."""
+        if not self.has_noted(dict_, dicts.KEYS_AT):
+            keys = self._noted_word(dict_, dicts.KEYS_AT)
+            self._noted_word(dict_, dicts.VALUES_AT)
+            self._noted_word(keys, dicts.LAYOUT_AT, "i64")
+
+    def _hash_of(self, key: Value) -> str:
+        """Of a text, or of a key that is equal only to itself; one that is neither is not looked for by words."""
+        if key.is_constant:
+            return self.load(key.text, dicts.TEXT_HASH_AT, "i64")
+        plain = self.load(self.address_of(object), dicts.HASH_FUNCTION_AT)
+        own = self._noted_word(self.type_of(key), dicts.HASH_FUNCTION_AT)
+        self.spoil_unless(self.let(f"icmp eq ptr {own}, {plain}"))
+        return self.call("PyObject_Hash", self.as_object(key))
 
     def _part_of(self, kind: type, name: str) -> type | None:
         if self.failed == "broken":
@@ -271,8 +334,7 @@ class Reader(Writer):
         kind = self.class_of(value)
         text = self.as_object(value)
         if kind in (tuple, list):
-            self.spoil()  # these are not noted
-            return Value(Kind.INTEGER, self.load(text, abi.SIZE_AT, "i64"))
+            return Value(Kind.INTEGER, self._size_of(text))
         if kind is dict:
             self.note_content(text)
             return Value(Kind.INTEGER, self.load(text, abi.DICT_SIZE_AT, "i64"))
@@ -291,7 +353,7 @@ class Reader(Writer):
         if names is not None:
             text, kind = self.address_of(names), dict
         if kind is dict:
-            self.note_content(text)
+            self._note_look(text, key)
             return Value(Kind.OBJECT, self.got("entry_of", *self._look_up(text, key)))
         if kind in (tuple, list) and type(key.constant) is int and key.constant >= 0:
             return self._place(text, kind, key.constant)
@@ -315,13 +377,17 @@ class Reader(Writer):
         memo = self.memo() if key.is_constant else "null"
         return f"ptr {container}", f"ptr {self.as_object(key)}", f"ptr {memo}"
 
+    def _size_of(self, text: str) -> str:
+        """How many items a list has, or a tuple: another one may come to lie where it was, so its words are noted, too."""
+        return self._noted_word(text, abi.SIZE_AT, "i64")
+
     def _place(self, text: str, kind: type | None, place: int) -> Value:
-        self.spoil()  # lists and tuples are not noted
-        size = self.load(text, abi.SIZE_AT, "i64")
-        self.require(self.let(f"icmp sgt i64 {size}, {place}"))
-        items = self.load(text, abi.LIST_ITEMS_AT) if kind is list else text
-        first = 0 if kind is list else abi.TUPLE_ITEMS_AT
-        return Value(Kind.OBJECT, self.borrowed(self.load(items, first + 8 * place)))
+        self.require(self.let(f"icmp sgt i64 {self._size_of(text)}, {place}"))
+        if kind is list:
+            items, at = self._noted_word(text, abi.LIST_ITEMS_AT), 8 * place
+        else:
+            items, at = text, abi.TUPLE_ITEMS_AT + 8 * place
+        return Value(Kind.OBJECT, self.borrowed(self._noted_word(items, at)))
 
     def contains(self, container: Value, key: Value) -> str:
         """Whether a key is in a dict, or a value in another container."""
@@ -330,7 +396,7 @@ class Reader(Writer):
         if names is not None:
             text, kind = self.address_of(names), dict
         if kind is dict:
-            self.note_content(text)
+            self._note_look(text, key)
             found = self.let(f"call i32 @has_key({', '.join(self._look_up(text, key))})")
         else:
             self.spoil()
@@ -356,7 +422,16 @@ def dict_behind(value: Value) -> dict[Any, Any] | None:
     return found[0] if len(found) == 1 else None
 
 
-def _has_plain_dict(kind: type) -> bool:
+def keeps_dict(kind: Any) -> bool:
+    """Whether it is a class whose objects have a dict, which Python keeps where it does as a rule."""
+    return (
+        isinstance(kind, type)
+        and bool(kind.__flags__ & dicts.MANAGED_DICT)
+        and has_plain_dict(kind)
+    )
+
+
+def has_plain_dict(kind: type) -> bool:
     """Whether objects of the class give their `__dict__` as Python does by itself."""
     owner = next((each for each in kind.__mro__ if "__dict__" in each.__dict__), None)
     return owner is not None and type(owner.__dict__["__dict__"]) is GetSetDescriptorType

@@ -1,5 +1,6 @@
-"""Which guards of a replay are about what stays the same from call to call, as a rule: modules and the tensors that they hold.
+"""Which guards of a replay are about what stays the same from call to call, as a rule.
 
+These are modules, optimizers, the tensors that they hold, and what else leads to such (`leading.py`), lists, tuples and dicts.
 Guards may be asked in any order that has each variable set before it is read: all of them are to hold, and none does anything.
 """
 
@@ -7,11 +8,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from tracejit._records import dataclass
+from tracejit.runtime.cpu.native.leading import Leading
+from tracejit.runtime.cpu.native.paths import Paths, Writes, is_given
 
-MOST = 3000
-"""Lines that may be settled: what they read is noted on the stack."""
 FEW = 2
 """Tensors that are worth it."""
 
@@ -22,14 +24,20 @@ class Rules:
 
     slots      attributes that tensors, their storages and handles have in slots, and that rarely change
     tables     entries of objects' dicts that are dicts which rarely change, whatever else is written to these objects
-    is_steady  whether the dicts of objects rarely change whose class is the constant of this name
+    constant   the object that a name is that of, if it is
+    is_steady  whether the dicts of a class's objects rarely change
+    has_dict   whether objects of a class keep a dict as Python does by itself
     has_text   whether two constants are a function that gives a dict's keys, and such keys, all of them text
+    writes     what the replay writes
     """
 
     slots: frozenset[str]
     tables: frozenset[str]
-    is_steady: Callable[[str], bool]
+    constant: Callable[[str], Any]
+    is_steady: Callable[[Any], bool]
+    has_dict: Callable[[Any], bool]
     has_text: Callable[[str, str], bool]
+    writes: Writes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +46,7 @@ class Parts:
 
     roots    what settled lines read that is found out at each call
     exports  what settled lines find out that is needed afterwards; of these, `buffers` are those of tensors
+    lively   dicts that may be written in each call, but not what is read of them
     """
 
     before: list[ast.stmt]
@@ -46,17 +55,19 @@ class Parts:
     roots: list[str]
     exports: list[str]
     buffers: set[str]
+    lively: set[str]
 
 
 def parts_of(nodes: Iterable[ast.stmt], rules: Rules) -> Parts | None:
     """The guards apart; None where too few are settled."""
-    apart = _Apart(rules)
-    for node in _once_named(nodes):
+    named = [*_once_named(nodes)]
+    apart = _Apart(rules, Leading(named, rules.writes).names)
+    for node in named:
         apart.add(node)
     if len(apart.buffers) < FEW:
         return None
-    needed = {name for node in apart.after for name in _names(node)} | apart.kept
-    read = {name for node in apart.settled for name in _names(node)}
+    needed = {name for node in apart.after for name in names_in(node)} | apart.kept
+    read = {name for node in apart.settled for name in names_in(node)}
     return Parts(
         apart.before,
         apart.settled,
@@ -64,12 +75,17 @@ def parts_of(nodes: Iterable[ast.stmt], rules: Rules) -> Parts | None:
         sorted(read & apart.early),
         sorted(needed & apart.found),
         apart.buffers,
+        apart.lively,
     )
 
 
 class _Apart:
-    def __init__(self, rules: Rules) -> None:
+    """Takes guards in turn. `leading`: variables that lead to tensors which stay the same."""
+
+    def __init__(self, rules: Rules, leading: set[str]) -> None:
         self._rules = rules
+        self._leading = leading
+        self._paths = Paths()
         self.before: list[ast.stmt] = []
         self.settled: list[ast.stmt] = []
         self.after: list[ast.stmt] = []
@@ -80,15 +96,21 @@ class _Apart:
         self.kept: set[str] = set()
         """What slots of `E` hold."""
         self.buffers: set[str] = set()
+        self.lively: set[str] = set()
         self._dicts: set[str] = set()
-        self._steady: set[str] = set()
+        """Those that rarely change."""
+        self._rows: set[str] = set()
+        """Lists and tuples."""
+        self._kinds: dict[str, Any] = {}
+        """The class of a variable's object."""
         self._late: set[str] = set()
 
     def add(self, node: ast.stmt) -> None:
-        read, made = _names(node), _targets(node)
+        read, made = names_in(node), _targets(node)
+        self._paths.learn(node)
         if read & self._late:
             self._put(self.after, self._late, node, made)
-        elif len(self.settled) < MOST and read and self._is_settled(node):
+        elif read and self._is_settled(node):
             slots = {name for name in made if name.startswith("E[")}
             self._put(self.settled, self.found, node, made - slots)
             self.kept |= read if slots else set()
@@ -118,20 +140,21 @@ class _Apart:
                     operand=ast.Compare(
                         left=ast.Call(func=ast.Name(id="type"), args=[ast.Name(id=name)]),
                         ops=[ast.Is()],
-                        comparators=[ast.Name(id=kind)],
+                        comparators=[ast.Name(id=constant)],
                     )
                 )
-            ) if self._rules.is_steady(kind):
-                self._steady.add(name)
+            ):
+                kind = self._kinds[name] = self._rules.constant(constant)
+                self._rows |= {name} if kind in (list, tuple) else set()
+                self.lively |= {name} if kind is dict and name not in self._dicts else set()
 
     def _is_settled(self, node: ast.stmt) -> bool:
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=value):
                 return self._is_step(target, value)
-            case ast.Assign(targets=[ast.Tuple(elts=[*targets])], value=ast.Name(id=name)) if (
-                name in self._dicts
-            ):
-                return all(isinstance(each, ast.Name) for each in targets)
+            case ast.Assign(targets=[ast.Tuple(elts=[*targets])], value=ast.Name(id=name)):
+                is_known = name in self._dicts or name in self.lively & self.found
+                return is_known and all(isinstance(each, ast.Name) for each in targets)
             case ast.Assign(
                 targets=[ast.Subscript(value=ast.Name(id="E"))], value=ast.Name(id=name)
             ):
@@ -140,19 +163,53 @@ class _Apart:
                 return self._is_plain(test)
         return False
 
+    # Steps from one object to another
+
     def _is_step(self, target: str, value: ast.expr) -> bool:
-        """From an object to its dict, from there to what it holds, and from tensors on by their slots."""
+        """From an object to its dict, into dicts, lists and tuples, and from tensors on by their slots."""
         match value:
             case ast.Attribute(value=ast.Name(id=name), attr="__dict__"):
-                self._dicts |= {target} if name in self._steady else set()
-                return name in self._steady
-            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str())):
-                self._dicts |= {target} if name in self._dicts else set()
-                return name in self._dicts
+                return self._is_dict(target, name)
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str())) if (
+                name in self._dicts
+            ):
+                self._dicts |= set() if self._is_written(target) else {target}
+                return True
+            case ast.Subscript(value=ast.Name(id=name), slice=key):
+                is_key = isinstance(key, ast.Name) and key.id in self.found
+                is_entry = is_key or (isinstance(key, ast.Constant) and type(key.value) is str)
+                is_place = (
+                    isinstance(key, ast.Constant) and type(key.value) is int and key.value >= 0
+                )
+                fits = name in self._rows if is_place else name in self._dicts | self.lively
+                return fits and (is_entry or is_place) and self._leads(target, value, name)
             case ast.Attribute(value=ast.Name(), attr=attribute) if self._is_slot(value):
                 self.buffers |= {target} if attribute == "buffer" else set()
                 return True
         return False
+
+    def _is_dict(self, target: str, name: str) -> bool:
+        kind = self._kinds.get(name)
+        if self._rules.is_steady(kind) and not self._is_written(target):
+            self._dicts.add(target)
+            return True
+        self.lively.add(target)
+        return self._rules.has_dict(kind) and target in self._leading
+
+    def _is_written(self, name: str) -> bool:
+        """Whether the replay writes to what a variable holds."""
+        return self._paths.path(ast.Name(name, ast.Load())) in self._rules.writes.filled
+
+    def _leads(self, target: str, value: ast.expr, container: str) -> bool:
+        """Whether a step leads to what stays the same, from a container that stays, too."""
+        path, start = self._paths.path(value), self._paths.path(ast.Name(container, ast.Load()))
+        return (
+            target in self._leading
+            and path not in self._rules.writes.replaced
+            and start is not None
+            and start not in self._rules.writes.changed
+            and (container in self.found or not is_given(start))
+        )
 
     def _is_slot(self, node: ast.expr) -> bool:
         match node:
@@ -160,8 +217,10 @@ class _Apart:
                 return name in self.found and attribute in self._rules.slots
         return False
 
+    # Conditions
+
     def _is_plain(self, test: ast.expr) -> bool:
-        """Whether a condition looks at nothing but identities, types, keys, slots, and values that never change."""
+        """Whether a condition looks at nothing but identities, types, keys, sizes, slots, and values that never change."""
         match test:
             case ast.BoolOp(values=parts):
                 return all(map(self._is_plain, parts))
@@ -173,12 +232,15 @@ class _Apart:
                 left=ast.Constant(), ops=[ast.In() | ast.NotIn()], comparators=[ast.Name(id=name)]
             ):
                 return name in self._dicts
+            case ast.Compare(left=ast.Call(func=ast.Name(id="len")) as call, ops=[ast.Eq()]):
+                return self._is_size(call)
             case ast.Compare(
                 left=ast.Call(func=ast.Name(id=function), args=[ast.Name(id=name)]),
                 ops=[ast.Eq()],
                 comparators=[ast.Name(id=keys)],
             ):
-                return name in self._dicts and self._rules.has_text(function, keys)
+                is_known = name in self._dicts or name in self.lively & self.found
+                return is_known and self._rules.has_text(function, keys)
             case ast.Compare(
                 left=ast.Attribute(attr="layout") as left,
                 ops=[ast.Eq()],
@@ -186,8 +248,17 @@ class _Apart:
             ):
                 return self._is_slot(left) and name not in self.early | self.found
             case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[right]):
-                is_known = bool((_names(left) | _names(right)) & (self.found | self._dicts))
+                is_known = bool((names_in(left) | names_in(right)) & (self.found | self._dicts))
                 return is_known and self._is_operand(left) and self._is_operand(right)
+        return False
+
+    def _is_size(self, call: ast.Call) -> bool:
+        """Of a list or tuple, or how many different objects there are."""
+        match call.args:
+            case [ast.Name(id=name)]:
+                return name in self._rows & self.found
+            case [ast.Set()]:
+                return names_in(call) <= self.found
         return False
 
     def _is_operand(self, node: ast.expr) -> bool:
@@ -199,7 +270,7 @@ class _Apart:
         return self._is_slot(node)
 
 
-def _names(node: ast.AST) -> set[str]:
+def names_in(node: ast.AST) -> set[str]:
     """The variables, and slots of `E`, that are read."""
     found = set()
     for each in ast.walk(node):

@@ -135,7 +135,7 @@ class Statements(RemotePrograms, Expressions):
         return [self.item(listed, self.constant(place)) for place in range(count)]
 
     def _keys(self, text: str, count: int) -> list[Value]:
-        self.note_content(text)
+        self.note_keys(text, count)
         size = self.load(text, abi.DICT_SIZE_AT, "i64")
         self.require(self.let(f"icmp eq i64 {size}, {count}"))
         self.do("store i64 0, ptr %position")

@@ -16,6 +16,7 @@ HELPERS = (
     "tracejit_release", "tracejit_give_up", "tracejit_break_off", "tracejit_new_buffer", "tracejit_new_array",
     "tracejit_distinct", "tracejit_in_range", "tracejit_has_keys", "tracejit_find", "tracejit_array_in_order",
     "tracejit_tuple_in_order", "tracejit_same", "tracejit_keep", "tracejit_hold",
+    "tracejit_note_entry", "tracejit_note_keys",
 )  # fmt: skip
 """Native functions whose addresses are the first words of a way's constants."""
 SIGNATURES = {
@@ -31,12 +32,15 @@ SIGNATURES = {
     "PyList_Append": "i32 ptr ptr",
     "PyList_New": "ptr i64",
     "PyLong_FromLongLong": "ptr i64",
+    "PyMem_Calloc": "ptr i64 i64",
+    "PyMem_Free": "void ptr",
     "PyNumber_Absolute": "ptr ptr",
     "PyNumber_Negative": "ptr ptr",
     "PyObject_CallNoArgs": "ptr ptr",
     "PyObject_GenericGetDict": "ptr ptr ptr",
     "PyObject_GetAttr": "ptr ptr ptr",
     "PyObject_GetItem": "ptr ptr ptr",
+    "PyObject_Hash": "i64 ptr",
     "PyObject_IsTrue": "i32 ptr",
     "PyObject_RichCompare": "ptr ptr ptr i32",
     "PyObject_SetAttr": "i32 ptr ptr ptr",
@@ -242,14 +246,23 @@ class Writer:
 
     def note(self, pointer: str, offset: int, value: str, kind: str = "ptr") -> None:
         """What follows depends on this word of memory."""
-        if self.notes is None or (pointer, offset) in self._noted:
+        if self.notes is None or self.has_noted(pointer, offset):
             return
         if not self.is_conditional:
             self._noted.add((pointer, offset))
-        place = self.at("%notes", 16 * self.notes)
-        self.notes += 1
+        place = self.notes_later(1)
         self.do(f"store ptr {self.at(pointer, offset)}, ptr {place}")
         self.do(f"store {kind} {value}, ptr {self.at(place, 8)}")
+
+    def has_noted(self, pointer: str, offset: int) -> bool:
+        """Whether a word is among the notes already, whatever was the outcome of conditions."""
+        return (pointer, offset) in self._noted
+
+    def notes_later(self, count: int) -> str:
+        """The place for the addresses and values of so many words."""
+        assert self.notes is not None
+        self.notes += count
+        return self.at("%notes", 16 * (self.notes - count))
 
     def spoil(self) -> None:
         """What follows depends on what no word tells, or other code has run, which may have written what was noted."""

@@ -8,6 +8,7 @@ import json
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from tracejit._config import config
-from tracejit._native import abi, entry
+from tracejit._native import abi, dicts, entry
 from tracejit._native.entry import PlainMethod
 from tracejit.runtime.cpu.native import install
 from tracejit.runtime.cpu.native.objects import native
@@ -285,3 +286,59 @@ def test_the_check_keeps_the_counts_of_references_as_they_are() -> None:
         gc.collect()
         counts.append(list(map(sys.getrefcount, dtypes)))
     assert counts[1] == counts[2]
+
+
+# Dicts, which are looked at by words only where these are as expected
+
+
+def careful(at: int) -> int:
+    """The word at an address, 0 where there is none."""
+    with Path("/proc/self/mem").open("rb", buffering=0) as memory:
+        try:
+            memory.seek(at)
+            return int.from_bytes(memory.read(8), "little", signed=True)
+        except (OSError, OverflowError, ValueError):
+            return 0
+
+
+DICT_PLACES = {
+    "KEYS_AT": 16, "VALUES_AT": 16, "INDEX_BYTES_AT": 10, "KIND_AT": 9, "COUNT_AT": 16, "INDEX_AT": 40, "TEXT_HASH_AT": 16,
+    "FIRST_VALUE_AT": 16, "HASH_FUNCTION_AT": 112,
+}  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read through a file of Linux's")
+@pytest.mark.parametrize("name", DICT_PLACES)
+def test_dicts_that_have_their_keys_elsewhere(monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setattr(dicts, "word", careful)
+    monkeypatch.setattr(dicts, "byte", lambda at: careful(at) & 63)
+    assert dicts.have_entries()
+    assert getattr(dicts, name) != DICT_PLACES[name]
+    monkeypatch.setattr(dicts, name, DICT_PLACES[name])
+    assert not dicts.have_entries()
+
+
+def test_every_place_in_dicts_is_checked():
+    places = {name for name in vars(dicts) if name.endswith("_AT")}
+    others = {"VERSION_AT", "LAYOUT_AT", "INSTANCE_DICT_AT"}
+    assert places == DICT_PLACES.keys() | others
+    layout = range(dicts.LAYOUT_AT, dicts.LAYOUT_AT + 8)
+    assert {dicts.INDEX_BYTES_AT, dicts.KIND_AT} < {*layout}
+
+
+def test_dicts_whose_versions_do_not_tell(monkeypatch: pytest.MonkeyPatch):
+    assert dicts.have_versions()
+    monkeypatch.setattr(dicts, "VERSION_AT", 0)
+    assert not dicts.have_versions()
+
+
+def test_dicts_that_lie_elsewhere(monkeypatch: pytest.MonkeyPatch):
+    assert dicts.lie_before_objects()
+    monkeypatch.setattr(dicts, "INSTANCE_DICT_AT", 0)
+    assert not dicts.lie_before_objects()
+
+
+def test_another_python_has_other_dicts(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dicts, "_IS_KNOWN", False)
+    assert not dicts.have_versions()
+    assert not dicts.have_entries()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tracejit as tj
 from tests.runtime.native.harness import Code, outcome
-from tracejit._native.abi import dicts_have_versions
+from tracejit._native import dicts
 from tracejit.runtime.cpu.native.install import installed
 
 pytestmark = pytest.mark.skipif(installed() is None, reason="native code is not used")
@@ -103,7 +103,7 @@ def test_keys_that_change_are_looked_for_anew():
     assert [native(names, key) for key in ("a", "b", "a")] == [(1, True), (2, True), (1, True)]
 
 
-@pytest.mark.skipif(not dicts_have_versions(), reason="dicts of this Python have no versions")
+@pytest.mark.skipif(not dicts.have_versions(), reason="dicts of this Python have no versions")
 def test_a_lookup_is_made_once_for_each_version():
     asked = []
 

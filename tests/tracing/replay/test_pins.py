@@ -272,7 +272,7 @@ NEEDED = {
     "hooks": (offset_of(Handle, "hooks"), "hook"),
     "buffer": (offset_of(Storage, "buffer"), "buffer"),
     "pending": (offset_of(Storage, "pending"), "pending"),
-    "class": (8, "class of a module"),
+    "class": (8, "class of a parameter"),
     "dict": (-24, "another dict"),
     "version": (24, "new parameter"),
 }
@@ -290,7 +290,11 @@ def test_each_word_is_needed(word: str, monkeypatch: pytest.MonkeyPatch):
             note(self, pointer, at, value, kind)
 
     monkeypatch.setattr(Writer, "note", fewer)
-    model = Model().warm()
+    model = Model()
+    # So many attributes that their dict does not have its values apart, which are moved where it is replaced.
+    for k in range(40):
+        setattr(model.linear, f"more{k}", k)
+    model.warm()
     MUTATIONS[mutation](model)
     assert not model.agrees() or taken(model.compiled, model.x) != _is_taken_after(
         mutation, monkeypatch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ from tracejit.ops.op import Layout
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.native import arrays, numbers
 from tracejit.runtime.cpu.native.lines import ArrayKind, Lines
+from tracejit.runtime.cpu.native.paths import writes_of
+from tracejit.runtime.cpu.native.reading import keeps_dict
 from tracejit.runtime.cpu.native.settled import Rules
 from tracejit.runtime.cpu.native.statements import parsed
 from tracejit.runtime.cpu.native.values import Kind, Value
@@ -138,21 +140,31 @@ def _rules(lines: Lines, names: Mapping[str, Any]) -> Rules | None:
     if _mentions(lines, {name for name, value in names.items() if value is settle}):
         return None
 
-    def is_steady(name: str) -> bool:
-        kind = names.get(name)
-        return isinstance(kind, type) and kind.__module__.startswith("tracejit.nn.")
-
     def has_text(function: str, keys: str) -> bool:
         is_known = names.get(function) is typed and keys in names
         return is_known and all(kind is str for kind, _ in names[keys])
 
-    return Rules(_SLOTS, _TABLES, is_steady, has_text)
+    writes = writes_of(map(parsed, _commits(lines)))
+    return Rules(_SLOTS, _TABLES, names.get, _is_steady, keeps_dict, has_text, writes)
+
+
+def _is_steady(kind: Any) -> bool:
+    return isinstance(kind, type) and kind.__module__.startswith(
+        ("tracejit.nn.", "tracejit.optim.")
+    )
+
+
+def _commits(lines: Lines) -> Iterator[Sequence[str]]:
+    """Those of all ways to go on."""
+    yield lines.commit
+    for _, ways in lines.following:
+        for each in ways:
+            yield from _commits(each)
 
 
 def _mentions(lines: Lines, names: set[str]) -> bool:
-    following = (each for _, ways in lines.following for each in ways)
-    here = any(f"{name}(" in line for line in lines.commit for name in names)
-    return here or any(_mentions(each, names) for each in following)
+    found = (line for commit in _commits(lines) for line in commit)
+    return any(f"{name}(" in line for line in found for name in names)
 
 
 def _arrays(lines: Lines, names: Mapping[str, Any]) -> dict[int, ArrayKind]:
@@ -258,8 +270,8 @@ def _has_keys(code: Any, found: Value, wanted: Value) -> str:
     container = found.parts[1]
     if code.class_of(container) is not dict:
         return "false"
-    code.note_content(container.text)
     keys = [key for _, key in wanted.constant]
+    code.note_keys(container.text, len(keys))
     listed = np.array([*map(id, keys), 0], np.int64)
     code.address_of(tuple(keys))
     code.address_of(listed)
