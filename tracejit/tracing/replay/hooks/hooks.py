@@ -343,6 +343,8 @@ def _is_missing(recording: Recording, names: Source, name: str) -> None:
 
 
 def _compared(op: str, left: Any, right: Any) -> Any:
+    # Which object a number is may decide: a NaN is found where it stands itself.
+    left, right = concrete(left), concrete(right)
     match op:
         case "Is":
             return left is right
