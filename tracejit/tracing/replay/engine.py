@@ -14,8 +14,8 @@ from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.current import current
 from tracejit.tracing.replay.finish import finish
 from tracejit.tracing.replay.hooks import HOOKS
-from tracejit.tracing.replay.mends import mend_of_reason
 from tracejit.tracing.replay.kinds import can_be_input
+from tracejit.tracing.replay.mends import mend_of_reason
 from tracejit.tracing.replay.misses import Log, Miss, miss_of
 from tracejit.tracing.replay.opened import as_open
 from tracejit.tracing.replay.places import (
