@@ -14,7 +14,7 @@ import pytest
 
 import tracejit as tj
 from tests.tracing.torture.harness import attempt, compare, load
-from tracejit.tracing.replay.picture import first_difference, picture
+from tracejit.tracing.replay.picture import first_difference, picture, place_of_difference
 from tracejit.tracing.replay.sources import constant
 from tracejit.tracing.replay.touched import Place, kept
 
@@ -201,6 +201,18 @@ def test_a_replay_that_is_wrong_is_told_with_its_line(change: Any, line: int, wh
     assert float(result) == float(step(expected, vector()))
     if change is not other_key:
         assert first_difference(picture({"": expected}), picture({"": found})) is None
+
+
+def test_of_arrays_that_differ_the_first_element_is_told():
+    rows = np.array([[1.0, np.nan, 0.0], [2.0, 0.0, 5.0]])
+    signed = rows.copy()
+    signed[1, 1] = -0.0
+    for make in (np.array, tj.tensor):
+        pair = first_difference(picture({"x": make(rows)}), picture({"x": make(signed)}))
+        assert pair is not None
+        assert place_of_difference(*pair) == (1, 1)
+    assert place_of_difference(*picture({"x": rows, "y": rows[:1]})) is None
+    assert place_of_difference(*picture({"x": rows, "y": 1.0})) is None
 
 
 AROUND = np.arange(8, dtype="f4")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import io
 import math
 
@@ -49,6 +50,73 @@ def numbers_that_are_one_object_after_the_recording_has_ended(compile):
     one, other = float("nan"), float("nan")
     for _ in range(3):
         yield f(vector(), one, one), f(vector(), one, other)
+
+
+# Enumerations
+
+
+@case
+def enum_with_properties_and_attributes(compile):
+    class Planet(enum.Enum):
+        EARTH = 6.0, 2.0
+        MARS = 4.0, 0.5
+
+        def __init__(self, mass, radius):
+            self.mass, self.radius = mass, radius
+
+        @property
+        def gravity(self):
+            return self.mass / self.radius**2
+
+        def heavier(self, other):
+            return self if self.mass > other.mass else other
+
+    state = Box(planet=Planet.EARTH)
+
+    @compile
+    def f(x):
+        heavier = state.planet.heavier(Planet.MARS)
+        return x * state.planet.gravity, heavier, heavier is state.planet, state.planet.radius
+
+    for k in range(20):
+        if k == 4:
+            state.planet = Planet.MARS
+        if k == 8:
+            Planet.MARS.mass = 8.0
+        if k == 12:
+            Planet.gravity = property(lambda self: self.mass)
+        if k == 16:
+            state.planet = Planet.EARTH
+        yield f(vector())
+
+
+@case
+def enum_that_is_matched(compile):
+    class Mode(enum.Enum):
+        FAST = "fast"
+        SLOW = "slow"
+
+    state = Box(mode=Mode.FAST)
+
+    @compile
+    def f(x):
+        match state.mode:
+            case Mode.FAST:
+                return x * 2
+            case Mode.SLOW:
+                return x - 1
+            case other:
+                return other
+
+    for k in range(16):
+        if k == 4:
+            state.mode = Mode.SLOW
+        if k == 8:
+            state.mode = "fast"
+        if k == 12:
+            Mode.__eq__ = lambda self, other: True
+            state.mode = Mode.SLOW
+        yield f(vector())
 
 
 # Printing

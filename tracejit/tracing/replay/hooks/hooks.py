@@ -282,9 +282,10 @@ class ReplayHooks:
         recording = live()
         if recording is not None:
             containers.expand(recording, value)
-            if not (
+            is_known = (
                 type(value) in ATOMS or type(value) in SYMBOLS or containers.is_container(value)
-            ):
+            )
+            if not is_known and not containers.is_fixed_key(recording, value):
                 recording.deny(f"a {type(value).__name__} is matched")
         return settled(value)
 
