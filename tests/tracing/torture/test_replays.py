@@ -72,7 +72,8 @@ IN_PYTHON = frozenset("""
     method_of_a_list_that_the_call_made mode_entered_inside mutable_default
     native_functions_of_objects_in_higher_ones np_random number_operators_with_objects
     number_that_changes_slices number_times_a_list number_written_to_a_file numbers_that_do_not_fit_a_tensor
-    nan_that_is_looked_for numbers_that_are_one_object_after_the_recording_has_ended numpy_escape numpy_record_that_changes object_that_says_it_is_of_another_class
+    nan_that_is_looked_for numbers_that_are_one_object_after_the_recording_has_ended
+    numpy_escape numpy_record_that_changes object_that_says_it_is_of_another_class
     objects_that_are_indices order_in_a_set_of_objects order_in_a_set_of_objects_made_by_it
     order_in_a_set_that_was_large order_that_a_class_defines own_random_generators parameter_or_tensor
     partial_over_a_list places_that_are_objects printing_options_written_inside random_module
