@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import io
 import math
 
@@ -280,6 +281,111 @@ def numpy_number_in_two_places(compile):
         first.rate = np.float64(k % 5) if k != 9 else np.float64(-0.0)
         second.rate = first.rate if k % 3 else np.float64(k)
         yield f(np.array([1.0, -2.0, 0.5]))
+
+
+@case
+def numpy_numbers_in_containers(compile):
+    state = Box(pair=(np.float64(1.0), 2.0), table={"z": np.float64(3.0)}, row=[np.float32(0.5)])
+
+    def scaled(a, *args, by=np.float64(2.0), **named):
+        return a * by + sum(args) + sum(named.values())
+
+    @compile
+    def f(a):
+        first, second = state.pair
+        total = a * first + second
+        for value in state.pair:
+            total = total + value
+        for name, value in state.table.items():
+            total = total * value
+        return scaled(total, *state.pair, **state.table), list(state.row), f"{state.row[0]:.2f}"
+
+    for k in range(16):
+        state.pair = np.float64(1.0 + k % 5), 2.0
+        state.table["z"] = np.float64(3.0 - k % 3)
+        state.row[0] = np.float32(k % 4)
+        if k == 12:
+            scaled.__kwdefaults__["by"] = np.float64(4.0)
+        yield f(np.array([1.0, -2.0, 0.5])), state
+
+
+@case
+def numpy_numbers_that_native_code_reads(compile):
+    state = Box(pair=(np.float64(1.0), 2.0), row=[np.float64(0.5), np.float64(1.5)])
+
+    @compile
+    def f(x):
+        products = [value * other for value, other in zip(state.row, state.pair)]
+        return (
+            products,
+            f"{state.pair}",
+            max(state.pair),
+            sorted(state.row),
+            state.row == [0.5, 1.5],
+        )
+
+    for k in range(16):
+        state.pair = np.float64(1.0 + k % 3), 2.0
+        state.row[1] = np.float64(k % 2)
+        yield f(vector()), state
+
+
+@case
+def numpy_numbers_in_a_list_that_is_changed(compile):
+    row = [np.float64(1.0), np.float64(2.0), np.float64(3.0)]
+
+    @compile
+    def f(a):
+        row.sort()
+        row.append(row.pop(0) * 2)
+        return a * row[0], len(row)
+
+    for k in range(10):
+        row[k % 3] = np.float64(k * 0.5)
+        yield f(np.array([1.0, -2.0])), row
+
+
+@case
+def arrays_in_lists_and_tuples_of_state(compile):
+    class Net:
+        def __init__(self):
+            self.weights = [np.ones((2, 3)), np.ones((3, 2)) * 0.5]
+            self.biases = (np.zeros(3), np.ones(2))
+
+        @compile
+        def forward(self, a):
+            for w, b in zip(self.weights, self.biases):
+                a = np.maximum((a[:, None] * w).max(axis=0) + b, 0.0)
+            first, second = self.biases
+            self.weights[0] -= 0.25 * first[0] + 0.25
+            return a, first + second[0], [w.shape for w in reversed(self.weights)]
+
+    net = Net()
+    for k in range(12):
+        if k == 5:
+            net.biases[0][:] = 2.0
+        if k == 8:
+            net.weights[1] = net.weights[1] * 3
+        yield net.forward(np.array([1.0, 2.0]) * k), net
+
+
+@case
+def functions_in_a_list_that_is_reduced(compile):
+    layers = [lambda x: x * 2, tj.relu, lambda x: x - 1]
+
+    @compile
+    def f(x, numbers):
+        return functools.reduce(lambda h, layer: layer(h), layers, x), functools.reduce(
+            max, numbers
+        )
+
+    for k in range(12):
+        if k == 4:
+            layers.append(tj.exp)
+        if k == 8:
+            del layers[0]
+        yield f(vector(), [1.0, k, 2.0])
+    yield attempt(f, vector(), [])
 
 
 # `math` on tensors and arrays

@@ -263,6 +263,8 @@ def _checked(recording: Recording, iterator: Any, what: str, compares: bool) -> 
 
 
 def _structural(recording: Recording, function: Any, arg: Any, what: str) -> Any:
+    if is_container(arg) and function is not reversed and containers.holds_arrays(arg):
+        return walking.walk(recording, arg)
     if is_container(arg):
         containers.expand(recording, arg, deep=False)
         containers.in_order(recording, arg)
