@@ -287,7 +287,9 @@ def numpy_number_in_two_places(compile):
 def numpy_numbers_in_containers(compile):
     state = Box(pair=(np.float64(1.0), 2.0), table={"z": np.float64(3.0)}, row=[np.float32(0.5)])
 
-    def scaled(a, *args, by=np.float64(2.0), **named):
+    factor = np.float64(2.0)
+
+    def scaled(a, *args, by=factor, **named):
         return a * by + sum(args) + sum(named.values())
 
     @compile
@@ -297,7 +299,7 @@ def numpy_numbers_in_containers(compile):
         for value in state.pair:
             total = total + value
         for name, value in state.table.items():
-            total = total * value
+            total = total * value + len(name)
         return scaled(total, *state.pair, **state.table), list(state.row), f"{state.row[0]:.2f}"
 
     for k in range(16):
