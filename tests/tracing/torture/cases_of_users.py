@@ -1,5 +1,7 @@
 """What users' programs do in passing: text to streams that fail, numbers of NumPy's that go round, `math` on tensors."""
 
+# ruff: noqa: UP031  # users write text that way
+
 from __future__ import annotations
 
 import contextlib
@@ -121,6 +123,28 @@ def enum_that_is_matched(compile):
 
 
 # Printing
+
+
+@case
+def tensors_in_text_by_percent(compile):
+    @compile
+    def f(x, k):
+        loss = x.mean()
+        print("step %d loss %.3f, %g%%" % (k, loss, x.max()))
+        return "%5.1f" % loss, "%s %e" % ("n", loss), "%-8.2f|" % x[0]
+
+    for k in range(10):
+        yield f(vector() * k, k)
+
+
+@case
+def arrays_in_text_by_percent(compile):
+    @compile
+    def f(a, name):
+        return "%s: %.2f of %d" % (name, a.max(), len(a)), "%(top)g" % {"top": 1.5}, "%+.1e" % a[0]
+
+    for k in range(1, 11):
+        yield f(np.array([1.0, -2.0, 0.5]) * k, "ab"[k % 2])
 
 
 @case

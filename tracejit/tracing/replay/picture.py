@@ -73,13 +73,12 @@ def first_difference(expected: list[Leaf], found: list[Leaf]) -> tuple[Leaf, Lea
 
 def place_of_difference(one: Leaf, other: Leaf) -> tuple[int, ...] | None:
     """The place of the first element that differs, of tensors or arrays that differ in nothing else."""
-    elements = one.elements(), other.elements()
-    if elements[0] is None or elements[1] is None or one.seen[:-1] != other.seen[:-1]:
+    x, y = one.elements(), other.elements()
+    if x is None or y is None or one.seen[:-1] != other.seen[:-1]:
         return None
-    size = elements[0].itemsize
-    rows = [np.frombuffer(each.tobytes(), np.uint8).reshape(-1, size) for each in elements]
+    rows = [np.frombuffer(each.tobytes(), np.uint8).reshape(-1, x.itemsize) for each in (x, y)]
     first = int((rows[0] != rows[1]).any(axis=1).argmax())
-    return tuple(map(int, np.unravel_index(first, elements[0].shape)))
+    return tuple(map(int, np.unravel_index(first, x.shape)))
 
 
 def _seen(value: Any) -> Any:
