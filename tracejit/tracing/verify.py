@@ -5,6 +5,7 @@ What it did is run again as a program, on copies. A call that can be replayed is
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,8 @@ def rehearse(
     replays: Replays, touched: Touched, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Rehearsal | None:
     """A replay of the call with everything that it does taken back; None where no recording fits."""
+    if touched.prints and getattr(sys.stdout, "closed", False):
+        return None  # to such a stream no replay prints
     found = touched.found(args, kwargs)
     made = Rehearsal(replays, args, kwargs, found, [], touched.prints)
     undo = kept(found)

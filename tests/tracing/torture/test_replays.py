@@ -61,7 +61,7 @@ IN_PYTHON = frozenset("""
     fields_of_a_dataclass_that_change filter_by_objects_that_decide finalizer_that_writes_state
     frame_of_a_caller function_of_attributes_of_itself function_of_the_users_as_a_ufunc
     function_of_the_users_on_arrays functions_from_operator functions_of_numbers_alone
-    functions_of_operator_in_higher_ones functions_of_the_library_copy_arrays
+    functions_of_the_library_copy_arrays
     generator_argument generator_function generator_kept_between_calls generator_shared generator_two_phase
     generators_that_are_closed_early grad_mode_is_left_changed graph_retained_between_calls
     hash_of_a_class_is_called_as_often hook_registered_inside identity_numbers index_by_tensors_and_masks
