@@ -308,6 +308,21 @@ def numpy_number_in_two_places(compile):
 
 
 @case
+def numpy_number_that_meets_tensors(compile):
+    w = tj.tensor([1.0, -2.0, 3.0])
+
+    @compile
+    def f(x, rate, a):
+        w.sub_(rate * x)
+        made = tj.full((2,), rate), tj.where(x > rate, x, rate), tj.clip(x, 0, rate), x**rate
+        return x * rate, rate + x, tj.maximum(x, rate), made, x * a.max()
+
+    for kind in (np.float64, np.float32):
+        for k in range(8):
+            yield f(vector(), kind(0.25 * k), np.array([1.0, k], dtype=kind)), w
+
+
+@case
 def numpy_numbers_in_containers(compile):
     state = Box(pair=(np.float64(1.0), 2.0), table={"z": np.float64(3.0)}, row=[np.float32(0.5)])
 
