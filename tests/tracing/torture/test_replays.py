@@ -55,7 +55,7 @@ IN_PYTHON = frozenset("""
     context_variable copies_and_pickles coroutine_driven_by_hand counted_loop_whose_frame_is_looked_at
     default_dtype_changed_inside default_that_is_a_list_of_state descriptor_user dict_begun_anew
     dict_changed_while_it_is_walked dict_of_an_object dict_of_an_object_reached_by_super
-    dtype_that_changes_its_metadata enum_whose_value_is_computed errstate_raises_in_compiled_code
+    dtype_that_changes_its_metadata errstate_raises_in_compiled_code
     eval_and_exec_inside exception_chains exception_groups
     exceptions_after_native_effects exceptions_that_are_kept exec_no_source field_of_a_tuple_reached_by_super
     fields_of_a_dataclass_that_change filter_by_objects_that_decide finalizer_that_writes_state
