@@ -85,3 +85,17 @@ def test_masks_in_compiled_functions_select_as_outside() -> None:
     x = tj.arange(5, dtype="float32")
     for found, expected in zip(tj.compile(program)(x), program(x), strict=True):
         np.testing.assert_array_equal(found, expected, strict=True)
+
+
+@pytest.mark.parametrize("key", [[0, 2], np.array([True, False, True])], ids=str)
+def test_numbers_are_written_in_the_dtype_of_what_they_are_written_to(key: Any) -> None:
+    for dtype, number in (("f8", 0.1), ("f4", 0.1), ("i8", 2.5), ("f8", 2**60 + 1), ("u1", True)):
+        expected = np.zeros(3, dtype)
+        expected[key] = number
+        found = tj.zeros(3, dtype=expected.dtype)
+        found[key] = number
+        np.testing.assert_array_equal(found.numpy(), expected)
+        added = tj.add_at(tj.zeros(3, dtype=expected.dtype), [0, 2], number)
+        np.testing.assert_array_equal(added.numpy(), expected)
+    with pytest.raises(OverflowError):
+        tj.zeros(3, dtype=tj.int8)[key] = 300

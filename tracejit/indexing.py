@@ -15,7 +15,7 @@ from tracejit import dispatch, dtypes
 from tracejit._errors import at_user_line
 from tracejit.inplace import check_writable, write
 from tracejit.ir.aval import Aval
-from tracejit.ops.arguments import cast, moved
+from tracejit.ops.arguments import cast, moved, value, value_or_number
 from tracejit.ops.chain import Chain
 from tracejit.ops.elementwise import where
 from tracejit.ops.index import getitem, select, set_item, view_ops
@@ -72,20 +72,20 @@ def _part_of(x: Aval, key: Any, plain: Any) -> Chain:
     return made
 
 
-def put(x: Tensor, key: Any, value: Any) -> None:
-    """`x[key] = value`"""
+def put(x: Tensor, key: Any, given: Any) -> None:
+    """`x[key] = given`"""
     mask = _as_mask(key)
-    if mask is not None and mask.shape == x.shape and _is_single(value):
+    if mask is not None and mask.shape == x.shape and _is_single(given):
         check_writable(x)
-        write(x, where(moved(mask, x.aval.device), _element(value, x), x))
+        write(x, where(moved(mask, x.aval.device), _element(given, x), x))
         return
     x, key = _without_masks(x, key)
     if not select(x.shape, key).arrays:
         part = get(x, key)
-        write(part, _trimmed(value, part.ndim))
+        write(part, _trimmed(given, part.ndim))
         return
     check_writable(x)
-    write(x, set_item(x, key, value))
+    write(x, set_item(x, key, given))
 
 
 def _as_mask(item: Any) -> Any:
@@ -142,26 +142,26 @@ def _first_axes(ndim: int, items: tuple[Any, ...], masks: list[Any]) -> list[int
     return [0, *accumulate(steps)][:-1]
 
 
-def _is_single(value: Any) -> bool:
-    return isinstance(value, NUMBERS) or getattr(value, "size", 0) == 1
+def _is_single(given: Any) -> bool:
+    return isinstance(given, NUMBERS) or getattr(given, "size", 0) == 1
 
 
-def _element(value: Any, x: Tensor) -> Any:
+def _element(given: Any, x: Tensor) -> Any:
     """One element in `x`'s dtype."""
-    value = dispatch.lift(np.asarray(value) if isinstance(value, NUMBERS) else value)
-    return moved(cast(reshape(value, ()), x.aval.dtype), x.aval.device)
+    element = value(cast(value_or_number(given), x.aval.dtype))
+    return moved(reshape(element, ()), x.aval.device)
 
 
-def _trimmed(value: Any, ndim: int) -> Any:
+def _trimmed(given: Any, ndim: int) -> Any:
     """NumPy lets a value have more dimensions than the part it is written to, where the extra ones hold one element."""
-    if isinstance(value, NUMBERS):
-        return value
-    value = dispatch.lift(value)
-    extra = value.ndim - ndim
+    if isinstance(given, NUMBERS):
+        return given
+    given = dispatch.lift(given)
+    extra = given.ndim - ndim
     return (
-        reshape(value, value.shape[extra:])
-        if extra > 0 and set(value.shape[:extra]) == {1}
-        else value
+        reshape(given, given.shape[extra:])
+        if extra > 0 and set(given.shape[:extra]) == {1}
+        else given
     )
 
 

@@ -29,6 +29,7 @@ from tracejit.ops.op import Layout, Op, Params
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.device import KINDS, full_name
 from tracejit.storage import Storage, as_array, is_row_major, open_sizes, row_major
+from tracejit.symbols import settled
 
 Origin = tuple["Tensor", Op, Params]
 
@@ -496,10 +497,10 @@ def _gathered(data: Any, dtype: DType | None) -> np.ndarray:
 
 
 def _plain(data: Any) -> Any:
-    """Sequences with the tensors inside made arrays."""
+    """Sequences with the tensors inside made arrays, and numbers that NumPy may look at."""
     if isinstance(data, (list, tuple)):
         return [_plain(part) for part in data]
-    return as_array(data) if isinstance(data, Tensor) else data
+    return as_array(data) if isinstance(data, Tensor) else settled(data)
 
 
 def _kinds(data: Any) -> Iterator[DType | type]:
@@ -508,7 +509,7 @@ def _kinds(data: Any) -> Iterator[DType | type]:
         for part in data:
             yield from _kinds(part)
     else:
-        yield dtypes.weak_or_dtype(data)
+        yield dtypes.weak_or_dtype(settled(data))
 
 
 def from_data(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:

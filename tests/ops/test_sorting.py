@@ -95,6 +95,16 @@ def test_membership_is_numpys(invert: bool) -> None:
         np.testing.assert_array_equal(ops.isin(x, values, invert=invert).array, expected)
 
 
+def test_a_number_is_looked_for_in_the_dtype_of_the_elements() -> None:
+    for dtype, number, found in (
+        (np.float64, 0.1, True),
+        (np.float32, 0.1, True),
+        (int, 1.5, False),
+    ):
+        x = np.array([0.1, 1.0]).astype(dtype)
+        assert ops.isin(x, number).array.tolist() == [found, False]
+
+
 @pytest.mark.parametrize("n", range(5))
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_differences_are_numpys(n: int, axis: int) -> None:

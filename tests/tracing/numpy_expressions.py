@@ -27,6 +27,7 @@ EXPRESSIONS = (
     "np.rot90(b).__setitem__(0,5)", "np.atleast_2d(a).__setitem__(0,4)", "np.add.at(a,[0,0],1)", "np.add.reduce(b)",
     "np.add.reduce(b,axis=None)", "np.multiply.outer(a,a)", "np.subtract.accumulate(a)", "np.cumsum(b)",
     "np.cumsum(b,axis=1)", "np.cumprod(b)", "np.diff(b,axis=0)", "np.diff(a,2)",
+    "np.diff(a.astype('f4'),prepend=.1)", "np.diff(b,axis=0,append=1)",
     "np.add(a,1,where=a>0,out=np.zeros(10))", "np.sum(a,where=a>0)", "np.max(a,initial=9)",
     "np.min(a,initial=-9.,where=a>0)", "np.sum(a,initial=2.0)", "np.add(a,1,dtype=np.float32)",
     "np.mean(b,axis=(0,1))", "np.mean(b,axis=-1,keepdims=True)", "np.var(b,axis=0,ddof=1)", "np.std(b,1)",

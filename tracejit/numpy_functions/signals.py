@@ -28,6 +28,12 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     return ops.sum(ops.divide(ops.multiply(width, pairs), 2.0), axis=place)
 
 
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """As `tj.diff`, but that a number that is put before or after counts as an array of its own dtype."""
+    before, after = (None if each is None else array(each) for each in (prepend, append))
+    return ops.diff(array(a), axis=axis, n=n, prepend=before, append=after)
+
+
 def _step(step: Any) -> Any:
     """The distance of samples that lie equally far apart."""
     if is_number(step):
@@ -113,4 +119,4 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     return convolve(x, ops.flip(y), mode)
 
 
-__all__ = ["convolve", "correlate", "gradient", "interp", "trapezoid"]
+__all__ = ["convolve", "correlate", "diff", "gradient", "interp", "trapezoid"]

@@ -40,6 +40,8 @@ def value_or_number(arg: Any) -> Any:
         return arg
     if type(arg) is Dim:
         return arg.sizes.number(arg)
+    if hasattr(arg, "aval"):  # it stands for an array, or for a number of NumPy's
+        return lift(arg)
     if isinstance(arg, np.generic):
         return Scalar(python_number(arg), aval(dtypes.from_numpy(arg.dtype)))
     if isinstance(arg, bool | int | float):  # an IntEnum, a subclass of float

@@ -82,7 +82,7 @@ def _scatter_infer(name: str) -> Any:
 
 def _spread(name: str, updates: Any, base: Aval, shape: Shape) -> Any:
     """`updates`, converted to `base`'s dtype, repeated to `shape`; leading axes of extent 1 too many are dropped."""
-    updates = moved(cast(value(updates), base.dtype), base.device)
+    updates = moved(value(cast(value_or_number(updates), base.dtype)), base.device)
     given = updates.aval.shape
     extra = max(0, len(given) - len(shape))
     if any(n != 1 for n in given[:extra]) or any(

@@ -136,7 +136,8 @@ def isin(x: Any, values: Any, *, invert: bool = False) -> Any:
     >>> tj.isin(tj.tensor([1, 2, 3]), [3, 1])
     tensor([ True, False,  True])
     """
-    x = value(x)
+    x, values = value(x), value_or_number(values)
+    values = cast(values, dtypes.promote_all(x.aval.dtype, weak_dtype(values)))
     values = moved(ravel(value(values)), x.aval.device)
     dtype = dtypes.promote_all(x.aval.dtype, values.aval.dtype)
     x, count = cast(x, dtype), values.aval.size

@@ -78,6 +78,8 @@ class Reads:
         match guard:
             case g.TensorIs() | g.ArrayIs():
                 self._meet_tensor(guard.source)
+            case g.NumberIs(source=source, kind=kind) if kind not in TYPE_NAMES:
+                self.refuse(f"{source} is a {kind.__name__} of NumPy's that changes", where)
             case g.NumberIs(source=source, kind=kind):
                 self._meet_number(source, TYPE_NAMES[kind])
             case g.Equals(source=source, value=value) if type(value) in (int, float):

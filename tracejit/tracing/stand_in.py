@@ -303,7 +303,21 @@ def can_stand_for(array: np.ndarray) -> bool:
     """Whether tracejit computes with such arrays; NumPy does with the others."""
     if not (array.flags.writeable and array.flags.aligned and array.dtype.isnative):
         return False
-    return is_ours(array.dtype)
+    return is_ours(array.dtype) and (array.flags.forc or _lie_apart(array))
+
+
+def _lie_apart(array: np.ndarray) -> bool:
+    """Whether no two elements share memory: every axis steps over all that those with smaller steps reach.
+
+    Where some do, what is written depends on the order in which NumPy goes.
+    """
+    reach = array.itemsize
+    axes = sorted((abs(step), n) for step, n in zip(array.strides, array.shape) if n > 1)
+    for step, n in axes:
+        if step < reach:
+            return False
+        reach += step * (n - 1)
+    return True
 
 
 def is_ours(dtype: np.dtype[Any]) -> bool:

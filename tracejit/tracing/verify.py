@@ -5,6 +5,7 @@ What it did is run again as a program, on copies. A call that can be replayed is
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from tracejit.storage import Storage, as_array, row_major
 from tracejit.tensor import Tensor, make
 from tracejit.tracing.programs import Programs, program_of
 from tracejit.tracing.replay import MISS
-from tracejit.tracing.replay.picture import Leaf, first_difference, picture
+from tracejit.tracing.replay.picture import Leaf, first_difference, picture, place_of_difference
 from tracejit.tracing.replay.touched import Place, Touched, kept, printing_noted, printing_withheld
 from tracejit.tracing.trace import graph_of
 from tracejit.tracing.tracer import Tracer, is_exposed
@@ -66,7 +67,10 @@ class Rehearsal:
             return None
         replayed, eager = pair
         where = witness.line_of(eager.value) or self._line(eager.path) or definition
-        return f"{where}: {eager.path} differs between eager and replayed execution: {_told(eager)}, not {_told(replayed)}"
+        at = place_of_difference(*pair)
+        path = f"{eager.path}{[*at]}" if at else eager.path
+        told = f"{_told(eager, at)}, not {_told(replayed, at)}"
+        return f"{where}: {path} differs between eager and replayed execution: {told}"
 
     def raised(self, error: BaseException) -> str:
         """What to say of an exception of Python's."""
@@ -95,6 +99,8 @@ def rehearse(
     replays: Replays, touched: Touched, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Rehearsal | None:
     """A replay of the call with everything that it does taken back; None where no recording fits."""
+    if touched.prints and getattr(sys.stdout, "closed", False):
+        return None  # to such a stream no replay prints
     found = touched.found(args, kwargs)
     made = Rehearsal(replays, args, kwargs, found, [], touched.prints)
     undo = kept(found)
@@ -142,8 +148,10 @@ def _cell(cell: Any) -> Any:
         return ()
 
 
-def _told(leaf: Leaf) -> str:
-    text = str(leaf).replace("\n", " ")
+def _told(leaf: Leaf, at: tuple[int, ...] | None) -> str:
+    """A leaf, or its element at a place, in a line."""
+    elements = leaf.elements() if at else None
+    text = str(leaf).replace("\n", " ") if elements is None else str(elements[at])
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -283,6 +283,13 @@ pass:
   call void @PyErr_Fetch(ptr %class, ptr %value, ptr %trace)
   call void @PyErr_NormalizeException(ptr %class, ptr %value, ptr %trace)
   %error = load ptr, ptr %value
+  %way = load ptr, ptr %trace
+  %no.way = icmp eq ptr %way, null
+  br i1 %no.way, label %raise, label %trace.it
+trace.it:
+  %traced = call i32 @PyException_SetTraceback(ptr %error, ptr %way)
+  br label %raise
+raise:
   %result = call ptr (ptr, ...) @PyObject_CallFunctionObjArgs(ptr %raiser, ptr %error, ptr null)
   call void @drop(ptr %result)
   %class.now = load ptr, ptr %class

@@ -55,13 +55,13 @@ IN_PYTHON = frozenset("""
     context_variable copies_and_pickles coroutine_driven_by_hand counted_loop_whose_frame_is_looked_at
     default_dtype_changed_inside default_that_is_a_list_of_state descriptor_user dict_begun_anew
     dict_changed_while_it_is_walked dict_of_an_object dict_of_an_object_reached_by_super
-    dtype_that_changes_its_metadata enum_whose_value_is_computed errstate_raises_in_compiled_code
+    dtype_that_changes_its_metadata errstate_raises_in_compiled_code
     eval_and_exec_inside exception_chains exception_groups
     exceptions_after_native_effects exceptions_that_are_kept exec_no_source field_of_a_tuple_reached_by_super
     fields_of_a_dataclass_that_change filter_by_objects_that_decide finalizer_that_writes_state
     frame_of_a_caller function_of_attributes_of_itself function_of_the_users_as_a_ufunc
     function_of_the_users_on_arrays functions_from_operator functions_of_numbers_alone
-    functions_of_operator_in_higher_ones functions_of_the_library_copy_arrays
+    functions_of_the_library_copy_arrays
     generator_argument generator_function generator_kept_between_calls generator_shared generator_two_phase
     generators_that_are_closed_early grad_mode_is_left_changed graph_retained_between_calls
     hash_of_a_class_is_called_as_often hook_registered_inside identity_numbers index_by_tensors_and_masks
@@ -72,6 +72,7 @@ IN_PYTHON = frozenset("""
     method_of_a_list_that_the_call_made mode_entered_inside mutable_default
     native_functions_of_objects_in_higher_ones np_random number_operators_with_objects
     number_that_changes_slices number_times_a_list number_written_to_a_file numbers_that_do_not_fit_a_tensor
+    nan_that_is_looked_for numbers_that_are_one_object_after_the_recording_has_ended
     numpy_escape numpy_record_that_changes object_that_says_it_is_of_another_class
     objects_that_are_indices order_in_a_set_of_objects order_in_a_set_of_objects_made_by_it
     order_in_a_set_that_was_large order_that_a_class_defines own_random_generators parameter_or_tensor

@@ -14,6 +14,7 @@ from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.current import current
 from tracejit.tracing.replay.finish import finish
 from tracejit.tracing.replay.hooks import HOOKS
+from tracejit.tracing.replay.kinds import can_be_input
 from tracejit.tracing.replay.mends import mend_of_reason
 from tracejit.tracing.replay.misses import Log, Miss, miss_of
 from tracejit.tracing.replay.opened import as_open
@@ -219,7 +220,7 @@ def changed_numbers(
 ) -> Iterator[tuple[Any, ...]]:
     """The sources of numbers that are of the same type and of another value now."""
     for guard in guards:
-        if isinstance(guard, g.Equals) and type(guard.value) in (int, float):
+        if isinstance(guard, g.Equals) and can_be_input(guard.value):
             try:
                 now = guard.source.follow(args, kwargs)
             except Exception:  # nothing stands there any more

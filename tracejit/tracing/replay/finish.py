@@ -8,6 +8,7 @@ from typing import Any
 from tracejit.tracing.replay.apart import guard_classes, guard_memory, guard_objects, written_slots
 from tracejit.tracing.replay.code import Writer
 from tracejit.tracing.replay.memory import put_back, settle
+from tracejit.tracing.replay.output import show
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.segments import last_risk
 from tracejit.tracing.replay.signatures import OPEN
@@ -165,7 +166,7 @@ def _effect_line(writer: Writer, effect: EffectOf, target: str, value: str) -> s
             return f"{target}.pop({writer.literal(effect.name)}, None)"
         case "print":
             options = "".join(f"{name}={text!r}, " for name, text in effect.name)
-            return f"{pool.name(print)}({value}{options})"
+            return f"{pool.name(show)}({value}{options})"
     raise AssertionError(effect.kind)
 
 

@@ -62,6 +62,12 @@ def is_numpy_number(value: Any) -> bool:
     return issubclass(type(value), np.generic) and not issubclass(type(value), np.void)
 
 
+def can_be_input(value: Any) -> bool:
+    """Whether a value is a number that becomes an input once it changes; NumPy's integers mostly say where or how many."""
+    is_floating = isinstance(value, np.floating) and is_numpy_number(value)
+    return type(value) in (int, float) or (is_floating and value.dtype.itemsize <= 8)
+
+
 def is_fixed(value: Any) -> bool:
     """Whether an object is what it is: its identity says all."""
     if type(value) in BOUND:

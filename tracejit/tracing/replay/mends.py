@@ -7,6 +7,7 @@ from typing import Any
 
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
+from tracejit.tracing.replay.kinds import can_be_input
 
 EACH = "each needs a recording"
 
@@ -67,11 +68,12 @@ def _mend_of_value(before: Any, now: Any, is_input: bool) -> str:
         return "it is not there any more"
     if type(before) is not type(now):
         return f"it was of another type; types that change: {EACH}"
-    if type(before) not in (int, float):
+    if not can_be_input(before):
         return f"values that change: {EACH}; few values are well, a new one at each call is not"
     if is_input:
         return f"the number decides what is done, a length or a default, so that {EACH}"
-    return f"an {type(before).__name__} that changes is an input from the second change on"
+    name = type(before).__name__
+    return f"{'an' if name == 'int' else 'a'} {name} that changes is an input from the second change on"
 
 
 def _mend_of_tensor(guard: g.TensorIs, now: Any, is_input: bool) -> str:

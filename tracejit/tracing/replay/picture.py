@@ -27,17 +27,19 @@ class Leaf:
     value: Any
 
     def __str__(self) -> str:
-        return repr(self._as_seen())
+        elements = self.elements()
+        if elements is None:
+            return repr(self.value)
+        return repr(from_array(elements, copy=True) if isinstance(self.value, Tensor) else elements)
 
-    def _as_seen(self) -> Any:
-        """The value, which may have been written since, as it was."""
+    def elements(self) -> np.ndarray | None:
+        """Those of a tensor or an array, which may have been written since, as they were."""
         value = self.value
+        if isinstance(value, Tensor):
+            return np.frombuffer(self.seen[-1], value.aval.dtype.numpy).reshape(value.aval.sizes)
         if isinstance(value, np.ndarray) and self.seen[-1]:
             return np.frombuffer(self.seen[-1], value.dtype).reshape(value.shape)
-        if isinstance(value, Tensor):
-            elements = np.frombuffer(self.seen[-1], value.aval.dtype.numpy)
-            return from_array(elements.reshape(value.aval.sizes), copy=True)
-        return value
+        return None
 
 
 def picture(named: dict[str, Any]) -> list[Leaf]:
@@ -67,6 +69,16 @@ def first_difference(expected: list[Leaf], found: list[Leaf]) -> tuple[Leaf, Lea
     if len(expected) != len(found):
         return expected[-1], found[-1]
     return None
+
+
+def place_of_difference(one: Leaf, other: Leaf) -> tuple[int, ...] | None:
+    """The place of the first element that differs, of tensors or arrays that differ in nothing else."""
+    x, y = one.elements(), other.elements()
+    if x is None or y is None or one.seen[:-1] != other.seen[:-1]:
+        return None
+    rows = [np.frombuffer(each.tobytes(), np.uint8).reshape(-1, x.itemsize) for each in (x, y)]
+    first = int((rows[0] != rows[1]).any(axis=1).argmax())
+    return tuple(map(int, np.unravel_index(first, x.shape)))
 
 
 def _seen(value: Any) -> Any:

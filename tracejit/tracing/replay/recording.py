@@ -20,6 +20,8 @@ import numpy as np
 
 from tracejit._config import config
 from tracejit.autograd.tape import is_grad_enabled
+from tracejit.dtypes import from_numpy
+from tracejit.ops import full
 from tracejit.symbols import concrete, settled
 from tracejit.tensor import Tensor, patches
 from tracejit.tracing.arrays import Arrays
@@ -27,6 +29,7 @@ from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.functions import without_hooks
 from tracejit.tracing.replay.kinds import (
     ATOMS,
+    can_be_input,
     is_fixed,
     is_numpy_number,
     is_own_module,
@@ -36,7 +39,7 @@ from tracejit.tracing.replay.lasting import is_of_module
 from tracejit.tracing.replay.signatures import Signature, signature_of
 from tracejit.tracing.replay.sources import Source, constant
 from tracejit.tracing.replay.writes import Writes
-from tracejit.tracing.stand_in import StandIn
+from tracejit.tracing.stand_in import StandIn, as_stand_in
 
 _KNOWN = (
     "_seen", "outside", "numbers", "_classes", "_functions", "compared", "tensor_sources", "outside_storages", "versions",
@@ -69,6 +72,8 @@ class Recording(Writes):
         self.signature: Signature = ()
         self.loops: dict[Any, Any] = {}
         self.symbolic = symbolic
+        self.numpy_numbers: dict[int, tuple[Any, Any, Any]] = {}
+        """Those that are inputs, by the id of what stands for them: that, the number, and its symbol."""
         self._classes: set[tuple[int, str, bool]] = set()
         self._functions: set[int] = set()
         self.iterate: Callable[[Any], Any] | None = None
@@ -141,8 +146,7 @@ class Recording(Writes):
         if source.parent is not None and source.parent.step == "constant":
             self._held.append(source.parent.name)
         if is_numpy_number(value):
-            self.guard(g.Equals(source, value))
-            return value
+            return self._read_numpy_number(source, value, keep)
         if is_fixed(value):
             if source.step != "constant":
                 self.guard(g.Is(source, value))
@@ -186,11 +190,12 @@ class Recording(Writes):
         before = self._seen[source.identity]
         if type(value) is np.ndarray and type(before) is StandIn:
             value = self.arrays.enter(value)
-        same = concrete(before) is value or same_atom(concrete(before), value)
+        _, known, _ = self.numpy_numbers.get(id(before), (before, concrete(before), before))
+        same = known is value or same_atom(known, value)
         if not same:
             self.deny(f"{source} has changed during the call, by a way that is not known")
             return value
-        return settled(before) if keep else before
+        return concrete(self.as_read(before)) if keep else before
 
     def _read_atom(self, source: Source, value: Any, keep: bool) -> Any:
         kind = type(value)
@@ -216,6 +221,25 @@ class Recording(Writes):
             return value
         self.guard(g.Equals(source, value))
         return value
+
+    def _read_numpy_number(self, source: Source, number: Any, keep: bool) -> Any:
+        """One that changes is computed from what stands there, and stands for a number as what NumPy's functions give does."""
+        if keep or source.identity not in self.symbolic or not can_be_input(number):
+            self.guard(g.Equals(source, number))
+            return number
+        slot = self.slot()
+        self.guard(g.NumberIs(source, type(number), slot))
+        plain = self.symbol(number.item(), slot, late=False)
+        made = as_stand_in(full((), plain, dtype=from_numpy(number.dtype)))
+        self.numpy_numbers[id(made)] = made, number, plain
+        self._seen[source.identity] = made
+        return made
+
+    def as_read(self, value: Any) -> Any:
+        """What stands outside, for native code that reads it there: a number that may change is settled."""
+        _, number, plain = self.numpy_numbers.get(id(value), (value, value, value))
+        settled(plain)
+        return number
 
     def _read_object(self, source: Source, value: Any, kind: type) -> None:
         if kind is FunctionType:

@@ -243,7 +243,7 @@ def printing_withheld(printed: list[str]) -> Iterator[None]:
             printed.append(io.StringIO.getvalue(stream))
         else:
             io.TextIOWrapper.flush(stream)
-            printed.append(bytes_.getvalue().decode())
+            printed.append(bytes_.getvalue().decode(before.encoding))
 
 
 def _like(stream: Any, bytes_: io.BytesIO) -> Any:
@@ -255,7 +255,7 @@ def _like(stream: Any, bytes_: io.BytesIO) -> Any:
     if isinstance(stream, io.StringIO):
         io.StringIO.__init__(made, newline="")
     else:
-        io.TextIOWrapper.__init__(made, bytes_, encoding="utf-8", newline="")
+        io.TextIOWrapper.__init__(made, bytes_, encoding=stream.encoding, newline="")
     return made
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracejit._errors import CompileError, at_user_line
 from tracejit._gate import late
 from tracejit._native import abi
 from tracejit.autograd.late import LateNode
@@ -38,6 +37,7 @@ from tracejit.tracing.replay.guards.calls import ArgumentsAre
 from tracejit.tracing.replay.guards.memory import in_order
 from tracejit.tracing.replay.guards.values import typed
 from tracejit.tracing.replay.memory import settle
+from tracejit.tracing.replay.output import broken_off
 from tracejit.tracing.replay.resizing import at_sizes
 from tracejit.tracing.replay.segments import element, tensor_over
 from tracejit.tracing.replay.templates import array_over, storage_over
@@ -124,8 +124,7 @@ class Broken:
     def __call__(self, error: BaseException) -> None:
         if not isinstance(error, Exception):
             raise error
-        message = f"{self.name}: a replay failed after it had begun to write"
-        raise CompileError(at_user_line(message)) from error
+        raise broken_off(error, self.name)
 
 
 _SLOTS = frozenset(

@@ -9,13 +9,14 @@ from typing import Any
 
 from tracejit._config import config
 from tracejit._dump import open_dump
-from tracejit._errors import CompileError, DeviceMemoryError, at_user_line
+from tracejit._errors import DeviceMemoryError
 from tracejit.symbols import concrete
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.replay import MISS
 from tracejit.tracing.replay.code import Pool, Writer, constants_of, function_of
 from tracejit.tracing.replay.guards import Guard
 from tracejit.tracing.replay.memory import private
+from tracejit.tracing.replay.output import broken_off
 from tracejit.tracing.replay.segments import Instruction, Run, Segment, last_risk
 from tracejit.tracing.replay.signatures import OPEN, Signature, signature_of
 from tracejit.tracing.replay.speculate import AFTER, Speculation, speculate
@@ -181,8 +182,7 @@ class Tree:
             if isinstance(error, DeviceMemoryError) and (not slots[-1] or _is_untouched(path)):
                 raise  # nothing has been done
             if slots[-1]:
-                message = f"{self.name}: a replay failed after it had begun to write"
-                raise CompileError(at_user_line(message)) from error
+                raise broken_off(error, self.name)  # noqa: B904  # says itself what it comes from
         return MISS
 
     def _bring_to_front(self, root: Node) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from tracejit._records import dataclass
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay.code import Writer
@@ -46,4 +48,6 @@ def shown(value: Any) -> str:
         return text if len(text) <= 60 else f"{text[:57]}..."
     if isinstance(value, Tensor):
         return str(value.aval)
+    if isinstance(value, np.number) and type(value).__module__ == "numpy":
+        return repr(value)
     return f"a {type(value).__name__}"

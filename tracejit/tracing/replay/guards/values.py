@@ -175,16 +175,16 @@ class TruthIs(Guard):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NumberIs(Guard):
-    """A Python number of this type, whose value is an input of the replay."""
+    """A number of Python's or NumPy's of this type, whose value, as a number of Python's, is an input of the replay."""
 
     source: Source
     kind: type
     slot: int
 
     def conditions(self, writer: Writer) -> Iterator[str]:
-        found = writer.read(self.source)
-        yield f"type({found}) is {self.kind.__name__}"
-        writer.add(f"E[{self.slot}] = {found}")
+        found, is_plain = writer.read(self.source), self.kind in (int, float)
+        yield f"type({found}) is {self.kind.__name__ if is_plain else writer.pool.name(self.kind)}"
+        writer.add(f"E[{self.slot}] = {found}{'' if is_plain else '.item()'}")
 
     def __str__(self) -> str:
         return f"{self.source} is any {self.kind.__name__}"

@@ -84,6 +84,9 @@ def _is_of_member(kind: type, name: str) -> bool:
 def _of_object(recording: Recording, target: Any, name: str, call: Callable[[Any], Any]) -> Any:
     owner = type(target)
     source = recording.outside.get(id(target))
+    if source is None and isinstance(target, enum.Enum):
+        source = constant(target, f"{owner.__name__}.{target._name_}")
+        recording.know(target, source)
     is_named = isinstance(target, tuple) and containers.is_named_tuple(owner)
     if source is None and not recording.is_made(target) and not is_named:
         recording.deny(f"attribute {name} of an object (class {owner.__name__}) of unknown origin")

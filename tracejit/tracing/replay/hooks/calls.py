@@ -263,7 +263,13 @@ def _len(hooks: Any, recording: Recording, value: Any) -> int:
     return len(value)
 
 
+def _reduce(hooks: Any, recording: Recording, function: Any, values: Any, *start: Any) -> Any:
+    call = hooks.callee(function)
+    return functools.reduce(lambda total, value: call(total, value), hooks.iterate(values), *start)
+
+
 _SPECIAL: dict[Any, Any] = {
+    functools.reduce: _reduce,
     getattr: _getattr,
     hasattr: _hasattr,
     setattr: _setattr,

@@ -11,11 +11,14 @@ import enum
 from collections import deque
 from typing import Any
 
-from tracejit.symbols import SYMBOLS, settled
+import numpy as np
+
+from tracejit.symbols import SYMBOLS
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.kinds import ATOMS, found_on
 from tracejit.tracing.replay.order import SETS, is_decided
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.stand_in import StandIn
 
 SEQUENCES = (list, tuple, deque)
 CHANGEABLE = frozenset({list, dict, set, deque})
@@ -64,7 +67,7 @@ def expand(
             take_over(recording, container)
         else:
             for _, value in read_all(recording, container):
-                settled(value)
+                recording.as_read(value)
     if deep and recording.live:
         for part in parts(container):
             if is_container(part):
@@ -85,7 +88,7 @@ def take_over(recording: Recording, container: Any) -> bool:
     recording.overwriting("content", container)
     recording.taken[id(container)] = container
     for place, value in values:
-        if type(value) in SYMBOLS:
+        if stands_for_another(value):
             container[place] = value
     for (owner, key), value in recording.overlay.items():
         if owner == id(container) and key in _keys(container):
@@ -94,6 +97,16 @@ def take_over(recording: Recording, container: Any) -> bool:
     for place, value in enumerate(values, count):
         container[place] = value
     return True
+
+
+def holds_arrays(container: Any) -> bool:
+    """Whether arrays themselves are in it, which the call is not to see."""
+    return any(type(part) is np.ndarray for part in parts(container))
+
+
+def stands_for_another(value: Any) -> bool:
+    """Whether what was read is not what stands there: a symbol, or what stands for an array."""
+    return type(value) in SYMBOLS or type(value) is StandIn
 
 
 def _keys(container: Any) -> Any:

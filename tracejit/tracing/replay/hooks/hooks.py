@@ -282,9 +282,10 @@ class ReplayHooks:
         recording = live()
         if recording is not None:
             containers.expand(recording, value)
-            if not (
+            is_known = (
                 type(value) in ATOMS or type(value) in SYMBOLS or containers.is_container(value)
-            ):
+            )
+            if not is_known and not containers.is_fixed_key(recording, value):
                 recording.deny(f"a {type(value).__name__} is matched")
         return settled(value)
 
@@ -343,6 +344,8 @@ def _is_missing(recording: Recording, names: Source, name: str) -> None:
 
 
 def _compared(op: str, left: Any, right: Any) -> Any:
+    # Which object a number is may decide: a NaN is found where it stands itself.
+    left, right = concrete(left), concrete(right)
     match op:
         case "Is":
             return left is right

@@ -46,6 +46,9 @@ def _replaced(recording: Recording, container: Any, key: Any) -> Any:
 
 def _read_place(recording: Recording, container: Any, source: Source, place: int) -> Any:
     if id(container) in recording.appended:
+        _, values = recording.appended[id(container)]
+        if -len(values) <= place < 0:
+            return values[place]  # however long the list was
         take_over(recording, container)
         return container[place]
     place = _from_front(recording, container, source, place)

@@ -57,7 +57,7 @@ CONTEXTS = (no_grad, enable_grad)
 NO_LEAVES = frozenset({creation.set_default_dtype})
 """Functions that change what the library does."""
 TAKING_NUMBERS = frozenset({
-    functions.addcdiv, functions.pow, elementwise.clip, creation.full, creation.full_like, ops.full, ops.full_like,
+    functions.addcdiv, functions.pow, elementwise.clip, creation.full, creation.full_like, ops.add_at, ops.full, ops.full_like,
 })  # fmt: skip
 """Functions that pass Python numbers on to ops without looking at them."""
 CREATING = frozenset(

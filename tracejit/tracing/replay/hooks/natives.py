@@ -41,6 +41,11 @@ LAZY = STRUCTURAL - {list, tuple, dict, deque, next, isinstance, issubclass, cal
 }  # fmt: skip
 """They give iterators, which read containers later."""
 MATHEMATICAL = frozenset(value for value in vars(math).values() if callable(value))
+TAKING_FLOATS = MATHEMATICAL - {
+    getattr(math, name, None)  # not every Python has `sumprod`
+    for name in "comb dist factorial fsum gcd isqrt lcm ldexp perm prod sumprod trunc".split()
+}
+"""Functions of `math` that make floats of what they are given."""
 OPERATORS = frozenset({operator.index})
 PURE = (
     frozenset({
@@ -138,6 +143,8 @@ def call_native(recording: Recording, function: Any, call: Call) -> Callable[...
     def shim(*args: Any, **kwargs: Any) -> Any:
         if not recording.live:
             return function(*map(concrete, args), **kwargs)
+        if function in TAKING_FLOATS:
+            args = tuple(_as_float(recording, arg) for arg in args)
         if function in OF_NUMBERS and not kwargs and _are_numbers(args):
             return derived(function, *args)
         if function in numbers.PARTS and not kwargs and _are_numbers(args):
@@ -180,6 +187,14 @@ def call_native(recording: Recording, function: Any, call: Call) -> Callable[...
         return function(*prepared, **named)
 
     return shim
+
+
+def _as_float(recording: Recording, arg: Any) -> Any:
+    """A float in the place of a tensor or array of no dimensions; anything else as it is."""
+    is_tensor = isinstance(arg, Tensor) or type(arg) is StandIn
+    if not is_tensor or arg.aval.shape:
+        return arg
+    return library.number_of(recording, arg, "__float__")
 
 
 def _are_numbers(args: tuple[Any, ...]) -> bool:
@@ -248,6 +263,8 @@ def _checked(recording: Recording, iterator: Any, what: str, compares: bool) -> 
 
 
 def _structural(recording: Recording, function: Any, arg: Any, what: str) -> Any:
+    if is_container(arg) and function is not reversed and containers.holds_arrays(arg):
+        return walking.walk(recording, arg)
     if is_container(arg):
         containers.expand(recording, arg, deep=False)
         containers.in_order(recording, arg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
@@ -46,6 +47,7 @@ _INTEGERS_ONLY = frozenset({"LShift", "RShift", "BitOr", "BitXor", "BitAnd"})
 _EQUATING = frozenset({"Eq", "NotEq"})
 _JOINING = frozenset({"Add", "Mult"})
 """They move the elements of containers about, and look at none."""
+_CONVERSION = re.compile(r"%[-+ #0]*\d*(?:\.\d*)?[hlL]?(.)")
 _VALUES = (int, float, str, bytes, complex, tuple, frozenset)
 
 
@@ -117,10 +119,25 @@ def _numbers(table: dict[str, Function], name: str) -> Function:
 def _percent(recording: Recording, a: Any, b: Any) -> Any:
     """`text % b`"""
     parts = b if type(b) is tuple and containers.is_known(recording, b) else (b,)
+    if type(a) is str:
+        parts = _as_formatted(recording, a, parts)
     if all(map(text.is_atom, parts)):
         return derived(text.percent, a, *parts)
     text.become_text(recording, b)
     return settled(a) % b
+
+
+def _as_formatted(recording: Recording, text: str, parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Floats in the place of tensors that are written as such, in text that takes each part once."""
+    kinds = [match[1] for match in _CONVERSION.finditer(text) if match[1] != "%"]
+    if "*" in text or "%(" in text or len(kinds) != len(parts):
+        return parts
+    return tuple(
+        library.number_of(recording, part, "__float__")
+        if is_tensor(part) and not part.aval.shape and kind in "eEfFgG"
+        else part
+        for part, kind in zip(parts, kinds)
+    )
 
 
 def _of_tensors(recording: Recording, function: Function, a: Any, b: Any, name: str) -> Any:

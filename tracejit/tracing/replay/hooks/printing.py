@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import sys
 from types import MethodDescriptorType
@@ -31,20 +32,28 @@ def _note(recording: Recording, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     if not _is_ordinary(stream) or not all(
         type(value) in _OPTIONS.get(name, ()) for name, value in kwargs.items()
     ):
-        recording.deny("print writes to a stream of its own, or with options that may change")
+        recording.deny(
+            "print writes to a stream of its own, or that is not of UTF-8, or with options that may change"
+        )
         return
     shown = tuple(_as_of_now(recording, value) for value in args)
     source = constant(sys.__dict__, "sys").item("stdout")
     recording.once(("printed", source.identity), g.TypeIs(source, type(stream)))
+    for name in ("closed", "encoding"):
+        asked = source.attribute(name)
+        recording.once(("printed", asked.identity), g.Equals(asked, getattr(stream, name)))
     recording.effect("print", source, tuple(kwargs.items()), shown, stream)
 
 
 def _is_ordinary(stream: Any) -> bool:
+    """Whether writing to the stream is native code, and it takes any text."""
     writes = type(found_on(type(stream), "write")) is MethodDescriptorType
     return (
         isinstance(stream, io.TextIOWrapper | io.StringIO)
         and writes
         and "write" not in vars(stream)
+        and not stream.closed
+        and codecs.lookup(stream.encoding or "utf-8").name == "utf-8"
     )
 
 

@@ -1,16 +1,18 @@
-"""Walking through containers: numbers that may change come as symbols, also those that are written meanwhile."""
+"""Walking through containers: numbers that may change come as symbols, also those that are written meanwhile, arrays as what
+stands for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tracejit.symbols import SYMBOLS, View
+from tracejit.symbols import View
 from tracejit.tracing.replay.hooks.containers import (
     expand,
     in_order,
     is_known,
     read_all,
+    stands_for_another,
     take_over,
 )
 from tracejit.tracing.replay.hooks.items import read_item
@@ -30,7 +32,7 @@ def walk(recording: Recording, container: Any) -> Any:
     values = [value for _, value in read_all(recording, container)]
     if type(container) is list:
         return _by_place(recording, container)
-    if not any(type(value) in SYMBOLS for value in values):
+    if not any(map(stands_for_another, values)):
         return container
     return (
         iter(values)
@@ -57,7 +59,7 @@ def walk_pairs(recording: Recording, container: dict[Any, Any], name: str) -> An
         return getattr(container, name)()
     values = read_all(recording, container)
     native = getattr(container, name)()
-    if not any(type(value) in SYMBOLS for _, value in values):
+    if not any(stands_for_another(value) for _, value in values):
         recording.viewed.add(id(container))
         return native
     read = _reader(recording, container)
