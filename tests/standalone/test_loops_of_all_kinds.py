@@ -11,7 +11,6 @@ import pytest
 import tracejit as tj
 from tests.standalone.test_roundtrip import bits
 from tests.tracing.replay import test_heads as heads
-from tracejit.standalone.overview import overview
 from tracejit.standalone.ways import has_loops
 
 EXPORTED = [each for each in (*heads.ALIKE, *heads.TRAINING) if each is not heads.writes_a_class]
@@ -32,5 +31,5 @@ def test_artifacts_go_round_as_python_does(make: Any, tmp_path: Path) -> None:
 
 def test_classes_are_no_state(tmp_path: Path) -> None:
     f, _ = heads.writes_a_class()
-    with pytest.raises(tj.ExportError, match="Shared.count is written"):
+    with pytest.raises(tj.ExportError, match=r"Shared\.count is written"):
         tj.export(f, (tj.ones(3), 0.5), tmp_path / "f.tj")

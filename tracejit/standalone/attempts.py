@@ -87,11 +87,14 @@ class Attempts(Replays):
         """
         self._route, self._is_over = route, False
         self._refusal: ExportError | None = None
+        inputs = {*self.tree.symbolic}
         try:
             self._go()
             unsettled = self._unsettled()
         except ExportError:
             self.ways.take_back(self._trials[-1])
+            if self.tree.symbolic != inputs:  # rounds of a loop have changed numbers of the state
+                raise Changed(self.tree.symbolic - inputs) from None
             raise
         finally:
             self.has_decided |= bool(route.outcomes)

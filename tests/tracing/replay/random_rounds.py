@@ -20,7 +20,7 @@ import numpy as np
 import tracejit as tj
 from tests.standalone.test_roundtrip import bits
 
-HEAD = '''
+HEAD = """
 import tracejit as tj
 
 class Box:
@@ -36,23 +36,25 @@ def make():
     world = Box(tj.zeros(3), 0)
     w = tj.tensor([0.5, -0.25, 1.0], requires_grad=True)
     kept, count = tj.ones(3), 0
-'''
+"""
 BEGIN = (
     "y, n, rounds = x * 0.5 + 1, 0, 0", "L = [x, y]", "M = L", "D = {'a': x, 'b': L}", "O = Box(y)", "P = O", "S = Slots(x)",
     "T = (x, n, L)", "F = lambda: x + n", "G = lambda v=y: v * 1", "v = y[:2]", "h = w * x", "loss = h.sum()",
     "u = x.detach()",
 )  # fmt: skip
 TENSORS = (
-    "x * 0.75", "y * 0.5 + x * 0.25", "x - y * 0.125", "L[0] * 0.5", "D['a'] * 0.5 + y * 0.25", "O.x - x", "S.x * 0.5", "T[0] + y",
-    "F() * 0.25", "G() - x", "kept * 0.5", "world.x * 0.5 + y", "v.sum() * 0.125 + x", "w.detach() * x", "x.reshape(3, 1).T[0]",
-    "u * 0.5", "sum(p * q for p, q in zip(L, M))", "tj.stack([*L]).sum(axis=0) * 0.25", "x + n * 0.0625", "P.x * 1", "y",
+    "x * 0.75", "y * 0.5 + x * 0.25", "x - y * 0.125", "L[0] * 0.5", "D['a'] * 0.5 + y * 0.25", "O.x - x", "S.x * 0.5",
+    "T[0] + y", "F() * 0.25", "G() - x", "kept * 0.5", "world.x * 0.5 + y", "v.sum() * 0.125 + x", "w.detach() * x",
+    "x.reshape(3, 1).T[0]", "u * 0.5", "sum(p * q for p, q in zip(L, M))", "tj.stack([*L]).sum(axis=0) * 0.25",
+    "x + n * 0.0625", "P.x * 1", "y",
 )  # fmt: skip
 STATEMENTS = (
-    "{t} = {e}", "{t} = {e}", "{t} = {e}", "x, y = y, x", "L[0] = {t}", "L = [{t}, L[0]]", "L = [*L]", "M = L", "L = M", "L[1] = M[0]",
-    "D['a'] = {t}", "D = dict(D)", "D['b'] = M", "O.x = {t}", "O = Box({t}, n)", "O.n = n", "P = O", "O = P", "S.x = {t}",
-    "S = Slots({t})", "T = ({t}, n, M)", "F = lambda: {t} * 0.5", "G = lambda v={t}: v * 0.5", "n += 1", "n = n * 2 - 3", "kept = {t}",
-    "count += n", "count = count + 1", "world.x = {t}", "world.n = n", "world.n += 1", "v = {t}[:2]", "v.add_(0.125)", "u = {t}",
-    "x = x.detach()", "M.append(L.pop(0))", "L = L[::-1]", "T = (T[2][0], *T[1:])",
+    "{t} = {e}", "{t} = {e}", "{t} = {e}", "x, y = y, x", "L[0] = {t}", "L = [{t}, L[0]]", "L = [*L]", "M = L", "L = M",
+    "L[1] = M[0]", "D['a'] = {t}", "D = dict(D)", "D['b'] = M", "O.x = {t}", "O = Box({t}, n)", "O.n = n", "P = O", "O = P",
+    "S.x = {t}", "S = Slots({t})", "T = ({t}, n, M)", "F = lambda: {t} * 0.5", "G = lambda v={t}: v * 0.5", "n += 1",
+    "n = n * 2 - 3", "kept = {t}", "count += n", "count = count + 1", "world.x = {t}", "world.n = n", "world.n += 1",
+    "v = {t}[:2]", "v.add_(0.125)", "u = {t}", "x = x.detach()", "M.append(L.pop(0))", "L = L[::-1]",
+    "T = (T[2][0], *T[1:])",
 )  # fmt: skip
 STEPS = (
     "w.grad = None\n(w * {t}.detach()).sum().backward()\nwith tj.no_grad():\n    w.sub_(w.grad * 0.125)",
@@ -67,9 +69,10 @@ CONDITIONS = (
     "count % 5 < 2", "M is L", "O is P", "v[0] > {b}",
 )  # fmt: skip
 END = (
-    "seen = [x, y, n, L, M, M is L, D['a'], D['b'] is L, D['b'] is M, O.x, O.n, O is P, P.x, S.x, T[0], T[1], T[2] is L, F(), G(), v, u]",
+    "seen = [x, y, n, [*L], [*M], M is L, D['a'], D['b'] is L, D['b'] is M, O.x, O.n, O is P, P.x, S.x]",
+    "seen += [T[0], T[1], T[2] is L, F(), G(), v, u]",
     "L[0] = seen[0] + 1", "v.add_(1)", "P.x = x * 2",
-    "return seen, L, M, T[2][0], O.x, x, y, v, kept, count, world.n, loss.detach(), rounds",
+    "return seen, [*L], [*M], T[2][0], O.x, x, y, v, kept, count, world.n, loss.detach(), rounds",
 )  # fmt: skip
 
 
@@ -131,7 +134,7 @@ class Tally:
 
 def _outcome(f: Callable[..., Any], x: Any) -> Any:
     try:
-        return bits(f(x))
+        return bits(f(x.copy()))
     except Exception as error:
         return type(error), str(error)
 
@@ -169,7 +172,7 @@ def check(seed: int, folder: Path, tally: Tally) -> str:
 
 def _artifact(f: Any, x: Any, path: Path) -> Any:
     try:
-        tj.export(f, (x,), path)
+        tj.export(f, (x.copy(),), path)
     except Exception:  # refused, or what the function raises for these arguments
         return None
     return tj.load(path)

@@ -63,7 +63,7 @@ def writes_a_variable_after_the_loop() -> Any:
         while x.abs().max() > least:
             x = x * 0.5
             rounds += 1
-        last = x
+        last = x * 1
         total = rounds
         return x
 
@@ -133,9 +133,9 @@ def writes_slots() -> Any:
 
     def f(x: Any, least: float) -> Any:
         while x.abs().max() > least:
+            x = x * 0.5
             state.n += 1
             state.w = x
-            x = x * 0.5
         return x
 
     return f, lambda: [state.n, state.w]
@@ -339,7 +339,7 @@ def model_and_optimizer() -> Any:
 
 def state_of(model: Any, optimizer: Any) -> Any:
     return [
-        [parameter for parameter in model.parameters()],
+        list(model.parameters()),
         [parameter.grad for parameter in model.parameters()],
         [part for each in optimizer.state.values() for part in each.values()],
     ]
@@ -427,7 +427,9 @@ def a_step_along_a_line() -> Any:
         (slope,) = tj.autograd.grad(loss, [w])
         rate = 1.0
         with tj.no_grad():
-            while (((w - slope * rate) * x) ** 2).sum() > loss - 1e-4 * rate * (slope * slope).sum():
+            while (((w - slope * rate) * x) ** 2).sum() > loss - 1e-4 * rate * (
+                slope * slope
+            ).sum():
                 rate = rate * 0.5
             w.sub_(slope * rate)
         return loss, rate
@@ -483,9 +485,9 @@ def a_list_that_others_hold() -> Any:
 
 def a_default_that_goes_round() -> Any:
     def f(x: Any, least: float) -> Any:
-        before = lambda y=x: y  # noqa: E731  # its default is what is tested
+        before = lambda y=x: y
         while x.abs().max() > least:
-            before = lambda y=x: y  # noqa: E731
+            before = lambda y=x: y
             x = x * 0.5
         return x, before()
 

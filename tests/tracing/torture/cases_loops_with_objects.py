@@ -104,8 +104,9 @@ def loop_whose_rounds_use_up_iterators(compile):
         rows = [x, x * 2, x * 3]
         while rows[0].abs().max() > least:
             rows = [a * 0.5 + b * c for a, b, c in zip(rows, itertools.cycle([0.0]), rows)]
-            total = sum(row.sum() for row in rows)
             rows = [*reversed(rows)]
+            if sum(row.sum() for row in rows) > 1e6:
+                break
         return rows, any(row.sum() > 0 for row in rows)
 
     for least in LEAST:
@@ -154,7 +155,7 @@ def loop_with_functions_that_close_over_its_values(compile):
         while x.abs().max() > least and n < 50:
             x = held()
             n += 1
-            held = (lambda y=x: y * 0.5 + n * 0.0) if n % 3 == 2 else shrunk
+            held = (lambda y=x, k=n: y * 0.5 + k * 0.0) if n % 3 == 2 else shrunk
         return x, n, held(), held is shrunk
 
     for least in LEAST:

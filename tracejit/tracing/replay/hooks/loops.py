@@ -211,15 +211,16 @@ def _written(recording: Recording) -> dict[Any, Any]:
 
 
 def _widen_written(recording: Recording, loop: Loop, before: dict[Any, Any]) -> None:
+    """Numbers that rounds have written. They are inputs from the next recording on, as they will have changed by then."""
     for place, value in loop.written.items():
         new = widened(recording, value, before.get(place, ABSENT))
         if new is not value:
-            loop.written[place] = recording.placed[place].value = recording.overlay[place] = new
+            effect = recording.placed[place]
+            recording.symbolic.add(effect.place.identity)
+            loop.written[place] = effect.value = recording.overlay[place] = new
 
 
-def _others(
-    recording: Recording, frame: FrameType, names: list[str]
-) -> list[tuple[str, Any]]:
+def _others(recording: Recording, frame: FrameType, names: list[str]) -> list[tuple[str, Any]]:
     """Local variables that are bound now, though not for certain. What is around a function from outside is outside state."""
     code = frame.f_code
     around = code.co_freevars if recording.is_code_from_outside(code) else ()
@@ -260,7 +261,9 @@ def _unlike(recording: Recording, head: Head, state: State, found: Any) -> str:
             if one != (name, *described):
                 return f"{name} {ON_THE_TAPE if name in state.on_tape else UNLIKE}"
     if head.state != found:
-        return "a round begins with other variables, or another grad mode: have them before the loop"
+        return (
+            "a round begins with other variables, or another grad mode: have them before the loop"
+        )
     return "a round reads, or writes, what the rounds before it have not: read it before the loop"
 
 

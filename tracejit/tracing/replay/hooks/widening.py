@@ -74,9 +74,7 @@ class Inside:
         return rebuilt(value, [self.of((*path, at), part) for at, part in enumerate(value)])
 
     def _items(self, path: Path, container: Any) -> None:
-        places: Iterable[Any] = (
-            [*container] if type(container) is dict else range(len(container))
-        )
+        places: Iterable[Any] = [*container] if type(container) is dict else range(len(container))
         for place in places:
             part = container[place]
             new = self.of((*path, place), part)
