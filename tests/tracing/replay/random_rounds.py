@@ -84,7 +84,11 @@ class _Writer:
         if self.rng.random() < 0.6:
             lines = [*BEGIN, *self.loop(), *END]
             return self.made(_function("f(x)", lines))
-        inner = ["rounds = 0", *BEGIN[2:], *self.loop(), "L[0] = x + 1", "return L, x, n, rounds"]
+        alone = ["M = [y, x]", "D = {'a': y, 'b': M}"]  # so that a round can let go of `L`
+        begin = [*BEGIN[2:4]] if self.rng.random() < 0.5 else alone
+        others = [line.replace("(x, n, L)", "(x, n, M)") for line in BEGIN[4:]]
+        inner = ["rounds = 0", *begin, *others, *self.loop(), "L[0] = x + 1"]
+        inner += ["return L, x, n, rounds"]
         lines = [*BEGIN, "L, x, n, rounds = inner(L, x, y, n)", *END]
         return self.made(_function("inner(L, x, y, n)", inner) + _function("f(x)", lines))
 

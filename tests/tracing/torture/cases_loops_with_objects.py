@@ -68,7 +68,7 @@ def loop_that_moves_the_parts_of_its_objects(compile):
         left, right = Box(x=x, n=0), Box(x=x * 2, n=0)
         first = left
         while left.x.abs().max() > least:
-            left.x, right.x = right.x * 0.25, left.x
+            left.x, right.x = right.x * 0.25, left.x * 0.5
             left, right = right, left
         return left, right, first is left, first is right
 
@@ -103,7 +103,7 @@ def loop_whose_rounds_use_up_iterators(compile):
     def f(x, least):
         rows = [x, x * 2, x * 3]
         while rows[0].abs().max() > least:
-            rows = [a * 0.5 + b * c for a, b, c in zip(rows, itertools.cycle([0.0]), rows)]
+            rows = [a * 0.5 + b * c for a, b, c in zip(rows, itertools.repeat(0.0), rows)]
             rows = [*reversed(rows)]
             if sum(row.sum() for row in rows) > 1e6:
                 break
@@ -260,7 +260,7 @@ def loop_between_a_graph_and_its_backward(compile):
         y = x
         while y.abs().max() > least:
             y = y * 0.5
-            if y.abs().max() < 0.002:
+            if 0.001 < y.abs().max() < 0.002:
                 h.sum().backward()
         is_over = False
         try:

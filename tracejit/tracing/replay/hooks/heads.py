@@ -1,16 +1,18 @@
 """The abstract state at a loop's head: what values are but for data, so that heads in the same state can be one.
 
-All that a round can change is reached from the variables of its frame, from what these functions close over, or from outside
-state that the call has written, and is described with its parts, and who shares them. What was there when the loop was described
-first may be held by others, too: it has to be the same object at each head. What has come since is the loop's alone.
+All that a round can change is reached from the variables of its frame, from what functions there close over, or from outside
+state that the call has written; it is described with its parts, and who shares them. What was there before the loop may be held
+by others, too: it is described even where rounds have let go of it, and has to be the same object at each head. What has come
+since is the loop's alone.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import CellType, FunctionType, MethodType
 from typing import Any
+from weakref import ref
 
 from tracejit.autograd.node import Handle, Node, Saved
 from tracejit.storage import Storage
@@ -23,8 +25,30 @@ from tracejit.tracing.stand_in import StandIn
 
 ON_THE_TAPE = "carries a gradient from round to round: leave the rounds to tj.no_grad(), or go on with what detach() gives"
 
-First = dict[int, Any]
-"""What has been met when a loop was described first, by id."""
+HIDES = "holds a {}, which is not followed from round to round: have it after the loop, or outside of the function"
+
+
+class Before:
+    """What was there before the loop: tensors, as long as they live, and what else has been held since."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[int, ref[Any]] = {}
+        self._held: dict[int, Any] = {}
+
+    def __contains__(self, value: Any) -> bool:
+        key = id(value)
+        return key in self._held or (key in self._tensors and self._tensors[key]() is value)
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from (each for held in self._tensors.values() if (each := held()) is not None)
+        yield from self._held.values()
+
+    def note(self, tensors: Iterable[Any]) -> None:
+        """Tensors, which are not held: those that nobody holds are not computed."""
+        self._tensors |= {id(each): ref(each) for each in tensors}
+
+    def hold(self, values: Iterable[Any]) -> None:
+        self._held |= {id(each): each for each in values}
 
 
 class State:
@@ -32,7 +56,7 @@ class State:
 
     has_made  whether what is in a slot is the last round's, which nobody but the loop holds; others are always the same
     waiting   storages that are older, though they have had no slot until now
-    first     what was met by the first state of the loop; None where this is the first
+    before    what was there before the loop
     why       what cannot be described, and the mend; "" while all can be
     slots     those of the last round's `values`, which take other slots at the head
     inside    ids of numbers that are a part of something, or stand in state
@@ -45,15 +69,15 @@ class State:
         recording: Recording,
         has_made: Callable[[int], bool],
         waiting: Collection[Storage],
-        first: First | None,
+        before: Before,
     ) -> None:
         self.why = ""
         self.slots: list[int] = []
         self.values: list[Any] = []
         self.inside: set[int] = set()
         self.on_tape: set[str] = set()
-        self.met: First = {}
-        self._first = self.met if first is None else first
+        self.met: dict[int, Any] = {}
+        self._before = before
         self._recording = recording
         self._has_made = has_made
         self._waiting = waiting
@@ -71,24 +95,25 @@ class State:
 
     def of_outside(self) -> tuple[Any, ...]:
         """What the call has written to outside state, by the places."""
-        recording = self._recording
-        placed = [(str(each.place), place, each.value) for place, each in recording.placed.items()]
-        appended = [
-            (str(each.source), id(each.target), each.value)
-            for each in recording.effects
-            if each.kind == "append"
-        ]
-        taken = [
-            (str(recording.outside[key]), key, part)
-            for key, container in recording.taken.items()
-            for part in parts_of(container)
-        ]
         return tuple(
             [
                 (name, place, *self._parts((value,), name))
-                for name, place, value in (*placed, *appended, *taken)
+                for name, place, value in written_outside(self._recording)
             ]
         )
+
+    def of_others(self) -> tuple[Any, ...]:
+        """What was there before the loop, and is not among all that."""
+        self._name = "what was there before the loop"
+        found = [each for each in self._before if id(each) not in self._known]
+        return tuple([(self._name, self._other(each)) for each in found])
+
+    def _other(self, value: Any) -> Any:
+        if isinstance(value, Node | MethodType) or (
+            isinstance(value, Tensor) and value.storage not in self._recording.memory
+        ):
+            return None  # by itself it does not change, or nobody can use it
+        return self._edge(value) if isinstance(value, Handle) else self._of(value)
 
     def _named(self, name: str, value: Any) -> Any:
         self._name = name
@@ -130,9 +155,8 @@ class State:
         return id(value)
 
     def _identity(self, value: Any) -> int | None:
-        """Of what was there first; what has come since may be another in each round."""
-        is_new = self._first is not self.met and id(value) not in self._first
-        return None if is_new else self._same(value)
+        """Of what was there before the loop; what has come since may be another in each round."""
+        return id(value) if value in self._before else None
 
     def _moved(self, slot: int, value: Any, is_own: bool, described: Any) -> Any:
         """What is not the loop's own is always the same."""
@@ -145,47 +169,18 @@ class State:
     # What has parts
 
     def _composed(self, value: Any, kind: type) -> Any:
-        if kind is tuple or (isinstance(value, tuple) and hasattr(kind, "_fields")):
-            return (self._same(kind), *self._parts(value))
-        if kind is MethodType:
-            return ("method", *self._parts((value.__func__, value.__self__)))
-        if kind is CellType:
-            return self._cell(value)
-        if kind in (list, dict, deque):
-            return (self._same(kind), self._identity(value), *self._parts(parts_of(value)))
-        if kind is FunctionType:
-            return self._function(value)
-        if is_numpy_number(value):
-            return (self._same(kind), value.tobytes())
-        if not self._recording.is_made(value):
-            self._refuse(f"holds a {kind.__name__}, which is not followed from round to round")
+        parts = parts_of(self._recording, value)
+        if parts is None:
+            self._refuse(HIDES.format(kind.__name__))
             return None
-        names = [name for name in slots(kind) if hasattr(value, name)]
-        others = getattr(value, "__dict__", {})
-        parts = [*(getattr(value, name) for name in names), *others.values()]
-        return (
-            self._same(kind),
-            self._identity(value),
-            *names,
-            *others,
-            *self._parts(parts),
-        )
-
-    def _function(self, function: FunctionType) -> Any:
-        parts = (function.__defaults__, function.__kwdefaults__, function.__dict__)
-        cells = function.__closure__ or ()
-        code = self._same(function.__code__)
-        return ("function", code, self._identity(function), *self._parts((*parts, *cells)))
-
-    def _cell(self, cell: CellType) -> Any:
-        """A variable that functions share; what stands in one from outside is outside state."""
-        if id(cell) in self._recording.cells:
-            return ("cell", id(cell))
-        try:
-            content = cell.cell_contents
-        except ValueError:  # not assigned yet
-            return ("empty", self._identity(cell))
-        return ("cell", self._identity(cell), *self._parts((content,)))
+        told: Any = self._same(kind)
+        if kind is FunctionType:
+            told = self._same(value.__code__)
+        elif kind is CellType and id(value) in self._recording.cells:
+            told = id(value)
+        elif self._recording.is_made(value):
+            told = (told, *slots(kind), *getattr(value, "__dict__", ()))
+        return (kind.__name__, told, self._identity(value), *self._parts(parts))
 
     # Tensors
 
@@ -278,11 +273,91 @@ class State:
         return ("leaf", self._identity(edge), self._of(edge.grad))
 
 
-def parts_of(container: Any) -> list[Any]:
-    """What a container holds, in its order."""
+def written_outside(recording: Recording) -> list[tuple[str, Any, Any]]:
+    """What the call has put into outside state: names, places, and what stands there."""
+    placed = [(str(each.place), place, each.value) for place, each in recording.placed.items()]
+    appended = [
+        (str(each.source), id(each.target), each.value)
+        for each in recording.effects
+        if each.kind == "append"
+    ]
+    taken = [
+        (str(recording.outside[key]), key, part)
+        for key, container in recording.taken.items()
+        for part in _items_of(container)
+    ]
+    return [*placed, *appended, *taken]
+
+
+def reached(
+    recording: Recording, named: Iterable[tuple[str, Any]]
+) -> tuple[list[Any], list[Any], str]:
+    """The tensors and the other values that variables lead to; and, if something hides what it holds, its name and kind."""
+    tensors: list[Any] = []
+    others: list[Any] = []
+    seen: set[int] = set()
+    stack = [*named]
+    while stack:
+        name, value = stack.pop()
+        if id(value) in seen or _is_plain(recording, value):
+            continue
+        seen.add(id(value))
+        parts = parts_of(recording, value)
+        if parts is None:
+            return tensors, others, f"{name} {HIDES.format(type(value).__name__)}"
+        is_tensor = isinstance(value, Tensor) or type(value) is StandIn
+        (tensors if is_tensor else others).append(value)
+        stack += [(name, part) for part in parts]
+    return tensors, others, ""
+
+
+def _is_plain(recording: Recording, value: Any) -> bool:
+    """Whether a value never changes, or is outside state."""
+    kind = type(value)
+    if kind in ATOMS or kind in SYMBOLS or is_numpy_number(value):
+        return True
+    return recording.is_fixed_object(value) or recording.is_outside(value)
+
+
+def parts_of(recording: Recording, value: Any) -> list[Any] | None:
+    """What a value holds, in its order; None where that is not known."""
+    kind = type(value)
+    if isinstance(value, Tensor) or kind is StandIn:
+        return [*((value.origin or ())[:1]), value.autograd]
+    if isinstance(value, Handle):
+        return [value.grad, value.node]
+    if isinstance(value, Node):
+        return [*value.edges, *(each.tensor for each in value.saved if type(each) is Saved)]
+    if kind in (list, dict, deque, tuple) or (
+        isinstance(value, tuple) and hasattr(kind, "_fields")
+    ):
+        return _items_of(value)
+    if kind is frozenset:
+        return [*value]
+    if kind is MethodType:
+        return [value.__func__, value.__self__]
+    if kind is CellType:
+        return [] if id(value) in recording.cells else _content_of(value)
+    if kind is FunctionType:
+        parts = value.__defaults__, value.__kwdefaults__, value.__dict__
+        return [*parts, *(value.__closure__ or ())]
+    if not recording.is_made(value):
+        return None
+    names = [name for name in slots(kind) if hasattr(value, name)]
+    return [*(getattr(value, name) for name in names), *getattr(value, "__dict__", {}).values()]
+
+
+def _items_of(container: Any) -> list[Any]:
     if type(container) is dict:
         return [*container.keys(), *container.values()]
     return [container.maxlen, *container] if type(container) is deque else [*container]
+
+
+def _content_of(cell: CellType) -> list[Any]:
+    try:
+        return [cell.cell_contents]
+    except ValueError:  # not assigned yet
+        return []
 
 
 def _is_over(last: Node | None) -> bool:

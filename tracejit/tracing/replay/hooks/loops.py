@@ -23,7 +23,7 @@ from tracejit.tracing.replay.apart import guard_memory, guard_objects
 from tracejit.tracing.replay.current import recorder_of
 from tracejit.tracing.replay.hooks.counting import Walk
 from tracejit.tracing.replay.hooks.forward import Round, run_ahead
-from tracejit.tracing.replay.hooks.heads import ON_THE_TAPE, First, State
+from tracejit.tracing.replay.hooks.heads import ON_THE_TAPE, Before, State, reached, written_outside
 from tracejit.tracing.replay.hooks.widening import ABSENT, Inside, Path, widened
 from tracejit.tracing.replay.recording import Known, Recording
 from tracejit.tracing.replay.segments import End, Move, Segment
@@ -43,7 +43,7 @@ class Head:
     slots     how many there were when its segment began: what is recorded after a jump is numbered from there again
     targets   the slots that hold the values at the head
     known     what had been read by then
-    met       what the state tells by its id
+    held      what the state tells by its id
     """
 
     state: Any
@@ -53,7 +53,7 @@ class Head:
     segment: int
     slots: int
     known: Known
-    met: First
+    held: dict[int, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +64,8 @@ class Loop:
     slots     how many there were at the last visit: those that came since hold what the last round has made
     waiting   storages that were made before the last visit, and had no slot by then
     own       slots of the newest head whose values nobody but the loop holds
-    first     what was met when the loop's state was described first
+    met       what was there before the loop; is_shared: there is more than tensors, which others may hold, and is still to be met
+    hides     what of it cannot be followed, so that the loop stays open
     numbers   those that stood inside of something at the last visit
     why       why the last round did not end as the ones before, and the mend
     """
@@ -81,7 +82,9 @@ class Loop:
     waiting: WeakSet[Storage] = field(default_factory=WeakSet)
     own: tuple[int, ...] = ()
     changes: tuple[int, ...] = ()
-    first: First | None = None
+    met: Before = field(default_factory=Before)
+    is_shared: bool = False
+    hides: str = ""
     numbers: dict[Path, Any] = field(default_factory=dict)
     why: str = ""
 
@@ -131,8 +134,11 @@ def _at_head(
     before, loop.before = loop.before, values
     written, loop.written = loop.written, _written(recording)
     if loop.is_unrolled and loop.visits == MOST_VISITS + 1 and depends_on_data:
-        recording.open_loops[recording.line()] = loop.why
-    if loop.visits == 1 or not depends_on_data or loop.is_unrolled:
+        recording.open_loops[recording.line()] = loop.hides or loop.why
+    if loop.visits == 1:
+        _begin_with(recording, loop, [*zip(names, values), *_others(recording, frame, names)])
+        return values
+    if not depends_on_data or loop.is_unrolled or loop.hides:
         return values
     recorder_of(recording).flush()
     if not recording.live:
@@ -141,18 +147,21 @@ def _at_head(
         loop.own, loop.slots = (), recording.slots  # what the round has made may be held elsewhere
     values = loop.before = _widened(recording, loop, names, values, before)
     _widen_written(recording, loop, written)
-    state = State(recording, loop.has_made, loop.waiting, loop.first)
+    if loop.is_shared:
+        loop.is_shared = False
+        _hold(recording, loop, [*zip(names, values), *_others(recording, frame, names)])
+        return values
+    state = State(recording, loop.has_made, loop.waiting, loop.met)
     found = (
         is_grad_enabled(),
         state.of_variables(zip(names, values)),
         state.of_outside(),
         state.of_variables(_others(recording, frame, names)),
+        state.of_others(),
     )
     if state.why:
         loop.why = state.why
         return values
-    if loop.first is None:
-        loop.first = state.met
     known = _matching(recording, loop, state, found)
     if known is not None:
         if loop.closed is not None:
@@ -169,6 +178,24 @@ def _at_head(
             loop.visits = 1  # the way of this round leads to another head, from which the loop may close as well
         loop.closed = None
     return values
+
+
+def _begin_with(recording: Recording, loop: Loop, variables: list[tuple[str, Any]]) -> None:
+    """Notes what there is before the first round."""
+    tensors, others, loop.hides = reached(recording, [*variables, *_outside(recording)])
+    loop.met.note(tensors)
+    loop.is_shared = bool(others)
+
+
+def _hold(recording: Recording, loop: Loop, variables: list[tuple[str, Any]]) -> None:
+    """After the first round: what that has made others may hold as well, and only what is made from here on is the loop's own."""
+    tensors, others, loop.hides = reached(recording, [*variables, *_outside(recording)])
+    loop.met.hold([*tensors, *others])
+    loop.own = ()
+
+
+def _outside(recording: Recording) -> list[tuple[str, Any]]:
+    return [(name, value) for name, _, value in written_outside(recording)]
 
 
 def _visited(recording: Recording, frame: FrameType, number: int) -> Loop:
@@ -191,7 +218,7 @@ def _widened(
 ) -> tuple[Any, ...]:
     """Local variables with symbols for the numbers that go round, also for those inside of them, and of state taken over."""
     new = (ABSENT,) * (len(values) - len(before))  # variables that are bound since
-    inside = Inside(recording, loop.numbers, loop.first)
+    inside = Inside(recording, loop.numbers, loop.met)
     values = tuple(
         inside.of((name,), widened(recording, value, old))
         for name, value, old in zip(names, values, (*before, *new))
@@ -224,11 +251,17 @@ def _others(recording: Recording, frame: FrameType, names: list[str]) -> list[tu
     """Local variables that are bound now, though not for certain. What is around a function from outside is outside state."""
     code = frame.f_code
     around = code.co_freevars if recording.is_code_from_outside(code) else ()
-    return sorted(
+    local = frame.f_locals
+    found = sorted(
         (name, value)
-        for name, value in frame.f_locals.items()
+        for name, value in local.items()
         if name not in names and name not in around and not name.startswith(PREFIX)
     )
+    if (
+        type(local) is dict
+    ):  # before Python 3.13 a copy, which stays, and would hold what the function lets go of
+        local.clear()
+    return found
 
 
 def _changes(recording: Recording) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracejit.symbols import KINDS, SYMBOLS, rebuilt
 from tracejit.tracing.replay.hooks.containers import is_known
-from tracejit.tracing.replay.hooks.heads import First
+from tracejit.tracing.replay.hooks.heads import Before
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.templates import slots
 
@@ -30,15 +30,15 @@ def widened(recording: Recording, value: Any, old: Any) -> Any:
 class Inside:
     """Numbers in what the call has made: tuples, which are made anew, lists, dicts and objects.
 
-    first   what was there when the loop was described first: tuples that others may hold stay as they are
+    met     what was there before the loop: tuples that others may hold stay as they are
     found   the numbers by where they stand
     """
 
-    def __init__(self, recording: Recording, before: dict[Path, Any], first: First | None) -> None:
+    def __init__(self, recording: Recording, before: dict[Path, Any], met: Before) -> None:
         self.found: dict[Path, Any] = {}
         self._recording = recording
         self._before = before
-        self._first = first
+        self._met = met
         self._known: dict[int, Any] = {}
 
     def of(self, path: Path, value: Any) -> Any:
@@ -69,7 +69,7 @@ class Inside:
         return value
 
     def _tuple(self, path: Path, value: tuple[Any, ...]) -> Any:
-        if self._first is None or id(value) in self._first:
+        if value in self._met:
             return value
         return rebuilt(value, [self.of((*path, at), part) for at, part in enumerate(value)])
 
