@@ -88,23 +88,31 @@ class Attempts(Replays):
         """
         self._route, self._is_over = route, False
         self._refusal: ExportError | None = None
+        inputs = {*self.tree.symbolic}
         try:
             self._go()
             unsettled = self._unsettled()
         except ExportError:
             self.ways.take_back(self._trials[-1])
+            self._check_inputs(inputs)
             raise
         finally:
             self.has_decided |= bool(route.outcomes)
             self.has_decided_numbers |= route.has_numbers
             while self._undoing:
                 self._undoing.pop()()
+        self._check_inputs(inputs)
         if unsettled is None:
             return
         if not unsettled.changed <= self.tree.symbolic:
             raise Changed(unsettled.changed)
         self.ways.take_back(self._trials[-1])
         raise ExportError(self._told(unsettled))
+
+    def _check_inputs(self, before: set[Any]) -> None:
+        """Rounds of a loop that have changed numbers of the state make them inputs of all recordings."""
+        if self.tree.symbolic != before:
+            raise Changed(self.tree.symbolic - before)
 
     def _go(self) -> None:
         try:

@@ -147,9 +147,12 @@ def _check_few(attempts: Attempts) -> None:
     count = len(attempts.ways.pieces())
     if len(leaves) > MOST_WAYS or len(decisions) > MOST_DECISIONS or count > MOST_PIECES:
         attempts.has_too_many = True
-        where = decisions[0].where
-        why = f"more than {MOST_WAYS} ways lead through the function, two from each decision"
-        raise ExportError(f"{where}: export: {why}: use tj.where")
+        why = f"more than {MOST_WAYS} ways lead through the function"
+        for where, reason in attempts.tree.open_loops.items():
+            raise ExportError(f"{where}: export: {why}, as this loop is not closed: {reason}")
+        raise ExportError(
+            f"{decisions[0].where}: export: {why}, two from each decision: use tj.where"
+        )
 
 
 def _value(place: Source, given: Given) -> Any:

@@ -86,7 +86,7 @@ class Keeping:
         value = effect.value
         if is_tensor(value):
             value = self._tensor(value, effect.where)
-        return Effect(_place(effect), value, effect.where)
+        return Effect(effect.place, value, effect.where)
 
     def _tensor(self, tensor: Tensor, where: str) -> Kept:
         found = self._recording.memory_of(tensor)
@@ -101,15 +101,3 @@ class Keeping:
 
     def _refuse(self, why: str, where: str = "") -> NoReturn:
         raise ExportError(f"{where or self._recording._definition}: export: {why}")
-
-
-def _place(effect: EffectOf) -> Source:
-    match effect.kind:
-        case "item":
-            return effect.source.item(effect.name)
-        case "cell":
-            return effect.source.attribute("cell_contents")
-        case "gradient":
-            return effect.source.attribute("grad")
-        case _:
-            return effect.source.attribute(effect.name)

@@ -167,6 +167,7 @@ class Replays:
 
     def _note(self, recording: Recording, is_alone: bool) -> None:
         """`is_alone`: no other thread has added a recording meanwhile, which may be the same."""
+        self.tree.open_loops.update(recording.open_loops)
         if recording.dead is not None:
             self.tree.unrolls |= recording.has_failed_in_loops
             self._note_denial(recording.dead)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from tracejit.tensor import Tensor
@@ -61,6 +62,14 @@ MEND_OF_BRANCH = (
 )
 MEND_OF_FOREIGN = "work on a copy of the array, and copy it back after the last decision"
 MEND_OF_ERROR = "calls that raise are run by Python; nothing is to be mended if they are few"
+
+
+def mend_of_branch(open_loops: Mapping[str, str], where: str) -> str:
+    """What mends that a decision on data went another way, where these loops were not closed."""
+    if not open_loops:
+        return MEND_OF_BRANCH
+    loop = where if where in open_loops else [*open_loops][-1]
+    return f"each number of rounds needs a recording, as the loop at {loop} is not closed: {open_loops[loop]}"
 
 
 def _mend_of_value(before: Any, now: Any, is_input: bool) -> str:

@@ -10,9 +10,9 @@ from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.memory import Abandoned
 from tracejit.tracing.replay.mends import (
-    MEND_OF_BRANCH,
     MEND_OF_ERROR,
     MEND_OF_FOREIGN,
+    mend_of_branch,
     mend_of_guard,
 )
 from tracejit.tracing.replay.opened import as_open
@@ -98,7 +98,7 @@ def _miss_on_the_way(tree: Tree, root: Node, call: Arguments) -> Miss:
         )
     where = last.where or root.wheres[0]
     what = "a decision that depends on data went a way that is not recorded"
-    return Miss(where, what, "", MEND_OF_BRANCH, "decision")
+    return Miss(where, what, "", mend_of_branch(tree.open_loops, where), "decision")
 
 
 def _value_at(guard: g.Guard, call: Arguments) -> Any:

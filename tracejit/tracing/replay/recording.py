@@ -71,6 +71,9 @@ class Recording(Writes):
         """Names that were looked up on classes, and not found."""
         self.signature: Signature = ()
         self.loops: dict[Any, Any] = {}
+        self.open_loops: dict[str, str] = {}
+        """Why loops were not closed, and the mends, by their lines."""
+        self._codes: dict[int, CodeType] = {}
         self.symbolic = symbolic
         self.numpy_numbers: dict[int, tuple[Any, Any, Any]] = {}
         """Those that are inputs, by the id of what stands for them: that, the number, and its symbol."""
@@ -272,6 +275,14 @@ class Recording(Writes):
             else:
                 found = path.attribute("__closure__").item(place, label)
                 self.scopes.setdefault(id(cell), found)
+
+    def runs(self, code: CodeType) -> None:
+        """Notes the code of a function that the call has not made."""
+        self._codes[id(code)] = code
+
+    def is_code_from_outside(self, code: CodeType) -> bool:
+        """Whether it is that of a function which the call has not made: what is around it is outside state."""
+        return id(code) in self._codes
 
     def cell(self, cell: CellType, name: str) -> Source:
         """Where a variable of a function around is found: by way of a function, unless that is held anyway."""

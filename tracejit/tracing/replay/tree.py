@@ -124,6 +124,8 @@ class Tree:
         """Sources of numbers that have changed from call to call: they are inputs from then on."""
         self.unrolls = False
         """Whether loops are not to be closed any more."""
+        self.open_loops: dict[str, str] = {}
+        """Why loops were not closed, and the mends, by their lines."""
         self.settled: list[Node] = []
         """Roots that have been replayed often enough to be worth machine code."""
         self.refresh: Callable[[], None] = _nothing

@@ -30,6 +30,16 @@ class EffectOf:
     key: Any = None
     where: str = ""
 
+    @property
+    def place(self) -> Source:
+        """Where the value stands, of effects that leave one."""
+        match self.kind:
+            case "item":
+                return self.source.item(self.name)
+            case "cell":
+                return self.source.attribute("cell_contents")
+        return self.source.attribute(self.name)
+
 
 class Writes(Numbers):
     """State that the call writes: real at once, so that the call goes on as Python would, and noted for replays."""
@@ -39,8 +49,8 @@ class Writes(Numbers):
         self.effects: list[EffectOf] = []
         self.overlay: dict[tuple[int, Any], Any] = {}
         """(id of an outside object, name or key) -> what the call has written there."""
-        self.items: dict[tuple[int, Any], EffectOf] = {}
-        """The effect of each such write to an item, which is that of later writes to the same place, too."""
+        self.placed: dict[tuple[int, Any], EffectOf] = {}
+        """The effect of each such write, which is that of later writes to the same place, too."""
         self.written: dict[int, Any] = {}
         """Outside containers that the call has written, by id."""
         self.appended: dict[int, tuple[int, list[Any]]] = {}
@@ -53,8 +63,6 @@ class Writes(Numbers):
         """Outside containers that native iterators may read later, by id."""
         self.taken: dict[int, Any] = {}
         """Outside containers that the call has taken over, by id."""
-        self.changes = 0
-        """Writes to objects that the call has made: a loop whose body makes some is not closed."""
 
     def overwriting(self, kind: str, target: Any, name: Any = None) -> None:
         """Something outside is about to be written: `kind` is a `tracejit.tracing.replay.touched.Place`'s.
@@ -64,6 +72,18 @@ class Writes(Numbers):
 
     def overwritten(self, place: Source, holder: Any, name: str) -> None:
         """A variable has been written, which Python does by itself: the global `name` of a dict, or what a cell holds."""
+
+    def put(
+        self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None
+    ) -> None:
+        """One value is written to `key`, or else `name`, of the target: all writes to one place are one effect."""
+        place = id(target), name if key is None else key
+        self.overlay[place] = value
+        effect = self.placed.get(place)
+        if effect is None:
+            self.placed[place] = self.effect(kind, source, name, value, target, key)
+        else:
+            effect.value, effect.where = value, self.line()
 
     def effect(
         self, kind: str, source: Source, name: Any, value: Any, target: Any, key: Any = None

@@ -90,10 +90,12 @@ def _of_python(hooks: Any, recording: Recording, function: FunctionType) -> Any:
     recording.function(function)
     recording.around(function)
     try:
-        return instrumented(function, hooks)
+        called = instrumented(function, hooks)
     except NotInstrumentable as refusal:
         recording.deny(f"call of {function.__module__}.{function.__qualname__}: {refusal}")
         return function
+    recording.runs(called.__code__)
+    return called
 
 
 def _of_method(hooks: Any, recording: Recording, method: MethodType) -> Any:
@@ -184,7 +186,6 @@ def _method_of_builtin(hooks: Any, recording: Recording, method: Any, owner: Any
     if kind in containers.CONTAINERS or kind in ATOMS or kind in SYMBOLS:
         return natives.call_method(recording, method, owner, name, hooks.callee)
     if kind in ITERATORS and kind not in VIEWS and not recording.is_outside(owner):
-        recording.changes += 1
         return method
     if isinstance(owner, tuple) and hasattr(owner, "_fields"):
         containers.expand(recording, owner)
@@ -239,7 +240,7 @@ def _len(hooks: Any, recording: Recording, value: Any) -> int:
     value = settled(value)
     if recording.live and containers.is_container(value):
         if not containers.is_known(recording, value):
-            if id(value) in recording.written:
+            if containers.is_rearranged(recording, value):
                 containers.take_over(recording, value)
             else:
                 source = recording.outside[id(value)]

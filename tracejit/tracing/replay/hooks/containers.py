@@ -44,6 +44,13 @@ def is_known(recording: Recording, container: Any) -> bool:
     return id(container) not in recording.outside or id(container) in recording.taken
 
 
+def is_rearranged(recording: Recording, container: Any) -> bool:
+    """Whether the call has added to an outside container, or removed from it; else it has at most written to places there."""
+    key = id(container)
+    has_more = key in recording.appended or bool(recording.added.get(key))
+    return has_more or key in recording.removed
+
+
 def parts(container: Any) -> list[Any]:
     if type(container) is dict:
         return [*container.keys(), *container.values()]
@@ -76,7 +83,6 @@ def expand(
 
 def take_over(recording: Recording, container: Any) -> bool:
     """Makes the container the call's own; False, and the end of the recording, where that is not possible."""
-    recording.changes += 1
     if is_known(recording, container):
         return True
     if type(container) not in CHANGEABLE:

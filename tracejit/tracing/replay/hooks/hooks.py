@@ -90,10 +90,9 @@ class ReplayHooks:
         value = names[name]
         names[name] = storable(value)
         if (recording := live()) is not None:
-            recording.overlay[id(names), name] = value
             source = recording.globals(names)
             recording.overwritten(source.item(name), names, name)
-            recording.effect("item", source, name, value, names, name)
+            recording.put("item", source, name, value, names, name)
 
     def wrote_cell(self, read: FunctionType) -> None:
         value = read()
@@ -102,10 +101,9 @@ class ReplayHooks:
             cell.cell_contents = storable(value)
             return
         cell.cell_contents = storable(value)
-        recording.overlay[id(cell), "cell_contents"] = value
         source = recording.cell(cell, read.__code__.co_freevars[0])
         recording.overwritten(source.attribute("cell_contents"), cell, "cell_contents")
-        recording.effect("cell", source, "cell_contents", value, cell)
+        recording.put("cell", source, "cell_contents", value, cell)
 
     def imported(self, value: Any, module: str, name: str) -> None:
         if (recording := live()) is not None:

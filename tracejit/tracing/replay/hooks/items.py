@@ -97,7 +97,6 @@ def write_item(recording: Recording, container: Any, key: Any, value: Any) -> No
     key = _replaced(recording, container, key)
     if _is_written_again(recording, container, key, value):
         return
-    recording.changes += 1
     if not is_known(recording, container) and not _is_single(recording, container, key, value):
         take_over(recording, container)
     if not recording.live:
@@ -116,7 +115,7 @@ def _is_written_again(recording: Recording, container: Any, key: Any, value: Any
         if type(key) is not int:
             return False
         key += len(container) if key < 0 else 0
-    effect = recording.items.get((id(container), key))
+    effect = recording.placed.get((id(container), key))
     if effect is None or not _is_single(recording, container, key, value):
         return False
     container[key] = storable(value)
@@ -149,10 +148,8 @@ def _write_one(recording: Recording, container: Any, key: Any, value: Any) -> No
         key = _from_front(recording, container, source, key)
     _overwriting(recording, container, key)
     container[key] = storable(value)
-    recording.overlay[id(container), key] = value
     recording.written[id(container)] = container
-    effect = recording.effect("item", source, key_name(recording, key), value, container, key)
-    recording.items[id(container), key] = effect
+    recording.put("item", source, key_name(recording, key), value, container, key)
 
 
 def _overwriting(recording: Recording, container: Any, key: Any) -> None:
@@ -168,16 +165,14 @@ def delete_item(recording: Recording, container: Any, key: Any) -> None:
 def delete_key(recording: Recording, container: dict[Any, Any], key: Any) -> None:
     """`del container[key]` of a dict that has it: an effect of its own."""
     if is_known(recording, container):
-        recording.changes += 1
         del container[key]
         return
     source = recording.outside[id(container)]
     has_key(recording, container, key)
-    recording.changes += 1
     recording.overwriting("content", container)
     del container[key]
     recording.overlay[id(container), key] = g.MISSING
-    recording.items.pop((id(container), key), None)
+    recording.placed.pop((id(container), key), None)
     recording.written[id(container)] = container
     added = recording.added.get(id(container), [])
     if key in added:
@@ -189,7 +184,6 @@ def delete_key(recording: Recording, container: dict[Any, Any], key: Any) -> Non
 
 def append(recording: Recording, container: Any, value: Any) -> None:
     """`container.append(value)` of a list or an unbounded deque, which reads nothing of it."""
-    recording.changes += 1
     if is_known(recording, container):
         container.append(value)
         return

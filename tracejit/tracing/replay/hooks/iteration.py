@@ -24,7 +24,6 @@ def iterate(recording: Recording, value: Any, call: Call) -> Any:
     if kind in ITERATORS:
         if recording.is_outside(value):
             recording.deny(f"iteration over a {kind.__name__} that the call did not make")
-        recording.changes += 1
         return value
     if containers.is_container(value):
         return walking.walk(recording, value)

@@ -325,9 +325,8 @@ def backward(recording: Recording, tensor: Any, *args: Any, **kwargs: Any) -> No
     Tensor.backward(tensor, *args, **kwargs)
     for leaf_tensor, gradient in zip(leaves, before):
         if recording.dead is None and leaf_tensor.grad is not gradient:
-            recording.overlay[id(leaf_tensor), "grad"] = leaf_tensor.grad
             source = recording.outside[id(leaf_tensor)]
-            recording.effect("gradient", source, "grad", leaf_tensor.grad, leaf_tensor)
+            recording.put("gradient", source, "grad", leaf_tensor.grad, leaf_tensor)
 
 
 def gradients(recording: Recording, *args: Any, **kwargs: Any) -> Any:

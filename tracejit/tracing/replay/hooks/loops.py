@@ -9,27 +9,27 @@ there by a way on which none of that was guarded. Memory from outside may be wri
 from __future__ import annotations
 
 from inspect import CO_GENERATOR
-from types import FrameType, FunctionType
+from types import FrameType
 from typing import Any
 from weakref import WeakSet
 
 from tracejit._records import dataclass, field
 from tracejit.autograd.tape import is_grad_enabled
 from tracejit.storage import Storage
-from tracejit.symbols import KINDS, SYMBOLS
-from tracejit.tensor import Tensor
+from tracejit.symbols import SYMBOLS
 from tracejit.tracing.instrument.names import PREFIX
 from tracejit.tracing.replay.apart import guard_memory, guard_objects
 from tracejit.tracing.replay.current import recorder_of
 from tracejit.tracing.replay.hooks.counting import Walk
 from tracejit.tracing.replay.hooks.forward import Round, run_ahead
-from tracejit.tracing.replay.kinds import ATOMS
+from tracejit.tracing.replay.hooks.heads import ON_THE_TAPE, Before, State, reached, written_outside
+from tracejit.tracing.replay.hooks.widening import ABSENT, Inside, Path, widened
 from tracejit.tracing.replay.recording import Known, Recording
 from tracejit.tracing.replay.segments import End, Move, Segment
-from tracejit.tracing.stand_in import StandIn
 
-NUMBERS = (int, float)
-ABSENT = object()
+Values = tuple[Any, ...]
+GATHER = "write to a tensor of a fixed size, or return what is left in the end"
+UNLIKE = f"is another from round to round in kind, dtype, shape, length or sharing: keep it alike; {GATHER}"
 MOST_VISITS = 6
 """A loop that has not closed by then is unrolled."""
 MOST_HEADS = 8
@@ -42,6 +42,7 @@ class Head:
     slots     how many there were when its segment began: what is recorded after a jump is numbered from there again
     targets   the slots that hold the values at the head
     known     what had been read by then
+    held      what the state tells by its id
     """
 
     state: Any
@@ -51,6 +52,7 @@ class Head:
     segment: int
     slots: int
     known: Known
+    held: dict[int, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +63,10 @@ class Loop:
     slots     how many there were at the last visit: those that came since hold what the last round has made
     waiting   storages that were made before the last visit, and had no slot by then
     own       slots of the newest head whose values nobody but the loop holds
+    met       what was there before the loop; is_shared: there is more than tensors, which others may hold, and is still to be met
+    hides     what of it cannot be followed, so that the loop stays open
+    numbers   those that stood inside of something at the last visit
+    why       why the last round did not end as the ones before, and the mend
     """
 
     frame: FrameType
@@ -75,6 +81,11 @@ class Loop:
     waiting: WeakSet[Storage] = field(default_factory=WeakSet)
     own: tuple[int, ...] = ()
     changes: tuple[int, ...] = ()
+    met: Before = field(default_factory=Before)
+    is_shared: bool = False
+    hides: str = ""
+    numbers: dict[Path, Any] = field(default_factory=dict)
+    why: str = ""
 
     @property
     def is_unrolled(self) -> bool:
@@ -121,23 +132,34 @@ def _at_head(
     depends_on_data = len(recording.segments) > loop.segments
     before, loop.before = loop.before, values
     written, loop.written = loop.written, _written(recording)
-    if loop.visits == 1 or not depends_on_data or loop.is_unrolled:
+    if loop.is_unrolled and loop.visits == MOST_VISITS + 1 and depends_on_data:
+        recording.open_loops[recording.line()] = loop.hides or loop.why
+    if loop.visits == 1:
+        _begin_with(recording, loop, [*zip(names, values), *_others(recording, frame, names)])
+        return values
+    if not depends_on_data or loop.is_unrolled or loop.hides:
         return values
     recorder_of(recording).flush()
     if not recording.live:
         return values
     if loop.changes != _changes(recording):
         loop.own, loop.slots = (), recording.slots  # what the round has made may be held elsewhere
-    values = loop.before = _widened(recording, values, before)
+    values = loop.before = _widened(recording, loop, names, values, before)
     _widen_written(recording, loop, written)
-    state = _State(recording, loop)
+    if loop.is_shared:
+        loop.is_shared = False
+        _hold(recording, loop, [*zip(names, values), *_others(recording, frame, names)])
+        return values
+    state = State(recording, loop.has_made, loop.waiting, loop.met)
     found = (
         is_grad_enabled(),
-        tuple(map(state.of, values)),
-        tuple((place, state.of(value)) for place, value in loop.written.items()),
-        tuple((name, state.of(value)) for name, value in _others(frame, names)),
+        state.of_variables(zip(names, values)),
+        state.of_outside(),
+        state.of_variables(_others(recording, frame, names)),
+        state.of_others(),
     )
-    if state.is_open:
+    if state.why:
+        loop.why = state.why
         return values
     known = _matching(recording, loop, state, found)
     if known is not None:
@@ -148,12 +170,31 @@ def _at_head(
         loop.own = known.targets
         values = loop.before = _ran_ahead(recording, loop, state, values)
     else:
+        loop.why = _unlike(recording, loop.heads[-1], state, found) if loop.heads else ""
         loop.heads.append(_begin(recording, state, found))
         loop.own = loop.heads[-1].targets
         if loop.closed is not None and len(loop.heads) < MOST_HEADS:
             loop.visits = 1  # the way of this round leads to another head, from which the loop may close as well
         loop.closed = None
     return values
+
+
+def _begin_with(recording: Recording, loop: Loop, variables: list[tuple[str, Any]]) -> None:
+    """Notes what there is before the first round."""
+    tensors, others, loop.hides = reached(recording, [*variables, *_outside(recording)])
+    loop.met.note(tensors)
+    loop.is_shared = bool(others)
+
+
+def _hold(recording: Recording, loop: Loop, variables: list[tuple[str, Any]]) -> None:
+    """After the first round: what that has made others may hold as well, and only what is made from here on is the loop's own."""
+    tensors, others, loop.hides = reached(recording, [*variables, *_outside(recording)])
+    loop.met.hold([*tensors, *others])
+    loop.own = ()
+
+
+def _outside(recording: Recording) -> list[tuple[str, Any]]:
+    return [(name, value) for name, _, value in written_outside(recording)]
 
 
 def _visited(recording: Recording, frame: FrameType, number: int) -> Loop:
@@ -172,110 +213,64 @@ def _visited(recording: Recording, frame: FrameType, number: int) -> Loop:
 
 
 def _widened(
-    recording: Recording, values: tuple[Any, ...], before: tuple[Any, ...]
+    recording: Recording, loop: Loop, names: list[str], values: tuple[Any, ...], before: Values
 ) -> tuple[Any, ...]:
-    def widen(value: Any, old: Any) -> Any:
-        if type(value) not in NUMBERS:
-            return value
-        if old is not ABSENT and KINDS.get(type(old), type(old)) not in NUMBERS:
-            return value
-        is_same = type(old) is type(value) and repr(old) == repr(value)
-        return value if is_same else recording.widened(value)
-
+    """Local variables with symbols for the numbers that go round, also for those inside of them, and of state taken over."""
     new = (ABSENT,) * (len(values) - len(before))  # variables that are bound since
-    return tuple(map(widen, values, (*before, *new)))
+    inside = Inside(recording, loop.numbers, loop.met)
+    values = tuple(
+        inside.of((name,), widened(recording, value, old))
+        for name, value, old in zip(names, values, (*before, *new))
+    )
+    for key, container in recording.taken.items():
+        inside.of((key,), container)
+    for place, effect in recording.placed.items():
+        if type(effect.value) is not tuple:
+            inside.of((place,), effect.value)
+    loop.numbers = inside.found
+    return values
 
 
 def _written(recording: Recording) -> dict[Any, Any]:
-    """What the call has written to items and attributes of outside state, by place."""
-    return {place: effect.value for place, effect in recording.items.items()}
+    """What the call has written to outside state, by place."""
+    return {place: effect.value for place, effect in recording.placed.items()}
 
 
 def _widen_written(recording: Recording, loop: Loop, before: dict[Any, Any]) -> None:
-    places = [*loop.written]
-    old = tuple(before.get(place, ABSENT) for place in places)
-    new = _widened(recording, tuple(loop.written.values()), old)
-    for place, value in zip(places, new):
-        if value is not loop.written[place]:
-            loop.written[place] = recording.items[place].value = recording.overlay[place] = value
+    """Numbers that rounds have written. They are inputs from the next recording on, as they will have changed by then."""
+    for place, value in loop.written.items():
+        new = widened(recording, value, before.get(place, ABSENT))
+        if new is not value:
+            effect = recording.placed[place]
+            recording.symbolic.add(effect.place.identity)
+            loop.written[place] = effect.value = recording.overlay[place] = new
 
 
-def _others(frame: FrameType, names: list[str]) -> list[tuple[str, Any]]:
-    """Local variables that are bound now, though not for certain."""
-    return sorted(
+def _others(recording: Recording, frame: FrameType, names: list[str]) -> list[tuple[str, Any]]:
+    """Local variables that are bound now, though not for certain. What is around a function from outside is outside state."""
+    code = frame.f_code
+    around = code.co_freevars if recording.is_code_from_outside(code) else ()
+    local = frame.f_locals
+    found = sorted(
         (name, value)
-        for name, value in frame.f_locals.items()
-        if name not in names and not name.startswith(PREFIX)
+        for name, value in local.items()
+        if name not in names and name not in around and not name.startswith(PREFIX)
     )
-
-
-class _State:
-    """The abstract state of values; `is_open` where one of them cannot be described."""
-
-    def __init__(self, recording: Recording, loop: Loop) -> None:
-        self.is_open = False
-        self.slots: list[int] = []
-        self.values: list[Any] = []
-        self._recording = recording
-        self._loop = loop
-        self._known: dict[int, Any] = {}
-
-    @property
-    def pattern(self) -> tuple[int, ...]:
-        """Which of the values share a slot."""
-        return tuple(map(self.slots.index, self.slots))
-
-    def of(self, value: Any) -> Any:
-        kind = type(value)
-        if kind in ATOMS and kind not in SYMBOLS:
-            return ("atom", kind.__name__, repr(value) if kind is not str else value)
-        known = self._known.get(id(value))
-        if known is not None:
-            return known
-        self._known[id(value)] = ("seen", len(self._known))
-        if kind in SYMBOLS:
-            is_own = self._loop.has_made(value.slot) and value.slot not in self._recording.numbers
-            return self._described(value.slot, value, is_own, ("symbol", kind.__name__))
-        if self._recording.is_fixed_object(value) or self._recording.is_outside(value):
-            return ("object", id(value))
-        if isinstance(value, Tensor) or kind is StandIn:
-            return self._tensor(value, kind)
-        if kind in (list, tuple):
-            return (kind.__name__, *map(self.of, value))
-        if kind is dict:
-            return ("dict", *((self.of(key), self.of(part)) for key, part in value.items()))
-        if kind is FunctionType and self._recording.is_made(value) and not value.__closure__:
-            return ("function", id(value.__code__))
-        self.is_open = True
-        return None
-
-    def _tensor(self, tensor: Any, kind: type) -> Any:
-        storage = tensor.storage
-        slot = self._recording.memory.get(storage)
-        is_whole = tensor.origin is None and tensor.autograd is None
-        if slot is None or not is_whole:
-            self.is_open = True
-            return None
-        is_outside = storage in self._recording.outside_storages
-        is_own = not is_outside and storage not in self._loop.waiting and self._loop.has_made(slot)
-        return self._described(slot, tensor, is_own, (kind.__name__, tensor.aval, tensor.layout))
-
-    def _described(self, slot: int, value: Any, is_own: bool, described: Any) -> Any:
-        """What is not the loop's own is always the same."""
-        if not is_own:
-            return (*described, slot)
-        self.slots.append(slot)
-        self.values.append(value)
-        return described
+    if (
+        type(local) is dict
+    ):  # before Python 3.13 a copy, which stays, and would hold what the function lets go of
+        local.clear()
+    return found
 
 
 def _changes(recording: Recording) -> tuple[int, ...]:
-    """Grows with everything that the call changes, or learns of the outside, but for its local variables."""
-    effects = len(recording.effects), recording.changes, len(recording.written)
+    """Grows with what the call does to the outside, or learns of it, and the state at a head does not tell."""
+    steps = sum(map(len, recording.steps.values()))
+    effects = len(recording.effects), steps, len(recording.written)
     return (*effects, len(recording.taken), len(recording.missing))
 
 
-def _matching(recording: Recording, loop: Loop, state: _State, found: Any) -> Head | None:
+def _matching(recording: Recording, loop: Loop, state: State, found: Any) -> Head | None:
     for head in [loop.closed] if loop.closed is not None else loop.heads:
         is_same = (
             head.state == found
@@ -289,7 +284,22 @@ def _matching(recording: Recording, loop: Loop, state: _State, found: Any) -> He
     return None
 
 
-def _begin(recording: Recording, state: _State, found: Any) -> Head:
+def _unlike(recording: Recording, head: Head, state: State, found: Any) -> str:
+    """What a round does that others cannot do again, or else what of the state at a head is another now; and the mend."""
+    if head.changes != _changes(recording):
+        return f"a round prints, or adds to what is outside of the function: {GATHER}"
+    for before, now in zip(head.state[1:], found[1:]):
+        for one, (name, *described) in zip(before, now):
+            if one != (name, *described):
+                return f"{name} {ON_THE_TAPE if name in state.on_tape else UNLIKE}"
+    if head.state != found:
+        return (
+            "a round begins with other variables, or another grad mode: have them before the loop"
+        )
+    return "a round reads, or writes, what the rounds before it have not: read it before the loop"
+
+
+def _begin(recording: Recording, state: State, found: Any) -> Head:
     """The head's own slots take the values over, and a segment of its own begins."""
     targets = tuple(recording.slot() for _ in state.slots)
     recording.segment.instructions.append(Move(targets, tuple(state.slots)))
@@ -303,12 +313,13 @@ def _begin(recording: Recording, state: _State, found: Any) -> Head:
         len(recording.segments) - 1,
         recording.slots,
         recording.known(),
+        state.met,
     )
     _move(recording, state, targets)
     return head
 
 
-def _jump(recording: Recording, state: _State, head: Head) -> None:
+def _jump(recording: Recording, state: State, head: Head) -> None:
     """Back to the head: what comes now is recorded as it was after it the first time."""
     # What the round has met is none of what was written before.
     if recording.effects and recording.outside.keys() - head.known["outside"].keys():
@@ -325,7 +336,7 @@ def _jump(recording: Recording, state: _State, head: Head) -> None:
 
 
 def _ran_ahead(
-    recording: Recording, loop: Loop, state: _State, values: tuple[Any, ...]
+    recording: Recording, loop: Loop, state: State, values: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     """The values at the head once rounds like the last one have been run."""
     assert loop.closed is not None
@@ -334,9 +345,8 @@ def _ran_ahead(
         return (
             values  # the round began at another head, and left its values in the slots of this one
         )
-    symbols = {id(value) for value in state.values if type(value) in SYMBOLS}
-    if not symbols <= {*map(id, values)}:
-        return values  # they are part of something, or stand in state, as they are now
+    if any(id(value) in state.inside for value in state.values):
+        return values  # a number is part of something, or stands in state, as it is now
     last = tuple(recording.segments[begin:-1])
     found = run_ahead(recording, Round(last, loop.closed.targets, loop.closed.slots), state.values)
     if found is None:
@@ -345,7 +355,7 @@ def _ran_ahead(
     return tuple(new.get(id(value), value) for value in values)
 
 
-def _move(recording: Recording, state: _State, targets: tuple[int, ...]) -> None:
+def _move(recording: Recording, state: State, targets: tuple[int, ...]) -> None:
     for value, target in zip(state.values, targets):
         if type(value) in SYMBOLS:
             value.slot, value.late = target, True

@@ -73,14 +73,12 @@ def write_own(recording: Recording, target: Any, name: str, value: Any) -> None:
     if names is not None and recording.live:
         items.write_item(recording, names, name, value)
         return
-    recording.changes += 1
     if source is None or not recording.live:
         object.__setattr__(target, name, value if recording.live else storable(value))
         return
     recording.overwriting("attribute", target, name)
     object.__setattr__(target, name, storable(value))
-    recording.overlay[id(target), name] = value
-    recording.effect("attribute", source, name, value, target)
+    recording.put("attribute", source, name, value, target)
 
 
 def _write_tensor(recording: Recording, value: Any, tensor: Any, name: str) -> None:
@@ -88,8 +86,7 @@ def _write_tensor(recording: Recording, value: Any, tensor: Any, name: str) -> N
     if name == "grad" and source is not None:
         recording.overwriting("gradient", tensor)
         tensor.grad = value
-        recording.overlay[id(tensor), "grad"] = value
-        recording.effect("gradient", source, "grad", value, tensor)
+        recording.put("gradient", source, "grad", value, tensor)
         return
     if source is not None:
         recording.deny(f"assignment to .{name} of a tensor")
@@ -109,11 +106,11 @@ def _write_class(recording: Recording, value: Any, owner: type, name: str) -> No
         recording.deny(f"assignment to {owner.__name__}.{name}")
         setattr(owner, name, storable(value))
         return
-    recording.class_has(owner, name, exact=before is g.MISSING)
+    if (id(owner), name) not in recording.placed:
+        recording.class_has(owner, name, exact=before is g.MISSING)
     recording.overwriting("class attribute", owner, name)
     setattr(owner, name, storable(value))
-    recording.overlay[id(owner), name] = value
-    recording.effect("class attribute", constant(owner, owner.__name__), name, value, owner)
+    recording.put("class attribute", constant(owner, owner.__name__), name, value, owner)
 
 
 def delete_attribute(recording: Recording, target: Any, name: str) -> None:

@@ -11,6 +11,7 @@ from tracejit.tracing.replay.hooks.containers import (
     expand,
     in_order,
     is_known,
+    is_rearranged,
     read_all,
     stands_for_another,
     take_over,
@@ -26,10 +27,10 @@ def walk(recording: Recording, container: Any) -> Any:
     if is_known(recording, container) or type(container) not in (list, tuple, dict):
         expand(recording, container, deep=False)
         return container
-    if id(container) in recording.written:
+    if is_rearranged(recording, container):
         take_over(recording, container)
         return container
-    values = [value for _, value in read_all(recording, container)]
+    values = _values(recording, container)
     if type(container) is list:
         return _by_place(recording, container)
     if not any(map(stands_for_another, values)):
@@ -39,6 +40,15 @@ def walk(recording: Recording, container: Any) -> Any:
         if type(container) is tuple
         else Table(container, _reader(recording, container))
     )
+
+
+def _values(recording: Recording, container: Any) -> list[Any]:
+    """What is in a container, all of which is guarded but for what the call has written."""
+    values = [value for _, value in read_all(recording, container)]
+    if id(container) in recording.written:
+        overlay = recording.overlay.items()
+        values += [value for (owner, _), value in overlay if owner == id(container)]
+    return values
 
 
 def _by_place(recording: Recording, container: list[Any]) -> Iterator[Any]:
@@ -54,12 +64,12 @@ def _reader(recording: Recording, container: Any) -> Callable[[Any], Any]:
 
 def walk_pairs(recording: Recording, container: dict[Any, Any], name: str) -> Any:
     """What `items()` or `values()` of a dict gives."""
-    if is_known(recording, container) or id(container) in recording.written:
+    if is_known(recording, container) or is_rearranged(recording, container):
         expand(recording, container, deep=False)
         return getattr(container, name)()
-    values = read_all(recording, container)
+    values = _values(recording, container)
     native = getattr(container, name)()
-    if not any(stands_for_another(value) for _, value in values):
+    if not any(map(stands_for_another, values)):
         recording.viewed.add(id(container))
         return native
     read = _reader(recording, container)
