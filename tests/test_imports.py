@@ -212,20 +212,22 @@ def test_an_artifact_runs_with_few_modules(tmp_path: Path, numpy: bool) -> None:
 
 OWN = {
     "import tracejit as tj": """
-        tracejit _collection _config _errors _gate _records dtypes standalone
+        _collection _config _errors _gate _records dtypes standalone tracejit
     """,
     "f = tj.load(path)": """
-        _digest _json _native _native.abi _native.arrays _native.entry _native.types artifact portable runtime
-        runtime.buffer runtime.cpu runtime.cpu.abi runtime.cpu.elf runtime.cpu.link runtime.cpu.pool
-        runtime.cpu.pool_ir runtime.cpu.target runtime.cpu.threads runtime.gemm runtime.gemv runtime.pool
-        runtime.program runtime.scalars runtime.slabs runtime.table runtime.workspace standalone.artifact
+        _digest _json _native _native.abi _native.arrays _native.dicts _native.entry _native.types _native.words
+        artifact portable runtime runtime.buffer runtime.cpu runtime.cpu.abi runtime.cpu.elf runtime.cpu.link
+        runtime.cpu.pool runtime.cpu.pool_ir runtime.cpu.target runtime.cpu.threads runtime.gemm runtime.gemv
+        runtime.pool runtime.program runtime.scalars runtime.slabs runtime.table runtime.workspace standalone.artifact
         standalone.check standalone.combinations standalone.container standalone.functions standalone.given
         standalone.homes standalone.kept standalone.loading standalone.manifest standalone.native standalone.plans
         standalone.products standalone.reading standalone.records standalone.safetensors standalone.settling
         standalone.source standalone.ways
     """,
     "f(x)": """
-        ir ir.aval ir.dim standalone.quick standalone.results standalone.running standalone.updates
+        ir ir.aval ir.dim runtime.cpu.native runtime.cpu.native.lines standalone.phrases standalone.phrasing
+        standalone.quick standalone.results standalone.running standalone.updates standalone.walk standalone.wholes
+        symbols
     """,
     "f(x[::-1])": """
         standalone.binding standalone.steps

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 import tracejit as tj
+from tests.compiler.machines import OFF, choose
 from tests.emulation.everywhere import computed_by_emulated_kernels
 from tests.emulation.plans import plan_of
 from tests.ir.graphs import apply
@@ -53,6 +54,7 @@ def test_it_moves_operands_and_results_only() -> None:
 
 def test_without_epilogues_twice_as_much_is_moved_between(monkeypatch: pytest.MonkeyPatch) -> None:
     finished = sum(each.nbytes for each in launches(forward()))
+    choose(monkeypatch, **OFF)
     monkeypatch.setattr(Cuda, "finish", None)
     apart = launches(forward())
     assert len(apart) == 6

@@ -33,7 +33,7 @@ def plan_of(graph: Graph) -> Plan:
     layouts = Layouts(graph)
     target = Cuda()
     steps = fuse(graph, layouts, is_costly, sharing=target.sharing)
-    return Assembly(graph, layouts, target, target.calls_kernels).plan(steps)
+    return Assembly(graph, layouts, target).plan(steps)
 
 
 class Emulated:

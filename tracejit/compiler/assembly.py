@@ -27,7 +27,7 @@ from tracejit.compiler.finished import Finished
 from tracejit.compiler.known import Known
 from tracejit.compiler.launches import Arguments, Call, Launch, Task, merge_alike, note_of
 from tracejit.compiler.limit import Limit, within
-from tracejit.compiler.parts import Parting
+from tracejit.compiler.parts import Parting, nanoseconds
 from tracejit.compiler.products import Part, deep_parts, part_segments, product_segments
 from tracejit.compiler.recompute import written_over
 from tracejit.compiler.slab_launch import SlabLaunch
@@ -72,7 +72,7 @@ class Assembly:
         everything = [*steps, *last, *self._effects()]
         if self.target.streams:
             self.streamed = self._results_that_nobody_reads(everything)
-        tasks = self._tasks(self._finished(self._in_slabs(everything)))
+        tasks = self._tasks(self._parted(everything))
         if memory_limit is None:
             return self._laid_out(self._merged(tasks))
         limit = Limit(memory_limit, self.target.threads)
@@ -171,6 +171,15 @@ class Assembly:
             if value is not effect.target:
                 writes.append(store(value, effect.target, self.layouts.layout(effect.target)))
         return [*saves, *writes]
+
+    def _parted(self, steps: list[Step]) -> list[Step | Slabs | Finished]:
+        """In slabs, and with products finished by what follows them: both would keep the same values out of memory."""
+        in_slabs = self._in_slabs(steps)
+        parts = self._finished(in_slabs)
+        if not self.target.finish or not any(isinstance(part, Slabs) for part in in_slabs):
+            return parts
+        known = Known(self.layouts, frozenset(), self.target.machine)
+        return min(self._finished([*steps]), parts, key=lambda each: nanoseconds(each, known))
 
     def _in_slabs(self, steps: list[Step]) -> list[Step | Slabs]:
         if not self.join:

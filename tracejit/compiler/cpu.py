@@ -90,7 +90,7 @@ class Cpu:
         return name
 
     def product(
-        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], depth: int, **params: Any
+        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], terms: int, **params: Any
     ) -> ProductKernel:
         if gemv.is_vector(shape):
             return ProductKernel(gemv.KERNELS[dtype], gemv.SCRATCH_BYTES, gemv.gemv_segment)

@@ -92,13 +92,13 @@ class Cuda:
         return name
 
     def product(
-        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], depth: int, **params: Any
+        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], terms: int, **params: Any
     ) -> ProductKernel:
         segment: ProductSegment = vector_segment
         source, launched = vector_source(dtype), vector_shape()
         is_matrix = 1 not in shape[-2:]
         if is_matrix:
-            tile = _tile(dtype, part, depth)
+            tile = _tile(dtype, part, terms)
             source, launched = product_source(dtype, tile), product_shape(dtype, tile)
             segment = partial(_segment, tile)
         _emitted.setdefault(source.name, source)

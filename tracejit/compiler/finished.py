@@ -5,6 +5,7 @@ from __future__ import annotations
 from tracejit._records import dataclass
 from tracejit.codegen.kernel.nest import Lowered
 from tracejit.ir.cluster import Fused, Product
+from tracejit.ir.graph import Node
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -14,6 +15,13 @@ class Finished:
     product: Product
     step: Fused
     rows: Lowered
+
+    @property
+    def private(self) -> frozenset[Node]:
+        """The product, if nobody else reads it."""
+        node = self.product.node
+        is_stored = any(store.target is node for store in self.step.stores)
+        return frozenset(() if is_stored else (node,))
 
     @property
     def sums(self) -> int:

@@ -8,6 +8,7 @@ from tracejit._records import dataclass
 from tracejit.compiler.again import choices_of, with_again
 from tracejit.compiler.chains import DEPTHS, slabbed
 from tracejit.compiler.coordinates import with_coordinates_apart
+from tracejit.compiler.finished import Finished
 from tracejit.compiler.known import Known, Uses
 from tracejit.compiler.slabs import Slabs, has_few_tasks, is_large, steps_of
 from tracejit.ir.cluster import Owner, Product, Step
@@ -27,26 +28,35 @@ class _Parted:
 
     @property
     def nanoseconds(self) -> float:
-        return sum(map(self._nanoseconds, self.parts))
+        return nanoseconds(self.parts, self.known)
 
     @property
     def in_memory(self) -> set[Node]:
-        return {root for part in self.parts for root in self._written(part)}
+        return {root for part in self.parts for root in _written(part, self.known)}
 
-    def _nanoseconds(self, part: Step | Slabs) -> float:
-        machine = self.known.machine
-        read = self.known.read_by(steps_of(part)) - self._private(part)
-        spent = sum(map(machine.reading, read)) + sum(map(machine.writing, self._written(part)))
-        if isinstance(part, Slabs):
-            spent += part.lost * sum(2 * machine.reading(root) for root in part.private)
-            spent += part.launches * machine.launch
-        return spent + sum(machine.step(step, 0) for step in steps_of(part))
 
-    def _written(self, part: Step | Slabs) -> set[Node]:
-        return self.known.written_by(steps_of(part)) - self._private(part)
+def nanoseconds(parts: Sequence[Step | Slabs | Finished], known: Known) -> float:
+    """What they are reckoned to take, one after another."""
+    return sum(_nanoseconds(part, known) for part in parts)
 
-    def _private(self, part: Step | Slabs) -> frozenset[Node]:
-        return part.private if isinstance(part, Slabs) else frozenset()
+
+def _nanoseconds(part: Step | Slabs | Finished, known: Known) -> float:
+    machine = known.machine
+    read = known.read_by(steps_of(part)) - _private(part)
+    spent = sum(map(machine.reading, read)) + sum(map(machine.writing, _written(part, known)))
+    if isinstance(part, Slabs):
+        spent += part.lost * sum(2 * machine.reading(root) for root in part.private)
+        spent += part.launches * machine.launch
+    return spent + sum(machine.step(step, 0) for step in steps_of(part))
+
+
+def _written(part: Step | Slabs | Finished, known: Known) -> set[Node]:
+    return known.written_by(steps_of(part)) - _private(part)
+
+
+def _private(part: Step | Slabs | Finished) -> frozenset[Node]:
+    """What is not in memory."""
+    return part.private if isinstance(part, Slabs | Finished) else frozenset()
 
 
 @dataclass(frozen=True, slots=True)

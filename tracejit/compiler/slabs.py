@@ -16,6 +16,7 @@ from collections.abc import Collection, Sequence
 from math import gcd, lcm, prod
 
 from tracejit._records import dataclass
+from tracejit.compiler.finished import Finished
 from tracejit.compiler.launches import note_of
 from tracejit.compiler.machine import Machine
 from tracejit.compiler.walks import Walk
@@ -83,9 +84,15 @@ class Slabs:
         return walk.extent // self.units * units
 
 
-def steps_of(part: Step | Slabs) -> list[Step]:
+def steps_of(part: Step | Slabs | Finished) -> list[Step]:
     """The steps that are done together."""
-    return [walk.step for walk in part.walks] if isinstance(part, Slabs) else [part]
+    match part:
+        case Slabs():
+            return [walk.step for walk in part.walks]
+        case Finished():
+            return [part.product, part.step]
+        case _:
+            return [part]
 
 
 def is_large(root: Owner, machine: Machine) -> bool:

@@ -85,9 +85,9 @@ class Target(Protocol):
         ...
 
     def product(
-        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], depth: int, **params: Any
+        self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], terms: int, **params: Any
     ) -> ProductKernel:
-        """For a result of this dtype and shape, of which `part` is computed at a time, sums of `depth` terms, with the op's
+        """For a result of this dtype and shape, of which `part` is computed at a time, sums of so many `terms`, with the op's
         parameters."""
         ...
 

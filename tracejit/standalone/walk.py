@@ -21,13 +21,13 @@ recorded, is left to the steps one by one before anything is written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tracejit import dtypes
 from tracejit._gate import late
+from tracejit._records import replace
 from tracejit.ir.aval import aval
 from tracejit.runtime.cpu.native.lines import Lines
 from tracejit.standalone.functions import ERRORS, TYPES
