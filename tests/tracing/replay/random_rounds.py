@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
 import random
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import tracejit as tj
+from tests.sampling import module_of, options, sampled
 from tests.standalone.test_roundtrip import bits
 
 HEAD = """
@@ -150,7 +148,7 @@ def _world(world: Any, w: Any, variables: Any) -> Any:
 def check(seed: int, folder: Path, tally: Tally) -> str:
     """What is wrong with one function; "" where nothing is."""
     text = _Writer(random.Random(seed)).text()
-    make = _module(text, folder, seed).make
+    make = module_of(text, folder / f"rounds_{seed}.py").make
     (f, *ours), (plain, *theirs), (exported, *_) = make(), make(), make()
     compiled, rng = tj.compile(f), np.random.default_rng(seed)
     inputs = [tj.tensor(rng.normal(scale=2, size=3).astype(np.float32)) for _ in range(8)]
@@ -182,38 +180,15 @@ def _artifact(f: Any, x: Any, path: Path) -> Any:
     return tj.load(path)
 
 
-def _module(text: str, folder: Path, seed: int) -> Any:
-    path = folder / f"rounds_{seed}.py"
-    path.write_text(text)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def sample(
     seed: int, count: int, say: Callable[[str], Any] | None = None
 ) -> tuple[list[str], Tally]:
-    tally, wrong = Tally(), []
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(seed, seed + count):
-            fault = check(number, Path(folder), tally)
-            if fault:
-                wrong.append(fault)
-                if say is not None:
-                    say(fault)
-    return wrong, tally
+    return sampled(check, Tally(), seed, count, say)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", type=int, default=50)
-    options = parser.parse_args()
-    wrong, tally = sample(options.seed, options.count, print)
+    given = options(__doc__)
+    wrong, tally = sample(given.seed, given.count, print)
     print(f"{len(wrong)} wrong; {tally}")
     sys.exit(bool(wrong))
 
