@@ -46,7 +46,7 @@ def programs_of(name: str) -> list[Made]:
 
     def noting(self: programs.Program, plan: Plan, host: Any, addresses: Any = None) -> None:
         begin(self, plan, host, addresses)
-        made.append((self, programs._load(plan, None) if addresses is None else addresses))
+        made.append((self, programs._load(plan) if addresses is None else addresses))
 
     system = SYSTEMS["compiled"]
     with mock.patch.object(programs.Program, "__init__", noting):

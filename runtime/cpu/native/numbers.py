@@ -53,7 +53,7 @@ def number_as(code: Any, number: Value, dtype: str) -> Value | None:
         if dtype == "float32":
             held = code.let(f"fpext float {code.let(f'fptrunc double {held} to float')} to double")
         return _real(code, held)
-    if code.class_of(number) is float:
+    if code.class_of(number) not in (bool, int):  # a float becomes an integer by Python's rules
         return None
     held = code.as_integer(number)
     if dtype in _INTEGERS:

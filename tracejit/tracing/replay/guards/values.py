@@ -182,7 +182,7 @@ class NumberIs(Guard):
     slot: int
 
     def conditions(self, writer: Writer) -> Iterator[str]:
-        found, is_plain = writer.read(self.source), self.kind in (int, float)
+        found, is_plain = writer.read(self.source), self.kind in (bool, int, float)
         yield f"type({found}) is {self.kind.__name__ if is_plain else writer.pool.name(self.kind)}"
         writer.add(f"E[{self.slot}] = {found}{'' if is_plain else '.item()'}")
 
