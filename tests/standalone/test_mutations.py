@@ -187,6 +187,17 @@ def test_a_manifest_that_was_changed_on_purpose_is_harmless(data: st.DataObject)
         call(loaded)
 
 
+def test_a_program_is_given_numbers_for_its_scalars(tmp_path: Path) -> None:
+    parts = entries()
+    value = json.loads(parts["manifest.json"])
+    scalars = [at for at in places(value) if at[-3:-2] == ("scalars",) and at[-1] == "value"]
+    assert scalars
+    for wrong in ("", "1", None):
+        said = put(value, scalars[0], wrong)
+        data = packed({**parts, "manifest.json": json.dumps(said).encode()})
+        assert outcome(tmp_path / "f.tj", data) is None
+
+
 def call(loaded: Any) -> None:
     """Calls it, whatever it takes now; it may raise what the function might, or go round a loop for ever."""
     given = [

@@ -314,6 +314,8 @@ class _Checker:
             self.writes(run.inputs[place][0])
         for operand in run.scalars:
             self.number(operand)
+            is_number = isinstance(operand, Slot) or isinstance(operand.value, int | float)
+            self.require(is_number, f"program {run.program} is given what is no number")
         for spec, slot in zip(program.outputs, run.outputs):
             self.fill(slot, self.nbytes(spec.dtype, spec.shape))
 
