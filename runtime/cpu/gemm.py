@@ -154,6 +154,8 @@ def _write_block(w: VectorWriter, tiling: Tiling) -> None:
             with w.loop("0", "%rows", "1") as row:
                 c = w.moved("%c", (row, "%c.row"))
                 w.do(f"call void @llvm.memset.p0.i64(ptr {c}, i8 0, i64 {nbytes}, i1 false)")
+        width = tiling.wide.vectors * w.lanes
+        rest = w.let(f"sub i64 %columns, {w.let(f'srem i64 %columns, {width}')}")
         with w.loop("0", "%depth", "%part") as k:
             changes = {
                 "%a": w.moved("%a", (k, "%a.column")),
@@ -162,8 +164,6 @@ def _write_block(w: VectorWriter, tiling: Tiling) -> None:
                 "%add": w.let(f"or i1 %adds, {w.let(f'icmp ne i64 {k}, 0')}"),
                 "%packed": "%scratch",
             }
-            width = tiling.wide.vectors * w.lanes
-            rest = w.let(f"sub i64 %columns, {w.let(f'srem i64 %columns, {width}')}")
             _write_groups(w, tiling.wide, "0", rest, changes)
             _write_groups(w, tiling.narrow, rest, "%columns", changes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tracejit._config import config
@@ -178,7 +178,7 @@ class Assembly:
         parts = self._finished(in_slabs)
         if not self.target.finish or not any(isinstance(part, Slabs) for part in in_slabs):
             return parts
-        known = Known(self.layouts, frozenset(), self.target.machine)
+        known = self._known()
         return min(self._finished([*steps]), parts, key=lambda each: nanoseconds(each, known))
 
     def _in_slabs(self, steps: list[Step]) -> list[Step | Slabs]:
@@ -186,9 +186,10 @@ class Assembly:
             return [*steps]
         whole = {step for step in steps if isinstance(step, Fused) and self._may_be_dropped(step)}
         replaced = written_over(self.graph, self.layouts)
-        return Parting(Known(self.layouts, whole, self.target.machine), self.fixed, replaced).of(
-            steps
-        )
+        return Parting(self._known(whole), self.fixed, replaced).of(steps)
+
+    def _known(self, whole: Container[Step] = ()) -> Known:
+        return Known(self.layouts, whole, self.target.machine)
 
     def _may_be_dropped(self, step: Fused) -> bool:
         """Whether the step copies a whole memory, which others may then write at once; constants are as soon written anew."""
@@ -199,8 +200,7 @@ class Assembly:
         has_products = any(isinstance(step, Product) for step in steps)
         if not (config.fuse and self.target.finish and has_products):
             return [*steps]
-        known = Known(self.layouts, frozenset(), self.target.machine)
-        return Epilogues(steps, known, self.fixed, self._can_finish).found()
+        return Epilogues(steps, self._known(), self.fixed, self._can_finish).found()
 
     # tasks
 
