@@ -473,7 +473,6 @@ HERE = r"test_convolution.py:\d+: "
         ),
         (lambda: nn.Conv2d(4, 6, 3, groups=4), ValueError, "do not divide into 4 groups"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(
     call: Callable[[], Any], error: type[Exception], message: str

@@ -136,7 +136,7 @@ def test_a_reshape_that_strides_do_not_allow_has_no_layout() -> None:
         ("roll", (2,), np.roll),
         ("repeat", (3,), np.repeat),
     ],
-    ids=str,
+    ids=lambda part: getattr(part, "__name__", str(part)),
 )
 def test_rearrangements_are_those_of_numpy(name: str, args: Any, function: Any) -> None:
     x = numbered((1, 3, 2, 1))

@@ -32,13 +32,18 @@ def parts(case: Callable[..., Any]) -> tuple[FunctionType, tuple[Any, ...]]:
 
 def name_of(case: Callable[..., Any]) -> str:
     function, arguments = parts(case)
-    return f"{function.__qualname__}:{function.__code__.co_firstlineno} {arguments or ''}"
+    line = function.__code__.co_firstlineno
+    return without_addresses(f"{function.__qualname__}:{line} {arguments or ''}")
+
+
+def without_addresses(text: str) -> str:
+    return re.sub(r" at 0x\w+", "", text)
 
 
 def run(function: FunctionType, arguments: tuple[Any, ...]) -> str:
     NOTES.clear()
     result = outcome(function, *arguments)
-    return re.sub(r" at 0x\w+", "", repr((result, NOTES)))
+    return without_addresses(repr((result, NOTES)))
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
