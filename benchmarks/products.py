@@ -26,24 +26,42 @@ SHAPES = (
     (512, 256, 2000), (1000, 1000, 1),
 )  # fmt: skip
 """m, k, n"""
+GRADIENTS = (
+    (784, 128, 512), (256, 1024, 1024), (1024, 1024, 256), (512, 1024, 512), (1000, 500, 1000),
+)  # fmt: skip
+"""Of products that gradients are: the left operand is transposed, then the right one."""
+CASES = (
+    *((shape, "") for shape in SHAPES),
+    *((shape, "A") for shape in GRADIENTS),
+    *((shape, "B") for shape in GRADIENTS),
+)
+"""Shapes, and which operand is transposed."""
 SYSTEMS = ("tracejit", "numpy")
 ROUNDS = 9
 ROUND_SECONDS = 0.02
 
-Shape = tuple[int, int, int]
+Case = tuple[tuple[int, int, int], str]
 
 
-def call_of(system: str, shape: Shape) -> Callable[[], object]:
+def call_of(system: str, case: Case) -> Callable[[], object]:
     """One product of two matrices that are there already."""
-    m, k, n = shape
+    (m, k, n), transposed = case
     rng = np.random.default_rng(0)
-    a, b = (rng.standard_normal(size).astype(np.float32) for size in ((m, k), (k, n)))
+
+    def matrix(name: str, rows: int, columns: int) -> np.ndarray:
+        if name == transposed:
+            return matrix("", columns, rows).T
+        return rng.standard_normal((rows, columns)).astype(np.float32)
+
+    a, b = matrix("A", m, k), matrix("B", k, n)
     if system == "numpy":
         out = np.empty((m, n), np.float32)
         return lambda: np.matmul(a, b, out=out)
     import tracejit as tj
 
-    x, y = tj.tensor(a), tj.tensor(b)
+    x, y = (
+        tj.tensor(each.T).T if each.T.flags.c_contiguous else tj.tensor(each) for each in (a, b)
+    )
     product = tj.compile(lambda x, y: x @ y, dynamic=False)
     for _ in range(20):
         found = product(x, y)
@@ -59,7 +77,7 @@ def serve(system: str, threads: int) -> None:
     for line in sys.stdin:
         number = int(line)
         if number not in calls:
-            call = call_of(system, SHAPES[number])
+            call = call_of(system, CASES[number])
             call()
             calls[number] = call, max(1, int(ROUND_SECONDS / seconds(call, 3)))
         call, count = calls[number]
@@ -83,7 +101,7 @@ def measure(threads: int) -> list[dict[str, float]]:
             for system in SYSTEMS
         }
         try:
-            return [_rates(number, workers) for number in range(len(SHAPES))]
+            return [_rates(number, workers) for number in range(len(CASES))]
         finally:
             for worker in workers.values():
                 worker.kill()
@@ -102,7 +120,7 @@ def _rates(number: int, workers: dict[str, subprocess.Popen[str]]) -> dict[str, 
             worker.stdin.flush()
             rounds[system].append(float(worker.stdout.readline()))
             worker.send_signal(signal.SIGSTOP)
-    m, k, n = SHAPES[number]
+    (m, k, n), _ = CASES[number]
     return {s: 2e-9 * m * k * n / statistics.median(times[1:]) for s, times in rounds.items()}
 
 
@@ -115,11 +133,10 @@ def main() -> None:
         serve(arguments.serve, arguments.threads)
         return
     print("| m x k x n | tracejit | OpenBLAS | ratio |\n|---|---:|---:|---:|")
-    for shape, rates in zip(SHAPES, measure(arguments.threads), strict=True):
+    for (shape, transposed), rates in zip(CASES, measure(arguments.threads), strict=True):
         ours, theirs = (rates[system] for system in SYSTEMS)
-        print(
-            f"| {' x '.join(map(str, shape))} | {ours:.1f} | {theirs:.1f} | {ours / theirs:.2f} |"
-        )
+        name = " x ".join(map(str, shape)) + (f", {transposed} transposed" if transposed else "")
+        print(f"| {name} | {ours:.1f} | {theirs:.1f} | {ours / theirs:.2f} |")
 
 
 if __name__ == "__main__":

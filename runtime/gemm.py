@@ -22,8 +22,19 @@ _FEW_ROWS = 252
 
 GROUP_BYTES = 4 * 64
 """Of each row of B that a task packs at once: a register tile of the widest vectors across, several of others."""
-SCRATCH_BYTES = DEPTH * GROUP_BYTES
-"""What one task packs."""
+TURNING = frozenset({"avx2", "sse"})
+"""Levels whose kernels lay out the rows of a transposed A one after another: their tiles are of so few columns that it is read
+more often than the nearest cache bears, which holds few lines of memory that are a page apart.
+"""
+TURNED_ROWS = 132
+"""The most of them in a block."""
+TURNED_COLUMNS = 64
+"""Columns of a block from which that is worth it."""
+BETWEEN_TURNED = 64
+"""Bytes from the end of one to the next: the distance is no power of two, and a square may reach back."""
+
+SCRATCH_BYTES = DEPTH * GROUP_BYTES + (TURNED_ROWS + 1) * (DEPTH * 8 + BETWEEN_TURNED)
+"""What one task packs, and turns."""
 
 KERNELS = {"float32": "tracejit_gemm_f32", "float64": "tracejit_gemm_f64"}
 """The kernel of each dtype that has one. The run time knows them: they are not among a plan's kernels."""
@@ -58,17 +69,19 @@ def gemm_segment(
     c: tuple[int, int] | None = None,
     depth: int = DEPTH,
     adds: bool = False,
+    level: str = "",
 ) -> tuple[tuple[int, ...], int, int]:
     """The dims of a batched product, its number of tasks, and its grain.
 
-    `a` and `b` are strides in elements: (batch, row, column). `c` is (batch, row), row-major where None.
+    `a` and `b` are strides in elements: (batch, row, column). `c` is (batch, row), row-major where None. `level` is the kernel's.
 
     >>> dims, tasks, grain = gemm_segment(1, 128, 512, 784, a=(0, 784, 1), b=(0, 512, 1))
     >>> dict(zip(DIMS, dims))["block_n"], tasks, grain
     (64, 8, 1)
     """
     c_batch, c_row = c or (m * n, n)
-    block_m, block_n = _blocks(m, n, k)
+    turned = level in TURNING and a[1] == 1 and a[2] != 1 and n >= TURNED_COLUMNS
+    block_m, block_n = _blocks(m, n, k, turned)
     dims = (
         m, n, k, depth, block_m, block_n, int(adds), a[1], a[2], b[1], b[2], c_row, a[0], b[0], c_batch,
     )  # fmt: skip
@@ -77,8 +90,10 @@ def gemm_segment(
     return dims, tasks, max(1, _WORTH_A_THREAD // max(work, 1))
 
 
-def _blocks(m: int, n: int, k: int) -> tuple[int, int]:
-    """Rows and columns of a block: columns are split first, since each block of rows packs its columns of B anew."""
+def _blocks(m: int, n: int, k: int, turned: bool) -> tuple[int, int]:
+    """Rows and columns of a block: columns are split first, since each block of rows packs its columns of B anew; but rows are
+    where each block of columns turns its rows of A anew.
+    """
     block_m = _even(m, MOST_ROWS, _ROWS)
     block_n = _even(n, 4 * _PANEL, _PANEL)
 
@@ -88,9 +103,11 @@ def _blocks(m: int, n: int, k: int) -> tuple[int, int]:
     def work() -> int:
         return min(block_m, m) * min(block_n, n) * k
 
-    while block_n > _PANEL and blocks() < 2 * _WANTED and work() >= 2 * _LEAST_WORK:
+    while not turned and block_n > _PANEL and blocks() < 2 * _WANTED and work() >= 2 * _LEAST_WORK:
         block_n -= _PANEL
-    if blocks() < 2 * _WANTED:
+    if turned:
+        block_m = _even(m, TURNED_ROWS, _ROWS)
+    elif blocks() < 2 * _WANTED:
         block_m = _even(m, _FEW_ROWS, _ROWS)
     if blocks() < _WANTED and work() >= 2 * _LEAST_WORK:
         parts = min(work() // _LEAST_WORK, _parts(_WANTED, blocks()))

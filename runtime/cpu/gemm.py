@@ -1,9 +1,9 @@
 """The matrix-product kernels, as LLVM IR: register tiles over panels of B, for any strides and sizes.
 
 A task is one block of C. For each part of K and each panel of columns it packs B (unless few rows will read it) and runs down
-the rows of A with a tile of accumulators that stay in registers: rows x vectors. A is read where it lies, transposed or not: from
-a copy in the order of the tiles it was 3 to 12 % slower. Every accumulator is one chain of multiply-adds in ascending order of
-K, so no tile shape, stride or block changes a result.
+the rows of A with a tile of accumulators that stay in registers: rows x vectors. A is read where it lies, but for a transposed
+one that narrow tiles would read too often (`TURNING`). Every accumulator is one chain of multiply-adds in ascending order of K,
+so no tile shape, stride or block changes a result.
 """
 
 from __future__ import annotations
@@ -12,11 +12,27 @@ from functools import cache
 
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
-from tracejit.runtime.cpu.packing import PACK_B, write_pack_b, write_transpose
+from tracejit.runtime.cpu.packing import (
+    PACK_B,
+    TURN,
+    turned_row,
+    write_pack_b,
+    write_transpose,
+    write_turn,
+)
 from tracejit.runtime.cpu.sums import write_sum
 from tracejit.runtime.cpu.target import Level
 from tracejit.runtime.cpu.writer import VectorWriter
-from tracejit.runtime.gemm import DIMS, GROUP_BYTES, KERNELS
+from tracejit.runtime.gemm import (
+    BETWEEN_TURNED,
+    DEPTH,
+    DIMS,
+    GROUP_BYTES,
+    KERNELS,
+    TURNED_COLUMNS,
+    TURNED_ROWS,
+    TURNING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,8 @@ def gemm_source(dtype: str, level: Level) -> KernelSource:
     tiling = _TILINGS.get(level.name, _SIXTEEN_REGISTERS)
     w = VectorWriter(dtype, level)
     write_transpose(w)
+    if level.name in TURNING:
+        write_turn(w)
     for shape in (tiling.wide, tiling.narrow):
         ragged = shape is tiling.narrow
         for rows in shape.rows:
@@ -74,7 +92,7 @@ def gemm_source(dtype: str, level: Level) -> KernelSource:
         write_pack_b(w, shape.vectors, ragged=ragged)
         _write_down(w, shape)
         _write_group(w, shape, tiling.direct)
-    _write_block(w, tiling)
+    _write_block(w, tiling, turns=level.name in TURNING)
     _write_kernel(w, name)
     body = "\n".join(w.lines)
     return KernelSource(name, f"{w.declarations}\n{body}\nattributes #0 = {{ {w.attributes} }}\n")
@@ -146,7 +164,7 @@ def _write_group(w: VectorWriter, shape: Shape, direct: int) -> None:
         w.call(down, _DOWN, {"%b": "%packed", "%b.row": across, "%b.panel": panel})
 
 
-def _write_block(w: VectorWriter, tiling: Tiling) -> None:
+def _write_block(w: VectorWriter, tiling: Tiling, *, turns: bool) -> None:
     """One block of C: partial sums over K, each panel by panel, the first of them added as well where `%adds` is set."""
     with w.function("block", _BLOCK):
         with w.finish_when(w.let("icmp eq i64 %depth, 0")):
@@ -156,6 +174,7 @@ def _write_block(w: VectorWriter, tiling: Tiling) -> None:
                 w.do(f"call void @llvm.memset.p0.i64(ptr {c}, i8 0, i64 {nbytes}, i1 false)")
         width = tiling.wide.vectors * w.lanes
         rest = w.let(f"sub i64 %columns, {w.let(f'srem i64 %columns, {width}')}")
+        turned = _is_turned(w) if turns else None
         with w.loop("0", "%depth", "%part") as k:
             changes = {
                 "%a": w.moved("%a", (k, "%a.column")),
@@ -164,8 +183,38 @@ def _write_block(w: VectorWriter, tiling: Tiling) -> None:
                 "%add": w.let(f"or i1 %adds, {w.let(f'icmp ne i64 {k}, 0')}"),
                 "%packed": "%scratch",
             }
+            if turned:
+                changes |= _turned(w, turned, changes)
             _write_groups(w, tiling.wide, "0", rest, changes)
             _write_groups(w, tiling.narrow, rest, "%columns", changes)
+
+
+def _is_turned(w: VectorWriter) -> str:
+    """Whether the block's rows of A are to be turned."""
+    conditions = (
+        f"icmp eq i64 %a.row, {w.size}",
+        f"icmp sge i64 %columns, {TURNED_COLUMNS}",
+        f"icmp sge i64 %depth, {w.lanes}",
+        f"icmp sge i64 %rows, {w.lanes}",
+        f"icmp sle i64 %rows, {TURNED_ROWS}",
+        f"icmp sle i64 %part, {DEPTH}",
+    )
+    turned = "true"
+    for condition in conditions:
+        turned = w.let(f"and i1 {turned}, {w.let(condition)}")
+    return turned
+
+
+def _turned(w: VectorWriter, when: str, here: dict[str, str]) -> dict[str, str]:
+    """Where the tiles find the rows of A, and in what distances, once they are turned."""
+    place = w.at("%scratch", str(DEPTH * GROUP_BYTES + BETWEEN_TURNED))
+    with w.when(when):
+        w.call("turn", TURN, {"%turned": place} | here)
+    return {
+        "%a": w.let(f"select i1 {when}, ptr {place}, ptr {here['%a']}"),
+        "%a.row": w.let(f"select i1 {when}, i64 {turned_row(w)}, i64 %a.row"),
+        "%a.column": w.let(f"select i1 {when}, i64 {w.size}, i64 %a.column"),
+    }
 
 
 def _write_groups(

@@ -1,12 +1,14 @@
-"""Copies of a product's right operand in the order in which its tiles read it."""
+"""Copies of a product's operands in the order in which its tiles read them."""
 
 from __future__ import annotations
 
 from tracejit.runtime.cpu.writer import VectorWriter
+from tracejit.runtime.gemm import BETWEEN_TURNED, DEPTH
 
 PACK_B = (
     "ptr %packed", "ptr %b", "i64 %b.row", "i64 %b.column", "i64 %depth", "i64 %columns",
 )  # fmt: skip
+TURN = ("ptr %turned", "ptr %a", "i64 %a.column", "i64 %rows", "i64 %depth")
 TRANSPOSE = ("ptr %source", "i64 %from", "ptr %target", "i64 %to")
 
 
@@ -68,6 +70,40 @@ def _squares(w: VectorWriter, vectors: int, depth: str) -> None:
                 "%to": w.bytes_of(vectors),
             },
         )
+
+
+def turned_row(w: VectorWriter) -> str:
+    """The bytes from one turned row to the next."""
+    return str(DEPTH * w.size + BETWEEN_TURNED)
+
+
+_STRIP = 64
+"""Rows that are turned together: what a square leaves of a line of memory is written while that is near."""
+
+
+def write_turn(w: VectorWriter) -> None:
+    """Function `turn`: rows of A that lie side by side, one after another, `turned_row` bytes apart.
+
+    Squares at the ends reach back over others. Rows are at least as many as lanes; where the depth is less, values before %a
+    and %turned are turned as well.
+    """
+    with (
+        w.function("turn", TURN),
+        w.loop("0", "%rows", str(_STRIP)) as strip,
+        w.loop("0", "%depth", str(w.lanes)) as k,
+    ):
+        stop = w.smaller(w.let(f"add i64 {strip}, {_STRIP}"), "%rows")
+        column = w.smaller(k, w.let(f"sub i64 %depth, {w.lanes}"))
+        with w.loop(strip, stop, str(w.lanes)) as i:
+            row = w.smaller(i, w.let(f"sub i64 %rows, {w.lanes}"))
+            target = w.moved("%turned", (row, turned_row(w)), (column, str(w.size)))
+            changes = {
+                "%source": w.moved("%a", (row, str(w.size)), (column, "%a.column")),
+                "%from": "%a.column",
+                "%target": target,
+                "%to": turned_row(w),
+            }
+            w.call("transpose", TRANSPOSE, changes)
 
 
 _PIECE_BYTES = 16

@@ -17,7 +17,15 @@ from tracejit._config import config
 from tracejit.artifact import Argument, BufferSpec, LaunchSpec, Place, Plan, Segment
 from tracejit.runtime.cpu.gemm import gemm_source
 from tracejit.runtime.cpu.target import LEVELS, target_level
-from tracejit.runtime.gemm import DEPTH, DIMS, KERNELS, MOST_ROWS, SCRATCH_BYTES, gemm_segment
+from tracejit.runtime.gemm import (
+    DEPTH,
+    DIMS,
+    KERNELS,
+    MOST_ROWS,
+    SCRATCH_BYTES,
+    TURNED_ROWS,
+    gemm_segment,
+)
 from tracejit.runtime.program import Program
 
 
@@ -27,7 +35,10 @@ def product(
     """a @ b for arrays of 3 dimensions, with the batch of one broadcast, by the kernel of their dtype."""
     batch = max(len(a), len(b))
     (m, k), n = a.shape[1:], b.shape[2]
-    dims, tasks, grain = gemm_segment(batch, m, n, k, a=strides(a), b=strides(b), depth=depth)
+    level = target_level(config.target or None).name
+    dims, tasks, grain = gemm_segment(
+        batch, m, n, k, a=strides(a), b=strides(b), depth=depth, level=level
+    )
     if blocks:
         dims = (*dims[:4], *blocks, *dims[6:])
         m, n = dims[:2]
@@ -122,6 +133,32 @@ def test_strides_do_not_change_the_bits(dtype: str, m: int, n: int, k: int) -> N
     expected = product(a, b)
     for x, y in itertools.product(layouts(a), layouts(b)):
         assert np.array_equal(product(x, y), expected)
+
+
+@pytest.mark.parametrize("dtype", sorted(KERNELS))
+@pytest.mark.parametrize("level", ["avx2", "sse"])
+@pytest.mark.parametrize("k", [1, 3, 8, 9, 256, 258, 300])
+def test_a_transposed_operand_that_is_turned_gives_the_same_bits(
+    dtype: str, level: str, k: int
+) -> None:
+    try:
+        target_level(level)
+    except ValueError as error:
+        pytest.skip(str(error))
+    with config.scope(target=level):
+        for m, n in [(1, 64), (7, 200), (8, 64), (77, 65), (132, 130), (141, 64), (300, 63)]:
+            a, b = matrices(dtype, (2, m, k), (2, k, n))
+            transposed = a.swapaxes(1, 2).copy().swapaxes(1, 2)
+            assert np.array_equal(product(transposed, b), product(a, b))
+
+
+def test_what_is_turned_is_cut_by_rows() -> None:
+    """Each block of columns would turn its rows anew."""
+    strides = {"a": (0, 1, 1024), "b": (0, 256, 1)}
+    dims, tasks, _ = gemm_segment(1, 1024, 256, 1024, level="avx2", **strides)
+    named = dict(zip(DIMS, dims))
+    assert (named["block_m"], named["block_n"], tasks) == (TURNED_ROWS, 256, 8)
+    assert gemm_segment(1, 1024, 256, 1024, level="avx512", **strides)[0] != dims
 
 
 @pytest.mark.parametrize("dtype", sorted(KERNELS))

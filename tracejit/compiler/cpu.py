@@ -76,7 +76,7 @@ class Cpu:
         text = print_kernel(kernel)
         if config.verify_ir:
             verify(kernel)
-        level = host_target(self.level or config.target or None)
+        level = self._level
         name = "k" + digest(f"{level.name}\n{text}")[:20]
         source = _emitted.get(name)
         if source is None:
@@ -89,12 +89,17 @@ class Cpu:
                 self.dump.write(f"kernel-{name}", assembly(source.text), "s")
         return name
 
+    @property
+    def _level(self) -> Level:
+        return host_target(self.level or config.target or None)
+
     def product(
         self, dtype: str, shape: tuple[int, ...], part: tuple[int, ...], terms: int, **params: Any
     ) -> ProductKernel:
         if gemv.is_vector(shape):
             return ProductKernel(gemv.KERNELS[dtype], gemv.SCRATCH_BYTES, gemv.gemv_segment)
-        return ProductKernel(KERNELS[dtype], SCRATCH_BYTES, partial(gemm_segment, **params))
+        segment = partial(gemm_segment, level=self._level.name, **params)
+        return ProductKernel(KERNELS[dtype], SCRATCH_BYTES, segment)
 
     def launches(
         self, work: Launch, segments: tuple[Segment, ...], nbytes: int
