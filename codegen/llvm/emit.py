@@ -65,7 +65,7 @@ class _Writer:
             case Fold(tree=Tree.LANES):
                 fold_lanes(frame, stmt, partial(self.block, stmt.body))
             case Fold():
-                fold_chain(frame, stmt, partial(self.block, stmt.body))
+                fold_chain(frame, stmt, self.block)
             case _:
                 assert_never(stmt)
 
@@ -79,11 +79,11 @@ class _Writer:
             return
         divisor = frame.divisors.get(stmt.args[-1])
         if divisor is None or not frame.lanes.is_division_by_one(stmt):
-            frame.vectors[stmt.var] = self.vector_let(stmt)
+            frame.define_vectors(stmt.var, self.vector_let(stmt))
             return
         numerators = tuple(frame.vector(stmt.args[0], number) for number in frame.numbers())
         slowly = partial(self.vector_let, stmt)
-        frame.vectors[stmt.var] = divide(self.b, stmt.fn, numerators, divisor, slowly)
+        frame.define_vectors(stmt.var, divide(self.b, stmt.fn, numerators, divisor, slowly))
 
     def vector_let(self, stmt: Let) -> Values:
         source, to, vector = stmt.args[-1].dtype, stmt.var.dtype, self.frame.vector

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
+from typing import assert_never
 
 from tracejit.codegen.kernel.folds import NO_INDEX
-from tracejit.codegen.kernel.ir import Carried, Fold, Operand, Tree, Var
+from tracejit.codegen.kernel.ir import (
+    Carried,
+    Fold,
+    For,
+    Let,
+    Load,
+    Operand,
+    Stmt,
+    Store,
+    Tree,
+    Var,
+)
 from tracejit.codegen.llvm import memory
 from tracejit.codegen.llvm.builder import Builder, Value
 from tracejit.codegen.llvm.flow import Values, loop, when
 from tracejit.codegen.llvm.frame import Frame, Strip
 from tracejit.codegen.llvm.joins import Join, Joins
-from tracejit.codegen.llvm.schedule import is_light
+from tracejit.codegen.llvm.schedule import UNROLLED, is_light
 
 ACCUMULATORS = 64
 MOST_REGISTERS = 16
@@ -45,9 +57,9 @@ def fold_lanes(frame: Frame, fold: Fold, body: Body) -> None:
         frame.define(result.var, value)
 
 
-def fold_chain(frame: Frame, fold: Fold, body: Body) -> None:
+def fold_chain(frame: Frame, fold: Fold, write: Callable[[Sequence[Stmt]], None]) -> None:
     """A fold of Tree.ROWS or Tree.SERIAL: each kept lane has its own accumulator."""
-    states = _Chain(frame, fold, body)
+    states = _Chain(frame, fold, write)
     if fold.tree is Tree.SERIAL or not fold.results:
         total = states.block(frame.scalar(fold.start), frame.scalar(fold.stop))
     else:
@@ -259,10 +271,10 @@ class _Chain:
     """Values in ascending order. A result that differs from lane to lane has a state per vector of the strip round the fold;
     one that does not has a scalar state."""
 
-    def __init__(self, frame: Frame, fold: Fold, body: Body) -> None:
+    def __init__(self, frame: Frame, fold: Fold, write: Callable[[Sequence[Stmt]], None]) -> None:
         self.frame = frame
         self.fold = fold
-        self.body = body
+        self.write = write
         varying = [result for result in fold.results if frame.lanes.varies(result.var)]
         uniform = [result for result in fold.results if not frame.lanes.varies(result.var)]
         self.varying = Joins.of(frame.b, varying)
@@ -293,10 +305,10 @@ class _Chain:
             self.frame.define(self.fold.index, index)
             self.take(states[size:], [each.carried.var for each in self.carried])
             self.frame.down = None if is_light(self.fold.body) else self.fold.index
-            self.body()
+            values = self.vector_by_vector() if self.is_long() else self.all_at_once()
             self.frame.down = None
             following = chain.from_iterable(each.of(each.carried.next) for each in self.carried)
-            return (*self.join(states[:size], self.values()), *following)
+            return (*self.join(states[:size], values), *following)
 
         given = chain.from_iterable(each.of(each.carried.first) for each in self.carried)
         states = loop(self.frame.b, first, end, 1, (*nothing, *given), one)
@@ -309,21 +321,51 @@ class _Chain:
             each.define(name, states[: each.size])
             states = states[each.size :]
 
-    def values(self) -> Values:
-        frame, index = self.frame, self.fold.index
-        vectors = [
-            frame.vector(operand, number)
-            for number in self.numbers
-            for operand in self.varying.operands(index)
-        ]
-        return (*vectors, *map(frame.scalar, self.uniform.operands(index)))
+    def is_long(self) -> bool:
+        """Whether more vectors go down than all values of theirs would have registers."""
+        flat = all(isinstance(stmt, Let | Load | Store) for stmt in self.fold.body)
+        return flat and not self.carried and len(self.numbers) > UNROLLED
+
+    def all_at_once(self) -> Values:
+        self.write(self.fold.body)
+        vectors = [value for number in self.numbers for value in self.vector_values(number)]
+        return (*vectors, *self.scalar_values())
+
+    def vector_by_vector(self) -> Values:
+        """What all lanes share is written with the first of them."""
+        others = [stmt for stmt in self.fold.body if self.differs(stmt)]
+        vectors: list[Value] = []
+        for number in self.numbers:
+            with self.frame.in_vector(number):
+                self.write(others if number else self.fold.body)
+                vectors += self.vector_values(number)
+        return (*vectors, *self.scalar_values())
+
+    def differs(self, stmt: Stmt) -> bool:
+        """Whether a statement is another one for each vector."""
+        match stmt:
+            case Let(var=var) | Load(var=var):
+                return self.frame.lanes.varies(var)
+            case Store():
+                return self.frame.lanes.is_vector_access(stmt)
+            case For() | Fold():
+                return True
+            case _:
+                assert_never(stmt)
+
+    def vector_values(self, number: int) -> list[Value]:
+        operands = self.varying.operands(self.fold.index)
+        return [self.frame.vector(operand, number) for operand in operands]
+
+    def scalar_values(self) -> list[Value]:
+        return [self.frame.scalar(operand) for operand in self.uniform.operands(self.fold.index)]
 
     def define(self, states: Values) -> None:
         vectors, scalars = self.split(states)
         first = partial(first_of, self.frame, self.fold)
         outcomes = [self.varying.outcomes(state, first) for state in vectors]
         for number, join in enumerate(self.varying.joins):
-            self.frame.vectors[join.result.var] = tuple(values[number] for values in outcomes)
+            self.frame.define_vectors(join.result.var, tuple(values[number] for values in outcomes))
         for join, value in zip(
             self.uniform.joins, self.uniform.outcomes(scalars, first), strict=True
         ):
@@ -351,4 +393,4 @@ class _Handed:
         if self.numbers is None:
             self.frame.define(name, *values)
         else:
-            self.frame.vectors[name] = values
+            self.frame.define_vectors(name, values)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 
-from tracejit._records import dataclass
+from tracejit._records import dataclass, replace
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import (
     Address,
@@ -36,11 +36,11 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """The lanes being computed: `count` vectors of `index`, lane 0 of the first being `start`; masked off where not `mask`."""
+    """The lanes being computed: vectors of `index` by number, lane 0 of number 0 being `start`; masked off where not `mask`."""
 
     index: Var
     start: Value
-    count: int
+    numbers: range
     mask: Value | None = None
 
 
@@ -66,7 +66,7 @@ class Frame:
         self.scalars: dict[Var | Size, Value] = {}
         self.splats: dict[Var | Size, Value] = {}
         self.divisors: dict[Operand, Divisor] = {}
-        self.vectors: dict[Var, Values] = {}
+        self.vectors: dict[Var, Mapping[int, Value]] = {}
         self.strip: Strip | None = None
         self.down: Var | None = None  # the index of a fold whose rows are fetched ahead
         self.frame_lines: list[str] = []
@@ -126,11 +126,15 @@ class Frame:
             return self.vectors[operand][number]
         return self.splats[operand]
 
+    def define_vectors(self, var: Var, values: Values) -> None:
+        """The scalar in the vectors that are being written."""
+        self.vectors[var] = dict(zip(self.numbers(), values, strict=True))
+
     # strips
 
     def numbers(self) -> range:
         assert self.strip is not None
-        return range(self.strip.count)
+        return self.strip.numbers
 
     @contextmanager
     def in_strip(
@@ -138,12 +142,21 @@ class Frame:
     ) -> Iterator[Strip]:
         """Lanes `start`, `start + 1` ... of `index`; those from `stop` on are masked off."""
         mask = None if stop is None else self.lanes_below(stop - start)
-        outer, self.strip = self.strip, Strip(index, start, count, mask)
+        outer, self.strip = self.strip, Strip(index, start, range(count), mask)
         if index in self.lanes.indices:
             first = self.b.splat(start)
-            numbers = range(0, count * self.b.width, self.b.width)
-            self.vectors[index] = tuple(first + self.lane_numbers(skip) for skip in numbers)
+            self.vectors[index] = {
+                number: first + self.lane_numbers(number * self.b.width) for number in range(count)
+            }
         yield self.strip
+        self.strip = outer
+
+    @contextmanager
+    def in_vector(self, number: int) -> Iterator[None]:
+        """That vector alone of the strip."""
+        assert self.strip is not None
+        outer, self.strip = self.strip, replace(self.strip, numbers=range(number, number + 1))
+        yield
         self.strip = outer
 
     def lane_numbers(self, first: int = 0) -> Value:
@@ -231,7 +244,9 @@ class Frame:
             self.define(stmt.var, self.scalar_load(stmt))
             return
         base = self.place(stmt)
-        self.vectors[stmt.var] = tuple(self.vector_load(stmt, base, n) for n in self.numbers())
+        self.define_vectors(
+            stmt.var, tuple(self.vector_load(stmt, base, n) for n in self.numbers())
+        )
         self.fetch_ahead(stmt, base)
 
     def fetch_ahead(self, stmt: Load, base: Value) -> None:

@@ -16,7 +16,13 @@ HEAVY: Final = 12
 
 SLOW: Final = 4
 
+UNROLLED: Final = 2
+"""Vectors whose statements are written side by side: enough for latency, and few enough for the registers."""
+
 COLUMNS: Final = 64
+"""Of which a row is read at once down a fold: in a long run, if the body is not too long to be written for each vector."""
+
+LONGEST: Final = 4 * HEAVY
 
 
 def width_of(kernel: Kernel, target: Target) -> int:
@@ -42,12 +48,11 @@ def computed(body: tuple[Stmt, ...]) -> Iterator[DType]:
 
 
 def unrolled(body: tuple[Stmt, ...], width: int) -> int:
-    """Vectors in an iteration of a vector loop: two where the body is light, for latency; down folds, 64 columns, so that each
-    memory row is read in a long run."""
-    weight = sum(map(_weight, body))
+    """Vectors in an iteration of a vector loop."""
     if any(isinstance(stmt, Fold) for stmt in body):
-        return min(COLUMNS // width, 8) if weight <= 2 * HEAVY else 2
-    return 2 if is_light(body) else 1
+        weight = sum(map(_weight, body))
+        return min(COLUMNS // width, 8) if weight <= LONGEST else UNROLLED
+    return UNROLLED if is_light(body) else 1
 
 
 def is_light(body: tuple[Stmt, ...]) -> bool:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from tests.codegen.harness import WIDEST, Machine
+from tests.codegen.harness import MACHINES, WIDEST, Machine
 from tests.codegen.kernels import EMITTED, assert_emitted_as_interpreted, at, run, samples
 from tracejit.codegen.kernel.builder import ScalarBuilder, constant
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.interpret import interpret
 from tracejit.codegen.kernel.ir import Address, Buffer, Combine, Kernel, Kind, Size, Tree
+from tracejit.codegen.llvm.emit import emit
 from tracejit.dtypes import DType, bool_, float32, float64, int8, int32, int64, uint64
 
 NUMBERS = (Combine.SUM, Combine.PROD, Combine.MAX, Combine.MIN, Combine.ARGMAX, Combine.ARGMIN)
 TRUTHS = (Combine.ANY, Combine.ALL, Combine.MAX, Combine.ARGMIN)
+
+WIDTHS = {"avx2": 8, "avx512": 4}
+"""Vectors of 64 columns of float32."""
 
 machines = pytest.mark.parametrize("machine", EMITTED, ids=lambda machine: machine.target.name)
 
@@ -219,6 +226,53 @@ def test_a_fold_hands_on_what_vectors_in_it_use(machine: Machine) -> None:
     for count in (1, 70):
         arrays = [samples(float32, 10 * count), np.zeros(10 * count, np.float32)]
         assert_emitted_as_interpreted(kernel, machine, arrays, [10, count])
+
+
+def long_column_folds() -> Kernel:
+    """(x * scale[row] - y) * x + y ..., stored, and its sum and greatest value down each column, 64 columns a task."""
+    s, rows, size = ScalarBuilder(), Size("rows"), Size("n")
+    x, y, scale = (Buffer(float32, name) for name in ("x", "y", "scale"))
+    out, total, most = (Buffer(float32, name, written=True) for name in ("out", "total", "most"))
+    with s.block() as body, s.loop(1, Kind.PARALLEL), s.loop(size, Kind.VECTOR) as column:
+        with s.fold(0, rows, Tree.ROWS) as fold:
+            here = Address(((fold.index, size), (column, 1)))
+            a, b, factor = s.load(x, here), s.load(y, here), s.load(scale, at(fold.index))
+            value = a * factor - b
+            for _ in range(8):
+                value = value * a + b
+            s.store(out, here, value)
+            results = [fold.join(combine, value) for combine in (Combine.SUM, Combine.MAX)]
+        for target, result in zip((total, most), results, strict=True):
+            s.store(target, at(column), result)
+    return Kernel((x, y, scale, out, total, most), (rows, size), (), tuple(body))
+
+
+@machines
+def test_long_bodies_go_down_columns_vector_by_vector(machine: Machine) -> None:
+    for rows, count in ((0, 64), (1, 5), (67, 64), (130, 195)):
+        arrays = [samples(float32, rows * count, seed) for seed in (1, 2)]
+        arrays += [samples(float32, rows), np.zeros(rows * count, np.float32)]
+        arrays += [np.zeros(count, np.float32) for _ in range(2)]
+        assert_emitted_as_interpreted(long_column_folds(), machine, arrays, [rows, count])
+
+
+@pytest.mark.parametrize(("name", "registers"), [("avx2", 16), ("avx512", 32)])
+def test_what_goes_down_columns_stays_in_registers(name: str, registers: int) -> None:
+    """Per row each vector's two accumulators may be kept in memory, but what is computed on the way may not."""
+    machine = MACHINES[name]
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    processor = llvm.Target.from_triple("x86_64-unknown-linux-gnu").create_target_machine(
+        cpu=machine.cpu, opt=2
+    )
+    text = emit(long_column_folds(), "kernel", machine.target)
+    assembly = processor.emit_assembly(llvm.parse_assembly(text, llvm.create_context()))
+    (loop,) = [
+        block for block in assembly.split("\n.LBB") if block.count("prefetcht0") == 2 * WIDTHS[name]
+    ]
+    spilled = re.findall(r"vmov\w+\s+%[xyz]mm\d+, -?\d*\(%rsp\)", loop)
+    accumulators = 2 * WIDTHS[name]
+    assert len(spilled) <= (accumulators if accumulators > registers // 2 else 0)
 
 
 def test_the_interpreter_hands_on_all_scalars_at_once() -> None:
