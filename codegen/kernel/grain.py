@@ -21,6 +21,8 @@ class Grain:
     """Tasks of a matrix product that keep all of the device busy."""
     by_blocks: bool
     """Whether a long fold is shared among tasks by blocks rather than by superblocks."""
+    whole_rows: int
+    """Elements from which folds down columns read whole rows, in the order in which they lie; 0 where they never do."""
     row_bytes: int
     """Of memory that is near, for rows: what several loops along one read is kept there, if it fits."""
     scattered: int
@@ -39,6 +41,7 @@ CORES: Final = Grain(
     many_tasks=64,
     products=2,  # more share the bandwidth of memory well enough
     by_blocks=False,
+    whole_rows=1 << 19,  # 2 MiB of float32: less is read from a cache
     row_bytes=0,  # the first cache keeps them
     scattered=256,
     scatters=1,
@@ -51,6 +54,7 @@ WARPS: Final = Grain(
     many_tasks=0,
     products=120,
     by_blocks=True,
+    whole_rows=0,  # a warp asks for 32 columns of many rows at once
     row_bytes=96 << 10,
     scattered=128,
     scatters=4096,

@@ -3,7 +3,8 @@
 A *map* runs over its space, the last dimension that is not short in vectors. A *row* nest (folds over the last dimensions,
 LANES) gives each task a row: fold after fold along it, then the stores. A *column* nest (ROWS) gives each task some columns, in
 vectors, and folds down them. Where folds are few and long each is shared among tasks: a launch folds superblocks, a second one
-folds their results.
+folds their results. Columns of more memory than a cache holds are folded row by row: a task goes through the whole rows of a
+block, and a second launch folds the results of the blocks.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tracejit.codegen.kernel.kept import Key, near_places
 from tracejit.codegen.kernel.nest import Lowered, Nest, only_loop, variable
 from tracejit.codegen.kernel.parts import join_parts
 from tracejit.codegen.kernel.stages import Stages
-from tracejit.dtypes import DType, int64
+from tracejit.dtypes import DType, bool_, int64
 from tracejit.ir.cluster import Fused, Store, Temporary
 from tracejit.ir.graph import Apply
 from tracejit.ops.op import Reduction
@@ -43,8 +44,12 @@ CHUNK = 4096
 """Elements of a one-dimensional map that one task does."""
 LONGEST_SPILL = 65_536
 """Elements of a row that may be kept in scratch between stages: what a core's own cache holds."""
+WIDE = 512
+"""Columns from which a row is a run worth reading by itself."""
 SHORT = 8
 """Elements of a row that are folded one by one, for a vector of rows at once; fewer do not fill vectors of their own."""
+ENOUGH_BLOCKS = 4
+"""Of rows, for as many threads."""
 ACCUMULATORS = 64
 """Of the LANES tree."""
 BLOCKS = 64
@@ -65,6 +70,9 @@ def lower(step: Fused, place: Place, relabel: Relabel, grain: Grain = CORES) -> 
         return [lowered, *joined_parts(step, partial, grain)]
     if nest.is_short:
         return [nest.short_rows()]
+    if nest.reads_whole_rows:
+        lowered, partial = nest.row_by_row()
+        return [lowered, StepNest(Accesses(step, place, relabel), grain).joined_columns(partial)]
     return [nest.rows() if nest.tree is Tree.LANES else nest.columns()]
 
 
@@ -242,7 +250,7 @@ class StepNest(Nest):
         chunk = self.grain.columns if inner else 0
         partial = {node: Temporary(accumulator(node), folds * parts) for node in self.reductions}
         with self.tasks(outer, inner, chunk, parts) as part, self.vector(inner, part):
-            results = self.fold(0, *self.shared_range())
+            results = self.fold(0, *self.shared_range(self.share))
             for node, result in results.items():
                 address = self.linear_address(folds)
                 self.builder.store(
@@ -257,15 +265,74 @@ class StepNest(Nest):
         """Values of a long fold that one task folds."""
         return share_of(self.step, self.grain)
 
-    def shared_range(self) -> tuple[Operand, Operand]:
-        """The range of the folded axes that the task folds."""
-        length = constant(self.share, int64)
+    def shared_range(self, share: int) -> tuple[Operand, Operand]:
+        """The range of the folded axes that the task folds, so many values at the most."""
+        length = constant(share, int64)
         if self.part is None:
             return constant(0, int64), self.size("folded", self.folded_extent)
         start = self.builder.let(Fn.MUL, int64, self.part, length)
         end = self.builder.let(Fn.ADD, int64, start.operand, length)
         extent = self.size("folded", self.folded_extent)
         return start.operand, self.builder.let(Fn.MIN, int64, end.operand, extent).operand
+
+    @property
+    def reads_whole_rows(self) -> bool:
+        """Folds of one stage down many columns, of more memory than a core's cache holds: of blocks enough for all threads, and
+        of no more superblocks than the ROWS tree, over the results of blocks, joins as it joins theirs."""
+        least, (_, inner), folds = self.grain.whole_rows, self.column_axes(), self.stage_of.folds
+        most = Tree.ROWS.superblock * BLOCKS
+        return (
+            0 < least <= prod(self.step.space)
+            and self.tree is Tree.ROWS
+            and inner is not None
+            and inner.extent >= WIDE
+            and ENOUGH_BLOCKS * Tree.ROWS.block <= self.folded_extent <= most
+            and folds == 1
+            and not self.full_stores(folds)
+            and not any(combine_of(node) in SEARCHES for node in self.reductions)
+        )
+
+    def row_by_row(self) -> tuple[Lowered, dict[Apply, Temporary]]:
+        """Each block's rows one after another, each joined to those before it, and where the results of the blocks lie."""
+        outer, inner = self.column_axes()
+        block, folds = Tree.ROWS.block, prod(self.step.space) // self.folded_extent
+        parts = -(-self.folded_extent // block)
+        partial = {node: Temporary(accumulator(node), folds * parts) for node in self.reductions}
+        s = self.builder
+        with self.tasks(outer, inner, CHUNK, parts) as part:
+            start, stop = self.shared_range(block)
+            count = s.let(Fn.SUB, int64, stop, start)
+            with s.loop(count.operand, Kind.SERIAL, "r") as row:
+                is_first = s.let(Fn.EQ, bool_, row, constant(0, int64))
+                index = variable(s.let(Fn.ADD, int64, start, row))
+                with self.along_row(index), self.vector(inner, part):
+                    values = {node: self.joined(node) for node in self.reductions}
+                    for node, value in values.items():
+                        buffer = self.buffer(partial[node], 0, partial[node].dtype, True)
+                        place = self.linear_address(folds)
+                        joined = s.apply(JOINS[combine_of(node)], s.load(buffer, place), value)
+                        s.store(buffer, place, s.select(is_first, value, joined))
+                    self.store(self.full_stores(0))
+        return self.finish(block * min(inner.extent if inner else 1, CHUNK)), partial
+
+    def joined_columns(self, partial: Mapping[Apply, Temporary]) -> Lowered:
+        """The results of the blocks folded down columns, as blocks into superblocks, and what follows."""
+        outer, inner = self.column_axes()
+        parts = -(-self.folded_extent // Tree.ROWS.block)
+        folds = prod(self.step.space) // self.folded_extent
+        with self.tasks(outer, inner, self.grain.columns) as part, self.vector(inner, part):
+            extent = self.size("parts", parts)
+            with self.builder.fold(constant(0, int64), extent, Tree.ROWS, "k") as fold:
+                self.part = fold.index
+                place = self.linear_address(folds)
+                results = {}
+                for node, source in partial.items():
+                    value = self.builder.load(self.buffer(source, 0, source.dtype), place)
+                    results[node] = fold.join(combine_of(node), value)
+            for node, result in results.items():
+                self.scopes[-1][node] = self.builder.cast(result, node.aval.dtype)
+            self.store(self.kept_stores)
+        return self.finish(parts * self.grain.columns)
 
     def empty(self) -> Lowered:
         """Folds of no elements."""

@@ -82,7 +82,7 @@ class SlabParts:
             sums = {own[node]: self.sums[node] for node in own}
             part = prod(parts_of(cut(walk, step), self.grain))
         else:
-            every = lower(loops, self.place, relabel, self.target.grain)
+            every = lower(loops, self.place, relabel, replace(self.target.grain, whole_rows=0))
 
         def argument(owner: Owner, offset: int) -> tuple[Owner, int, Moves]:
             if owner in sums:
