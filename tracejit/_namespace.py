@@ -113,6 +113,8 @@ from tracejit.ops import dropout as dropout
 from tracejit.ops import einsum as einsum
 from tracejit.ops import equal as equal
 from tracejit.ops import erf as erf
+from tracejit.ops import erfc as erfc
+from tracejit.ops import erfinv as erfinv
 from tracejit.ops import exp as exp
 from tracejit.ops import expand_dims as expand_dims
 from tracejit.ops import expm1 as expm1

@@ -27,8 +27,9 @@ from tracejit.ops.elementwise import (
     subtract,
     where,
 )
+from tracejit.ops.error_function import erf
 from tracejit.ops.families import view
-from tracejit.ops.functions import erf, exp, log, sigmoid, tanh
+from tracejit.ops.functions import exp, log, sigmoid, tanh
 from tracejit.ops.index import one_hot
 from tracejit.ops.op import Op
 from tracejit.ops.random import uniform
