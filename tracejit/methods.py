@@ -195,6 +195,7 @@ class Operators:
     log1p = _method(ops.log1p)
     log2 = _method(ops.log2)
     log10 = _method(ops.log10)
+    logit = ops.logit
     polygamma = _polygamma
     pow = ops.pow
     reciprocal = _method(ops.reciprocal)
@@ -208,6 +209,7 @@ class Operators:
     tan = _method(ops.tan)
     tanh = _method(ops.tanh)
     trunc = _method(ops.trunc)
+    xlogy = _method(ops.xlogy)
 
     # Folds
 

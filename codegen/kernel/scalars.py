@@ -11,13 +11,13 @@ import numpy as np
 
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.dtypes import DType, bool_
-from tracejit.ops.error_function import erf_in_numpy, erfc_in_numpy, erfinv_in_numpy
 from tracejit.ops.gamma import (
     digamma_in_numpy,
     lgamma_in_numpy,
     trigamma_in_numpy,
     zeta_in_numpy,
 )
+from tracejit.ops.special import erf_in_numpy, erfc_in_numpy, erfinv_in_numpy
 
 Scalar = Any
 """A NumPy scalar of the operand's dtype."""

@@ -87,7 +87,6 @@ from tracejit.ops.elementwise import (
     trunc,
     where,
 )
-from tracejit.ops.error_function import erf, erfc, erfinv
 from tracejit.ops.functions import (
     acos,
     acosh,
@@ -175,6 +174,7 @@ from tracejit.ops.slicing import (
     unstack,
 )
 from tracejit.ops.sorting import argsort, isin, searchsorted, sort
+from tracejit.ops.special import erf, erfc, erfinv, logit, xlogy
 
 __all__ = [
     "REGISTRY", "random", "abs", "acos", "acosh", "add", "add_at", "addcdiv", "all", "any", "arange", "argmax",
@@ -185,12 +185,12 @@ __all__ = [
     "erf", "erfc", "erfinv", "exp", "expand_dims", "expm1", "eye", "flatten", "flip", "floor", "floor_divide", "full",
     "full_like", "gelu", "getitem", "greater", "greater_equal", "hypot", "imag", "isfinite", "isin", "isinf", "isnan",
     "kron", "layer_norm", "lerp", "less", "less_equal", "lgamma", "linspace", "log", "log10", "log1p", "log2",
-    "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "matmul",
+    "log_softmax", "logaddexp", "logit", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "matmul",
     "matrix_transpose", "max", "maximum", "mean", "meshgrid", "min", "minimum", "moments", "moveaxis", "mse_loss",
     "multiply", "negative", "nextafter", "not_equal", "one_hot", "ones", "ones_like", "outer", "pad", "permute_dims",
     "polygamma", "positive", "pow", "prod", "put", "ravel", "real", "reciprocal", "relu", "remainder", "repeat",
     "reshape", "roll", "round", "scatter_add", "searchsorted", "select", "set_item", "sigmoid", "sign", "signbit",
     "silu", "sin", "sinh", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
     "stop_gradient", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile",
-    "trace", "transpose", "tril", "triu", "trunc", "unstack", "var", "vecdot", "where", "zeros", "zeros_like",
+    "trace", "transpose", "tril", "triu", "trunc", "unstack", "var", "vecdot", "where", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -27,7 +27,6 @@ from tracejit.ops.elementwise import (
     subtract,
     where,
 )
-from tracejit.ops.error_function import erf
 from tracejit.ops.families import view
 from tracejit.ops.functions import exp, log, sigmoid, tanh
 from tracejit.ops.index import one_hot
@@ -35,6 +34,7 @@ from tracejit.ops.op import Op
 from tracejit.ops.random import uniform
 from tracejit.ops.reduce import Axes, max, mean, sum
 from tracejit.ops.shape import expand_dims, moveaxis, squeeze
+from tracejit.ops.special import erf
 
 Mean = Literal["mean", "sum", "none"]
 
