@@ -113,6 +113,8 @@ from tracejit.ops import dropout as dropout
 from tracejit.ops import einsum as einsum
 from tracejit.ops import equal as equal
 from tracejit.ops import erf as erf
+from tracejit.ops import erfc as erfc
+from tracejit.ops import erfinv as erfinv
 from tracejit.ops import exp as exp
 from tracejit.ops import expand_dims as expand_dims
 from tracejit.ops import expm1 as expm1
@@ -145,6 +147,7 @@ from tracejit.ops import logical_and as logical_and
 from tracejit.ops import logical_not as logical_not
 from tracejit.ops import logical_or as logical_or
 from tracejit.ops import logical_xor as logical_xor
+from tracejit.ops import logit as logit
 from tracejit.ops import logsumexp as logsumexp
 from tracejit.ops import matmul as matmul
 from tracejit.ops import matrix_transpose as matrix_transpose
@@ -211,6 +214,7 @@ from tracejit.ops import unstack as unstack
 from tracejit.ops import var as var
 from tracejit.ops import vecdot as vecdot
 from tracejit.ops import where as where
+from tracejit.ops import xlogy as xlogy
 from tracejit.runtime.device import get_num_threads as get_num_threads
 from tracejit.runtime.device import set_num_threads as set_num_threads
 from tracejit.runtime.pool import empty_cache as empty_cache

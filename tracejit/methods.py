@@ -88,7 +88,7 @@ def _argsort(self: Any, axis: int = -1, *, descending: bool = False, stable: boo
 
 
 def _polygamma(self: Any, n: int) -> Any:
-    """The n-th derivative of digamma, for n = 0 and 1."""
+    """The n-th derivative of digamma."""
     return ops.polygamma(n, self)
 
 
@@ -181,6 +181,8 @@ class Operators:
     cos = _method(ops.cos)
     digamma = _method(ops.digamma)
     erf = _method(ops.erf)
+    erfc = _method(ops.erfc)
+    erfinv = _method(ops.erfinv)
     exp = _method(ops.exp)
     expm1 = _method(ops.expm1)
     floor = _method(ops.floor)
@@ -193,6 +195,7 @@ class Operators:
     log1p = _method(ops.log1p)
     log2 = _method(ops.log2)
     log10 = _method(ops.log10)
+    logit = ops.logit
     polygamma = _polygamma
     pow = ops.pow
     reciprocal = _method(ops.reciprocal)
@@ -206,6 +209,7 @@ class Operators:
     tan = _method(ops.tan)
     tanh = _method(ops.tanh)
     trunc = _method(ops.trunc)
+    xlogy = _method(ops.xlogy)
 
     # Folds
 

@@ -17,6 +17,7 @@ from tracejit._records import dataclass
 from tracejit.codegen.llvm.builder import Builder, Number, Value
 from tracejit.codegen.llvm.casts import narrow
 from tracejit.codegen.llvm.cold import (
+    called,
     computed_by_lane_where,
     computed_where,
     libm_where,
@@ -298,6 +299,12 @@ def _(
 ) -> Value:
     call = b.outside(f"{name.replace('.', '_')}_{value.type.element}", (x,), body)
     return b.emit(f"{where.text} ? {call} : {value.text}", value.type)
+
+
+@called.register
+def _(b: CudaBuilder, name: str, body: Callable[..., Value], *args: Value) -> Value:
+    symbol = f"{name.replace('.', '_')}_{args[0].type.element}"
+    return b.emit(b.outside(symbol, args, body), args[0].type)
 
 
 @looked_up.register

@@ -58,12 +58,16 @@ class Fn(Enum):
     ATANH = ("atanh", 1)
     HYPOT = ("hypot", 2)
     ERF = ("erf", 1)
+    ERFC = ("erfc", 1)  # 1 - erf, accurate where that cancels
+    ERFINV = ("erfinv", 1)
     LGAMMA = ("lgamma", 1)  # log |gamma(x)|; infinite at the poles, 0 and the negative integers
     DIGAMMA = (
         "digamma",
         1,
     )  # (log gamma)'; NaN at the negative poles, infinite at zeros against their sign
     TRIGAMMA = ("trigamma", 1)  # (log gamma)''; infinite at the poles
+    # (s, x, scale, low) -> 2^(scale + low) sum of (x + k)^-s over k >= 0; s is 2 or more, an integer where x < 0
+    ZETA = ("zeta", 4)
     # comparison -> bool; false where either is NaN, but NE, which is true
     EQ = ("eq", 2)
     NE = ("ne", 2)

@@ -11,7 +11,13 @@ import numpy as np
 
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.dtypes import DType, bool_
-from tracejit.ops.gamma import digamma_in_numpy, lgamma_in_numpy, trigamma_in_numpy
+from tracejit.ops.gamma import (
+    digamma_in_numpy,
+    lgamma_in_numpy,
+    trigamma_in_numpy,
+    zeta_in_numpy,
+)
+from tracejit.ops.special import erf_in_numpy, erfc_in_numpy, erfinv_in_numpy
 
 Scalar = Any
 """A NumPy scalar of the operand's dtype."""
@@ -117,10 +123,6 @@ def _shift_right(bits: int, x: int, y: int) -> int:
     return x >> (y if 0 <= y < bits else bits)
 
 
-def _error_function(x: Scalar) -> Scalar:
-    return math.erf(float(x))
-
-
 COMPARISON: dict[Fn, Callable[..., Any]] = {
     Fn.EQ: lambda x, y: x == y,
     Fn.NE: lambda x, y: x != y,
@@ -203,10 +205,13 @@ FLOAT: dict[Fn, Callable[..., Any]] = COMPARISON | {
     Fn.ACOSH: np.arccosh,
     Fn.ATANH: np.arctanh,
     Fn.HYPOT: np.hypot,
-    Fn.ERF: _error_function,
+    Fn.ERF: erf_in_numpy,
+    Fn.ERFC: erfc_in_numpy,
+    Fn.ERFINV: erfinv_in_numpy,
     Fn.LGAMMA: lgamma_in_numpy,
     Fn.DIGAMMA: digamma_in_numpy,
     Fn.TRIGAMMA: trigamma_in_numpy,
+    Fn.ZETA: zeta_in_numpy,
 }
 
 ANY_DTYPE = frozenset({Fn.SELECT, Fn.CAST})

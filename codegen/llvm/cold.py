@@ -1,4 +1,4 @@
-"""What is out of line, as it is for arguments that are rare: calls of libm, lane by lane, and other formulas."""
+"""What is out of line: for arguments that are rare, calls of libm, lane by lane, and other formulas; and what is long."""
 
 from __future__ import annotations
 
@@ -66,6 +66,19 @@ def computed_by_lane_where(
 
 
 @singledispatch
+def called(b: Builder, name: str, body: Callable[..., Value], *args: Value) -> Value:
+    """`body(builder, *args)` as a call of a function, for what is long and stands at several places.
+
+    `name` is that of the function which the body becomes.
+    """
+    symbol = f"{name}.{args[0].type.suffix}"
+    if not b.module.defines(symbol):
+        b.module.define(symbol, _out_of_line(b, symbol, body, args, "noinline"))
+    operands = ", ".join(map(str, args))
+    return b.emit(f"call {args[0].type} @{symbol}({operands})", args[0].type)
+
+
+@singledispatch
 def looked_up(b: Builder, name: str, words: Sequence[int], place: Value) -> Value:
     """The word of 32 bits at a place of a table, as an integer of 64."""
     if not b.module.defines(name):
@@ -91,7 +104,11 @@ def _seldom(b: Builder, where: Value, value: Value, mended: Callable[[], Value])
 
 
 def _out_of_line(
-    outer: Builder, symbol: str, body: Callable[..., Value], operands: tuple[Value, ...]
+    outer: Builder,
+    symbol: str,
+    body: Callable[..., Value],
+    operands: tuple[Value, ...],
+    how: str = "noinline cold",
 ) -> str:
     """The text of a function of vectors, or of scalars."""
     b = Builder(outer.width, outer.target, outer.module)
@@ -99,9 +116,7 @@ def _out_of_line(
     b.start("entry")
     result = body(b, *parameters)
     b.line(f"ret {result}")
-    header = (
-        f"define internal {result.type} @{symbol}({', '.join(map(str, parameters))}) noinline cold"
-    )
+    header = f"define internal {result.type} @{symbol}({', '.join(map(str, parameters))}) {how}"
     return f"{header} {b.target.attributes} {{\n{b.text()}\n}}"
 
 

@@ -13,7 +13,8 @@ from typing import Final
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.llvm.builder import Value
 from tracejit.codegen.llvm.math_arc import acos, asin, atan, atan2
-from tracejit.codegen.llvm.math_erf import erf
+from tracejit.codegen.llvm.math_erf import erf, erfc
+from tracejit.codegen.llvm.math_erfinv import erfinv
 from tracejit.codegen.llvm.math_exp import cosh, exp, expm1, sinh, tanh
 from tracejit.codegen.llvm.math_gamma import lgamma
 from tracejit.codegen.llvm.math_log import acosh, asinh, atanh, log, log1p, log2, log10
@@ -21,6 +22,7 @@ from tracejit.codegen.llvm.math_polygamma import digamma, trigamma
 from tracejit.codegen.llvm.math_power import hypot, pow_
 from tracejit.codegen.llvm.math_remainder import floormod, fmod, nextafter
 from tracejit.codegen.llvm.math_trig import cos, sin, tan
+from tracejit.codegen.llvm.math_zeta import zeta
 
 MATH: Final[dict[Fn, Callable[..., Value]]] = {
     Fn.EXP: exp,
@@ -45,9 +47,12 @@ MATH: Final[dict[Fn, Callable[..., Value]]] = {
     Fn.ATANH: atanh,
     Fn.HYPOT: hypot,
     Fn.ERF: erf,
+    Fn.ERFC: erfc,
+    Fn.ERFINV: erfinv,
     Fn.LGAMMA: lgamma,
     Fn.DIGAMMA: digamma,
     Fn.TRIGAMMA: trigamma,
+    Fn.ZETA: zeta,
     Fn.FMOD: fmod,
     Fn.FLOORMOD: floormod,
     Fn.NEXTAFTER: nextafter,

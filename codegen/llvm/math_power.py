@@ -68,7 +68,7 @@ def _float_power(b: Builder, x: Value, y: Value) -> Value:
 
 def _double_power(b: Builder, x: Value, y: Value) -> Value:
     """x^y, the exponent carried to 2^-66 of itself."""
-    log2, log2_low = _double_log2(b, x)
+    log2, log2_low = double_log2(b, x)
     exponent = y * log2
     lost = b.fma(y, log2, -exponent) + y * log2_low
     # Beyond this the result is 0 or infinite; what was lost may be NaN there.
@@ -76,18 +76,18 @@ def _double_power(b: Builder, x: Value, y: Value) -> Value:
     bounded = at_least(b, at_most(b, exponent, 1100.0), -1100.0)
     n, integer = nearest(b, bounded)
     r, low = fast_two_sum(bounded - n, low)
-    return times_power_of_two(b, _exp2_of_sum(b, r, low), n, integer)
+    return times_power_of_two(b, 1.0 + exp2_less_one(b, r, low), n, integer)
 
 
-def _exp2_of_sum(b: Builder, r: Value, low: Value) -> Value:
-    """2^(r + low), |r| <= 1/2"""
+def exp2_less_one(b: Builder, r: Value, low: Value) -> Value:
+    """2^(r + low) - 1, |r| <= 1/2"""
     ln2, ln2_low = parts(LN2, "double")
     s, s_low = two_product(b, r, b.constant(r.type, ln2))
     s_low = s_low + b.fma(low, ln2, r * ln2_low)
-    return 1.0 + (s + b.fma(s * s, horner(b, s, EXPM1_TAIL["double"]), s_low))
+    return s + b.fma(s * s, horner(b, s, EXPM1_TAIL["double"]), s_low)
 
 
-def _double_log2(b: Builder, x: Value) -> tuple[Value, Value]:
+def double_log2(b: Builder, x: Value) -> tuple[Value, Value]:
     """log2 x as an unevaluated sum: e + q (2 / ln 2 + z (2 / (3 ln 2) + z P(z))), q = f / (2 + f), z = q^2."""
     e, m = split_exponent(b, x)
     q, q_low = _quotient(b, m - 1.0)

@@ -12,6 +12,7 @@ from scipy import special
 
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.dtypes import DType, float32, float64
+from tracejit.ops.gamma import log2_factorial
 
 Array = np.ndarray
 
@@ -42,7 +43,7 @@ GAMMA_ZEROS = (
     -0.5040830082644554,
 )
 """Of lgamma, but for 1, and of digamma."""
-GAMMAS = (Fn.LGAMMA, Fn.DIGAMMA, Fn.TRIGAMMA)
+GAMMAS = (Fn.LGAMMA, Fn.DIGAMMA, Fn.TRIGAMMA, Fn.ZETA)
 
 
 def _of_scipy(function: Callable[[float], float], at_minus_infinity: float) -> Callable[..., float]:
@@ -51,11 +52,13 @@ def _of_scipy(function: Callable[[float], float], at_minus_infinity: float) -> C
 
 IN_DOUBLE = {
     Fn.ERF: math.erf,
+    Fn.ERFC: math.erfc,
+    Fn.ERFINV: lambda x: special.erfinv(x) if x else x,  # whose zeros are all positive
     Fn.LGAMMA: _of_scipy(special.gammaln, math.inf),
     Fn.DIGAMMA: _of_scipy(special.psi, math.nan),
     Fn.TRIGAMMA: _of_scipy(partial(special.polygamma, 1), math.nan),
 }
-"""What NumPy does not have."""
+"""What NumPy does not have, by functions that are good enough in double for what is asked of floats."""
 
 has_extended = np.finfo(np.longdouble).nmant >= 63
 
@@ -75,10 +78,21 @@ def samples(fn: Fn, dtype: DType, count: int, seed: int = 0) -> tuple[Array, ...
         x = np.concatenate([special, *_ranges(fn, dtype, count, rng)]).astype(dtype.numpy)
         if fn.arity == 1:
             return (x,)
+        if fn is Fn.ZETA:
+            return _of_polygammas(x, dtype, rng)
         near = x * (1 + rng.uniform(-1e-3, 1e-3, x.size))
         grid = tuple(side.ravel() for side in np.meshgrid(special, special))
         pairs = [(x, rng.permutation(x)), (x, near), grid, *_pow_ranges(count, rng)]
         return tuple(np.concatenate(side).astype(dtype.numpy) for side in zip(*pairs))
+
+
+def _of_polygammas(x: Array, dtype: DType, rng: np.random.Generator) -> tuple[Array, ...]:
+    """The arguments that polygamma(n, x) gives for orders, of which many are small and some make factorials overflow."""
+    orders = np.where(
+        rng.random(x.size) < 0.8, rng.integers(2, 7, x.size), rng.integers(7, 200, x.size)
+    )
+    scales = np.array([log2_factorial(int(n), dtype) for n in orders]).T
+    return tuple(column.astype(dtype.numpy) for column in (orders + 1, x, *scales))
 
 
 def _ranges(fn: Fn, dtype: DType, count: int, rng: np.random.Generator) -> Iterator[Array]:
@@ -90,6 +104,14 @@ def _ranges(fn: Fn, dtype: DType, count: int, rng: np.random.Generator) -> Itera
     yield 1 + rng.uniform(-1, 1, count) * np.exp2(rng.uniform(-50, 0, count))
     if fn in GAMMAS:
         yield from _gamma_ranges(count, rng)
+    if fn is Fn.ZETA:
+        middles = -rng.integers(0, 9, count) - 0.5
+        yield middles
+        yield middles + rng.uniform(-1, 1, count) * np.exp2(rng.uniform(-50, -2, count))
+    if fn is Fn.ERFC:
+        yield rng.uniform(-2, 28, count)
+    if fn is Fn.ERFINV:
+        yield np.copysign(1 - np.exp2(rng.uniform(-53, 0, count)), rng.uniform(-1, 1, count))
     if fn in (Fn.SIN, Fn.COS, Fn.TAN):
         multiples = (rng.integers(-20_000, 20_000, count) * (math.pi / 2)).astype(dtype.numpy)
         step = multiples.view(f"i{dtype.itemsize}") + rng.integers(-3, 4, count).astype(
@@ -139,6 +161,10 @@ def exactly(fn: Fn, x: mpmath.mpf, *rest: mpmath.mpf) -> mpmath.mpf:
             return mpmath.loggamma(x)
         case Fn.TRIGAMMA:
             return mpmath.psi(1, x)
+        case Fn.ERFINV if abs(x) > 0.5:
+            return mpmath.sign(x) * _erfc_inverse(1 - abs(x))
+        case Fn.ZETA:
+            return mpmath.factorial(int(x) - 1) * _sum_of_powers(int(x), rest[0])
         case _:
             return getattr(mpmath, fn.method)(x, *rest)
 
@@ -155,9 +181,42 @@ def _reflected(fn: Fn, x: mpmath.mpf) -> mpmath.mpf:
             return (mpmath.pi / mpmath.sinpi(x)) ** 2 - of_positive
 
 
-def largest_term(fn: Fn, dtype: DType, x: mpmath.mpf) -> mpmath.mpf:
+def _erfc_inverse(y: mpmath.mpf) -> mpmath.mpf:
+    """Where erfc is y, by Newton's steps on its logarithm; mpmath's own erfinv loses what 1 - y has."""
+    x = mpmath.sqrt(-mpmath.log(y))
+    for _ in range(8):
+        of_x = mpmath.erfc(x)
+        slope = -2 / mpmath.sqrt(mpmath.pi) * mpmath.exp(-x * x) / of_x
+        x -= mpmath.log(of_x / y) / slope
+    return x
+
+
+def _sum_of_powers(s: int, x: mpmath.mpf) -> mpmath.mpf:
+    """Of 1 / (x + k)^s, by twenty terms and Euler and Maclaurin's series: mpmath.zeta has few digits of small ones.
+
+    Of negative x it is that on both sides of 0.
+    """
+    if x < 0:
+        below = mpmath.frac(-x)
+        lower, upper = _sum_of_powers(s, below), _sum_of_powers(s, 1 - below)
+        return upper + (-1) ** s * lower - (-1) ** s * _sum_of_powers(s, 1 - x)
+    terms = mpmath.fsum((x + k) ** -s for k in range(20))
+    x += 20
+    rest, factor = x / (s - 1) + mpmath.mpf(1) / 2, s / x
+    for j in range(2, 42, 2):
+        rest += mpmath.bernoulli(j) / mpmath.factorial(j) * factor
+        factor *= (s + j - 1) * (s + j) / x**2
+    return terms + rest * x**-s
+
+
+def largest_term(fn: Fn, dtype: DType, x: mpmath.mpf, *rest: mpmath.mpf) -> mpmath.mpf:
     """The magnitude that docs/ulp.md measures errors by where that is more than the result: 0 but near negative zeros."""
-    if x > 0 or dtype is float32 or fn not in (Fn.LGAMMA, Fn.DIGAMMA):
+    if dtype is float32:
+        return mpmath.mpf(0)
+    if fn is Fn.ZETA and rest[0] < 0:
+        below = mpmath.frac(-rest[0])
+        return mpmath.factorial(int(x) - 1) * (below ** -int(x) + (1 - below) ** -int(x))
+    if x > 0 or fn not in (Fn.LGAMMA, Fn.DIGAMMA):
         return mpmath.mpf(0)
     return max(abs(exactly(fn, 1 - x)), 2 if fn is Fn.DIGAMMA else 0)
 

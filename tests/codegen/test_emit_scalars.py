@@ -19,13 +19,15 @@ COMPUTED = [dtype for dtype in ALL if not dtype.is_float or dtype.itemsize >= 4]
 ROUNDED = frozenset(MATH) - {Fn.FMOD, Fn.FLOORMOD, Fn.NEXTAFTER}
 """Of floats; these differ from NumPy's in the last places."""
 
+INPUTS = max(fn.arity for fn in Fn)
+
 machines = pytest.mark.parametrize("machine", EMITTED, ids=lambda machine: machine.target.name)
 
 
 def one_output_each(source: DType, outputs: list[tuple[Fn, DType]], kind: Kind) -> Kernel:
-    """Every function of three inputs of one dtype and a condition, each to an output of its own."""
+    """Every function of inputs of one dtype and a condition, each to an output of its own."""
     s, size = ScalarBuilder(), Size("n")
-    inputs = [Buffer(source, "x") for _ in range(3)]
+    inputs = [Buffer(source, "x") for _ in range(INPUTS)]
     condition = Buffer(bool_, "c")
     outs = [Buffer(dtype, "out", written=True) for _, dtype in outputs]
     with s.block() as body, s.loop(1, Kind.PARALLEL), s.loop(size, kind) as i:
@@ -49,7 +51,7 @@ def exact_functions(dtype: DType) -> list[tuple[Fn, DType]]:
 
 def check(machine: Machine, source: DType, outputs: list[tuple[Fn, DType]], kind: Kind) -> None:
     count = 333
-    arrays = [samples(source, count, seed) for seed in range(3)]
+    arrays = [samples(source, count, seed) for seed in range(INPUTS)]
     arrays.append(samples(bool_, count))
     arrays += [np.zeros(count, dtype.numpy) for _, dtype in outputs]
     assert_emitted_as_interpreted(one_output_each(source, outputs, kind), machine, arrays, [count])
@@ -94,11 +96,11 @@ def test_casts_of_scalars_give_the_interpreters_bits(dtype: DType) -> None:
 def test_math_functions_give_scalars_the_bits_they_give_vectors(dtype: DType) -> None:
     outputs = [(fn, dtype) for fn in sorted(ROUNDED, key=lambda fn: fn.method)]
     count = 200
-    inputs = [samples(dtype, count, seed) for seed in range(3)] + [samples(bool_, count)]
+    inputs = [samples(dtype, count, seed) for seed in range(INPUTS)] + [samples(bool_, count)]
     ends = []
     for kind in (Kind.VECTOR, Kind.SERIAL):
         arrays = inputs + [np.zeros(count, dtype.numpy) for _ in outputs]
         run(one_output_each(dtype, outputs, kind), WIDEST, arrays, [count], tasks=1)
-        ends.append(arrays[4:])
+        ends.append(arrays[INPUTS + 1 :])
     for (fn, _), vector, scalar in zip(outputs, *ends, strict=True):
         assert same_bits(vector, scalar).all(), fn

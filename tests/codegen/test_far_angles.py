@@ -11,7 +11,7 @@ import pytest
 from tests.codegen.harness import RUNNABLE, WIDEST, module_text, run
 from tests.codegen.kernels import EMULATED, same_bits, skip_unless_emulated
 from tests.codegen.kernels import run as run_kernel
-from tests.codegen.test_emit_scalars import one_output_each
+from tests.codegen.test_emit_scalars import INPUTS, one_output_each
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.ir import Kind
 from tracejit.codegen.llvm.math_far import INVERSE_PI
@@ -76,7 +76,7 @@ def test_all_widths_and_a_gpu_have_the_same_bits(dtype: DType) -> None:
     skip_unless_emulated()
     kernel = one_output_each(dtype, [(fn, dtype) for fn in FUNCTIONS], Kind.VECTOR)
     made = [np.zeros(x.size, dtype.numpy) for _ in FUNCTIONS]
-    run_kernel(kernel, EMULATED, [x, x, x, np.zeros(x.size, bool), *made], [x.size], tasks=1)
+    run_kernel(kernel, EMULATED, [*[x] * INPUTS, np.zeros(x.size, bool), *made], [x.size], tasks=1)
     for found, want in zip(made, expected.values()):
         assert same_bits(found, want).all()
 

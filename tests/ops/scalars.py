@@ -22,6 +22,21 @@ def _erf(x: np.ndarray) -> np.ndarray:
     return np.array([math.erf(v) for v in np.ravel(x)], x.dtype).reshape(np.shape(x))
 
 
+def _erfc(x: np.ndarray) -> np.ndarray:
+    return special.erfc(x.astype(np.float64)).astype(x.dtype)
+
+
+def _erfinv(x: np.ndarray) -> np.ndarray:
+    return special.erfinv(x.astype(np.float64)).astype(x.dtype)
+
+
+def _zeta(s: np.ndarray, x: np.ndarray, scale: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """SciPy's, but for minus infinity."""
+    wide = np.where(np.isneginf(x), np.nan, x).astype(np.float64)
+    factor = np.exp2(scale.astype(np.float64) + low)
+    return (special.zeta(s.astype(np.float64), wide) * factor).astype(x.dtype)
+
+
 def _lgamma(x: np.ndarray) -> np.ndarray:
     """SciPy's, but for minus infinity, where it has that, and C infinity."""
     return special.gammaln(np.where(np.isneginf(x), -x, x))
@@ -41,7 +56,8 @@ TABLE: dict[Fn, Callable[..., Any]] = {
     Fn.LOG: np.log, Fn.LOG1P: np.log1p, Fn.LOG2: np.log2, Fn.LOG10: np.log10, Fn.POW: power.eval, Fn.SIN: np.sin,
     Fn.COS: np.cos, Fn.TAN: np.tan, Fn.ASIN: np.arcsin, Fn.ACOS: np.arccos, Fn.ATAN: np.arctan, Fn.ATAN2: np.arctan2,
     Fn.SINH: np.sinh, Fn.COSH: np.cosh, Fn.TANH: np.tanh, Fn.ASINH: np.arcsinh, Fn.ACOSH: np.arccosh, Fn.ATANH: np.arctanh,
-    Fn.HYPOT: np.hypot, Fn.ERF: _erf, Fn.LGAMMA: _lgamma, Fn.DIGAMMA: special.psi, Fn.TRIGAMMA: _trigamma,
+    Fn.HYPOT: np.hypot, Fn.ERF: _erf, Fn.ERFC: _erfc, Fn.ERFINV: _erfinv, Fn.LGAMMA: _lgamma, Fn.DIGAMMA: special.psi,
+    Fn.TRIGAMMA: _trigamma, Fn.ZETA: _zeta,
     Fn.EQ: np.equal, Fn.NE: np.not_equal, Fn.LT: np.less, Fn.LE: np.less_equal,
     Fn.AND: np.bitwise_and, Fn.OR: np.bitwise_or, Fn.XOR: np.bitwise_xor, Fn.NOT: np.invert, Fn.SHL: np.left_shift,
     Fn.SHR: np.right_shift, Fn.SELECT: np.where,

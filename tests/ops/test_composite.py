@@ -10,6 +10,8 @@ import pytest
 import scipy.special
 import scipy.stats
 
+from tests.ops.gradient import pullback
+from tests.ops.interpreter import lift
 from tests.ops.scalars import evaluate
 from tracejit import dtypes, ops
 from tracejit._errors import DTypeError, ShapeError
@@ -207,3 +209,41 @@ def test_numbers_that_make_no_sequence_are_refused() -> None:
 def test_diagonals_beyond_any_index_are_outside_every_matrix() -> None:
     assert not ops.eye(2, k=2**63).array.any()
     np.testing.assert_array_equal(ops.tril(X, k=2**70).array, X)
+
+
+def test_logit_and_xlogy_are_those_of_scipy() -> None:
+    x = np.array(
+        [
+            0.0,
+            -0.0,
+            1e-300,
+            0.2,
+            0.25,
+            0.4999999,
+            0.5,
+            0.50001,
+            0.75,
+            0.9,
+            1 - 2.0**-53,
+            1.0,
+            1.5,
+            -1.0,
+            np.nan,
+        ]
+    )
+    np.testing.assert_allclose(ops.logit(x).array, scipy.special.logit(x), rtol=1e-15)
+    np.testing.assert_allclose(
+        ops.logit(x, 0.1).array, scipy.special.logit(np.clip(x, 0.1, 0.9)), rtol=1e-15
+    )
+    a, b = np.meshgrid([0.0, -0.0, 1.5, -2.0, np.inf, np.nan], [0.0, 2.0, -1.0, np.inf, np.nan])
+    np.testing.assert_allclose(ops.xlogy(a, b).array, scipy.special.xlogy(a, b), rtol=1e-15)
+
+
+def test_gradients_of_logit_and_xlogy_are_those_of_pytorch_at_the_ends() -> None:
+    x = lift(np.array([0.0, 1.0, 1.5, 0.5]))
+    (ct,) = pullback(ops.logit, (x,), lift(np.ones(4)))
+    np.testing.assert_array_equal(ct.array, [np.inf, np.inf, np.nan, 4.0])
+    zero = lift(np.zeros(3))
+    wrt_x, wrt_y = pullback(ops.xlogy, (zero, lift(np.array([0.0, -1.0, np.e]))), lift(np.ones(3)))
+    np.testing.assert_array_equal(wrt_x.array, [0.0, 0.0, 1.0])
+    np.testing.assert_array_equal(wrt_y.array[1:], [0.0, 0.0])

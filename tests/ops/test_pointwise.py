@@ -157,6 +157,8 @@ LOOSE = {
     "softplus": 4,
     "sigmoid": 2,
     "erf": 1,
+    "erfc": 4,
+    "erfinv": 4,
     "lgamma": 128,
     "digamma": 128,
     "trigamma": 4,

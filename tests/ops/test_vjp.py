@@ -28,16 +28,16 @@ INDICES = np.array([[2, 0], [0, 0]])
 
 UNARY = {
     "abs": ANY, "acos": UNIT, "acosh": LARGE, "asin": UNIT, "asinh": ANY, "atan": ANY, "atanh": UNIT, "cos": ANY,
-    "cosh": ANY, "erf": ANY, "exp": ANY, "expm1": ANY, "lgamma": ANY, "log": POSITIVE, "log10": POSITIVE, "log1p": POSITIVE,
-    "log2": POSITIVE, "negative": ANY, "positive": ANY, "reciprocal": POSITIVE, "relu": ANY, "sigmoid": ANY, "sign": ANY,
-    "sin": ANY, "sinh": ANY, "softplus": ANY, "sqrt": POSITIVE, "square": ANY, "tan": UNIT, "tanh": ANY, "floor": ANY,
-    "ceil": ANY, "round": ANY, "trunc": ANY,
+    "cosh": ANY, "erf": ANY, "erfc": ANY, "erfinv": UNIT, "exp": ANY, "expm1": ANY, "lgamma": ANY, "log": POSITIVE,
+    "log10": POSITIVE, "log1p": POSITIVE, "log2": POSITIVE, "negative": ANY, "positive": ANY, "reciprocal": POSITIVE,
+    "relu": ANY, "sigmoid": ANY, "sign": ANY, "sin": ANY, "sinh": ANY, "softplus": ANY, "sqrt": POSITIVE, "square": ANY,
+    "tan": UNIT, "tanh": ANY, "floor": ANY, "ceil": ANY, "round": ANY, "trunc": ANY,
 }  # fmt: skip
 BINARY = {
     "add": (ANY, ROW), "atan2": (ANY, ROW), "copysign": (ANY, ROW), "divide": (ANY, POSITIVE), "hypot": (ANY, ROW),
     "logaddexp": (ANY, ROW), "maximum": (ANY, ROW), "minimum": (ROW, ANY), "multiply": (ANY, ROW), "pow": (POSITIVE, ROW),
     "remainder": (ANY, POSITIVE), "subtract": (ROW, ANY), "floor_divide": (ANY, POSITIVE), "matmul": (ANY, ANY.T),
-    "outer": (ANY, ROW), "mse_loss": (ANY, OTHER),
+    "outer": (ANY, ROW), "mse_loss": (ANY, OTHER), "xlogy": (ANY, POSITIVE),
 }  # fmt: skip
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
@@ -49,6 +49,11 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
         (ANY, OTHER, POSITIVE, np.array(-1.5)),
     ),
     "lerp": (ops.lerp, (ANY, OTHER, np.array([[0.25], [0.75], [1.5]]))),
+    "logit": (ops.logit, (UNIT**2 + 0.05,)),
+    "logit eps": (lambda x: ops.logit(x, 0.1), (UNIT**2,)),
+    "polygamma": (lambda x: ops.polygamma(1, x), (ANY,)),
+    "polygamma 2": (lambda x: ops.polygamma(2, x), (POSITIVE,)),
+    "polygamma 3": (lambda x: ops.polygamma(3, x), (ANY,)),
     "pow 2": (lambda x: ops.pow(x, 2), (ANY,)),
     "pow 3": (lambda x: ops.pow(x, 3), (ANY,)),
     "pow 0.5": (lambda x: ops.pow(x, 0.5), (POSITIVE,)),

@@ -68,6 +68,17 @@ def test_rows_are_normalized(make: Make) -> None:
     assert bits(make(both, x)(x)) == bits(tj.compile(both)(x))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_math_functions_have_rare_ways_in_a_library_too(make: Make, dtype: str) -> None:
+    """Where lanes are near 1, negative, or poles."""
+
+    def functions(x):
+        return tj.erfinv(x), tj.erfc(x * 20), tj.polygamma(2, x * 4), tj.lgamma(x)
+
+    x = np.concatenate([np.linspace(-1, 1, 41), [1 - 2.0**-20, np.nan, np.inf]]).astype(dtype)
+    assert bits(make(functions, x)(x)) == bits(tj.compile(functions)(x))
+
+
 def special(x):
     return x * 2 + 1, x.sum(), tj.where(x > 0, x, -x), x.mT if x.ndim == 2 else x, None, "text"
 

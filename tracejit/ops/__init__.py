@@ -98,7 +98,6 @@ from tracejit.ops.functions import (
     atanh,
     cos,
     cosh,
-    erf,
     exp,
     expm1,
     hypot,
@@ -175,22 +174,23 @@ from tracejit.ops.slicing import (
     unstack,
 )
 from tracejit.ops.sorting import argsort, isin, searchsorted, sort
+from tracejit.ops.special import erf, erfc, erfinv, logit, xlogy
 
 __all__ = [
     "REGISTRY", "random", "abs", "acos", "acosh", "add", "add_at", "addcdiv", "all", "any", "arange", "argmax",
     "argmin", "argsort", "asin", "asinh", "astype", "atan", "atan2", "atanh", "batch_norm", "bitwise_and",
     "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "broadcast_arrays",
     "broadcast_to", "ceil", "clip", "concat", "conj", "copysign", "cos", "cosh", "count_nonzero", "cross_entropy",
-    "cumulative_prod", "cumulative_sum", "diagonal", "diff", "digamma", "divide", "dot", "dropout", "einsum", "equal", "erf",
-    "exp", "expand_dims", "expm1", "eye", "flatten", "flip", "floor", "floor_divide", "full", "full_like", "gelu",
-    "getitem", "greater", "greater_equal", "hypot", "imag", "isfinite", "isin", "isinf", "isnan", "kron", "layer_norm",
-    "lerp", "less", "less_equal", "lgamma", "linspace", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "matmul", "matrix_transpose", "max",
-    "maximum", "mean", "meshgrid", "min", "minimum", "moments", "moveaxis", "mse_loss", "multiply", "negative",
-    "nextafter", "not_equal", "one_hot", "ones", "ones_like", "outer", "pad", "permute_dims", "polygamma", "positive", "pow",
-    "prod", "put", "ravel", "real", "reciprocal", "relu", "remainder", "repeat", "reshape", "roll", "round", "scatter_add",
-    "searchsorted", "select", "set_item", "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus",
-    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes",
-    "take", "take_along_axis", "tan", "tanh", "tensordot", "tile", "trace", "transpose", "tril", "triu", "trunc",
-    "unstack", "var", "vecdot", "where", "zeros", "zeros_like",
+    "cumulative_prod", "cumulative_sum", "diagonal", "diff", "digamma", "divide", "dot", "dropout", "einsum", "equal",
+    "erf", "erfc", "erfinv", "exp", "expand_dims", "expm1", "eye", "flatten", "flip", "floor", "floor_divide", "full",
+    "full_like", "gelu", "getitem", "greater", "greater_equal", "hypot", "imag", "isfinite", "isin", "isinf", "isnan",
+    "kron", "layer_norm", "lerp", "less", "less_equal", "lgamma", "linspace", "log", "log10", "log1p", "log2",
+    "log_softmax", "logaddexp", "logit", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "matmul",
+    "matrix_transpose", "max", "maximum", "mean", "meshgrid", "min", "minimum", "moments", "moveaxis", "mse_loss",
+    "multiply", "negative", "nextafter", "not_equal", "one_hot", "ones", "ones_like", "outer", "pad", "permute_dims",
+    "polygamma", "positive", "pow", "prod", "put", "ravel", "real", "reciprocal", "relu", "remainder", "repeat",
+    "reshape", "roll", "round", "scatter_add", "searchsorted", "select", "set_item", "sigmoid", "sign", "signbit",
+    "silu", "sin", "sinh", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "stop_gradient", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile",
+    "trace", "transpose", "tril", "triu", "trunc", "unstack", "var", "vecdot", "where", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip

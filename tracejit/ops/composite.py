@@ -28,12 +28,13 @@ from tracejit.ops.elementwise import (
     where,
 )
 from tracejit.ops.families import view
-from tracejit.ops.functions import erf, exp, log, sigmoid, tanh
+from tracejit.ops.functions import exp, log, sigmoid, tanh
 from tracejit.ops.index import one_hot
 from tracejit.ops.op import Op
 from tracejit.ops.random import uniform
 from tracejit.ops.reduce import Axes, max, mean, sum
 from tracejit.ops.shape import expand_dims, moveaxis, squeeze
+from tracejit.ops.special import erf
 
 Mean = Literal["mean", "sum", "none"]
 

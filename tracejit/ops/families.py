@@ -180,7 +180,7 @@ def pointwise(
             infer=_broadcasting_infer(name, scalar, result),
             eval=in_single(eval),
             recipe=Pointwise(scalar),
-            coerce=_promoting_coerce(name, tuple(dtypes), integers, tuple(refuses)),
+            coerce=promoting_coerce(name, tuple(dtypes), integers, tuple(refuses)),
             vjp=_vjp(vjp),
             traits=frozenset(traits),
             doc=doc,
@@ -206,9 +206,11 @@ def _broadcasting_infer(
     return infer
 
 
-def _promoting_coerce(
+def promoting_coerce(
     name: str, accepted: tuple[DType, ...], integers: DType | None, refuses: tuple[DType, ...]
 ) -> Callable[..., tuple[tuple[Any, ...], Params]]:
+    """The arguments in the dtype of `accepted` that they promote to: bools and integers in `integers`, if that is given."""
+
     @lru_cache(maxsize=4096)
     def resolve(*given: DType | type) -> DType:
         dtype = dtypes.promote_all(*given)
@@ -254,7 +256,7 @@ def comparison(
     A Python integer may lie outside the other argument's range. Of int64 and uint64 the last two arguments give the result where
     the first, or the second, is negative.
     """
-    promote = _promoting_coerce(name, dtypes.ALL, None, ())
+    promote = promoting_coerce(name, dtypes.ALL, None, ())
 
     def coerce(*args: Any) -> tuple[tuple[Any, ...], Params]:
         known = _beyond_as_infinity(tuple(map(value_or_number, args)))

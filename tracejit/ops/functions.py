@@ -33,7 +33,6 @@ from tracejit.ops.op import Op
 
 LN2 = math.log(2)
 LN10 = math.log(10)
-TWO_BY_ROOT_PI = 2 / math.sqrt(math.pi)
 
 
 def _function(name: str, eval: Any, method: str, derivative: Any, doc: str) -> Op:
@@ -308,15 +307,6 @@ relu: Op = pointwise(
     vjp=(lambda ct, out, x: where(greater(out, 0), ct, 0.0),),
     doc="max(x, 0); its gradient at 0 is 0.",
 )
-_erf = np.frompyfunc(math.erf, 1, 1)
-erf: Op = pointwise(
-    "erf",
-    dtypes=FLOATING,
-    eval=lambda x: np.asarray(_erf(x.astype(np.float64)), np.float64).astype(x.dtype),
-    scalar=lambda s, x: s.erf(x),
-    vjp=(lambda ct, out, x: multiply(multiply(ct, TWO_BY_ROOT_PI), exp(negative(square(x)))),),
-    doc="The error function.",
-)
 
 # blends
 
@@ -368,7 +358,7 @@ def addcdiv(x: Any, a: Any, b: Any, *, value: Any = 1) -> Any:
 
 
 __all__ = [
-    "acos", "acosh", "addcdiv", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp", "expm1", "hypot",
+    "acos", "acosh", "addcdiv", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "exp", "expm1", "hypot",
     "lerp", "log", "log10", "log1p", "log2", "logaddexp", "pow", "relu", "sigmoid", "sin", "sinh", "softplus", "tan",
     "tanh",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from tests.codegen.accuracy import samples
 from tests.codegen.harness import WIDEST
 from tests.codegen.kernels import EMULATED, run, same_bits, skip_unless_emulated
-from tests.codegen.test_emit_scalars import one_output_each
+from tests.codegen.test_emit_scalars import INPUTS, one_output_each
 from tracejit.codegen.cuda import functions
 from tracejit.codegen.cuda.builder import TYPES, UNSIGNED, literal
 from tracejit.codegen.kernel import scalars
@@ -39,20 +39,20 @@ def test_every_element_has_a_c_type() -> None:
 
 
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
-@pytest.mark.parametrize("arity", [1, 2])
+@pytest.mark.parametrize("arity", [1, 2, 4])
 def test_math_functions_have_the_bits_of_the_cpu(arity: int, dtype: DType) -> None:
     """Over the arguments at which their accuracy is measured."""
     skip_unless_emulated()
     names = [fn for fn in WIDENED if fn.arity == arity]
     kernel = one_output_each(dtype, [(fn, dtype) for fn in names], Kind.VECTOR)
-    columns = samples(Fn.SIN if arity == 1 else Fn.POW, dtype, 400)
+    columns = samples({1: Fn.SIN, 2: Fn.POW, 4: Fn.ZETA}[arity], dtype, 400)
     count = columns[0].size
-    inputs = [*columns, *[columns[0]] * (3 - arity), np.zeros(count, bool)]
+    inputs = [*columns, *[columns[0]] * (INPUTS - arity), np.zeros(count, bool)]
     ends = []
     for machine in (WIDEST, EMULATED):
         arrays = inputs + [np.zeros(count, dtype.numpy) for _ in names]
         run(kernel, machine, arrays, [count], tasks=1)
-        ends.append(arrays[4:])
+        ends.append(arrays[INPUTS + 1 :])
     for fn, cpu, cuda in zip(names, *ends, strict=True):
         differ = np.flatnonzero(~same_bits(cpu, cuda))[:3]
         assert not differ.size, (
