@@ -18,7 +18,8 @@ from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.native.objects import builtin_function, symbol_table, symbols_of
 from tracejit.runtime.cuda import native_ir as ir
-from tracejit.runtime.cuda.driver import LIBRARY, Gpu
+from tracejit.runtime.cuda.context import library
+from tracejit.runtime.cuda.driver import Gpu
 from tracejit.runtime.cuda.graphs import MOST, Addresses, Captured, Graphs
 from tracejit.runtime.cuda.memory import DeviceBuffer, forget_mirror
 from tracejit.runtime.pool import MemoryStats
@@ -63,11 +64,10 @@ class NativeMemory:
         self._enter = gpu.enter
         words[ir.TYPE] = id(made.memory)
         words[ir.ENTER] = id(self._enter)
-        words[ir.CONTEXT] = gpu.context_handle
+        words[ir.CONTEXT] = gpu.context.handle
         words[ir.STREAM] = gpu.stream.handle
-        driver = ctypes.CDLL(LIBRARY)
         for place, name in enumerate(ir.DRIVER, ir.ALLOCATE):
-            words[place] = ctypes.cast(getattr(driver, name), ctypes.c_void_p).value or 0
+            words[place] = ctypes.cast(getattr(library(), name), ctypes.c_void_p).value or 0
         self.address = int(words.ctypes.data)
 
     def take(self, nbytes: int) -> Any:

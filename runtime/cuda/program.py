@@ -17,8 +17,9 @@ from tracejit._gate import late
 from tracejit.artifact import Argument, HostCall, Plan
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
+from tracejit.runtime.cuda.context import error_text
 from tracejit.runtime.cuda.driver import Gpu
-from tracejit.runtime.cuda.graphs import GraphError, Graphs, error_text
+from tracejit.runtime.cuda.graphs import GraphError, Graphs
 from tracejit.runtime.cuda.kernels import load_kernels
 from tracejit.runtime.cuda.launches import Launches
 from tracejit.runtime.cuda.memory import DeviceBuffer, forget_mirrors, read, sent
