@@ -1,7 +1,7 @@
 """A thread's current device: all that the driver is asked for is done on that one.
 
-pycuda has a stack of contexts for each thread, with one of ours on it at a time. Other libraries may put theirs in its place, as
-PyTorch does when it changes devices; so the driver is asked each time which one is there.
+pycuda has a stack of contexts for each thread, with one of ours on it at a time. Another may come in its place, as PyTorch and
+our machine code change devices without a word to pycuda; so the driver is asked each time which one is there.
 """
 
 from __future__ import annotations

@@ -20,10 +20,11 @@ IN_USE, CACHED, ALLOCATIONS, REUSES, PEAK = range(5)
 """Words of a device that count: bytes handed out and kept, pieces made and reused, most bytes handed out."""
 TYPE, ENTER, CONTEXT, STREAM = range(5, 9)
 """The class of memory, what makes the device this thread's current one, and handles."""
-ALLOCATE, FREE, CURRENT, COPY, LAUNCH = range(9, 14)
+ALLOCATE, FREE, CURRENT, CHANGE, COPY, LAUNCH = range(9, 15)
 """Functions of the driver."""
 DRIVER = (
-    "cuMemAlloc_v2", "cuMemFree_v2", "cuCtxGetCurrent", "cuMemcpyHtoDAsync_v2", "cuGraphLaunch",
+    "cuMemAlloc_v2", "cuMemFree_v2", "cuCtxGetCurrent", "cuCtxSetCurrent", "cuMemcpyHtoDAsync_v2",
+    "cuGraphLaunch",
 )  # fmt: skip
 """Their names."""
 _LISTS, _CLASSES = 16, 64 * 32
@@ -106,7 +107,7 @@ define internal ptr @word(ptr %words, i64 %place) {
   ret ptr %found
 }
 
-; Has this thread's current device be this one; false with an exception where it cannot be.
+; Has this thread's current device be this one; false with an exception where it cannot be. A thread that has none asks Python.
 define internal i1 @entered(ptr %device) {
 entry:
   %now = alloca ptr
@@ -118,7 +119,16 @@ entry:
   %same = icmp eq ptr %there, %context
   %fine = icmp eq i32 %status, 0
   %is.here = and i1 %same, %fine
-  br i1 %is.here, label %yes, label %ask
+  br i1 %is.here, label %yes, label %look
+look:
+  %some = icmp ne ptr %there, null
+  %is.other = and i1 %some, %fine
+  br i1 %is.other, label %change, label %ask
+change:
+  %set = call ptr @word(ptr %device, i64 {CHANGE})
+  %status.set = call i32 %set(ptr %context)
+  %is.set = icmp eq i32 %status.set, 0
+  br i1 %is.set, label %yes, label %ask
 ask:
   %enter = call ptr @word(ptr %device, i64 {ENTER})
   %done = call ptr @PyObject_CallNoArgs(ptr %enter)
