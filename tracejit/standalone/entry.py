@@ -1,6 +1,6 @@
 """Calls as machine code: the lines of the records, of which ways are made as they are of recordings.
 
-A call that changes a state looks first whether it is another's turn. From there until all is changed no other call comes in
+A call on the CPU that changes a state looks first whether it is another's turn. From there until all is changed no other call comes in
 between: no Python runs, the interpreter's lock is kept, nothing is made that would have garbage be collected, and what the state
 was before is held.
 """
@@ -20,7 +20,6 @@ from tracejit._gate import late
 from tracejit._native.arrays import reader
 from tracejit._records import replace
 from tracejit.artifact import KernelSource
-from tracejit.ir.aval import aval
 from tracejit.runtime.cpu.native import arrays, numbers
 from tracejit.runtime.cpu.native.objects import native_source
 from tracejit.runtime.cpu.native.runs import can_run
@@ -31,12 +30,15 @@ from tracejit.runtime.program import Program
 from tracejit.standalone import phrases
 from tracejit.standalone.check import updated_state
 from tracejit.standalone.functions import FUNCTIONS, rounding_to
+from tracejit.standalone.homes import CPU
 from tracejit.standalone.phrasing import Unfit
 from tracejit.standalone.records import ArrayArgument, Call, Element, NumberState, Run, Slot, Step
-from tracejit.standalone.walk import Walk
+from tracejit.standalone.remote import RemoteWalk
+from tracejit.standalone.walk import Walk, kinds_of
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
+    from tracejit.standalone.homes import Home
 
 __all__ = ["Ways", "kinds_of", "native_source", "texts_of", "way_of_call"]
 
@@ -47,6 +49,7 @@ def way_of_call(
     constants: Mapping[str, np.ndarray],
     values: dict[int, Any],
     locks: list[threading.Lock],
+    home: Home,
     *,
     of_tensors: bool,
     wants: Callable[[KernelSource], bool],
@@ -54,10 +57,14 @@ def way_of_call(
     """Calls as machine code; None for those that it does not take, and where the text is not wanted.
 
     values       those of the state by slot, as they are at any time
-    locks        of whoever changes the state: the one that there is
+    locks        of whoever changes the state: the one that there is. On a GPU the caller holds it, if the state changes
     of_tensors   whether what is a tensor to the function is to be one; else all are arrays
     """
-    walk = _ForCode(call, programs, constants, values, locks, of_tensors)
+    walk: Walk
+    if home is CPU:
+        walk = _ForCode(call, programs, constants, values, locks, of_tensors)
+    else:
+        walk = RemoteWalk(call, programs, constants, values, home, of_tensors)
     try:
         lines = walk.lines()
     except Unfit:
@@ -69,7 +76,7 @@ def way_of_call(
         keywords=(),
         arrays=walk.arrays,
         on_break=_raise,
-        language=_with_tensors() if of_tensors or "tensor" in walk.names else _plain(),
+        language=_plain() if walk.is_plain else _with_tensors(),
         wants=wants,
     )
 
@@ -85,15 +92,8 @@ def texts_of(
         return False
 
     for of_tensors in kinds_of(call):
-        way_of_call(call, programs, constants, {}, [], of_tensors=of_tensors, wants=noted)
+        way_of_call(call, programs, constants, {}, [], CPU, of_tensors=of_tensors, wants=noted)
     return [native_source(), *found] if found else []
-
-
-def kinds_of(call: Call) -> tuple[bool, ...]:
-    """For which `of_tensors` there are ways."""
-    given = [each.argument for each in call.parameters]
-    is_of_tensors = any(isinstance(each, ArrayArgument) and not each.is_array for each in given)
-    return (True, False) if is_of_tensors else (False,)
 
 
 def _raise(error: BaseException) -> None:
@@ -116,6 +116,10 @@ class _ForCode(Walk):
         self.changes = bool(updated_state(call, [each.plan for each in programs]))
         """Whether calls change the state."""
 
+    @property
+    def is_plain(self) -> bool:
+        return not self.of_tensors and "tensor" not in self.names
+
     def begin(self) -> None:
         if self.changes:
             self.enter.append("if locks[0].locked(): return LEFT")
@@ -127,28 +131,11 @@ class _ForCode(Walk):
         slot = argument.slot
         if self.of_tensors and not argument.is_array:
             self.tensor(name, argument)
-            self.places[slot] = f"E[{slot}].address"
         else:
             for test in self.array_tests(name, argument):
                 self.unless(self.enter, test)
             self.enter.append(f"E[{slot}] = at({name})")
             self.places[slot] = f"E[{slot}]"
-
-    def tensor(self, name: str, argument: ArrayArgument) -> None:
-        wanted = aval(dtypes.as_dtype(argument.dtype), argument.shape)
-        layout = self.name("l", late("tracejit.storage").row_major(argument.shape))
-        kind = self.name("t", late("tracejit.tensor").Tensor)
-        self.unless(self.enter, f"type({name}) is {kind}")
-        self.unless(self.enter, f"{name}.aval is {self.name('v', wanted)}")
-        self.unless(self.enter, f"{name}.layout is {layout} or {name}.layout == {layout}")
-        self.enter.append(f"g{name} = {name}.autograd")
-        has_none = f"g{name} is None or (g{name}.node is None and not g{name}.requires_grad)"
-        is_untied = self.name("u", late("tracejit.standalone.tensors").is_untied)
-        claim = f"({name}.origin is None and ({has_none})) or {is_untied}({name})"
-        self.unless(self.enter, claim)
-        self.enter.append(f"s{name} = {name}.storage")
-        self.unless(self.enter, f"s{name}.pending is None")
-        self.enter.append(f"E[{argument.slot}] = s{name}.buffer")
 
     def step(self, step: Step) -> None:
         if isinstance(step, Element) and step.memory.dtype not in numbers.ELEMENTS:

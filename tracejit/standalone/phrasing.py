@@ -49,6 +49,9 @@ class Phrasing:
     `values` are those of the state by slot, as they are at any time. Methods raise Unfit.
     """
 
+    programs_are: type[Any] = Program
+    """What runs on the device that the lines are for."""
+
     def __init__(
         self,
         call: Call,
@@ -173,8 +176,8 @@ class Phrasing:
         self.unless(self.run, f"are_within({given})")
 
     def program(self, step: Run) -> None:
-        program = self.programs[step.program]
-        if not isinstance(program, Program):
+        program: Any = self.programs[step.program]
+        if not isinstance(program, self.programs_are):
             raise Unfit
         written = {step.inputs[place][0] for place in program.plan.written}
         written -= self.fresh | self.copied
@@ -193,10 +196,10 @@ class Phrasing:
             self.has_written = True
             self.run.append("E[-1] = True")  # there is no way back
 
-    def check_program(self, program: Program, step: Run) -> None:
+    def check_program(self, program: Any, step: Run) -> None:
         """Raises Unfit for a program that is not for this kind of call."""
 
-    def runner(self, program: Program, step: Run) -> Any:
+    def runner(self, program: Any, step: Run) -> Any:
         """What runs a program: from addresses and numbers to the outputs, of which some are `arrays`."""
         raise NotImplementedError
 

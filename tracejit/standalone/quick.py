@@ -33,12 +33,16 @@ from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.native.lines import ArrayKind, Lines
 from tracejit.runtime.program import Program, Space
 from tracejit.standalone.given import LEFT, Quick, is_tensor
+from tracejit.standalone.homes import CPU
 from tracejit.standalone.phrasing import Unfit
 from tracejit.standalone.records import ArrayArgument, Call, Run
-from tracejit.standalone.walk import Walk
+from tracejit.standalone.remote import RemoteWalk
+from tracejit.standalone.walk import Walk, kinds_of
+from tracejit.standalone.ways import has_loops
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
+    from tracejit.standalone.homes import Home
 
 SMALL = 1 << 14
 """Bytes up to which a result's memory is NumPy's: larger ones are the pool's, and may be written past the caches."""
@@ -51,12 +55,35 @@ def quick_call(
     programs: Sequence[AnyProgram],
     constants: Mapping[str, np.ndarray],
     values: dict[int, Any],
+    home: Home,
 ) -> Quick | None:
     """The call as one function, which leaves what it does not do; None if that is all.
 
     `values` are those of the state by slot, as they are at any time. Calls that change them take turns.
     """
-    walk = _ForPython(call, programs, constants, values)
+    if home is CPU:
+        return _compiled(_ForPython(call, programs, constants, values))
+    of = call, programs, constants, values, home
+    made = [_compiled(RemoteWalk(*of, of_tensors)) for of_tensors in kinds_of(call)]
+    return _first_of([each for each in made if each is not None])
+
+
+def _first_of(made: list[Quick]) -> Quick | None:
+    """What has a call taken by the first that does not leave it."""
+    if len(made) < 2:
+        return made[0] if made else None
+    first, second = made
+
+    def call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        result = first(args, kwargs)
+        return second(args, kwargs) if result is LEFT else result
+
+    return call
+
+
+def _compiled(walk: Walk) -> Quick | None:
+    if has_loops(walk.call):
+        return None
     try:
         lines = walk.lines()
     except Unfit:
