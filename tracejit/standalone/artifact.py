@@ -93,8 +93,10 @@ class Artifact(entry_class(binds=False), Keeping):  # type: ignore[misc]  # one 
         own = constants, self._values, kept.locks, home
         self._in_turn = _InTurn() if self.is_native and home is not CPU and not is_fixed else None
         """What has machine code that is to be called while it is this artifact's turn."""
-        taker = (self, kept.offer) if self._in_turn is None else (self._in_turn, None)
-        self._settling = Settling(*taker, objects, call, programs, *own) if self.is_native else None
+        taker, offer = (self, kept.offer) if self._in_turn is None else (self._in_turn, None)
+        self._settling = (
+            Settling(taker, offer, objects, call, programs, *own) if self.is_native else None
+        )
         """Has machine code take calls, which then come here no more, but for those that take turns on a GPU."""
         _all.add(self)
         self.begin()

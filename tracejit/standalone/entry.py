@@ -1,8 +1,8 @@
 """Calls as machine code: the lines of the records, of which ways are made as they are of recordings.
 
-A call on the CPU that changes a state looks first whether it is another's turn. From there until all is changed no other call comes in
-between: no Python runs, the interpreter's lock is kept, nothing is made that would have garbage be collected, and what the state
-was before is held.
+A call on the CPU that changes a state looks first whether it is another's turn. From there until all is changed no other call
+comes in between: no Python runs, the interpreter's lock is kept, nothing is made that would have garbage be collected, and what
+the state was before is held. On a GPU Python takes the turn, and then calls machine code.
 """
 
 from __future__ import annotations
