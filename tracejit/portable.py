@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tracejit.ir.graph import Graph
 
 __all__ = [
-    "ABI", "LEVELS", "Plans", "addresses_of", "call_host", "compiled", "fits", "level_of", "linked", "llvm", "objects_of",
-    "planned", "runner_source", "system",
+    "ABI", "LEVELS", "Plans", "addresses_of", "call_host", "compiled", "fits", "least_level", "level_of", "linked", "llvm",
+    "objects_of", "planned", "runner_source", "system",
 ]  # fmt: skip
 
 
@@ -128,6 +128,11 @@ def fits(level: str) -> bool:
 def level_of(name: str | None) -> str:
     """The name of a level that this processor has; None: the one that programs here are compiled for. Raises ValueError."""
     return target_level(name or config.target or None).name
+
+
+def least_level() -> str:
+    """The one that all processors of this one's kind have."""
+    return "neon" if host().is_arm64 else "sse"
 
 
 def llvm() -> str:

@@ -41,10 +41,14 @@ class _Native:
     empty: Callable[[int], None]
 
 
+def device_source() -> KernelSource:
+    """What all machine code for GPUs needs."""
+    return KernelSource(_TABLE, ir.native_ir() + symbol_table(_TABLE, ir.SYMBOLS))
+
+
 @cache
 def _native() -> _Native:
-    source = KernelSource(_TABLE, ir.native_ir() + symbol_table(_TABLE, ir.SYMBOLS))
-    addresses = symbols_of(source, ir.SYMBOLS, disk_cache())
+    addresses = symbols_of(device_source(), ir.SYMBOLS, disk_cache())
     slots = [(DEALLOC, addresses["tracejit_device_give"])]
     members = [integer_member("address", ir.MEMORY_ADDRESS, READ_ONLY)]
     return _Native(
@@ -61,9 +65,9 @@ class NativeMemory:
     def __init__(self, gpu: Gpu) -> None:
         self._made = made = _native()
         self._words = words = np.zeros(ir.DEVICE_WORDS, np.int64)
-        self._enter = gpu.enter
+        self._called = gpu.enter, gpu.copy
         words[ir.TYPE] = id(made.memory)
-        words[ir.ENTER] = id(self._enter)
+        words[ir.ENTER], words[ir.COPIER] = map(id, self._called)
         words[ir.CONTEXT] = gpu.context.handle
         words[ir.STREAM] = gpu.stream.handle
         for place, name in enumerate(ir.DRIVER, ir.ALLOCATE):
@@ -94,6 +98,10 @@ class NativeMemory:
     @property
     def run_address(self) -> int:
         return self._made.addresses["tracejit_device_run"]
+
+    @property
+    def copy_address(self) -> int:
+        return self._made.addresses["tracejit_device_copy"]
 
 
 class NativeRun:

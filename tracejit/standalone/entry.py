@@ -26,7 +26,7 @@ from tracejit.runtime.cpu.native.runs import can_run
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.ways import Language, Ways, way_of
 from tracejit.runtime.cpu.native.ways import Way as NativeWay
-from tracejit.runtime.program import Program
+from tracejit.runtime.program import Program, RemoteProgram
 from tracejit.standalone import phrases
 from tracejit.standalone.check import updated_state
 from tracejit.standalone.functions import FUNCTIONS, rounding_to
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
     from tracejit.standalone.homes import Home
 
-__all__ = ["Ways", "kinds_of", "native_source", "texts_of", "way_of_call"]
+__all__ = ["Ways", "kinds_of", "sources_for", "texts_of", "way_of_call"]
 
 
 def way_of_call(
@@ -76,13 +76,23 @@ def way_of_call(
         keywords=(),
         arrays=walk.arrays,
         on_break=_raise,
-        language=_plain() if walk.is_plain else _with_tensors(),
+        language=_language(walk),
         wants=wants,
     )
 
 
+def sources_for(home: Home) -> list[KernelSource]:
+    """What all native code for a device needs."""
+    if home is CPU:
+        return [native_source()]
+    return [native_source(), late("tracejit.runtime.cuda.native").device_source()]
+
+
 def texts_of(
-    call: Call, programs: Sequence[AnyProgram], constants: Mapping[str, np.ndarray]
+    call: Call,
+    programs: Sequence[AnyProgram],
+    constants: Mapping[str, np.ndarray],
+    home: Home = CPU,
 ) -> list[KernelSource]:
     """What is compiled for the calls, with what all native code needs; nothing where it is not used, or takes none."""
     found: list[KernelSource] = []
@@ -92,8 +102,8 @@ def texts_of(
         return False
 
     for of_tensors in kinds_of(call):
-        way_of_call(call, programs, constants, {}, [], CPU, of_tensors=of_tensors, wants=noted)
-    return [native_source(), *found] if found else []
+        way_of_call(call, programs, constants, {}, [], home, of_tensors=of_tensors, wants=noted)
+    return [*sources_for(home), *found] if found else []
 
 
 def _raise(error: BaseException) -> None:
@@ -253,3 +263,22 @@ def _with_tensors() -> Language:
 
     own = {late("tracejit.standalone.tensors").tensor_over: tensor_over}
     return replace(whole, intrinsics={**whole.intrinsics, **_plain().intrinsics, **own})
+
+
+def _language(walk: Walk) -> Language:
+    if walk.is_plain:
+        return _plain()
+    found = _with_tensors()
+    if not isinstance(walk, RemoteWalk):
+        return found
+    natives = (each.native() for each in walk.programs if isinstance(each, RemoteProgram))
+    native = next((each for each in natives if each is not None), None)
+    if native is None:
+        return found
+
+    def twin(code: Any, given: list[Value]) -> Value:
+        source = code.as_integer(code.attribute(given[0], "address"))
+        made: Value = code.remote_twin(native, source, given[1].constant)
+        return made
+
+    return replace(found, intrinsics={**found.intrinsics, walk.names["twin"]: twin})

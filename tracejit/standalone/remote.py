@@ -7,6 +7,7 @@ lines run: Python may run on the way, where the host looks at elements, and wher
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +25,9 @@ from tracejit.standalone.records import (
     Call,
     Check,
     Constant,
-    Copy,
     Element,
     Loop,
+    Memory,
     NumberUpdate,
     Run,
     Slot,
@@ -61,7 +62,7 @@ class RemoteWalk(Walk):
         super().__init__(call, programs, constants, values)
         self.home, self.device, self.of_tensors = home, home.device, of_tensors
         self.arrays = {}  # they are made of copies on the host
-        self.names |= {"sent": home.sent, "twin": home.copied, "near": home.near, "seen": _seen}
+        self.names |= {"sent": home.sent, "twin": home.twin, "near": home.near, "seen": _seen}
         self._loops: list[tuple[int, dict[int, bool]]] = []
         """Those around what is being written: the number of each, and which of its carried slots hold memory of the call's."""
         self._rounds = 0
@@ -85,16 +86,13 @@ class RemoteWalk(Walk):
 
     def constant(self, step: Constant) -> None:
         known = self.name("c", self.home.sent(self.constants[step.name]))
-        self.fill(self.run, step.slot, f"twin({known})" if step.is_private else known)
+        nbytes = self.constants[step.name].nbytes
+        self.fill(self.run, step.slot, f"twin({known}, {nbytes})" if step.is_private else known)
         if step.is_private:
             self.fresh |= {step.slot}
 
-    def copy(self, step: Copy) -> None:
-        self.fill(self.run, step.slot, f"twin(E[{step.slot}])")
-        if step.slot in self.states:
-            self.copied |= {step.slot}
-        else:
-            self.fresh |= {step.slot}
+    def make_copy(self, slot: int, address: str, nbytes: int) -> None:
+        self.fill(self.run, slot, f"twin(E[{slot}], {nbytes})")
 
     def element(self, step: Element) -> None:
         memory = step.memory
@@ -182,15 +180,19 @@ class RemoteWalk(Walk):
             return self.number(update.value)
         if not is_whole(update.memory, 0):
             raise Unfit
-        memory = f"E[{update.memory.slot}]"
-        return memory if update.slot in whole else f"twin({memory})"
+        is_own = update.slot in whole
+        return f"E[{update.memory.slot}]" if is_own else self._twin(update.memory)
 
-    def own(self, slot: int) -> str:
-        is_own = slot in self.fresh - self._carried
-        return f"E[{slot}]" if is_own else f"twin(E[{slot}])"
+    def own(self, memory: Memory) -> str:
+        is_own = memory.slot in self.fresh - self._carried
+        return f"E[{memory.slot}]" if is_own else self._twin(memory)
 
-    def seen(self, slot: int) -> str:
-        return f"near(E[{slot}])"
+    def seen(self, memory: Memory) -> str:
+        return f"near(E[{memory.slot}])"
+
+    def _twin(self, memory: Memory) -> str:
+        nbytes = prod(memory.shape) * dtypes.as_dtype(memory.dtype).itemsize
+        return f"twin(E[{memory.slot}], {nbytes})"
 
     def over(self, updates: list[str], result: str) -> list[str]:
         return [f"result = {result}", *updates, "return result"]

@@ -78,7 +78,8 @@ class Settling:
 
     def _make(self) -> None:
         entry, module = self._entry(), late("tracejit.standalone.entry")
-        if entry is None or not self._is_at_hand(module.native_source()):
+        home = self._of[-1]
+        if entry is None or not all(map(self._is_at_hand, module.sources_for(home))):
             self.is_over = True
             return
         kinds = module.kinds_of(self._of[0])

@@ -43,6 +43,7 @@ from tracejit.standalone.records import (
     FixedArgument,
     GivenResult,
     Loop,
+    Memory,
     NumberArgument,
     NumberResult,
     NumberState,
@@ -269,21 +270,21 @@ class Walk(Phrasing):
             kinds = (
                 f"{self.name('y', known.dtype)}, {known.size}, {layout}, {self.name('v', known)}"
             )
-            return f"tensor({self.own(slot)}, {kinds})"
-        seen = self.seen(slot)
+            return f"tensor({self.own(result.memory)}, {kinds})"
+        seen = self.seen(result.memory)
         is_array = slot in self.arrays
         text = seen if is_array else f"array({seen}, {self.dtype(dtype)}, {shape!r})"
         return f"{text}[()]" if result.type == "scalar" else text
 
-    def own(self, slot: int) -> str:
-        """The memory in a slot, as one that nobody else has."""
-        if slot not in self.fresh:
+    def own(self, memory: Memory) -> str:
+        """All of a slot's memory, as one that nobody else has."""
+        if memory.slot not in self.fresh:
             raise Unfit
-        return f"E[{slot}]"
+        return f"E[{memory.slot}]"
 
-    def seen(self, slot: int) -> str:
+    def seen(self, memory: Memory) -> str:
         """The same, as NumPy sees it."""
-        return self.own(slot)
+        return self.own(memory)
 
 
 def kinds_of(call: Call) -> tuple[bool, ...]:
