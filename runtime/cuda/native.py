@@ -73,6 +73,8 @@ class NativeMemory:
         for place, name in enumerate(ir.DRIVER, ir.ALLOCATE):
             words[place] = ctypes.cast(getattr(library(), name), ctypes.c_void_p).value or 0
         self.address = int(words.ctypes.data)
+        # For ever: memory that is let go of when the interpreter ends comes here, whatever has gone by then.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
     def take(self, nbytes: int) -> Any:
         """Memory, whose `address` says where it is; None where there is no more."""

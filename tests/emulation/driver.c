@@ -44,7 +44,7 @@ typedef struct { long launches, graph_launches, captures, updates, copies_in, co
 enum { FAIL_INSTANTIATE = 1, FAIL_CAPTURE_INFO = 2, FAIL_UPDATE = 4 };
 static Counts counts;
 static size_t limit = (size_t)1 << 30;
-static int order, idle, failing, busy, late, peers = 1, devices = 1;
+static int order, idle, failing, busy, late, hidden, peers = 1, devices = 1;
 Counts *standin_counts(void) { return &counts; }
 void standin_set_limit(size_t nbytes) { limit = nbytes; }  // each device's memory
 void standin_set_devices(int count) { devices = count; }   // how many there are, from now on
@@ -188,6 +188,7 @@ Status cuMemAlloc_v2(Address *address, size_t nbytes) {
       used[block->device] += nbytes;
       counts.allocations++;
       if (nbytes <= 1 << 20) memset(block->start, 0xff, nbytes);  // NaN: nobody may count on zeros
+      if (hidden) mprotect(pages, mapped - PAGE, PROT_NONE);
       *address = (Address)block->start;
       status = SUCCESS;
     }
@@ -224,11 +225,19 @@ static int owner_of(Address address, size_t nbytes) {  // the device whose memor
   pthread_mutex_unlock(&lock);
   return found;
 }
-static void protect_others(int device, int protection) {  // what a kernel of the device cannot reach
+// What can be touched: while a kernel runs its device's memory, at other times that of all, or, if it is hidden, that of none.
+static void protect(int protection, int but_for) {
   pthread_mutex_lock(&lock);
   for (Block *block = blocks; block; block = block->next)
-    if (block->device != device) mprotect(block->pages, block->mapped - PAGE, protection);
+    if (block->device != but_for) mprotect(block->pages, block->mapped - PAGE, protection);
   pthread_mutex_unlock(&lock);
+}
+enum { NOBODY = -1, ALL = PROT_READ | PROT_WRITE };
+void standin_set_hidden(int yes) {  // the host touches no memory of a device
+  pthread_mutex_lock(&work);
+  hidden = yes;
+  protect(hidden ? PROT_NONE : ALL, NOBODY);
+  pthread_mutex_unlock(&work);
 }
 // Page-locked memory of the host: some ranges, the oldest of which are forgotten.
 static struct { Address start, end; } locked[64];
@@ -536,10 +545,10 @@ static Status launch(const Node *node) {
   char why[400];
   const int device = node->function->device;
   if (idle || fault[device]) return fault[device];
-  if (devices > 1) protect_others(device, PROT_NONE);
+  if (devices > 1) protect(PROT_NONE, device);
   int failed = emulated_launch(node->function->kernel, node->grid[0], node->block[0], node->block[1], node->shared,
                                node->parameters, order, why, sizeof why);
-  if (devices > 1) protect_others(device, PROT_READ | PROT_WRITE);
+  if (devices > 1) protect(ALL, device);
   counts.launches++;
   if (failed) {
     snprintf(message, sizeof message, "%s: %s", node->function->name, why);
@@ -548,7 +557,7 @@ static Status launch(const Node *node) {
   return fault[device];
 }
 
-static Status run(const Node *node) {
+static Status done(const Node *node) {
   switch (node->kind) {
     case LAUNCH: return launch(node);
     case COPY: memmove(node->target, node->source, node->nbytes); break;
@@ -556,6 +565,14 @@ static Status run(const Node *node) {
     case WAIT: finish(node->other, node->mark); break;
   }
   return SUCCESS;
+}
+
+static Status run(const Node *node) {
+  if (!hidden) return done(node);
+  protect(ALL, NOBODY);
+  Status status = done(node);
+  protect(PROT_NONE, NOBODY);
+  return status;
 }
 
 // ---- graphs

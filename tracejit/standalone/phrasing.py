@@ -109,9 +109,8 @@ class Phrasing:
                 self.compute(step)
             case Require():
                 self.require(step)
-            case Element(slot=slot, memory=memory):
-                read = f"element({self.address(memory.slot, memory.offset)}, {self.dtype(memory.dtype)})"
-                self.run.append(f"E[{slot}] = {read}")
+            case Element():
+                self.element(step)
             case Check():
                 self.check(step)
             case Copy():
@@ -119,6 +118,11 @@ class Phrasing:
 
     def address(self, slot: int, offset: int = 0) -> str:
         return f"{self.places[slot]} + {offset}" if offset else self.places[slot]
+
+    def element(self, step: Element) -> None:
+        memory = step.memory
+        address = self.address(memory.slot, memory.offset)
+        self.run.append(f"E[{step.slot}] = element({address}, {self.dtype(memory.dtype)})")
 
     def constant(self, step: Constant) -> None:
         content = self.constants[step.name]
