@@ -20,6 +20,7 @@ from tracejit._gate import late
 from tracejit._native.arrays import reader
 from tracejit._records import replace
 from tracejit.artifact import KernelSource
+from tracejit.portable import have_runner, runner_source
 from tracejit.runtime.cpu.native import arrays, numbers
 from tracejit.runtime.cpu.native.objects import native_source
 from tracejit.runtime.cpu.native.runs import can_run
@@ -82,10 +83,20 @@ def way_of_call(
 
 
 def sources_for(home: Home) -> list[KernelSource]:
-    """What all native code for a device needs."""
+    """What all native code for a device needs. Programs of the CPU have brought what runs launches."""
     if home is CPU:
         return [native_source()]
-    return [native_source(), late("tracejit.runtime.cuda.native").device_source()]
+    return [native_source(), late("tracejit.runtime.cuda.native").device_source(), runner_source()]
+
+
+def is_ready(
+    home: Home, objects: Mapping[str, bytes], is_at_hand: Callable[[KernelSource], bool]
+) -> bool:
+    """Whether all of that is there, or now is."""
+    if home is CPU:
+        return is_at_hand(native_source())
+    device_source = late("tracejit.runtime.cuda.native").device_source
+    return have_runner(objects) and is_at_hand(native_source()) and is_at_hand(device_source())
 
 
 def texts_of(

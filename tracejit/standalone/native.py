@@ -88,7 +88,7 @@ def for_calls(
     target: Target,
 ) -> list[tuple[str, bytes]]:
     """The machine code by which calls are entered without Python, by the key of its text, in which is where the CPython and the
-    NumPy of this process keep what it reads."""
+    NumPy of this process keep what it reads; what runs launches, whose text is of the processor, by its name."""
     texts_of = late("tracejit.standalone.entry").texts_of
     if target.name == "cpu":
         level = target.level
@@ -98,7 +98,11 @@ def for_calls(
         sources = texts_of(call, late("tracejit.cubins").on_paper(plans), constants, OnPaper())
     made = portable.objects_of(sources, level)
     text_key = late("tracejit.runtime.cpu.compile").text_key
-    return [(text_key(source), made[source.name]) for source in sources]
+    runner = portable.runner_source()
+    return [
+        (source.name if source is runner else text_key(source), made[source.name])
+        for source in sources
+    ]
 
 
 def loaded(plans: Plans, objects: Mapping[str, bytes], where: str, device: str) -> list[AnyProgram]:

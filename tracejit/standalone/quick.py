@@ -48,6 +48,8 @@ SMALL = 1 << 14
 """Bytes up to which a result's memory is NumPy's: larger ones are the pool's, and may be written past the caches."""
 KEPT = 1 << 16
 """Bytes up to which a workspace is kept from call to call."""
+_FILE = f"{__file__}: call"
+"""Where errors find the code: it is the library's own, not the user's."""
 
 
 def quick_call(
@@ -94,7 +96,7 @@ def _compiled(walk: Walk) -> Quick | None:
         f"E = [None] * {walk.slots + 1}",
     ]
     names = walk.names | {"LEFT": LEFT, "tensor_at": _tensor_at}
-    exec(compile("\n ".join((*head, *_text(lines))), "<artifact>", "exec"), names)
+    exec(compile("\n ".join((*head, *_text(lines))), _FILE, "exec"), names)
     made: Quick = names["call"]
     return made
 

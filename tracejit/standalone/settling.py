@@ -79,7 +79,7 @@ class Settling:
     def _make(self) -> None:
         entry, module = self._entry(), late("tracejit.standalone.entry")
         home = self._of[-1]
-        if entry is None or not all(map(self._is_at_hand, module.sources_for(home))):
+        if entry is None or not module.is_ready(home, self._objects, self._is_at_hand):
             self.is_over = True
             return
         kinds = module.kinds_of(self._of[0])
