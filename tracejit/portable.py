@@ -20,8 +20,7 @@ from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.artifact import HostCall, KernelSource, LaunchSpec, Plan
 from tracejit.runtime.cpu.abi import ABI, system
-from tracejit.runtime.cpu.compile import LLVM
-from tracejit.runtime.cpu.link import link
+from tracejit.runtime.cpu.link import LLVM, link
 from tracejit.runtime.cpu.pool import runner_source, runners, use_runner
 from tracejit.runtime.cpu.target import LEVELS, baseline, host, runs_baseline, target_level
 from tracejit.runtime.program import Program, kernels_of

@@ -88,11 +88,14 @@ def test_a_call_is_one_launch_and_enters_no_python(load: Load) -> None:
 def test_a_training_step_is_one_launch_and_enters_what_takes_its_turn(load: Load) -> None:
     pair = load(train, *training())
     here, far = (tj.tensor(X), tj.tensor(LABELS)), there(X, LABELS)
-    agree(pair, here, far, 16)
+    agree(pair, here, far, 4)
+    for _ in range(12):  # until memory has gone round
+        pair[1](*far)
     before = standin.counts()
     assert set(entered(lambda: pair[1](*far))) <= ENTRY
     assert since(before) == {"graph_launches": 1, "copies_in": 1}  # Adam's numbers change
-    pair[0](*here)
+    for _ in range(13):
+        pair[0](*here)
     agree(pair, here, far, 1)
 
 
@@ -109,7 +112,7 @@ def test_decisions_loops_and_errors_are_those_of_the_steps(load: Load) -> None:
     agree(pair, (tj.tensor(batch),), there(batch), 3)
     names = entered(lambda: pair[1](*there(batch)))
     assert "act" not in names  # what a step is where they are taken one by one
-    assert names.count("_seen") == 3
+    assert names.count("_seen") == 2
 
 
 def counted(x, limit):
