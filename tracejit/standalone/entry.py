@@ -34,7 +34,6 @@ from tracejit.standalone.functions import FUNCTIONS, rounding_to
 from tracejit.standalone.homes import CPU
 from tracejit.standalone.phrasing import Unfit
 from tracejit.standalone.records import ArrayArgument, Call, Element, NumberState, Run, Slot, Step
-from tracejit.standalone.remote import RemoteWalk
 from tracejit.standalone.walk import Walk, kinds_of
 
 if TYPE_CHECKING:
@@ -65,7 +64,8 @@ def way_of_call(
     if home is CPU:
         walk = _ForCode(call, programs, constants, values, locks, of_tensors)
     else:
-        walk = RemoteWalk(call, programs, constants, values, home, of_tensors)
+        of = call, programs, constants, values, home, of_tensors
+        walk = late("tracejit.standalone.remote").RemoteWalk(*of)
     try:
         lines = walk.lines()
     except Unfit:
@@ -280,8 +280,6 @@ def _language(walk: Walk) -> Language:
     if walk.is_plain:
         return _plain()
     found = _with_tensors()
-    if not isinstance(walk, RemoteWalk):
-        return found
     natives = (each.native() for each in walk.programs if isinstance(each, RemoteProgram))
     native = next((each for each in natives if each is not None), None)
     if native is None:

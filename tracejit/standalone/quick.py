@@ -36,7 +36,6 @@ from tracejit.standalone.given import LEFT, Quick, is_tensor
 from tracejit.standalone.homes import CPU
 from tracejit.standalone.phrasing import Unfit
 from tracejit.standalone.records import ArrayArgument, Call, Run
-from tracejit.standalone.remote import RemoteWalk
 from tracejit.standalone.walk import Walk, kinds_of
 from tracejit.standalone.ways import has_loops
 
@@ -65,8 +64,11 @@ def quick_call(
     """
     if home is CPU:
         return _compiled(_ForPython(call, programs, constants, values))
-    of = call, programs, constants, values, home
-    made = [_compiled(RemoteWalk(*of, of_tensors)) for of_tensors in kinds_of(call)]
+    of, walk = (
+        (call, programs, constants, values, home),
+        late("tracejit.standalone.remote").RemoteWalk,
+    )
+    made = [_compiled(walk(*of, of_tensors)) for of_tensors in kinds_of(call)]
     return _first_of([each for each in made if each is not None])
 
 
