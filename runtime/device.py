@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from operator import index
 
 from tracejit._config import config
@@ -80,6 +81,25 @@ def full_name(name: str) -> str:
         else "tj.devices() lists those of this machine"
     )
     raise DeviceUnavailable(at_user_line(f"{name}: there is no such device: {mend}"))
+
+
+def default_device() -> str:
+    """Where tensors are made of what is on no device, where none is named: as `tj.config.default_device` says.
+
+    Raises DeviceUnavailable where it cannot be used.
+
+    >>> default_device()
+    'cpu'
+    """
+    name = config.default_device
+    if name == "auto":
+        name = _best()
+    return name if name == "cpu" else full_name(name)
+
+
+@cache
+def _best() -> str:
+    return next(iter(gpus()), "cpu")
 
 
 def leave() -> None:

@@ -192,8 +192,15 @@ class RemoteProgram:
     written_integers   the places of inputs of integers that it writes
     """
 
-    plan: Plan
-    written_integers: Sequence[int]
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.written_integers = [
+            n for n in plan.written if numpy_dtype(plan.inputs[n].dtype).kind in "iu"
+        ]
+        self.is_native = bool(plan.steps) and all(
+            isinstance(step, LaunchSpec) for step in plan.steps
+        )
+        """Whether all of it is launches."""
 
     def native(self) -> Any:
         """What machine code needs to know to run it; None where that cannot."""

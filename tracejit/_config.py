@@ -40,6 +40,13 @@ def _float_dtype(text: str | DType) -> DType:
     return named[name]
 
 
+def _device(text: str) -> str:
+    kind, _, index = text.partition(":")
+    if text != "auto" and not (kind in ("cpu", "cuda") and (index.isdecimal() or text == kind)):
+        raise ValueError("expected 'auto', 'cpu', or a GPU such as 'cuda:1'")
+    return text
+
+
 def _count(text: str | int) -> int:
     number = int(text)
     if number < 0:
@@ -76,6 +83,14 @@ class Config:
     default_dtype: DType = field(
         default=dtypes.float32,
         metadata=_about("TRACEJIT_DEFAULT_DTYPE", _float_dtype, "the dtype of Python floats"),
+    )
+    default_device: str = field(
+        default="cpu",
+        metadata=_about(
+            "TRACEJIT_DEFAULT_DEVICE",
+            _device,
+            "where tensors are made; auto: the first GPU that can be used, or else the CPU",
+        ),
     )
     dump_dir: Path | None = field(
         default=None,

@@ -15,6 +15,7 @@ from tracejit._errors import at_user_line
 from tracejit.exchange import is_on_gpu, taken
 from tracejit.ops import creation
 from tracejit.ops.arguments import moved, value
+from tracejit.runtime.device import default_device
 from tracejit.tensor import Tensor, check_device, from_array, from_data
 
 
@@ -64,7 +65,7 @@ def asarray(
                 obj = np.from_dlpack(obj)
         is_memory = isinstance(obj, np.ndarray)
         made = from_array(obj, copy=bool(copy) or not is_memory, dtype=wanted)
-        made = made if place is None else moved(made, place)
+        made = moved(made, place or default_device())
     if copy is False and made is not obj and not made.storage.escaped:
         raise ValueError(
             at_user_line(
@@ -124,16 +125,26 @@ def _placed(function: Callable[..., Any]) -> Callable[..., Tensor]:
     def create(
         *args: Any, device: str | None = None, requires_grad: bool = False, **options: Any
     ) -> Tensor:
-        if device is not None:
+        if device is not None or is_new:
             options["device"] = check_device(device)
         made: Tensor = function(*args, **options)
         return made.requires_grad_() if requires_grad else made
 
     own, more = signature(function), signature(create, follow_wrapped=False)
+    is_new = own.parameters["device"].default is not None
     keywords = [p for p in more.parameters.values() if p.kind is p.KEYWORD_ONLY]
     parameters = [*(p for p in own.parameters.values() if p.name != "device"), *keywords]
     create.__signature__ = own.replace(parameters=parameters, return_annotation="Tensor")  # type: ignore[attr-defined]
     return create
+
+
+def _full(shape: Any, fill_value: Any, *, dtype: Any = None, device: str | None = None) -> Any:
+    if device is None and not isinstance(fill_value, Tensor):
+        device = default_device()
+    return creation.full(shape, fill_value, dtype=dtype, device=device)
+
+
+_full.__doc__ = creation.full.__doc__
 
 
 def _empty(shape: Any, *, dtype: Any = None, device: str = "cpu") -> Any:
@@ -157,7 +168,7 @@ arange = _placed(creation.arange)
 empty = _placed(_empty)
 empty_like = _placed(_empty_like)
 eye = _placed(creation.eye)
-full = _placed(creation.full)
+full = _placed(_full)
 full_like = _placed(creation.full_like)
 linspace = _placed(creation.linspace)
 ones = _placed(creation.ones)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
     from tracejit.ir.graph import Graph
 
-__all__ = ["ABI", "PTX", "SYSTEM", "best", "compiled", "level_of", "linked", "lowered"]
+__all__ = ["ABI", "PTX", "SYSTEM", "best", "compiled", "level_of", "linked", "lowered", "on_paper"]
 
 DEVICE = "cuda"
 
@@ -62,6 +62,12 @@ def linked(made: Plans, images: Mapping[str, bytes], device: str) -> list[AnyPro
     functions = {use: _function(gpu, name, images[name]) for use, name in made.kernels.items()}
     program = late("tracejit.runtime.cuda.program").CudaProgram
     return [program(plan, call_host, gpu, functions) for plan in made.plans]
+
+
+def on_paper(made: Plans) -> list[Any]:
+    """The plans as programs of a GPU that need not be here, of which machine code for calls can be written."""
+    program = late("tracejit.runtime.cuda.paper").PaperProgram
+    return [program(plan) for plan in made.plans]
 
 
 def lowered(

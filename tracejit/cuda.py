@@ -86,7 +86,10 @@ def pinned_empty(shape: Any, dtype: Any = None, device: str | int = "cuda") -> n
     return array_at(memory.address, wanted.numpy, extents, owner=memory)
 
 
-def empty_cache() -> None:
-    """Gives the memory that no tensor uses back to the driver, for other programs; what tensors hold stays theirs."""
-    for gpu in _driver().opened():
+def empty_cache(device: str | int | None = None) -> None:
+    """Gives the memory that no tensor uses back to the driver, for other programs: that of one GPU, or of all that are in use.
+
+    What tensors hold stays theirs.
+    """
+    for gpu in _driver().opened() if device is None else [_gpu(device)]:
         gpu.empty_cache()

@@ -269,9 +269,14 @@ def transferred(x: Tensor, device: str) -> Tensor:
         x = copied(x)  # there, so that only the elements travel
     layout, dtype = x.layout, x.aval.dtype.numpy
     shape, offset = plain(layout.shape), plain(layout.offset) * dtype.itemsize
+    kind = aval_of(x.aval.dtype, x.aval.shape, device)
+    buffer: Any = x.storage.realize()
+    if "cpu" not in (device, x.aval.device):
+        return fresh(
+            kind, late("tracejit.runtime.cuda.memory").across(buffer, device, dtype, shape, offset)
+        )
     # Not by `as_array`: nobody looks at the elements.
-    array = x.storage.realize().array(dtype, shape, plain(layout.strides), offset)
-    return fresh(aval_of(x.aval.dtype, x.aval.shape, device), buffer_of(array, device))
+    return fresh(kind, buffer_of(buffer.array(dtype, shape, plain(layout.strides), offset), device))
 
 
 def buffer_of(array: np.ndarray, device: str) -> Buffer:

@@ -7,6 +7,7 @@ a program that was compiled in place.
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,8 @@ from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.artifact import HostCall, KernelSource, LaunchSpec, Plan
 from tracejit.runtime.cpu.abi import ABI, system
-from tracejit.runtime.cpu.link import link
-from tracejit.runtime.cpu.pool import runner_source, use_runner
+from tracejit.runtime.cpu.link import LLVM, link
+from tracejit.runtime.cpu.pool import runner_source, runners, use_runner
 from tracejit.runtime.cpu.target import LEVELS, baseline, host, runs_baseline, target_level
 from tracejit.runtime.program import Program, kernels_of
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from tracejit.ir.graph import Graph
 
 __all__ = [
-    "ABI", "LEVELS", "Plans", "addresses_of", "call_host", "compiled", "fits", "level_of", "linked", "llvm", "objects_of",
-    "planned", "runner_source", "system",
+    "ABI", "LEVELS", "Plans", "addresses_of", "call_host", "compiled", "fits", "have_runner", "least_level", "level_of",
+    "linked", "llvm", "objects_of", "planned", "runner_source", "system",
 ]  # fmt: skip
 
 
@@ -108,6 +109,17 @@ def addresses_of(objects: Mapping[str, bytes]) -> dict[str, int]:
     return {name: _linked[key] for name, key in keys.items()}
 
 
+def have_runner(objects: Mapping[str, bytes]) -> bool:
+    """Whether there is what runs launches on the CPU, or now is, from its object, by its name, or may be made, as LLVM is loaded.
+
+    Raises CompileError for what is no object.
+    """
+    name = late("tracejit.runtime.cpu.runner").RUN
+    if not runners and name in objects:
+        use_runner(addresses_of({name: objects[name]})[name])
+    return bool(runners) or LLVM in sys.modules
+
+
 def call_host(call: HostCall, arrays: list[np.ndarray], out: np.ndarray) -> None:
     """By the ops, which are loaded when one is called."""
     late("tracejit.executable").call_host(call, arrays, out)
@@ -128,6 +140,11 @@ def fits(level: str) -> bool:
 def level_of(name: str | None) -> str:
     """The name of a level that this processor has; None: the one that programs here are compiled for. Raises ValueError."""
     return target_level(name or config.target or None).name
+
+
+def least_level() -> str:
+    """The one that all processors of this one's kind have."""
+    return "neon" if host().is_arm64 else "sse"
 
 
 def llvm() -> str:

@@ -121,8 +121,11 @@ class Generator:
         self, draw: Callable[..., Any], shape: Size, device: str | None = None, **options: Any
     ) -> Tensor:
         """`draw(state, shape)`, after which the state has moved on."""
-        if device is not None and (there := self.on(check_device(device))) is not self:
-            return there._draw(draw, shape, **options)
+        is_first = self.state.aval.device == "cpu"  # the others draw where they are
+        if device is not None or (is_first and config.default_device != "cpu"):
+            there = self.on(check_device(device))
+            if there is not self:
+                return there._draw(draw, shape, there.state.aval.device, **options)
         size = new_shape(shape)
         with self._lock, no_grad():
             drawn: Tensor = draw(self.state, size, **options)

@@ -16,7 +16,7 @@ from tracejit._errors import ShapeError, at_user_line
 from tracejit.dispatch import lift
 from tracejit.dtypes import ALL, HALF, DType, int64, isdtype
 from tracejit.ops.arguments import copied, moved, value
-from tracejit.runtime.device import gpus
+from tracejit.runtime.device import default_device, gpus
 from tracejit.storage import as_array
 from tracejit.tensor import check_device
 
@@ -186,7 +186,7 @@ class NamespaceInfo:
 
     def default_device(self) -> str:
         """Where tensors are made."""
-        return "cpu"
+        return default_device()
 
     def devices(self) -> list[str]:
         """The devices that can be used here."""

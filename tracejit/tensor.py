@@ -27,7 +27,7 @@ from tracejit.methods import Operators
 from tracejit.ops.arguments import cast, copied, moved
 from tracejit.ops.op import Layout, Op, Params
 from tracejit.runtime.buffer import Buffer
-from tracejit.runtime.device import KINDS, full_name
+from tracejit.runtime.device import KINDS, default_device, full_name
 from tracejit.storage import Storage, as_array, is_row_major, open_sizes, row_major
 from tracejit.symbols import settled
 
@@ -414,9 +414,9 @@ after_making: list[Callable[[Tensor], None]] = []
 
 
 def check_device(device: str | None) -> str:
-    """The device by its full name; DeviceUnavailable where it cannot be used."""
+    """The device by its full name, or the default one; DeviceUnavailable where it cannot be used."""
     if device is None:
-        return "cpu"
+        return default_device()
     if not isinstance(device, str):
         raise TypeError(at_user_line(f"a device is named by a string, got {device!r}"))
     return full_name(device)
@@ -526,7 +526,8 @@ def from_data(data: Any, dtype: Any = None, device: str | None = None) -> Tensor
         made = cast(made, wanted) if wanted else made
     else:
         # On its way to another device it is copied anyway.
-        made = from_array(data, copy=place in (None, "cpu"), dtype=wanted)
+        place = place or (data.aval.device if isinstance(data, Tensor) else default_device())
+        made = from_array(data, copy=place == "cpu", dtype=wanted)
     return made if place is None else moved(made, place)
 
 

@@ -14,7 +14,7 @@ from tracejit._errors import at_user_line
 from tracejit._records import dataclass
 from tracejit.dtypes import ALL, DType, bfloat16
 from tracejit.runtime.cuda.driver import Gpu, gpu
-from tracejit.runtime.cuda.exchange import let_stream_wait, reach
+from tracejit.runtime.cuda.exchange import reach
 from tracejit.runtime.cuda.memory import DeviceBuffer
 
 CPU, CUDA, CUDA_MANAGED = 1, 2, 13
@@ -136,7 +136,7 @@ def let_wait(device: Gpu, stream: Any) -> None:
         )
     handle = 1 if stream is None else int(stream)
     if handle != device.stream.handle:
-        let_stream_wait(device, handle)
+        device.let_wait(handle)
 
 
 # What others give
@@ -166,7 +166,9 @@ class _Foreign:
         self._release = _DELETER(managed.deleter) if managed.deleter else None
 
     def __del__(self) -> None:
-        if self._release is not None and not self._gpu.is_released:
+        if self._release is None or self._gpu.is_released:
+            return
+        with self._gpu.context.visited():
             self._gpu.when_done(self._release, ctypes.addressof(self._managed))
 
 

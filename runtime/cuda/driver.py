@@ -2,7 +2,7 @@
 
 A `Gpu` has the device's primary context, which PyTorch and CuPy share, one stream on which all that it does is in order, and a
 pool of its memory. Whatever is enqueued may use memory that is freed afterwards: its next owner comes later on the same stream.
-Nothing here waits for the device but `read` and `synchronize`.
+Nothing here waits for the device but `read` and `synchronize`. What two devices do together is in order on both of their streams.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import numpy as np
 
 from tracejit._errors import DeviceError, DeviceMemoryError, DeviceUnavailable, at_user_line
 from tracejit._gate import late
+from tracejit.runtime.cuda.context import LIBRARY, Context, error_text, leave, library
 from tracejit.runtime.device import on_leaving
 from tracejit.runtime.pool import MemoryStats
 
 if TYPE_CHECKING:
     from tracejit.runtime.cuda.native import NativeMemory
 
-LIBRARY = "libcuda.so.1"
 COMMON_SHARED = 48 << 10
 """Shared memory that a block may have without asking."""
 NO_PYCUDA = (
@@ -36,12 +36,10 @@ NO_PYCUDA = (
 )
 _WITHOUT = "to do without a GPU use device='cpu'"
 _NON_BLOCKING = 1
+_NO_TIMING = 2
 _MEMORY_TYPE, _HOST = 2, 1
 """Of what the driver knows of an address: what kind of memory it is; that of the host, which it knows if it is page-locked."""
-_FORKED = (
-    "the process was forked after CUDA had been used, and a child cannot use it: start children "
-    "with multiprocessing's 'spawn', or use CUDA first in the child"
-)
+_PEER_ALREADY_ENABLED = 704
 
 
 class Gpu:
@@ -58,8 +56,9 @@ class Gpu:
         self.processors: int = device.get_attribute(processors)
         self.total_bytes: int = device.total_memory()
         self._cuda = cuda
-        self._process = os.getpid()
-        self._context = device.retain_primary_context()
+        self._device = device
+        self.context = Context(device.retain_primary_context(), self.label)
+        self.enter = self.context.enter
         self.enter()
         self.stream = cuda.Stream()
         self.aside = cuda.Stream(_NON_BLOCKING)
@@ -73,8 +72,8 @@ class Gpu:
         """Shared memory, by kernel."""
         self._kept: list[Any] = []
         """What a child process must not take apart: it has no context in which to do so."""
-        self.is_released = False
-        """Whether nothing can be done on it any more, and nothing need be put in order."""
+        self._reached: dict[int, bool] = {}
+        """By other devices' numbers: whether there is a way to them."""
 
     @property
     def architecture(self) -> str:
@@ -82,13 +81,10 @@ class Gpu:
         major, minor = self.capability
         return f"sm_{major}{minor}"
 
-    def enter(self) -> None:
-        """Makes the device the current one of this thread. Raises DeviceUnavailable in a forked child."""
-        if _here.visit is None or _here.visit.gpu is not self:
-            if self._process != os.getpid():
-                raise DeviceUnavailable(at_user_line(f"{self.label}: {_FORKED}"))
-            _here.visit = None  # the other device is left first
-            _here.visit = _Visit(self, self._context)
+    @property
+    def is_released(self) -> bool:
+        """Whether nothing can be done on it any more, and nothing need be put in order."""
+        return self.context.is_released
 
     # Memory
 
@@ -102,10 +98,7 @@ class Gpu:
             if memory is None:
                 raise DeviceMemoryError(at_user_line(self._shortage(nbytes)))
             return memory
-        if (
-            visit := _here.visit
-        ) is None or visit.gpu is not self:  # as in `enter`, without the call
-            self.enter()
+        self.enter()
         try:
             memory = self._pool.allocate(nbytes or 1)
         except self._cuda.Error as error:
@@ -131,18 +124,6 @@ class Gpu:
         self.empty_cache()
         return native.take(nbytes)
 
-    def expect_back(  # bound early: at exit the globals are gone
-        self,
-        memory: Any,
-        leak: Any = ctypes.pythonapi.Py_IncRef,
-        boxed: Any = ctypes.py_object,
-    ) -> None:
-        """To be called just before memory is let go of. pycuda's pool needs the context for that, or ends the process."""
-        if self.is_released:
-            leak(boxed(memory))
-        elif (visit := _here.visit) is None or visit.gpu is not self:
-            self.enter()
-
     def write(self, address: int, array: np.ndarray) -> None:
         """Enqueues a copy of a row-major array, which may be changed afterwards: the driver has its bytes by then.
 
@@ -166,6 +147,54 @@ class Gpu:
         self.enter()
         if nbytes:
             self._do(self._cuda.memcpy_dtod_async, target, source, nbytes, self.stream)
+
+    def reaches(self, other: Gpu) -> bool:
+        """Whether it can copy to another device's memory, with no way by the host."""
+        found = self._reached.get(other.index)
+        if found is None:
+            found = self._reached[other.index] = self._opens_way_to(other)
+        return found
+
+    def _opens_way_to(self, other: Gpu) -> bool:
+        self.enter()
+        if not self._do(self._device.can_access_peer, other._device):
+            return False
+        handle = ctypes.c_void_p(other.context.handle)
+        return library().cuCtxEnablePeerAccess(handle, 0) in (0, _PEER_ALREADY_ENABLED)
+
+    def copy_to(self, other: Gpu, target: int, source: int, nbytes: int) -> None:
+        """Enqueues a copy to a device that it `reaches`: after all that either was given before, and before what comes."""
+        self._follow(other)  # which may still be busy with what was in the target's memory
+        self.enter()
+        if nbytes:  # pycuda's function takes the current device for both
+            there, here = (ctypes.c_void_p(each.context.handle) for each in (other, self))
+            sent, taken = ctypes.c_uint64(source), ctypes.c_uint64(target)
+            stream = ctypes.c_void_p(self.stream.handle)
+            status = library().cuMemcpyPeerAsync(
+                taken, there, sent, here, ctypes.c_size_t(nbytes), stream
+            )
+            if status:
+                raise self.failure(RuntimeError(f"cuMemcpyPeerAsync: {error_text(status)}"))
+        other._follow(self)
+
+    def _follow(self, other: Gpu) -> None:
+        """What is enqueued from now on comes after all that the other one has been given."""
+        mark = other._do(other.event)
+        self._do(self.stream.wait_for_event, mark)
+
+    def let_wait(self, stream: int) -> None:
+        """Has another library's stream wait for all that was enqueued. Raises ValueError for what is no stream."""
+        driver, mark = library(), ctypes.c_void_p()
+        self.enter()
+        own, other = ctypes.c_void_p(self.stream.handle), ctypes.c_void_p(stream)
+        status = driver.cuEventCreate(ctypes.byref(mark), _NO_TIMING)
+        status = status or driver.cuEventRecord(mark, own)
+        status = status or driver.cuStreamWaitEvent(other, mark, 0)
+        if mark.value:
+            driver.cuEventDestroy_v2(mark)  # which the driver does when it has been waited for
+        if status:
+            why = f"the driver reports: {error_text(status)}"
+            raise ValueError(f"{stream} is no stream that can wait: {why}")
 
     def page_locked(self, nbytes: int) -> Any:
         """Memory of the host, at `address` of what this returns, which the device copies from and to by itself."""
@@ -208,12 +237,6 @@ class Gpu:
             f"tracejit holds {in_use + stats.bytes_cached:,} ({in_use:,} of them in tensors), and "
             f"{self.free_bytes():,} are free. Nothing was lost: compute less at once, or let go of tensors"
         )
-
-    def release(self) -> None:
-        """At the end of the process: nothing can be done on it afterwards."""
-        self.is_released = True
-        if self._process == os.getpid():
-            self._context.detach()
 
     # Programs
 
@@ -271,12 +294,6 @@ class Gpu:
         self._late += waiting
 
     @property
-    def context_handle(self) -> int:
-        """What the driver calls the device's primary context."""
-        handle: int = self._context.handle
-        return handle
-
-    @property
     def error(self) -> type[Exception]:
         """What pycuda raises."""
         kind: type[Exception] = self._cuda.Error
@@ -292,6 +309,7 @@ class Gpu:
     def _outlook(self) -> str:
         """What an error means for what comes after it: that of a kernel stays, and meets all that is asked of the driver."""
         try:
+            self.enter()
             self._cuda.mem_get_info()
         except self._cuda.Error:
             return (
@@ -319,8 +337,15 @@ class _Piece:
         self._memory = memory
         self.address = address
 
-    def __del__(self) -> None:
-        self._gpu.expect_back(self._memory)
+    def __del__(  # bound early: at exit the globals are gone
+        self, leak: Any = ctypes.pythonapi.Py_IncRef, boxed: Any = ctypes.py_object
+    ) -> None:
+        """pycuda's pool needs the context when the memory is let go of, or ends the process."""
+        if self._gpu.is_released:
+            leak(boxed(self._memory))
+            return
+        with self._gpu.context.visited():
+            del self._memory
 
 
 def _bytes_of(array: np.ndarray) -> np.ndarray:
@@ -328,39 +353,14 @@ def _bytes_of(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1).view(np.uint8)
 
 
-@cache
-def _library() -> ctypes.CDLL:
-    return ctypes.CDLL(LIBRARY)
-
-
 def is_page_locked(array: np.ndarray) -> bool:
     """Whether the driver copies from an array's memory after it has returned."""
     kind = ctypes.c_uint()
-    ask = _library().cuPointerGetAttribute
+    ask = library().cuPointerGetAttribute
     known = ask(ctypes.byref(kind), _MEMORY_TYPE, ctypes.c_uint64(array.ctypes.data)) == 0
     return known and kind.value == _HOST
 
 
-class _Visit:
-    """A device that is the current one of a thread, until the thread ends: pycuda aborts the process if it still is then."""
-
-    def __init__(self, gpu: Gpu, context: Any) -> None:
-        context.push()
-        self.gpu = gpu
-        self._context = context
-        self._thread = threading.get_ident()
-
-    def __del__(self, me=threading.get_ident) -> None:  # type: ignore[no-untyped-def]  # bound early: at exit the globals are gone
-        # Of daemons the interpreter takes the objects apart on another thread, when the device has been released.
-        if getattr(self, "_thread", None) == me() and not self.gpu.is_released:
-            self._context.pop()
-
-
-class _Here(threading.local):
-    visit: _Visit | None = None
-
-
-_here = _Here()
 _gpus: dict[int, Gpu] = {}
 _opening = threading.Lock()
 
@@ -436,8 +436,8 @@ def _opened(index: int) -> Gpu:
             raise DeviceUnavailable(at_user_line(f"cuda:{index}: {found} (or use device='cpu')"))
         if not _gpus:
             atexit.register(_end)
-            on_leaving.append(_leave)
-            os.register_at_fork(before=_leave, after_in_child=_keep_for_ever)
+            on_leaving.append(leave)
+            os.register_at_fork(before=leave, after_in_child=_keep_for_ever)
         _gpus[index] = Gpu(index)
         return _gpus[index]
 
@@ -453,16 +453,11 @@ def _pycuda() -> Any:
     return cuda
 
 
-def _leave() -> None:
-    """This thread has no current device: a forked child could not put it away."""
-    _here.visit = None
-
-
 def _end() -> None:
     """Lets go of the devices before the interpreter takes pycuda's objects apart, in an order that pycuda complains of."""
-    _leave()
+    leave()
     for each in _gpus.values():
-        each.release()
+        each.context.release()
 
 
 def _keep_for_ever() -> None:
@@ -470,5 +465,5 @@ def _keep_for_ever() -> None:
     global _opening
     _opening = threading.Lock()
     for each in _gpus.values():
-        each.is_released = True
+        each.context.is_released = True
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from tracejit._records import dataclass
-from tracejit.runtime.cuda.driver import LIBRARY, Gpu, gpu
+from tracejit.runtime.cuda.context import LIBRARY, library
+from tracejit.runtime.cuda.driver import gpu
 from tracejit.runtime.cuda.memory import DeviceBuffer
 
 VERSION = 3
-_NO_TIMING = 2
 _ORDINAL = 9
 """Of what the driver knows of an address: the number of its device."""
 
@@ -61,6 +61,7 @@ def received(interface: Mapping[str, Any]) -> Received:
     strides = None if steps is None else tuple(step // dtype.itemsize for step in steps)
     first, last = reach(shape, strides)
     device = gpu(_ordinal(address) if prod(shape) else 0)
+    device.enter()  # whose default streams have the same numbers as others'
     _wait_for(interface.get("stream"))
     buffer = DeviceBuffer(device, (last - first) * dtype.itemsize)
     device.copy(buffer.address, address + first * dtype.itemsize, buffer.nbytes)
@@ -76,22 +77,9 @@ def reach(shape: tuple[int, ...], strides: tuple[int, ...] | None) -> tuple[int,
     return sum(min(0, step) for step in steps), sum(max(0, step) for step in steps) + 1
 
 
-def let_stream_wait(device: Gpu, stream: int) -> None:
-    """Has another library's stream wait for all that was enqueued on the device's."""
-    driver, mark = ctypes.CDLL(LIBRARY), ctypes.c_void_p()
-    device.enter()
-    own, other = ctypes.c_void_p(device.stream.handle), ctypes.c_void_p(stream)
-    status = driver.cuEventCreate(ctypes.byref(mark), _NO_TIMING)
-    status = status or driver.cuEventRecord(mark, own) or driver.cuStreamWaitEvent(other, mark, 0)
-    if mark.value:
-        driver.cuEventDestroy_v2(mark)  # which the driver does when it has been waited for
-    if status:
-        raise ValueError(f"{stream} is no stream that can wait: the driver reports error {status}")
-
-
 def _ordinal(address: int) -> int:
     found = ctypes.c_int()
-    ask = ctypes.CDLL(LIBRARY).cuPointerGetAttribute
+    ask = library().cuPointerGetAttribute
     if ask(ctypes.byref(found), _ORDINAL, ctypes.c_uint64(address)):
         raise ValueError(f"{address:#x} is no address on a GPU")
     return found.value

@@ -12,11 +12,11 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any, Protocol
 
 from tracejit._errors import DeviceError
-from tracejit.runtime.cuda.driver import LIBRARY, Gpu
+from tracejit.runtime.cuda.context import error_text, library
+from tracejit.runtime.cuda.driver import Gpu
 
 AFTER = 2
 """Runs, on one set of addresses or at all, before one is captured: that takes as long as some runs."""
@@ -219,7 +219,7 @@ class Captured:
             ctypes.c_size_t(),
         )
         asked = (ctypes.byref(each) for each in (status, number, graph, nodes, count))
-        ask = getattr(_driver(), "cuStreamGetCaptureInfo_v2", None)  # not in every driver
+        ask = getattr(library(), "cuStreamGetCaptureInfo_v2", None)  # not in every driver
         if ask is not None and not ask(stream, *asked) and count.value == 1:
             self._nodes.append(ctypes.c_void_p(nodes[0]))
 
@@ -227,9 +227,9 @@ class Captured:
         if self._gpu.is_released:
             return
         if self._exec.value:
-            _driver().cuGraphExecDestroy(self._exec)
+            library().cuGraphExecDestroy(self._exec)
         if self._graph.value:
-            _driver().cuGraphDestroy(self._graph)
+            library().cuGraphDestroy(self._graph)
 
 
 class _NodeParams(ctypes.Structure):
@@ -247,20 +247,7 @@ class _NodeParams(ctypes.Structure):
     ]
 
 
-@cache
-def _driver() -> ctypes.CDLL:
-    """Its functions keep hold of the interpreter."""
-    return ctypes.PyDLL(LIBRARY)
-
-
 def _call(name: str, *args: Any) -> None:
-    status = getattr(_driver(), name)(*args)
+    status = getattr(library(), name)(*args)
     if status:
         raise GraphError(f"{name} failed: {error_text(status)}")
-
-
-def error_text(status: int) -> str:
-    """What the driver calls an error."""
-    text = ctypes.c_char_p()
-    _driver().cuGetErrorString(status, ctypes.byref(text))
-    return (text.value or b"").decode()

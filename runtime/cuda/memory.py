@@ -102,6 +102,19 @@ def sent(array: np.ndarray, device: str) -> DeviceBuffer:
     return buffer
 
 
+def across(
+    source: DeviceBuffer, device: str, dtype: np.dtype[Any], shape: Sequence[int], offset: int
+) -> DeviceBuffer:
+    """Row-major elements of a buffer in memory of another GPU: copied from one to the other where they can do that, else by way
+    of the host, which knows some of them anyway."""
+    target = gpu_named(device)
+    if source.mirror is not None or not source.gpu.reaches(target):
+        return sent(source.array(dtype, shape, None, offset), device)
+    twin = DeviceBuffer(target, prod(shape) * dtype.itemsize)
+    source.gpu.copy_to(target, twin.address, source.address + offset, twin.nbytes)
+    return twin
+
+
 _mirrored: WeakValueDictionary[int, DeviceBuffer] = WeakValueDictionary()
 """By address."""
 

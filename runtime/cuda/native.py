@@ -18,7 +18,8 @@ from tracejit.artifact import KernelSource
 from tracejit.runtime.cache import disk_cache
 from tracejit.runtime.cpu.native.objects import builtin_function, symbol_table, symbols_of
 from tracejit.runtime.cuda import native_ir as ir
-from tracejit.runtime.cuda.driver import LIBRARY, Gpu
+from tracejit.runtime.cuda.context import library
+from tracejit.runtime.cuda.driver import Gpu
 from tracejit.runtime.cuda.graphs import MOST, Addresses, Captured, Graphs
 from tracejit.runtime.cuda.memory import DeviceBuffer, forget_mirror
 from tracejit.runtime.pool import MemoryStats
@@ -40,10 +41,14 @@ class _Native:
     empty: Callable[[int], None]
 
 
+def device_source() -> KernelSource:
+    """What all machine code for GPUs needs."""
+    return KernelSource(_TABLE, ir.native_ir() + symbol_table(_TABLE, ir.SYMBOLS))
+
+
 @cache
 def _native() -> _Native:
-    source = KernelSource(_TABLE, ir.native_ir() + symbol_table(_TABLE, ir.SYMBOLS))
-    addresses = symbols_of(source, ir.SYMBOLS, disk_cache())
+    addresses = symbols_of(device_source(), ir.SYMBOLS, disk_cache())
     slots = [(DEALLOC, addresses["tracejit_device_give"])]
     members = [integer_member("address", ir.MEMORY_ADDRESS, READ_ONLY)]
     return _Native(
@@ -60,15 +65,16 @@ class NativeMemory:
     def __init__(self, gpu: Gpu) -> None:
         self._made = made = _native()
         self._words = words = np.zeros(ir.DEVICE_WORDS, np.int64)
-        self._enter = gpu.enter
+        self._called = gpu.enter, gpu.copy
         words[ir.TYPE] = id(made.memory)
-        words[ir.ENTER] = id(self._enter)
-        words[ir.CONTEXT] = gpu.context_handle
+        words[ir.ENTER], words[ir.COPIER] = map(id, self._called)
+        words[ir.CONTEXT] = gpu.context.handle
         words[ir.STREAM] = gpu.stream.handle
-        driver = ctypes.CDLL(LIBRARY)
         for place, name in enumerate(ir.DRIVER, ir.ALLOCATE):
-            words[place] = ctypes.cast(getattr(driver, name), ctypes.c_void_p).value or 0
+            words[place] = ctypes.cast(getattr(library(), name), ctypes.c_void_p).value or 0
         self.address = int(words.ctypes.data)
+        # For ever: memory that is let go of when the interpreter ends comes here, whatever has gone by then.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
     def take(self, nbytes: int) -> Any:
         """Memory, whose `address` says where it is; None where there is no more."""
@@ -94,6 +100,10 @@ class NativeMemory:
     @property
     def run_address(self) -> int:
         return self._made.addresses["tracejit_device_run"]
+
+    @property
+    def copy_address(self) -> int:
+        return self._made.addresses["tracejit_device_copy"]
 
 
 class NativeRun:

@@ -18,15 +18,16 @@ MEMORY_ADDRESS, MEMORY_NBYTES, MEMORY_DEVICE, MEMORY_NEXT, MEMORY_BYTES = 16, 24
 
 IN_USE, CACHED, ALLOCATIONS, REUSES, PEAK = range(5)
 """Words of a device that count: bytes handed out and kept, pieces made and reused, most bytes handed out."""
-TYPE, ENTER, CONTEXT, STREAM = range(5, 9)
-"""The class of memory, what makes the device this thread's current one, and handles."""
-ALLOCATE, FREE, CURRENT, COPY, LAUNCH = range(9, 14)
+TYPE, ENTER, COPIER, CONTEXT, STREAM = range(5, 10)
+"""The class of memory, what makes the device this thread's current one, what copies within it or says why not, and handles."""
+ALLOCATE, FREE, CURRENT, CHANGE, COPY, COPY_WITHIN, LAUNCH = range(10, 17)
 """Functions of the driver."""
 DRIVER = (
-    "cuMemAlloc_v2", "cuMemFree_v2", "cuCtxGetCurrent", "cuMemcpyHtoDAsync_v2", "cuGraphLaunch",
+    "cuMemAlloc_v2", "cuMemFree_v2", "cuCtxGetCurrent", "cuCtxSetCurrent", "cuMemcpyHtoDAsync_v2",
+    "cuMemcpyDtoDAsync_v2", "cuGraphLaunch",
 )  # fmt: skip
 """Their names."""
-_LISTS, _CLASSES = 16, 64 * 32
+_LISTS, _CLASSES = 24, 64 * 32
 DEVICE_WORDS = _LISTS + _CLASSES
 
 PROGRAM_DEVICE, PROGRAM_MISSED, PROGRAM_COUNT = range(3)
@@ -38,7 +39,7 @@ PROGRAM_GRAPHS, PROGRAM_FIRST = 7, 8
 
 SYMBOLS = (
     "tracejit_device_take", "tracejit_device_give", "tracejit_device_allocate",
-    "tracejit_device_empty", "tracejit_device_run",
+    "tracejit_device_empty", "tracejit_device_run", "tracejit_device_copy",
 )  # fmt: skip
 
 _IR = r"""
@@ -55,6 +56,7 @@ declare ptr @PyErr_Occurred()
 @_Py_TrueStruct = external global i8
 @_Py_NoneStruct = external global i8
 @missed.format = private constant [4 x i8] c"LLi\00"
+@copier.format = private constant [4 x i8] c"LLL\00"
 
 ; How many bits a size below this has.
 define internal i64 @bits(i64 %n) {
@@ -106,7 +108,7 @@ define internal ptr @word(ptr %words, i64 %place) {
   ret ptr %found
 }
 
-; Has this thread's current device be this one; false with an exception where it cannot be.
+; Has this thread's current device be this one; false with an exception where it cannot be. A thread that has none asks Python.
 define internal i1 @entered(ptr %device) {
 entry:
   %now = alloca ptr
@@ -118,7 +120,16 @@ entry:
   %same = icmp eq ptr %there, %context
   %fine = icmp eq i32 %status, 0
   %is.here = and i1 %same, %fine
-  br i1 %is.here, label %yes, label %ask
+  br i1 %is.here, label %yes, label %look
+look:
+  %some = icmp ne ptr %there, null
+  %is.other = and i1 %some, %fine
+  br i1 %is.other, label %change, label %ask
+change:
+  %set = call ptr @word(ptr %device, i64 {CHANGE})
+  %status.set = call i32 %set(ptr %context)
+  %is.set = icmp eq i32 %status.set, 0
+  br i1 %is.set, label %yes, label %ask
 ask:
   %enter = call ptr @word(ptr %device, i64 {ENTER})
   %done = call ptr @PyObject_CallNoArgs(ptr %enter)
@@ -329,6 +340,35 @@ answered:
   call void @let_go(ptr %answer)
   %again = icmp eq ptr %answer, @_Py_TrueStruct
   br i1 %again, label %search, label %yes
+no:
+  ret i1 false
+yes:
+  ret i1 true
+}
+
+; Enqueues a copy within a device; false with an exception where it cannot be done.
+define i1 @tracejit_device_copy(ptr %device, i64 %target, i64 %source, i64 %nbytes) {
+entry:
+  %nothing = icmp eq i64 %nbytes, 0
+  br i1 %nothing, label %yes, label %begin
+begin:
+  %is.here = call i1 @entered(ptr %device)
+  br i1 %is.here, label %copy, label %no
+copy:
+  %function = call ptr @word(ptr %device, i64 {COPY_WITHIN})
+  %stream = call ptr @word(ptr %device, i64 {STREAM})
+  %status = call i32 %function(i64 %target, i64 %source, i64 %nbytes, ptr %stream)
+  %fine = icmp eq i32 %status, 0
+  br i1 %fine, label %yes, label %ask
+ask:
+  %copier = call ptr @word(ptr %device, i64 {COPIER})
+  %answer = call ptr (ptr, ptr, ...) @PyObject_CallFunction(
+      ptr %copier, ptr @copier.format, i64 %target, i64 %source, i64 %nbytes)
+  %failed = icmp eq ptr %answer, null
+  br i1 %failed, label %no, label %answered
+answered:
+  call void @let_go(ptr %answer)
+  br label %yes
 no:
   ret i1 false
 yes:

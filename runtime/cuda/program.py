@@ -17,8 +17,9 @@ from tracejit._gate import late
 from tracejit.artifact import Argument, HostCall, Plan
 from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cache import disk_cache
+from tracejit.runtime.cuda.context import error_text
 from tracejit.runtime.cuda.driver import Gpu
-from tracejit.runtime.cuda.graphs import GraphError, Graphs, error_text
+from tracejit.runtime.cuda.graphs import GraphError, Graphs
 from tracejit.runtime.cuda.kernels import load_kernels
 from tracejit.runtime.cuda.launches import Launches
 from tracejit.runtime.cuda.memory import DeviceBuffer, forget_mirrors, read, sent
@@ -37,7 +38,7 @@ class CudaProgram(RemoteProgram):
     def __init__(
         self, plan: Plan, host: Host, gpu: Gpu, functions: Mapping[str, Any] | None = None
     ) -> None:
-        self.plan = plan
+        super().__init__(plan)
         self.gpu = gpu
         self._host = host
         if functions is None:
@@ -50,13 +51,9 @@ class CudaProgram(RemoteProgram):
         self.scratch_at = self.arena_at + aligned(plan.arena_bytes)
         self._launches = Launches(plan.steps, functions, self._slots, gpu)
         self.workspace_bytes = self.scratch_at + self._launches.scratch_bytes
-        self.written_integers = [
-            n for n in plan.written if numpy_dtype(plan.inputs[n].dtype).kind in "iu"
-        ]
         pack = struct_format(plan.scalars)
         self._pack = struct.Struct(f"={pack}").pack if pack is not None else None
-        is_all = len(self._launches.by_step) == len(plan.steps) > 0
-        self._graphs = Graphs(gpu, self._launches) if is_all else None
+        self._graphs = Graphs(gpu, self._launches) if self.is_native else None
 
     def run(
         self, inputs: Sequence[int], scalars: Sequence[bool | int | float] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -36,6 +36,36 @@ def device(request: pytest.FixtureRequest) -> str:
     """A GPU by its name."""
     name: str = request.getfixturevalue("real" if request.param == "cuda" else "emulated")
     return name
+
+
+@pytest.fixture
+def two(emulated: str) -> Iterator[tuple[str, str]]:
+    """Two emulated GPUs."""
+    library = standin.install()
+    library.standin_set_devices(2)
+    yield emulated, "cuda:1"
+    library.standin_set_devices(1)
+
+
+@pytest.fixture
+def late(two: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    """Two emulated GPUs that do what they are given when somebody waits for it, and no earlier."""
+    library = standin.install()
+    library.standin_set_late(1)
+    yield two
+    library.standin_set_late(0)
+
+
+@pytest.fixture(params=["cuda-emulated", pytest.param("cuda", marks=pytest.mark.cuda)])
+def second(request: pytest.FixtureRequest) -> str:
+    """The second GPU of several, by its name."""
+    if request.param != "cuda":
+        name: str = request.getfixturevalue("two")[1]
+        return name
+    request.getfixturevalue("real")
+    if tj.cuda.device_count() < 2:
+        pytest.skip("there is one GPU only")
+    return "cuda:1"
 
 
 @pytest.fixture

@@ -258,3 +258,21 @@ def test_a_thread_may_begin_with_a_write(device: str) -> None:
     thread.start()
     thread.join()
     assert x.tolist() == [0, 1, 1, 1, 1, 1]
+
+
+def test_a_kernel_is_loaded_once_whichever_programs_launch_it(in_a_process: Script) -> None:
+    printed = in_a_process(
+        """
+import tracejit as tj
+f = tj.compile(lambda x: tj.softmax(x @ x.T) @ x)
+x, y = (tj.ones((40, 40), device="cuda") for _ in range(2))
+before = standin.counts()
+f(x)
+print((standin.counts() - before)["modules"] == len({k.name for k in tj.explain(f).kernels}) > 1)
+before = standin.counts()
+tj.compile(lambda x: tj.softmax(x @ x.T) @ x)(y)
+f(y)
+print("modules" in standin.counts() - before)
+"""
+    )
+    assert printed == "True\nFalse\n"

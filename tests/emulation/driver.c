@@ -1,9 +1,11 @@
 // A libcuda.so.1 for machines without a GPU: the part of NVIDIA's driver that pycuda and tracejit call, over the emulation.
 //
 // A kernel's image is a library of the emulation instead of machine code of a GPU. Work is done at once, in the order in which
-// it is enqueued. Where the driver is strict, so is this: a context is current for one thread, memory ends where a page begins
-// that may not be touched, 48 KB of shared memory are not exceeded unasked, an error of a kernel stays, and a forked child gets
-// nothing. What is not here is made a function that says "not supported" (see standin.py).
+// it is enqueued, or as late as may be. Where the driver is strict, so is this: a context is current for one thread, a kernel is
+// launched on its own device, whose memory alone it can touch, memory ends where a page begins that may not be touched, 48 KB of
+// shared memory are not exceeded unasked, an error of a kernel stays, and a forked child gets nothing. What is not here is made a
+// function that says "not supported" (see standin.py).
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -18,10 +20,10 @@ typedef int Status;
 typedef uintptr_t Address;
 enum {
   SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_DEVICE = 101, INVALID_IMAGE = 200,
-  INVALID_CONTEXT = 201, NO_BINARY_FOR_GPU = 209, NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719,
-  NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900,
+  INVALID_CONTEXT = 201, NO_BINARY_FOR_GPU = 209, PEER_UNSUPPORTED = 217, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600,
+  ILLEGAL_ADDRESS = 700, PEER_ALREADY_ENABLED = 704, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900,
 };
-enum { PAGE = 4096, PROCESSORS = 4, COMMON_SHARED = 48 << 10, MOST_SHARED = 232448, MOST_THREADS = 1024, MOST_PARAMETERS = 4096 };
+enum { MOST_DEVICES = 4, MOST_CONTEXTS = 64, PAGE = 4096, PROCESSORS = 4, COMMON_SHARED = 48 << 10, MOST_SHARED = 232448, MOST_THREADS = 1024, MOST_PARAMETERS = 4096 };
 
 typedef struct {  // as the emulation's libraries export it
   void (*thread)(const void *), (*block)(const void *, void *);
@@ -38,13 +40,15 @@ __attribute__((constructor)) static void begin(void) {
 
 // ---- what tests set and ask
 
-typedef struct { long launches, graph_launches, captures, updates, copies_in, copies_out, waits, allocations; } Counts;
+typedef struct { long launches, graph_launches, captures, updates, copies_in, copies_out, waits, allocations, modules, peer_copies; } Counts;
 enum { FAIL_INSTANTIATE = 1, FAIL_CAPTURE_INFO = 2, FAIL_UPDATE = 4 };
 static Counts counts;
 static size_t limit = (size_t)1 << 30;
-static int order, idle, failing, busy;
+static int order, idle, failing, busy, late, hidden, peers = 1, devices = 1;
 Counts *standin_counts(void) { return &counts; }
-void standin_set_limit(size_t nbytes) { limit = nbytes; }  // the device's memory
+void standin_set_limit(size_t nbytes) { limit = nbytes; }  // each device's memory
+void standin_set_devices(int count) { devices = count; }   // how many there are, from now on
+void standin_set_peers(int yes) { peers = yes; }           // whether they can read each other's memory
 void standin_set_order(int which) { order = which; }       // of a block's threads: 0 forward, 1 backward, more: shuffled
 void standin_set_idle(int yes) { idle = yes; }             // kernels do nothing, so that what the host does can be timed
 void standin_set_busy(int yes) { busy = yes; }             // no event has come yet, for who asks
@@ -52,36 +56,40 @@ void standin_set_failing(int which) { failing = which; }   // what is refused fr
 
 // ---- state
 
-typedef struct Block { char *start, *pages; size_t nbytes, mapped; struct Block *next; } Block;
-typedef enum { LAUNCH, COPY, FILL } Kind;
-typedef struct { void *library; int local_bytes; } Module;
-typedef struct Function { const Kernel *kernel; int shared_bytes, most_shared; char name[128]; } Function;
+typedef struct Block { char *start, *pages; size_t nbytes, mapped; int device; struct Block *next; } Block;
+typedef enum { LAUNCH, COPY, FILL, WAIT } Kind;
+typedef struct { void *library; int local_bytes, device; } Module;
+typedef struct Function { const Kernel *kernel; int shared_bytes, most_shared, device; char name[128]; } Function;
 typedef struct Node {
   Kind kind;
   Function *function; unsigned grid[3], block[3], shared; void *parameters;
-  char *target; const char *source; size_t nbytes; unsigned value; int width;
+  char *target; const char *source; void *held; size_t nbytes; unsigned value; int width;
+  struct Stream *other; long mark;
   struct Node *next;
 } Node;
 typedef struct { Node *first, *last, **end; } Graph;
-typedef struct { Graph *captured; } Stream;
-typedef struct { double milliseconds; } Event;
+typedef struct Stream { Graph *captured; int device; Node *first, **end; long enqueued, done; struct Stream *next; } Stream;
+typedef struct { double milliseconds; int device; Stream *stream; long mark; } Event;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;                      // of memory
+static pthread_mutex_t work = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;         // of what is enqueued and done
 static Block *blocks;
-static size_t used;
+static size_t used[MOST_DEVICES];
 static pid_t process;
-static Status fault;
+static Status fault[MOST_DEVICES];
 static char message[512] = "unspecified launch failure";
-static Stream default_stream;
-static __thread int depth;  // of this thread's stack of contexts; there is one context, the primary one
+static Stream default_streams[MOST_DEVICES], *streams;
+static int has_peer[MOST_DEVICES][MOST_DEVICES];
+static __thread int depth, stack[MOST_CONTEXTS];  // this thread's contexts: the primary ones of devices
 
+static int device_now(void) { return stack[depth - 1]; }
 static Status ready(void) {
   if (process != getpid()) return NOT_INITIALIZED;
-  return depth ? fault : INVALID_CONTEXT;
+  return depth ? fault[device_now()] : INVALID_CONTEXT;
 }
 #define NEEDS_CONTEXT { Status found = ready(); if (found) return found; }
 
-void standin_recover(void) { fault = SUCCESS; }  // which a device never does
+void standin_recover(void) { memset(fault, 0, sizeof fault); }  // which a device never does
 
 // ---- devices and contexts
 
@@ -93,8 +101,8 @@ Status cuInit(unsigned flags) {
 // Asked for by NVRTC, which else calls it unseen.
 Status cuGetExportTable(const void **table, const void *id) { *table = 0; return NOT_SUPPORTED; }
 Status cuDriverGetVersion(int *version) { *version = 13000; return SUCCESS; }
-Status cuDeviceGetCount(int *count) { *count = 1; return process == getpid() ? SUCCESS : NOT_INITIALIZED; }
-Status cuDeviceGet(int *device, int index) { *device = index; return index ? INVALID_DEVICE : SUCCESS; }
+Status cuDeviceGetCount(int *count) { *count = devices; return process == getpid() ? SUCCESS : NOT_INITIALIZED; }
+Status cuDeviceGet(int *device, int index) { *device = index; return index < 0 || index >= devices ? INVALID_DEVICE : SUCCESS; }
 Status cuDeviceGetName(char *name, int size, int device) { snprintf(name, size, "host emulation"); return SUCCESS; }
 Status cuDeviceTotalMem_v2(size_t *nbytes, int device) { *nbytes = limit; return SUCCESS; }
 Status cuDeviceComputeCapability(int *major, int *minor, int device) { *major = 9; *minor = 0; return SUCCESS; }
@@ -108,15 +116,43 @@ Status cuDeviceGetAttribute(int *value, int attribute, int device) {
     if (known[i][0] == attribute) *value = known[i][1];
   return SUCCESS;
 }
-Status cuDeviceGetPCIBusId(char *text, int size, int device) { snprintf(text, size, "0000:00:00.0"); return SUCCESS; }
-Status cuDevicePrimaryCtxRetain(void **context, int device) { *context = (void *)1; return process == getpid() ? SUCCESS : NOT_INITIALIZED; }
+Status cuDeviceGetPCIBusId(char *text, int size, int device) { snprintf(text, size, "0000:%02x:00.0", device); return SUCCESS; }
+static void *context_of(int device) { return (void *)(uintptr_t)(1 + device); }
+static int device_of(void *context) { return (int)(uintptr_t)context - 1; }
+Status cuDevicePrimaryCtxRetain(void **context, int device) { *context = context_of(device); return process == getpid() ? SUCCESS : NOT_INITIALIZED; }
 Status cuDevicePrimaryCtxRelease_v2(int device) { return SUCCESS; }
-Status cuCtxPushCurrent_v2(void *context) { if (process != getpid()) return NOT_INITIALIZED; depth++; return SUCCESS; }
-Status cuCtxPopCurrent_v2(void **context) { if (!depth) return INVALID_CONTEXT; depth--; *context = (void *)1; return SUCCESS; }
-Status cuCtxGetCurrent(void **context) { if (process != getpid()) return NOT_INITIALIZED; *context = (void *)(uintptr_t)(depth > 0); return SUCCESS; }
-Status cuCtxGetDevice(int *device) { NEEDS_CONTEXT *device = 0; return SUCCESS; }
+Status cuCtxPushCurrent_v2(void *context) {
+  if (process != getpid()) return NOT_INITIALIZED;
+  if (depth == MOST_CONTEXTS) return INVALID_VALUE;
+  stack[depth++] = device_of(context);
+  return SUCCESS;
+}
+Status cuCtxPopCurrent_v2(void **context) {
+  if (!depth) return INVALID_CONTEXT;
+  *context = context_of(stack[--depth]);
+  return SUCCESS;
+}
+Status cuCtxSetCurrent(void *context) {
+  if (process != getpid()) return NOT_INITIALIZED;
+  depth -= depth > 0;
+  return context ? cuCtxPushCurrent_v2(context) : SUCCESS;
+}
+Status cuCtxGetCurrent(void **context) {
+  if (process != getpid()) return NOT_INITIALIZED;
+  *context = depth ? context_of(device_now()) : 0;
+  return SUCCESS;
+}
+Status cuCtxGetDevice(int *device) { NEEDS_CONTEXT *device = device_now(); return SUCCESS; }
+Status cuDeviceCanAccessPeer(int *can, int device, int other) { *can = peers && device != other; return SUCCESS; }
+Status cuCtxEnablePeerAccess(void *context, unsigned flags) {
+  NEEDS_CONTEXT
+  int *has = &has_peer[device_now()][device_of(context)];
+  if (!peers || device_of(context) == device_now()) return PEER_UNSUPPORTED;
+  if (*has) return PEER_ALREADY_ENABLED;
+  *has = 1;
+  return SUCCESS;
+}
 Status cuCtxGetApiVersion(void *context, unsigned *version) { *version = 13000; return SUCCESS; }
-Status cuCtxSynchronize(void) { NEEDS_CONTEXT counts.waits++; return SUCCESS; }
 
 Status cuGetErrorString(Status status, const char **text) {
   static const struct { Status status; const char *text; } known[] = {
@@ -124,6 +160,7 @@ Status cuGetErrorString(Status status, const char **text) {
       {NOT_INITIALIZED, "initialization error"}, {INVALID_DEVICE, "invalid device ordinal"},
       {INVALID_IMAGE, "device kernel image is invalid"}, {INVALID_CONTEXT, "invalid device context"},
       {NO_BINARY_FOR_GPU, "no kernel image is available for execution on the device"}, {NOT_FOUND, "named symbol not found"},
+      {PEER_UNSUPPORTED, "peer access is not supported between these two devices"}, {INVALID_HANDLE, "invalid resource handle"},
       {ILLEGAL_ADDRESS, message}, {LAUNCH_FAILED, message}, {NOT_SUPPORTED, "operation not supported"},
       {CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing"},
   };
@@ -140,17 +177,18 @@ Status cuMemAlloc_v2(Address *address, size_t nbytes) {
   if (!nbytes) return INVALID_VALUE;
   pthread_mutex_lock(&lock);
   Status status = OUT_OF_MEMORY;
-  if (used + nbytes <= limit) {
+  if (used[device_now()] + nbytes <= limit) {
     size_t mapped = (nbytes + PAGE - 1) / PAGE * PAGE + PAGE;
     char *pages = mmap(0, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (pages != MAP_FAILED) {
       mprotect(pages + mapped - PAGE, PAGE, PROT_NONE);
       Block *block = malloc(sizeof *block);
-      *block = (Block){pages + mapped - PAGE - (nbytes + 15) / 16 * 16, pages, nbytes, mapped, blocks};
+      *block = (Block){pages + mapped - PAGE - (nbytes + 15) / 16 * 16, pages, nbytes, mapped, device_now(), blocks};
       blocks = block;
-      used += nbytes;
+      used[block->device] += nbytes;
       counts.allocations++;
       if (nbytes <= 1 << 20) memset(block->start, 0xff, nbytes);  // NaN: nobody may count on zeros
+      if (hidden) mprotect(pages, mapped - PAGE, PROT_NONE);
       *address = (Address)block->start;
       status = SUCCESS;
     }
@@ -158,16 +196,20 @@ Status cuMemAlloc_v2(Address *address, size_t nbytes) {
   pthread_mutex_unlock(&lock);
   return status;
 }
+static void finish_all(int device);
+
 Status cuMemFree_v2(Address address) {
   if (process != getpid()) return NOT_INITIALIZED;
   Status status = INVALID_VALUE;
+  if (!depth) return INVALID_CONTEXT;
+  finish_all(device_now());
   pthread_mutex_lock(&lock);
   for (Block **at = &blocks; *at; at = &(*at)->next)
-    if ((Address)(*at)->start == address) {
+    if ((Address)(*at)->start == address && (*at)->device == device_now()) {
       Block *block = *at;
       *at = block->next;
       munmap(block->pages, block->mapped);
-      used -= block->nbytes;
+      used[block->device] -= block->nbytes;
       free(block);
       status = SUCCESS;
       break;
@@ -175,13 +217,27 @@ Status cuMemFree_v2(Address address) {
   pthread_mutex_unlock(&lock);
   return status;
 }
-static int is_device(Address address, size_t nbytes) {
-  int found = 0;
+static int owner_of(Address address, size_t nbytes) {  // the device whose memory that is; -1 if it is none's
+  int found = -1;
   pthread_mutex_lock(&lock);
-  for (Block *block = blocks; block && !found; block = block->next)
-    found = address >= (Address)block->start && address + nbytes <= (Address)block->start + block->nbytes;
+  for (Block *block = blocks; block && found < 0; block = block->next)
+    if (address >= (Address)block->start && address + nbytes <= (Address)block->start + block->nbytes) found = block->device;
   pthread_mutex_unlock(&lock);
   return found;
+}
+// What can be touched: while a kernel runs its device's memory, at other times that of all, or, if it is hidden, that of none.
+static void protect(int protection, int but_for) {
+  pthread_mutex_lock(&lock);
+  for (Block *block = blocks; block; block = block->next)
+    if (block->device != but_for) mprotect(block->pages, block->mapped - PAGE, protection);
+  pthread_mutex_unlock(&lock);
+}
+enum { NOBODY = -1, ALL = PROT_READ | PROT_WRITE };
+void standin_set_hidden(int yes) {  // the host touches no memory of a device
+  pthread_mutex_lock(&work);
+  hidden = yes;
+  protect(hidden ? PROT_NONE : ALL, NOBODY);
+  pthread_mutex_unlock(&work);
 }
 // Page-locked memory of the host: some ranges, the oldest of which are forgotten.
 static struct { Address start, end; } locked[64];
@@ -193,11 +249,16 @@ static int is_locked(Address address) {
 Status cuPointerGetAttribute(void *value, int attribute, Address address) {
   enum { MEMORY_TYPE = 2, HOST = 1, DEVICE_ORDINAL = 9 };
   if (attribute == MEMORY_TYPE && is_locked(address)) { *(unsigned *)value = HOST; return SUCCESS; }
-  if (attribute != DEVICE_ORDINAL || !is_device(address, 1)) return INVALID_VALUE;
-  *(int *)value = 0;
+  if (attribute != DEVICE_ORDINAL || owner_of(address, 1) < 0) return INVALID_VALUE;
+  *(int *)value = owner_of(address, 1);
   return SUCCESS;
 }
-Status cuMemGetInfo_v2(size_t *unused, size_t *total) { NEEDS_CONTEXT *total = limit; *unused = limit > used ? limit - used : 0; return SUCCESS; }
+Status cuMemGetInfo_v2(size_t *unused, size_t *total) {
+  NEEDS_CONTEXT
+  *total = limit;
+  *unused = limit > used[device_now()] ? limit - used[device_now()] : 0;
+  return SUCCESS;
+}
 Status cuMemHostAlloc(void **memory, size_t nbytes, unsigned flags) {
   NEEDS_CONTEXT
   static unsigned next;
@@ -213,47 +274,141 @@ Status cuMemFreeHost(void *memory) {
   return SUCCESS;
 }
 
-// ---- streams: what is enqueued on one is done at once, or captured
+// ---- streams: what is enqueued on one is done at once, or captured; late streams do it when somebody waits for it
 
-static Stream *stream_of(void *handle) { return (uintptr_t)handle <= 2 ? &default_stream : handle; }
+static Stream *stream_of(void *handle) {
+  if ((uintptr_t)handle > 2) return handle;
+  Stream *stream = &default_streams[device_now()];
+  stream->device = device_now();
+  return stream;
+}
 
 static Status run(const Node *node);
+static void let_go(Node *node) {
+  free(node->parameters);
+  free(node->held);
+  free(node);
+}
+
+static void finish(Stream *stream, long mark) {  // does what was enqueued up to there
+  pthread_mutex_lock(&work);
+  while (stream->done < mark) {
+    Node *node = stream->first;
+    stream->first = node->next;
+    stream->done++;
+    run(node);
+    let_go(node);
+  }
+  pthread_mutex_unlock(&work);
+}
+static void finish_all(int device) {
+  for (Stream *stream = streams; stream; stream = stream->next)
+    if (stream->device == device) finish(stream, stream->enqueued);
+}
+void standin_set_late(int yes) {  // streams do as late as may be what they are given
+  late = yes;
+  for (int device = 0; device < MOST_DEVICES; device++) finish_all(device);
+}
+
+static Node *copy_of(Node node) {
+  Node *kept = malloc(sizeof *kept);
+  *kept = node;
+  kept->next = 0;
+  if (node.kind == LAUNCH) kept->parameters = memcpy(malloc(MOST_PARAMETERS), node.parameters, MOST_PARAMETERS);
+  if (node.kind == COPY && owner_of((Address)node.source, node.nbytes) < 0 && !is_locked((Address)node.source))
+    kept->source = kept->held = memcpy(malloc(node.nbytes), node.source, node.nbytes);  // the driver has its bytes by now
+  return kept;
+}
 
 static Status enqueue(void *handle, Node node) {
   Stream *stream = stream_of(handle);
-  if (!stream->captured) return run(&node);
-  Node *kept = malloc(sizeof *kept);
-  *kept = node;
-  if (node.kind == LAUNCH) kept->parameters = memcpy(malloc(MOST_PARAMETERS), node.parameters, MOST_PARAMETERS);
-  *stream->captured->end = kept;
-  stream->captured->end = &kept->next;
-  stream->captured->last = kept;
+  if (stream->captured) {
+    Node *kept = copy_of(node);
+    *stream->captured->end = kept;
+    stream->captured->end = &kept->next;
+    stream->captured->last = kept;
+    return SUCCESS;
+  }
+  pthread_mutex_lock(&work);
+  Status status = SUCCESS;
+  if (late && (uintptr_t)handle > 2) {
+    Node *kept = copy_of(node);
+    if (stream->done == stream->enqueued++) stream->end = &stream->first;
+    *stream->end = kept;
+    stream->end = &kept->next;
+  } else {
+    finish_all(stream->device);  // a default stream comes after all others
+    status = run(&node);
+  }
+  pthread_mutex_unlock(&work);
+  return status;
+}
+Status cuStreamCreate(void **handle, unsigned flags) {
+  NEEDS_CONTEXT
+  Stream *stream = *handle = calloc(1, sizeof(Stream));
+  stream->device = device_now();
+  stream->next = streams;
+  streams = stream;
   return SUCCESS;
 }
-Status cuStreamCreate(void **stream, unsigned flags) { NEEDS_CONTEXT *stream = calloc(1, sizeof(Stream)); return SUCCESS; }
-Status cuStreamDestroy_v2(void *stream) { free(stream); return SUCCESS; }
-Status cuStreamSynchronize(void *stream) { NEEDS_CONTEXT counts.waits++; return stream_of(stream)->captured ? CAPTURE_UNSUPPORTED : SUCCESS; }
-Status cuStreamQuery(void *stream) { NEEDS_CONTEXT return SUCCESS; }
+Status cuStreamDestroy_v2(void *handle) {
+  for (Stream **at = &streams; *at; at = &(*at)->next)
+    if (*at == handle) {
+      finish(handle, (*at)->enqueued);
+      *at = (*at)->next;
+      free(handle);
+      break;
+    }
+  return SUCCESS;
+}
+static Status wait_for(Stream *stream, long mark) {
+  counts.waits++;
+  finish(stream, mark);
+  return fault[stream->device];
+}
+Status cuCtxSynchronize(void) { NEEDS_CONTEXT counts.waits++; finish_all(device_now()); return ready(); }
+Status cuStreamSynchronize(void *handle) {
+  NEEDS_CONTEXT
+  Stream *stream = stream_of(handle);
+  return stream->captured ? CAPTURE_UNSUPPORTED : wait_for(stream, stream->enqueued);
+}
+Status cuStreamQuery(void *handle) { NEEDS_CONTEXT return stream_of(handle)->done < stream_of(handle)->enqueued ? NOT_READY : SUCCESS; }
 static uintptr_t waiting;
 uintptr_t standin_waiting(void) { return waiting; }  // the stream that was told last to wait
-Status cuStreamWaitEvent(void *stream, void *event, unsigned flags) { NEEDS_CONTEXT waiting = (uintptr_t)stream; return SUCCESS; }
+Status cuStreamWaitEvent(void *handle, Event *event, unsigned flags) {
+  NEEDS_CONTEXT
+  waiting = (uintptr_t)handle;
+  return event->stream ? enqueue(handle, (Node){.kind = WAIT, .other = event->stream, .mark = event->mark}) : SUCCESS;
+}
 
 static Status copy(Address target, Address source, size_t nbytes, void *stream) {
   return enqueue(stream, (Node){.kind = COPY, .target = (char *)target, .source = (const char *)source, .nbytes = nbytes});
 }
+// Memory of a device is recycled in the order of its own stream: what is copied on another's is an error.
+static int is_at_home(Address address, size_t nbytes, void *stream) { return owner_of(address, nbytes) == stream_of(stream)->device; }
 Status cuMemcpyHtoDAsync_v2(Address target, const void *source, size_t nbytes, void *stream) {
   NEEDS_CONTEXT
   counts.copies_in++;
-  return is_device(target, nbytes) ? copy(target, (Address)source, nbytes, stream) : INVALID_VALUE;
+  return is_at_home(target, nbytes, stream) ? copy(target, (Address)source, nbytes, stream) : INVALID_VALUE;
 }
-Status cuMemcpyDtoHAsync_v2(void *target, Address source, size_t nbytes, void *stream) {
+Status cuMemcpyDtoHAsync_v2(void *target, Address source, size_t nbytes, void *handle) {
   NEEDS_CONTEXT
   counts.copies_out++;
-  return is_device(source, nbytes) ? copy((Address)target, source, nbytes, stream) : INVALID_VALUE;
+  if (!is_at_home(source, nbytes, handle)) return INVALID_VALUE;
+  Status status = copy((Address)target, source, nbytes, handle);
+  Stream *stream = stream_of(handle);
+  if (!stream->captured && !is_locked((Address)target)) finish(stream, stream->enqueued);  // of other memory the driver waits for it
+  return status;
 }
 Status cuMemcpyDtoDAsync_v2(Address target, Address source, size_t nbytes, void *stream) {
   NEEDS_CONTEXT
-  return is_device(source, nbytes) && is_device(target, nbytes) ? copy(target, source, nbytes, stream) : INVALID_VALUE;
+  return is_at_home(source, nbytes, stream) && is_at_home(target, nbytes, stream) ? copy(target, source, nbytes, stream) : INVALID_VALUE;
+}
+Status cuMemcpyPeerAsync(Address target, void *there, Address source, void *here, size_t nbytes, void *stream) {
+  NEEDS_CONTEXT
+  counts.peer_copies++;
+  if (owner_of(source, nbytes) != device_of(here) || owner_of(target, nbytes) != device_of(there)) return INVALID_VALUE;
+  return has_peer[device_of(here)][device_of(there)] ? copy(target, source, nbytes, stream) : PEER_UNSUPPORTED;
 }
 Status cuMemcpyHtoD_v2(Address target, const void *source, size_t nbytes) { return cuMemcpyHtoDAsync_v2(target, source, nbytes, 0); }
 Status cuMemcpyDtoH_v2(void *target, Address source, size_t nbytes) { return cuMemcpyDtoHAsync_v2(target, source, nbytes, 0); }
@@ -261,7 +416,7 @@ Status cuMemcpyDtoD_v2(Address target, Address source, size_t nbytes) { return c
 
 static Status fill(Address target, unsigned value, int width, size_t count, void *stream) {
   NEEDS_CONTEXT
-  if (!is_device(target, count * width)) return INVALID_VALUE;
+  if (!is_at_home(target, count * width, stream)) return INVALID_VALUE;
   return enqueue(stream, (Node){.kind = FILL, .target = (char *)target, .nbytes = count * width, .value = value, .width = width});
 }
 Status cuMemsetD8Async(Address target, unsigned char value, size_t count, void *stream) { return fill(target, value, 1, count, stream); }
@@ -274,11 +429,23 @@ static double now(void) {
   clock_gettime(CLOCK_MONOTONIC, &time);
   return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
 }
-Status cuEventCreate(void **event, unsigned flags) { NEEDS_CONTEXT *event = calloc(1, sizeof(Event)); return SUCCESS; }
+Status cuEventCreate(Event **event, unsigned flags) {
+  NEEDS_CONTEXT
+  *event = calloc(1, sizeof(Event));
+  (*event)->device = device_now();
+  return SUCCESS;
+}
 Status cuEventDestroy_v2(void *event) { free(event); return SUCCESS; }
-Status cuEventRecord(Event *event, void *stream) { NEEDS_CONTEXT event->milliseconds = now(); return SUCCESS; }
-Status cuEventQuery(void *event) { NEEDS_CONTEXT return busy ? NOT_READY : SUCCESS; }
-Status cuEventSynchronize(void *event) { NEEDS_CONTEXT counts.waits++; return SUCCESS; }
+Status cuEventRecord(Event *event, void *handle) {
+  NEEDS_CONTEXT
+  Stream *stream = stream_of(handle);
+  if (event->device != stream->device) return INVALID_HANDLE;
+  *event = (Event){now(), event->device, stream, stream->enqueued};
+  return SUCCESS;
+}
+static int has_come(const Event *event) { return !event->stream || event->stream->done >= event->mark; }
+Status cuEventQuery(const Event *event) { NEEDS_CONTEXT return busy || !has_come(event) ? NOT_READY : SUCCESS; }
+Status cuEventSynchronize(const Event *event) { NEEDS_CONTEXT return event->stream ? wait_for(event->stream, event->mark) : SUCCESS; }
 Status cuEventElapsedTime_v2(float *milliseconds, Event *first, Event *second) {
   *milliseconds = (float)(second->milliseconds - first->milliseconds);
   return SUCCESS;
@@ -323,7 +490,8 @@ Status cuModuleLoadDataEx(Module **module, const void *image, unsigned options, 
   unlink(path);
   if (!library) return INVALID_IMAGE;
   *module = malloc(sizeof **module);
-  **module = (Module){library, local_memory(bytes)};
+  **module = (Module){library, local_memory(bytes), device_now()};
+  counts.modules++;
   return SUCCESS;
 }
 Status cuModuleLoadData(Module **module, const void *image) { return cuModuleLoadDataEx(module, image, 0, 0, 0); }
@@ -335,7 +503,7 @@ Status cuModuleGetFunction(void **function, Module *module, const char *name) {
   if (!kernel) return NOT_FOUND;
   Function *made = calloc(1, sizeof *made);
   const int declared = module->local_bytes - (kernel->shared ? MOST_SHARED : 0);
-  *made = (Function){kernel, declared, COMMON_SHARED - declared};
+  *made = (Function){kernel, declared, COMMON_SHARED - declared, module->device};
   snprintf(made->name, sizeof made->name, "%s", name);
   *function = made;
   return SUCCESS;
@@ -363,6 +531,7 @@ Status cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz,
   uint64_t threads = (uint64_t)bx * by * bz;
   if (!gx || gy != 1 || gz != 1 || bz != 1 || !threads || threads > MOST_THREADS) return INVALID_VALUE;
   if ((int)shared > function->most_shared || !extra) return INVALID_VALUE;
+  if (function->device != device_now() || stream_of(stream)->device != device_now()) return INVALID_HANDLE;
   for (; (uintptr_t)*extra != END; extra += 2) {
     if ((uintptr_t)*extra == POINTER) given = extra[1];
     if ((uintptr_t)*extra == SIZE) nbytes = *(size_t *)extra[1];
@@ -373,28 +542,37 @@ Status cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz,
 }
 
 static Status launch(const Node *node) {
-  static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
   char why[400];
-  if (idle) return fault;
-  pthread_mutex_lock(&one);
+  const int device = node->function->device;
+  if (idle || fault[device]) return fault[device];
+  if (devices > 1) protect(PROT_NONE, device);
   int failed = emulated_launch(node->function->kernel, node->grid[0], node->block[0], node->block[1], node->shared,
                                node->parameters, order, why, sizeof why);
+  if (devices > 1) protect(ALL, device);
   counts.launches++;
   if (failed) {
     snprintf(message, sizeof message, "%s: %s", node->function->name, why);
-    fault = strstr(why, "invalid address") ? ILLEGAL_ADDRESS : LAUNCH_FAILED;
+    fault[device] = strstr(why, "invalid address") ? ILLEGAL_ADDRESS : LAUNCH_FAILED;
   }
-  pthread_mutex_unlock(&one);
-  return fault;
+  return fault[device];
 }
 
-static Status run(const Node *node) {
+static Status done(const Node *node) {
   switch (node->kind) {
     case LAUNCH: return launch(node);
     case COPY: memmove(node->target, node->source, node->nbytes); break;
     case FILL: for (size_t at = 0; at < node->nbytes; at += node->width) memcpy(node->target + at, &node->value, node->width); break;
+    case WAIT: finish(node->other, node->mark); break;
   }
   return SUCCESS;
+}
+
+static Status run(const Node *node) {
+  if (!hidden) return done(node);
+  protect(ALL, NOBODY);
+  Status status = done(node);
+  protect(PROT_NONE, NOBODY);
+  return status;
 }
 
 // ---- graphs
@@ -402,7 +580,7 @@ static Status run(const Node *node) {
 Status cuStreamBeginCapture_v2(void *handle, int mode) {
   NEEDS_CONTEXT
   Stream *stream = stream_of(handle);
-  if (stream == &default_stream || stream->captured) return CAPTURE_UNSUPPORTED;
+  if (stream == &default_streams[stream->device] || stream->captured) return CAPTURE_UNSUPPORTED;
   stream->captured = calloc(1, sizeof(Graph));
   stream->captured->end = &stream->captured->first;
   return SUCCESS;
@@ -453,15 +631,17 @@ Status cuGraphLaunch(Graph *graph, void *stream) {
   NEEDS_CONTEXT
   counts.graph_launches++;
   Status status = SUCCESS;
-  for (const Node *node = graph->first; node && !status; node = node->next) status = run(node);
+  for (const Node *node = graph->first; node && !status; node = node->next) {
+    if (node->kind == LAUNCH && (node->function->device != device_now() || stream_of(stream)->device != device_now())) return INVALID_HANDLE;
+    status = enqueue(stream, *node);
+  }
   return status;
 }
 Status cuGraphDestroy(void *graph) { return SUCCESS; }  // the one that is ready to run is the same
 Status cuGraphExecDestroy(Graph *graph) {
   for (Node *node = graph->first; node;) {
     Node *next = node->next;
-    free(node->parameters);
-    free(node);
+    let_go(node);
     node = next;
   }
   free(graph);

@@ -1,6 +1,7 @@
 """A machine without a GPU as one with an emulated one: pycuda on a driver of ours, kernels compiled by g++.
 
-`install()` comes before anything asks for a GPU; afterwards the process has the device `cuda:0`.
+`install()` comes before anything asks for a GPU; afterwards the process has the device `cuda:0`,
+and as many more as `standin_set_devices` of the driver has been told.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 
 from tests.emulation.emulate import HERE, build, built, scheduler_path, unavailable
 from tracejit.artifact import KernelSource
-from tracejit.runtime.cuda import driver, kernels
+from tracejit.runtime.cuda import context, kernels
 
 FLAGS = "-O1 -w -shared -fPIC -Wl,-soname,libcuda.so.1 -x c".split()
 NOT_SUPPORTED = 801
@@ -43,6 +44,8 @@ class Counts(ctypes.Structure):
             "copies_out",
             "waits",
             "allocations",
+            "modules",
+            "peer_copies",
         )
     ]
     launches: int
@@ -53,6 +56,8 @@ class Counts(ctypes.Structure):
     copies_out: int
     waits: int
     allocations: int
+    modules: int
+    peer_copies: int
 
     def copy(self) -> Counts:
         return Counts.from_buffer_copy(self)
@@ -73,7 +78,7 @@ def install() -> ctypes.CDLL:
     library = ctypes.CDLL(str(_driver_path()), mode=ctypes.RTLD_GLOBAL)
     library.standin_counts.restype = ctypes.POINTER(Counts)
     library.standin_set_limit.argtypes = [ctypes.c_size_t]
-    assert ctypes.CDLL(driver.LIBRARY)._handle == library._handle
+    assert ctypes.CDLL(context.LIBRARY)._handle == library._handle
     kernels.nvrtc = SimpleNamespace(
         compiled=_image, fingerprint=lambda: "emulation", library=install
     )  # type: ignore[assignment]

@@ -93,7 +93,7 @@ def dropout(
         return x
     if p == 1:
         return x * 0
-    keep = (generator or default_generator).on(x.device).bernoulli(1 - p, x.shape)
+    keep = (generator or default_generator).on(x.device).bernoulli(1 - p, x.shape, device=x.device)
     return x * keep * (1 / (1 - p))
 
 

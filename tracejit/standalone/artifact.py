@@ -83,19 +83,21 @@ class Artifact(entry_class(binds=False), Keeping):  # type: ignore[misc]  # one 
         names = [step.name for step in steps_of(call) if isinstance(step, Constant)]
         constants = {name: tensors[name].copy() for name in names}
         self._quick: Quick | None = None
-        self._make_quick: Callable[[], Quick | None] | None = (
-            _quickly(call, programs, constants, self._values) if home is CPU else None
+        self._make_quick: Callable[[], Quick | None] | None = _quickly(
+            call, programs, constants, self._values, home
         )
         """Makes what takes most calls, when there is one; it holds nothing of the artifact but its state."""
         self._steps: Steps | None = None
         self._make_steps = _step_by_step(call, programs, constants, home, rounds, manifest.name)
         """Makes what takes all others."""
-        own = constants, self._values, kept.locks
-        settles = self.is_native and home is CPU
+        own = constants, self._values, kept.locks, home
+        self._in_turn = _InTurn() if self.is_native and home is not CPU and not is_fixed else None
+        """What has machine code that is to be called while it is this artifact's turn."""
+        taker, offer = (self, kept.offer) if self._in_turn is None else (self._in_turn, None)
         self._settling = (
-            Settling(self, call, programs, *own, objects, kept.offer) if settles else None
+            Settling(taker, offer, objects, call, programs, *own) if self.is_native else None
         )
-        """Has machine code take calls, which then come here no more."""
+        """Has machine code take calls, which then come here no more, but for those that take turns on a GPU."""
         _all.add(self)
         self.begin()
 
@@ -107,6 +109,10 @@ class Artifact(entry_class(binds=False), Keeping):  # type: ignore[misc]  # one 
         if self._make_quick is not None:
             self._quick, self._make_quick = self._make_quick(), None
         with self._turn:
+            if self._in_turn is not None:
+                result = self._in_turn(*args, **kwargs)
+                if result is not LEFT:
+                    return result
             if self._quick is not None:
                 result = self._quick(args, kwargs)
                 if result is not LEFT:
@@ -134,13 +140,25 @@ class Artifact(entry_class(binds=False), Keeping):  # type: ignore[misc]  # one 
         return f"<artifact {self.__name__}{self.signature}>"
 
 
+class _InTurn(entry_class(binds=False)):  # type: ignore[misc]  # one of two classes
+    """Takes calls by machine code, and leaves all others."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def called(self, /, *args: Any, **kwargs: Any) -> Any:
+        return LEFT
+
+
 def _quickly(
     call: Call,
     programs: Sequence[AnyProgram],
     constants: Mapping[str, np.ndarray],
     values: dict[int, Any],
+    home: Home,
 ) -> Callable[[], Quick | None]:
-    return lambda: late("tracejit.standalone.quick").quick_call(call, programs, constants, values)
+    of = call, programs, constants, values, home
+    return lambda: late("tracejit.standalone.quick").quick_call(*of)
 
 
 def _step_by_step(

@@ -1,8 +1,8 @@
 """Calls as machine code: the lines of the records, of which ways are made as they are of recordings.
 
-A call that changes a state looks first whether it is another's turn. From there until all is changed no other call comes in
-between: no Python runs, the interpreter's lock is kept, nothing is made that would have garbage be collected, and what the state
-was before is held.
+A call on the CPU that changes a state looks first whether it is another's turn. From there until all is changed no other call
+comes in between: no Python runs, the interpreter's lock is kept, nothing is made that would have garbage be collected, and what
+the state was before is held. On a GPU Python takes the turn, and then calls machine code.
 """
 
 from __future__ import annotations
@@ -20,25 +20,27 @@ from tracejit._gate import late
 from tracejit._native.arrays import reader
 from tracejit._records import replace
 from tracejit.artifact import KernelSource
-from tracejit.ir.aval import aval
+from tracejit.portable import have_runner, runner_source
 from tracejit.runtime.cpu.native import arrays, numbers
 from tracejit.runtime.cpu.native.objects import native_source
 from tracejit.runtime.cpu.native.runs import can_run
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.ways import Language, Ways, way_of
 from tracejit.runtime.cpu.native.ways import Way as NativeWay
-from tracejit.runtime.program import Program
+from tracejit.runtime.program import Program, RemoteProgram
 from tracejit.standalone import phrases
 from tracejit.standalone.check import updated_state
 from tracejit.standalone.functions import FUNCTIONS, rounding_to
+from tracejit.standalone.homes import CPU
 from tracejit.standalone.phrasing import Unfit
 from tracejit.standalone.records import ArrayArgument, Call, Element, NumberState, Run, Slot, Step
-from tracejit.standalone.walk import Walk
+from tracejit.standalone.walk import Walk, kinds_of
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
+    from tracejit.standalone.homes import Home
 
-__all__ = ["Ways", "kinds_of", "native_source", "texts_of", "way_of_call"]
+__all__ = ["Ways", "kinds_of", "sources_for", "texts_of", "way_of_call"]
 
 
 def way_of_call(
@@ -47,6 +49,7 @@ def way_of_call(
     constants: Mapping[str, np.ndarray],
     values: dict[int, Any],
     locks: list[threading.Lock],
+    home: Home,
     *,
     of_tensors: bool,
     wants: Callable[[KernelSource], bool],
@@ -54,10 +57,15 @@ def way_of_call(
     """Calls as machine code; None for those that it does not take, and where the text is not wanted.
 
     values       those of the state by slot, as they are at any time
-    locks        of whoever changes the state: the one that there is
+    locks        of whoever changes the state: the one that there is. On a GPU the caller holds it, if the state changes
     of_tensors   whether what is a tensor to the function is to be one; else all are arrays
     """
-    walk = _ForCode(call, programs, constants, values, locks, of_tensors)
+    walk: Walk
+    if home is CPU:
+        walk = _ForCode(call, programs, constants, values, locks, of_tensors)
+    else:
+        of = call, programs, constants, values, home, of_tensors
+        walk = late("tracejit.standalone.remote").RemoteWalk(*of)
     try:
         lines = walk.lines()
     except Unfit:
@@ -69,13 +77,33 @@ def way_of_call(
         keywords=(),
         arrays=walk.arrays,
         on_break=_raise,
-        language=_with_tensors() if of_tensors or "tensor" in walk.names else _plain(),
+        language=_language(walk),
         wants=wants,
     )
 
 
+def sources_for(home: Home) -> list[KernelSource]:
+    """What all native code for a device needs. Programs of the CPU have brought what runs launches."""
+    if home is CPU:
+        return [native_source()]
+    return [native_source(), late("tracejit.runtime.cuda.native").device_source(), runner_source()]
+
+
+def is_ready(
+    home: Home, objects: Mapping[str, bytes], is_at_hand: Callable[[KernelSource], bool]
+) -> bool:
+    """Whether all of that is there, or now is."""
+    if home is CPU:
+        return is_at_hand(native_source())
+    device_source = late("tracejit.runtime.cuda.native").device_source
+    return have_runner(objects) and is_at_hand(native_source()) and is_at_hand(device_source())
+
+
 def texts_of(
-    call: Call, programs: Sequence[AnyProgram], constants: Mapping[str, np.ndarray]
+    call: Call,
+    programs: Sequence[AnyProgram],
+    constants: Mapping[str, np.ndarray],
+    home: Home = CPU,
 ) -> list[KernelSource]:
     """What is compiled for the calls, with what all native code needs; nothing where it is not used, or takes none."""
     found: list[KernelSource] = []
@@ -85,15 +113,8 @@ def texts_of(
         return False
 
     for of_tensors in kinds_of(call):
-        way_of_call(call, programs, constants, {}, [], of_tensors=of_tensors, wants=noted)
-    return [native_source(), *found] if found else []
-
-
-def kinds_of(call: Call) -> tuple[bool, ...]:
-    """For which `of_tensors` there are ways."""
-    given = [each.argument for each in call.parameters]
-    is_of_tensors = any(isinstance(each, ArrayArgument) and not each.is_array for each in given)
-    return (True, False) if is_of_tensors else (False,)
+        way_of_call(call, programs, constants, {}, [], home, of_tensors=of_tensors, wants=noted)
+    return [*sources_for(home), *found] if found else []
 
 
 def _raise(error: BaseException) -> None:
@@ -116,6 +137,10 @@ class _ForCode(Walk):
         self.changes = bool(updated_state(call, [each.plan for each in programs]))
         """Whether calls change the state."""
 
+    @property
+    def is_plain(self) -> bool:
+        return not self.of_tensors and "tensor" not in self.names
+
     def begin(self) -> None:
         if self.changes:
             self.enter.append("if locks[0].locked(): return LEFT")
@@ -127,28 +152,11 @@ class _ForCode(Walk):
         slot = argument.slot
         if self.of_tensors and not argument.is_array:
             self.tensor(name, argument)
-            self.places[slot] = f"E[{slot}].address"
         else:
             for test in self.array_tests(name, argument):
                 self.unless(self.enter, test)
             self.enter.append(f"E[{slot}] = at({name})")
             self.places[slot] = f"E[{slot}]"
-
-    def tensor(self, name: str, argument: ArrayArgument) -> None:
-        wanted = aval(dtypes.as_dtype(argument.dtype), argument.shape)
-        layout = self.name("l", late("tracejit.storage").row_major(argument.shape))
-        kind = self.name("t", late("tracejit.tensor").Tensor)
-        self.unless(self.enter, f"type({name}) is {kind}")
-        self.unless(self.enter, f"{name}.aval is {self.name('v', wanted)}")
-        self.unless(self.enter, f"{name}.layout is {layout} or {name}.layout == {layout}")
-        self.enter.append(f"g{name} = {name}.autograd")
-        has_none = f"g{name} is None or (g{name}.node is None and not g{name}.requires_grad)"
-        is_untied = self.name("u", late("tracejit.standalone.tensors").is_untied)
-        claim = f"({name}.origin is None and ({has_none})) or {is_untied}({name})"
-        self.unless(self.enter, claim)
-        self.enter.append(f"s{name} = {name}.storage")
-        self.unless(self.enter, f"s{name}.pending is None")
-        self.enter.append(f"E[{argument.slot}] = s{name}.buffer")
 
     def step(self, step: Step) -> None:
         if isinstance(step, Element) and step.memory.dtype not in numbers.ELEMENTS:
@@ -266,3 +274,20 @@ def _with_tensors() -> Language:
 
     own = {late("tracejit.standalone.tensors").tensor_over: tensor_over}
     return replace(whole, intrinsics={**whole.intrinsics, **_plain().intrinsics, **own})
+
+
+def _language(walk: Walk) -> Language:
+    if walk.is_plain:
+        return _plain()
+    found = _with_tensors()
+    natives = (each.native() for each in walk.programs if isinstance(each, RemoteProgram))
+    native = next((each for each in natives if each is not None), None)
+    if native is None:
+        return found
+
+    def twin(code: Any, given: list[Value]) -> Value:
+        source = code.as_integer(code.attribute(given[0], "address"))
+        made: Value = code.remote_twin(native, source, given[1].constant)
+        return made
+
+    return replace(found, intrinsics={**found.intrinsics, walk.names["twin"]: twin})

@@ -88,7 +88,9 @@ class Facts:
     def why_python(self, target: Target) -> str:
         """Why no machine code goes round the loops; "" where some does."""
         if target.name != "cpu":
-            return "it runs on a GPU" if has_loops(self.manifest.call) else ""
+            calls = f"{target.folder}/call/"
+            is_native = any(name.startswith(calls) for name in self.entries)
+            return "" if is_native or not has_loops(self.manifest.call) else "a call needs more"
         tensors = read(self.entries[STATE], STATE)
         plans = self.plans[target].plans
         return why_not(self.manifest.call, plans, tensors, target, self.entries)

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
             """Those elements, in row-major order, in memory of tracejit's own."""
             ...
 
+        def twin(self, buffer: Any, nbytes: int) -> Buffer:
+            """So many first bytes in memory of tracejit's own."""
+            ...
+
         def near(self, buffer: Any) -> Any:
             """The same bytes where NumPy sees them: the memory itself, if it does."""
             ...
@@ -58,7 +62,10 @@ class OnCpu:
         return buffer
 
     def copied(self, buffer: Any) -> Buffer:
-        return self.sent(buffer.array(_BYTES, (buffer.nbytes,)))
+        return self.twin(buffer, buffer.nbytes)
+
+    def twin(self, buffer: Any, nbytes: int) -> Buffer:
+        return self.sent(buffer.array(_BYTES, (nbytes,)))
 
     def gathered(self, buffer: Any, memory: Memory) -> Buffer:
         return self.sent(array_in(buffer, memory))
@@ -87,9 +94,12 @@ class OnGpu:
         return buffer
 
     def copied(self, buffer: Any) -> Buffer:
-        copy: Buffer = self._memory.DeviceBuffer(self._gpu, buffer.nbytes)
-        self._gpu.copy(copy.address, buffer.address, buffer.nbytes)
-        return copy
+        return self.twin(buffer, buffer.nbytes)
+
+    def twin(self, buffer: Any, nbytes: int) -> Buffer:
+        twin: Buffer = self._memory.DeviceBuffer(self._gpu, nbytes)
+        self._gpu.copy(twin.address, buffer.address, nbytes)
+        return twin
 
     def gathered(self, buffer: Any, memory: Memory) -> Buffer:
         return self.sent(array_in(buffer, memory))
@@ -101,6 +111,21 @@ class OnGpu:
         whole, offset = late("tracejit.standalone.tensors").memory_of(tensor)
         self._memory.forget_mirror(whole.address + offset)
         self._gpu.copy(whole.address + offset, buffer.address, buffer.nbytes)
+
+
+class OnPaper:
+    """A GPU that need not be here: lines for calls on it speak of its memory, and are not run."""
+
+    device = "cuda"
+
+    def sent(self, array: np.ndarray) -> Any:
+        return object()
+
+    def twin(self, buffer: Any, nbytes: int) -> Buffer:
+        raise NotImplementedError
+
+    def near(self, buffer: Any) -> Any:
+        raise NotImplementedError
 
 
 CPU = OnCpu()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tracejit import portable
 from tracejit._errors import ArtifactError
 from tracejit._gate import late
 from tracejit.standalone.combinations import NONE, Values, combinations, folder
@@ -33,8 +34,9 @@ def object_entry(target: Target, name: str) -> str:
 
 
 def call_entry(target: Target, key: str) -> str:
-    """Of machine code for calls, whose text has this key."""
-    return f"{target.folder}/call/{key}.o"
+    """Of machine code for calls, whose text has this key; a GPU's may have a host of another kind than this one."""
+    kind = "" if target.name == "cpu" else f"{portable.system()}/"
+    return f"{target.folder}/call/{kind}{key}.o"
 
 
 def entries_of(contents: Mapping[str, Bytes]) -> tuple[Entry, ...]:

@@ -11,6 +11,7 @@ from tracejit import portable
 from tracejit._errors import ArtifactError, CompileError, at_user_line
 from tracejit._gate import late
 from tracejit.portable import Plans
+from tracejit.standalone.homes import OnPaper
 from tracejit.standalone.records import Call, Options, Target
 
 if TYPE_CHECKING:
@@ -87,14 +88,21 @@ def for_calls(
     target: Target,
 ) -> list[tuple[str, bytes]]:
     """The machine code by which calls are entered without Python, by the key of its text, in which is where the CPython and the
-    NumPy of this process keep what it reads. There is none for GPUs."""
-    if target.name != "cpu":
-        return []
-    programs = portable.linked(plans, objects)
-    sources = late("tracejit.standalone.entry").texts_of(call, programs, constants)
-    made = portable.objects_of(sources, target.level)
+    NumPy of this process keep what it reads; what runs launches, whose text is of the processor, by its name."""
+    texts_of = late("tracejit.standalone.entry").texts_of
+    if target.name == "cpu":
+        level = target.level
+        sources = texts_of(call, portable.linked(plans, objects), constants)
+    else:
+        level = portable.least_level()
+        sources = texts_of(call, late("tracejit.cubins").on_paper(plans), constants, OnPaper())
+    made = portable.objects_of(sources, level)
     text_key = late("tracejit.runtime.cpu.compile").text_key
-    return [(text_key(source), made[source.name]) for source in sources]
+    runner = portable.runner_source()
+    return [
+        (source.name if source is runner else text_key(source), made[source.name])
+        for source in sources
+    ]
 
 
 def loaded(plans: Plans, objects: Mapping[str, bytes], where: str, device: str) -> list[AnyProgram]:

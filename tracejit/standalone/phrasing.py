@@ -49,6 +49,9 @@ class Phrasing:
     `values` are those of the state by slot, as they are at any time. Methods raise Unfit.
     """
 
+    programs_are: type[Any] = Program
+    """What runs on the device that the lines are for."""
+
     def __init__(
         self,
         call: Call,
@@ -106,9 +109,8 @@ class Phrasing:
                 self.compute(step)
             case Require():
                 self.require(step)
-            case Element(slot=slot, memory=memory):
-                read = f"element({self.address(memory.slot, memory.offset)}, {self.dtype(memory.dtype)})"
-                self.run.append(f"E[{slot}] = {read}")
+            case Element():
+                self.element(step)
             case Check():
                 self.check(step)
             case Copy():
@@ -116,6 +118,11 @@ class Phrasing:
 
     def address(self, slot: int, offset: int = 0) -> str:
         return f"{self.places[slot]} + {offset}" if offset else self.places[slot]
+
+    def element(self, step: Element) -> None:
+        memory = step.memory
+        address = self.address(memory.slot, memory.offset)
+        self.run.append(f"E[{step.slot}] = element({address}, {self.dtype(memory.dtype)})")
 
     def constant(self, step: Constant) -> None:
         content = self.constants[step.name]
@@ -173,8 +180,8 @@ class Phrasing:
         self.unless(self.run, f"are_within({given})")
 
     def program(self, step: Run) -> None:
-        program = self.programs[step.program]
-        if not isinstance(program, Program):
+        program: Any = self.programs[step.program]
+        if not isinstance(program, self.programs_are):
             raise Unfit
         written = {step.inputs[place][0] for place in program.plan.written}
         written -= self.fresh | self.copied
@@ -193,10 +200,10 @@ class Phrasing:
             self.has_written = True
             self.run.append("E[-1] = True")  # there is no way back
 
-    def check_program(self, program: Program, step: Run) -> None:
+    def check_program(self, program: Any, step: Run) -> None:
         """Raises Unfit for a program that is not for this kind of call."""
 
-    def runner(self, program: Program, step: Run) -> Any:
+    def runner(self, program: Any, step: Run) -> Any:
         """What runs a program: from addresses and numbers to the outputs, of which some are `arrays`."""
         raise NotImplementedError
 

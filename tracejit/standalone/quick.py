@@ -33,17 +33,22 @@ from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.native.lines import ArrayKind, Lines
 from tracejit.runtime.program import Program, Space
 from tracejit.standalone.given import LEFT, Quick, is_tensor
+from tracejit.standalone.homes import CPU
 from tracejit.standalone.phrasing import Unfit
 from tracejit.standalone.records import ArrayArgument, Call, Run
-from tracejit.standalone.walk import Walk
+from tracejit.standalone.walk import Walk, kinds_of
+from tracejit.standalone.ways import has_loops
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
+    from tracejit.standalone.homes import Home
 
 SMALL = 1 << 14
 """Bytes up to which a result's memory is NumPy's: larger ones are the pool's, and may be written past the caches."""
 KEPT = 1 << 16
 """Bytes up to which a workspace is kept from call to call."""
+_FILE = f"{__file__}: call"
+"""Where errors find the code: it is the library's own, not the user's."""
 
 
 def quick_call(
@@ -51,12 +56,38 @@ def quick_call(
     programs: Sequence[AnyProgram],
     constants: Mapping[str, np.ndarray],
     values: dict[int, Any],
+    home: Home,
 ) -> Quick | None:
     """The call as one function, which leaves what it does not do; None if that is all.
 
     `values` are those of the state by slot, as they are at any time. Calls that change them take turns.
     """
-    walk = _ForPython(call, programs, constants, values)
+    if home is CPU:
+        return _compiled(_ForPython(call, programs, constants, values))
+    of, walk = (
+        (call, programs, constants, values, home),
+        late("tracejit.standalone.remote").RemoteWalk,
+    )
+    made = [_compiled(walk(*of, of_tensors)) for of_tensors in kinds_of(call)]
+    return _first_of([each for each in made if each is not None])
+
+
+def _first_of(made: list[Quick]) -> Quick | None:
+    """What has a call taken by the first that does not leave it."""
+    if len(made) < 2:
+        return made[0] if made else None
+    first, second = made
+
+    def call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        result = first(args, kwargs)
+        return second(args, kwargs) if result is LEFT else result
+
+    return call
+
+
+def _compiled(walk: Walk) -> Quick | None:
+    if has_loops(walk.call):
+        return None
     try:
         lines = walk.lines()
     except Unfit:
@@ -67,7 +98,7 @@ def quick_call(
         f"E = [None] * {walk.slots + 1}",
     ]
     names = walk.names | {"LEFT": LEFT, "tensor_at": _tensor_at}
-    exec(compile("\n ".join((*head, *_text(lines))), "<artifact>", "exec"), names)
+    exec(compile("\n ".join((*head, *_text(lines))), _FILE, "exec"), names)
     made: Quick = names["call"]
     return made
 

@@ -19,6 +19,7 @@ from tracejit.standalone.records import Call
 
 if TYPE_CHECKING:
     from tracejit.backends import AnyProgram
+    from tracejit.standalone.homes import Home
 
 PATIENCE = 64
 """Calls that Python takes before it is looked what can be machine code."""
@@ -27,26 +28,28 @@ PATIENCE = 64
 class Settling:
     """Has machine code take an artifact's calls, from objects of its file, or where LLVM is loaded anyway.
 
+    entry     what takes the calls
+    offer     called with each way that is made, if others may take it as well
     objects   machine code of the file's, by `text_key`
     values    of the state by slot, as they are at any time
     locks     of whoever changes the state: the one that there is
-    offer     called with each way that is made
     """
 
     def __init__(
         self,
         entry: PlainEntry,
+        offer: Callable[[Any], None] | None,
+        objects: Mapping[str, bytes],
         call: Call,
         programs: Sequence[AnyProgram],
         constants: Mapping[str, np.ndarray],
         values: dict[int, Any],
         locks: list[threading.Lock],
-        objects: Mapping[str, bytes],
-        offer: Callable[[Any], None],
+        home: Home,
     ) -> None:
         self._entry = ref(entry)
         self._offer = offer
-        self._of = call, programs, constants, values, locks
+        self._of = call, programs, constants, values, locks, home
         self._objects = objects
         self._count = itertools.count(1)
         self._lock = threading.Lock()
@@ -75,7 +78,8 @@ class Settling:
 
     def _make(self) -> None:
         entry, module = self._entry(), late("tracejit.standalone.entry")
-        if entry is None or not self._is_at_hand(module.native_source()):
+        home = self._of[-1]
+        if entry is None or not module.is_ready(home, self._objects, self._is_at_hand):
             self.is_over = True
             return
         kinds = module.kinds_of(self._of[0])
@@ -87,7 +91,8 @@ class Settling:
             if way is not None:
                 self._ways.append(way)
                 entry.take_ways(module.Ways(self._ways))
-                self._offer(way)
+                if self._offer is not None:
+                    self._offer(way)
         self.is_over = self._tried >= {*kinds}
 
     def _is_at_hand(self, source: KernelSource) -> bool:

@@ -43,6 +43,7 @@ from tracejit.standalone.records import (
     FixedArgument,
     GivenResult,
     Loop,
+    Memory,
     NumberArgument,
     NumberResult,
     NumberState,
@@ -68,6 +69,10 @@ BEHAVED = 0x101
 class Walk(Phrasing):
     """Goes through the records; `given` is how many arguments the lines take. Methods raise Unfit."""
 
+    device = "cpu"
+    has_rounds = False
+    """Whether lines go round loops."""
+
     def __init__(
         self,
         call: Call,
@@ -83,8 +88,13 @@ class Walk(Phrasing):
         self.arguments: dict[int, str] = {}
         """Of slots that hold an argument's memory: the argument."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there are no tensors in the lines."""
+        return False
+
     def lines(self) -> Lines:
-        if has_loops(self.call):
+        if has_loops(self.call) and not self.has_rounds:
             raise Unfit  # they are machine code of another kind (`loops.py`)
         self.parameters()
         self.begin()
@@ -129,6 +139,24 @@ class Walk(Phrasing):
         """Puts the memory of an argument into its slot."""
         raise NotImplementedError
 
+    def tensor(self, name: str, argument: ArrayArgument) -> None:
+        """Puts the memory of a tensor into its slot, if the tensor is all of it, and no gradient goes to it."""
+        wanted = aval(dtypes.as_dtype(argument.dtype), argument.shape, self.device)
+        layout = self.name("l", late("tracejit.storage").row_major(argument.shape))
+        kind = self.name("t", late("tracejit.tensor").Tensor)
+        self.unless(self.enter, f"type({name}) is {kind}")
+        self.unless(self.enter, f"{name}.aval is {self.name('v', wanted)}")
+        self.unless(self.enter, f"{name}.layout is {layout} or {name}.layout == {layout}")
+        self.enter.append(f"g{name} = {name}.autograd")
+        has_none = f"g{name} is None or (g{name}.node is None and not g{name}.requires_grad)"
+        is_untied = self.name("u", late("tracejit.standalone.tensors").is_untied)
+        claim = f"({name}.origin is None and ({has_none})) or {is_untied}({name})"
+        self.unless(self.enter, claim)
+        self.enter.append(f"s{name} = {name}.storage")
+        self.unless(self.enter, f"s{name}.pending is None")
+        self.enter.append(f"E[{argument.slot}] = s{name}.buffer")
+        self.places[argument.slot] = f"E[{argument.slot}].address"
+
     def array_tests(self, name: str, argument: ArrayArgument) -> list[str]:
         """What holds of an array that lies as programs read it."""
         return [
@@ -156,8 +184,18 @@ class Walk(Phrasing):
                 return Lines((), run, [*self.updates(Way(steps, end)), raised])
             case Decide():
                 return self.decision(end, run, steps)
-            case Loop() | Again():
-                raise Unfit
+            case Loop():
+                return self.loop(end, run, steps)
+            case Again():
+                return self.again(end, run)
+
+    def loop(self, end: Loop, run: list[str], steps: tuple[Step, ...]) -> Lines:
+        """What leads to the rounds of a loop, and these."""
+        raise NotImplementedError
+
+    def again(self, end: Again, run: list[str]) -> Lines:
+        """What ends a round."""
+        raise NotImplementedError
 
     def decision(self, end: Decide, run: list[str], steps: tuple[Step, ...]) -> Lines:
         decided, self.slots = self.slots, self.slots + 1
@@ -208,7 +246,7 @@ class Walk(Phrasing):
         """`whole`: the memory that is one part's alone."""
         match result:
             case TensorResult():
-                if result.memory.slot not in whole & self.fresh or not is_whole(result.memory, 0):
+                if result.memory.slot not in whole or not is_whole(result.memory, 0):
                     raise Unfit
                 return self.made(result)
             case GivenResult(slot=slot):
@@ -226,13 +264,31 @@ class Walk(Phrasing):
         """A tensor or an array over all of the memory in a slot."""
         slot, dtype, shape = result.memory.slot, result.memory.dtype, result.memory.shape
         if result.type == "tensor":
-            known = aval(dtypes.as_dtype(dtype), shape)
+            known = aval(dtypes.as_dtype(dtype), shape, self.device)
             self.names["tensor"] = late("tracejit.standalone.tensors").tensor_over
             layout = self.name("l", late("tracejit.storage").row_major(shape))
             kinds = (
                 f"{self.name('y', known.dtype)}, {known.size}, {layout}, {self.name('v', known)}"
             )
-            return f"tensor(E[{slot}], {kinds})"
+            return f"tensor({self.own(result.memory)}, {kinds})"
+        seen = self.seen(result.memory)
         is_array = slot in self.arrays
-        text = f"E[{slot}]" if is_array else f"array(E[{slot}], {self.dtype(dtype)}, {shape!r})"
+        text = seen if is_array else f"array({seen}, {self.dtype(dtype)}, {shape!r})"
         return f"{text}[()]" if result.type == "scalar" else text
+
+    def own(self, memory: Memory) -> str:
+        """All of a slot's memory, as one that nobody else has."""
+        if memory.slot not in self.fresh:
+            raise Unfit
+        return f"E[{memory.slot}]"
+
+    def seen(self, memory: Memory) -> str:
+        """The same, as NumPy sees it."""
+        return self.own(memory)
+
+
+def kinds_of(call: Call) -> tuple[bool, ...]:
+    """For which `of_tensors` there are lines: whether what is a tensor to the function is to be one, or all are arrays."""
+    given = [each.argument for each in call.parameters]
+    is_of_tensors = any(isinstance(each, ArrayArgument) and not each.is_array for each in given)
+    return (True, False) if is_of_tensors else (False,)

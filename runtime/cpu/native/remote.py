@@ -13,7 +13,10 @@ from tracejit.runtime.program import RemoteProgram
 
 
 class RemotePrograms(Programs):
-    """Writes runs of `RemoteProgram`s, by what their `native()` says."""
+    """Writes runs of `RemoteProgram`s, by what their `native()` says.
+
+    What depends on the device that runs them is among the constants: the text is the same for all.
+    """
 
     way_back = "broken"
     """The block for what goes wrong where there is no way back any more, but nothing has been done either."""
@@ -37,7 +40,7 @@ class RemotePrograms(Programs):
             self.failed = self.way_back  # a program takes its memory before it does anything
         made = [self._remote_buffer(native, nbytes) for nbytes in native.output_bytes]
         workspace_at = self.held
-        workspace = self._remote_memory(native, native.workspace_bytes)
+        workspace = self._remote_memory(native, self.raw(native.workspace_bytes))
         self.failed = before
         base = self._integer_at(workspace, native.address_at)
         words = [
@@ -45,9 +48,9 @@ class RemotePrograms(Programs):
             *inputs,
             *(address for _, address in made),
             self.raw(native.numbers_address) if numbers else base,
-            self.let(f"add i64 {base}, {native.arena_at}"),
+            self.let(f"add i64 {base}, {self.raw(native.arena_at)}"),
             self.raw(native.constants_address),
-            self.let(f"add i64 {base}, {native.scratch_at}"),
+            self.let(f"add i64 {base}, {self.raw(native.scratch_at)}"),
         ]
         self._enqueue(native, words, numbers)
         self.let_go_early(workspace, workspace_at)
@@ -70,7 +73,7 @@ class RemotePrograms(Programs):
 
     def _remote_buffer(self, native: Any, nbytes: int) -> tuple[Value, str]:
         """A new buffer, and its address."""
-        memory = self._remote_memory(native, nbytes)
+        memory = self._remote_memory(native, str(nbytes))
         address = self._integer_at(memory, native.address_at)
         parts = {
             "_allocation": Value(Kind.OBJECT, memory),
@@ -81,7 +84,16 @@ class RemotePrograms(Programs):
         }
         return self.create(native.buffer_type, parts), address
 
-    def _remote_memory(self, native: Any, nbytes: int) -> str:
+    def remote_twin(self, native: Any, source: str, nbytes: int) -> Value:
+        """A new buffer with the bytes at an address."""
+        made, address = self._remote_buffer(native, nbytes)
+        copy = self.pointer(self.raw(native.memory.copy_address))
+        device = self.pointer(self.raw(native.memory.address))
+        words = f"ptr {device}, i64 {address}, i64 {source}, i64 {nbytes}"
+        self.require(self.let(f"call i1 {copy}({words})"))
+        return made
+
+    def _remote_memory(self, native: Any, nbytes: str) -> str:
         take = self.pointer(self.raw(native.memory.take_address))
         device = self.pointer(self.raw(native.memory.address))
         return self.hold(self.checked(self.let(f"call ptr {take}(ptr {device}, i64 {nbytes})")))

@@ -57,7 +57,7 @@ class ModeIs(Guard):
 def settings() -> tuple[Any, ...]:
     """The settings that decide what a program computes and how."""
     own = config.default_dtype, config.eager, config.target, config.fuse, config.node_budget
-    return *own, bool(patches)
+    return *own, config.default_device, bool(patches)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
