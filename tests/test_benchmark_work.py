@@ -72,7 +72,7 @@ def test_the_iterations_of_conjugate_gradients_are_those_of_the_program() -> Non
 MOVED = {
     "block": (24, 189),
     "kmeans": (5, 9),
-    "lngelu_fb": (2, 68),
+    "lngelu_fb": (3, 68),
     "mlp_128": (12, 32),
     "pairwise": (1, 1),
     "softmax_fb": (1, 68),
