@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tracejit._native import abi
+from tracejit.runtime.cpu.native.reading import dict_behind
 from tracejit.runtime.cpu.native.sized import Sized
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value, known_to
 
@@ -255,7 +256,10 @@ class Expressions(Sized):
         self, function: ast.Attribute, given: list[ast.expr], names: tuple[str, ...]
     ) -> Value:
         owner = self.value(function.value)
-        arguments = [self.as_object(self.value(each)) for each in given]
+        values = list(map(self.value, given))
+        if function.attr == "isdisjoint" and dict_behind(owner) is not None:
+            return self._has_none(owner, *values)
+        arguments = list(map(self.as_object, values))
         if self.class_of(owner) is list and function.attr == "append" and not names:
             self.succeeded(self.call("PyList_Append", owner.text, *arguments))
             return self.constant(None)
@@ -267,6 +271,13 @@ class Expressions(Sized):
         return Value(
             Kind.OBJECT, self.new("PyObject_VectorcallMethod", name, listed, count, "null")
         )
+
+    def _has_none(self, names: Value, keys: Value) -> Value:
+        """Whether a class has no attribute of any of these names."""
+        found = "false"
+        for key in keys.constant:
+            found = self.let(f"or i1 {found}, {self.contains(names, self.constant(key))}")
+        return Value(Kind.TRUTH, self.let(f"xor i1 {found}, true"))
 
     # Conditions
 

@@ -28,6 +28,7 @@ class Rules:
     is_steady  whether the dicts of a class's objects rarely change
     has_dict   whether objects of a class keep a dict as Python does by itself
     has_text   whether two constants are a function that gives a dict's keys, and such keys, all of them text
+    is_table   whether a constant is, or shows, a dict that rarely changes: a class's, a module's
     writes     what the replay writes
     """
 
@@ -37,6 +38,7 @@ class Rules:
     is_steady: Callable[[Any], bool]
     has_dict: Callable[[Any], bool]
     has_text: Callable[[str, str], bool]
+    is_table: Callable[[str], bool]
     writes: Writes
 
 
@@ -110,7 +112,7 @@ class _Apart:
         self._paths.learn(node)
         if read & self._late:
             self._put(self.after, self._late, node, made)
-        elif read and self._is_settled(node):
+        elif self._is_settled(node):
             slots = {name for name in made if name.startswith("E[")}
             self._put(self.settled, self.found, node, made - slots)
             self.kept |= read if slots else set()
@@ -175,6 +177,8 @@ class _Apart:
             ):
                 self._dicts |= set() if self._is_written(target) else {target}
                 return True
+            case ast.Subscript() if self._is_entry(value):
+                return True
             case ast.Subscript(value=ast.Name(id=name), slice=key):
                 is_key = isinstance(key, ast.Name) and key.id in self.found
                 is_entry = is_key or (isinstance(key, ast.Constant) and type(key.value) is str)
@@ -231,7 +235,11 @@ class _Apart:
             case ast.Compare(
                 left=ast.Constant(), ops=[ast.In() | ast.NotIn()], comparators=[ast.Name(id=name)]
             ):
-                return name in self._dicts
+                return name in self._dicts or self._rules.is_table(name)
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=name), attr="isdisjoint"), args=[ast.Name()]
+            ):
+                return self._rules.is_table(name)
             case ast.Compare(left=ast.Call(func=ast.Name(id="len")) as call, ops=[ast.Eq()]):
                 return self._is_size(call)
             case ast.Compare(
@@ -249,6 +257,7 @@ class _Apart:
                 return self._is_slot(left) and name not in self.early | self.found
             case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[right]):
                 is_known = bool((names_in(left) | names_in(right)) & (self.found | self._dicts))
+                is_known |= self._is_entry(left)
                 return is_known and self._is_operand(left) and self._is_operand(right)
         return False
 
@@ -267,7 +276,14 @@ class _Apart:
                 return True
             case ast.Call(func=ast.Name(id="type"), args=[ast.Name()]):
                 return True
-        return self._is_slot(node)
+        return self._is_slot(node) or self._is_entry(node)
+
+    def _is_entry(self, node: ast.expr) -> bool:
+        """Of a class or a module."""
+        match node:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str())):
+                return self._rules.is_table(name)
+        return False
 
 
 def names_in(node: ast.AST) -> set[str]:
