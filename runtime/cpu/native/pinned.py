@@ -15,7 +15,9 @@ import numpy as np
 
 from tracejit._native.abi import offset_of
 from tracejit.runtime.buffer import BlockBuffer
+from tracejit.runtime.cpu.native.commits import taken_over
 from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
+from tracejit.runtime.cpu.native.paths import Path
 from tracejit.runtime.cpu.native.pins_ir import STEP
 from tracejit.runtime.cpu.native.settled import Parts, Rules, parts_of
 from tracejit.runtime.cpu.native.statements import Statements, parsed
@@ -27,19 +29,29 @@ class Pinned(Statements):
     """Writes guards. `rules` say which are settled, if any are to be."""
 
     rules: Rules | None = None
+    found: dict[Path, Value]
+    """What guards have found and hold, by its path."""
 
     def guards(self, lines: Iterable[str]) -> None:
         """Those of a call, which come before all else."""
         nodes = parsed(lines)
         has_words = self.abi.has_entries and self.abi.instance_dict_at is not None
         parts = None if self.rules is None or not has_words else parts_of(nodes, self.rules)
-        self.variables = {}
+        self.variables, self.found = {}, {}
         for node in nodes if parts is None else parts.before:
             self.statement(node)
         if parts is not None:
             _Pins(self, parts).write()
+            self.found = {path: self.variables[name] for path, name in parts.taken.items()}
             for node in parts.after:
                 self.statement(node)
+
+    def commit(self, lines: Iterable[str]) -> None:
+        """The end of a call."""
+        names = {path: f"found {place}" for place, path in enumerate(self.found)}
+        self.variables = {names[path]: value for path, value in self.found.items()}
+        for node in taken_over(parsed(lines), names):
+            self.statement(node)
 
 
 new_table = np.zeros

@@ -7,12 +7,14 @@ Guards may be asked in any order that has each variable set before it is read: a
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tracejit._records import dataclass
+from tracejit.runtime.cpu.native.commits import names_read, taken_over
 from tracejit.runtime.cpu.native.leading import Leading
-from tracejit.runtime.cpu.native.paths import Paths, Writes, is_given
+from tracejit.runtime.cpu.native.paths import Path, Paths, Writes, is_given
+from tracejit.runtime.cpu.native.statements import parsed
 
 FEW = 2
 """Tensors that are worth it."""
@@ -30,6 +32,7 @@ class Rules:
     has_text   whether two constants are a function that gives a dict's keys, and such keys, all of them text
     is_table   whether a constant is, or shows, a dict that rarely changes: a class's, a module's
     writes     what the replay writes
+    commits    the lines by which it does
     """
 
     slots: frozenset[str]
@@ -40,6 +43,7 @@ class Rules:
     has_text: Callable[[str, str], bool]
     is_table: Callable[[str], bool]
     writes: Writes
+    commits: tuple[Sequence[str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +53,7 @@ class Parts:
     roots    what settled lines read that is found out at each call
     exports  what settled lines find out that is needed afterwards; of these, `buffers` are those of tensors
     lively   dicts that may be written in each call, but not what is read of them
+    taken    what commits look for again and settled lines have found: by the path, the variable
     """
 
     before: list[ast.stmt]
@@ -58,6 +63,7 @@ class Parts:
     exports: list[str]
     buffers: set[str]
     lively: set[str]
+    taken: dict[Path, str]
 
 
 def parts_of(nodes: Iterable[ast.stmt], rules: Rules) -> Parts | None:
@@ -68,7 +74,9 @@ def parts_of(nodes: Iterable[ast.stmt], rules: Rules) -> Parts | None:
         apart.add(node)
     if len(apart.buffers) < FEW:
         return None
+    taken = _taken_by(rules.commits, apart.by_path())
     needed = {name for node in apart.after for name in names_in(node)} | apart.kept
+    needed |= {*taken.values()}
     read = {name for node in apart.settled for name in names_in(node)}
     return Parts(
         apart.before,
@@ -78,7 +86,15 @@ def parts_of(nodes: Iterable[ast.stmt], rules: Rules) -> Parts | None:
         sorted(needed & apart.found),
         apart.buffers,
         apart.lively,
+        taken,
     )
+
+
+def _taken_by(commits: Iterable[Sequence[str]], found: dict[Path, str]) -> dict[Path, str]:
+    """What they need of what has been found."""
+    named = {path: f"found {name}" for path, name in found.items()}
+    read = set[str]().union(*(names_read(taken_over(parsed(each), named)) for each in commits))
+    return {path: name for path, name in found.items() if named[path] in read}
 
 
 class _Apart:
@@ -123,6 +139,11 @@ class _Apart:
             self._put(self.before, self.early, node, made)
             self._note_table(node)
         self._note_class(node)
+
+    def by_path(self) -> dict[Path, str]:
+        """What settled lines find."""
+        found = {self._paths.path(ast.Name(name, ast.Load())): name for name in self.found}
+        return {path: name for path, name in found.items() if path not in (None, (name,))}
 
     def _put(self, lines: list[ast.stmt], names: set[str], node: ast.stmt, made: set[str]) -> None:
         lines.append(node)

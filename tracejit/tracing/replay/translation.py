@@ -148,11 +148,11 @@ def _rules(lines: Lines, names: Mapping[str, Any]) -> Rules | None:
         table = _table_behind(names.get(name))
         return table is not None and all(table is not each for each in written)
 
-    commits = [parsed(commit) for commit in _commits(lines)]
-    writes = writes_of(commits)
+    commits = tuple(_commits(lines))
+    writes = writes_of(map(parsed, commits))
     roots = [names.get(path[0][0]) for path in writes.replaced if len(path[0]) == 1]
     written = [_table_behind(root.__dict__) for root in roots if isinstance(root, type)]
-    return Rules(_SLOTS, _TABLES, names.get, _is_steady, keeps_dict, has_text, is_table, writes)
+    return Rules(_SLOTS, _TABLES, names.get, _is_steady, keeps_dict, has_text, is_table, writes, commits)
 
 
 def _table_behind(value: Any) -> dict[Any, Any] | None:
