@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tracejit._native import abi
+from tracejit.runtime.cpu.native.counts import is_small
 from tracejit.runtime.cpu.native.reading import dict_behind
 from tracejit.runtime.cpu.native.sized import Sized
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value, known_to
@@ -52,7 +53,8 @@ class Expressions(Sized):
 
     # Values
 
-    def value(self, node: ast.expr) -> Value:
+    def value(self, node: ast.expr, *, is_held: bool = True) -> Value:
+        """Unless `is_held`, what a dict has is only looked at, before anything else can happen."""
         match node:
             case ast.Constant(value=constant):
                 return self.constant(constant)
@@ -63,7 +65,7 @@ class Expressions(Sized):
             case ast.Slice(lower=None, upper=None, step=None):
                 return self.constant(slice(None))
             case ast.Subscript(value=owner, slice=key):
-                return self._subscript(owner, key)
+                return self._subscript(owner, key, is_held=is_held)
             case ast.Call():
                 return self._call(node)
             case ast.Tuple() | ast.List() | ast.Set() | ast.Dict():
@@ -98,10 +100,10 @@ class Expressions(Sized):
             raise Unsupported(f"the name {name}")
         return self.constant(getattr(builtins, name))
 
-    def _subscript(self, owner: ast.expr, key: ast.expr) -> Value:
+    def _subscript(self, owner: ast.expr, key: ast.expr, *, is_held: bool) -> Value:
         if isinstance(owner, ast.Name) and owner.id in ("E", "args", "kwargs"):
             return self._given(owner.id, ast.literal_eval(key))
-        return self.item(self.value(owner), self.value(key))
+        return self.item(self.value(owner), self.value(key), is_held=is_held)
 
     def _given(self, kind: str, place: Any) -> Value:
         if kind == "E":
@@ -134,6 +136,10 @@ class Expressions(Sized):
             return Value(
                 Kind.INTEGER, self.let(f"{sign} i64 {left.text}, {self.as_integer(right)}")
             )
+        if isinstance(op, ast.Add) and left.kind is Kind.SIZE and is_small(right.constant):
+            if self.failed != "broken":  # of larger numbers Python takes the call
+                self.require(self.let(f"icmp slt i64 {left.text}, {1 << 62}"))
+                return Value(Kind.SIZE, self.let(f"add i64 {left.text}, {right.constant}"))
         operands = self.as_object(left), self.as_object(right)
         if isinstance(op, ast.Pow):
             return Value(Kind.OBJECT, self.new("PyNumber_Power", *operands, self.address_of(None)))
@@ -369,6 +375,10 @@ class Expressions(Sized):
         return self._ordered(op, self.value(left), self.value(right))
 
     def _ordered(self, op: ast.cmpop, left: Value, right: Value) -> Value:
+        if self._is_small(left, right):
+            kind = ("slt", "sle", "eq", "ne", "sgt", "sge")[_ORDER[type(op)]]
+            texts = f"{self._as_i64(left)}, {self._as_i64(right)}"
+            return Value(Kind.TRUTH, self.let(f"icmp {kind} i64 {texts}"))
         number = str(_ORDER[type(op)])
         operands = self.as_object(left), self.as_object(right)
         return Value(Kind.OBJECT, self.new("PyObject_RichCompare", *operands, number))
@@ -412,7 +422,9 @@ class Expressions(Sized):
 
     def _is_small(self, first: Value, second: Value) -> bool:
         are_known = [each.kind in (Kind.INTEGER, Kind.SIZE) for each in (first, second)]
-        are_small = [type(each.constant) is int for each in (first, second)]
+        are_small = [
+            type(each.constant) is int and abs(each.constant) < 1 << 62 for each in (first, second)
+        ]
         return any(are_known) and all(map(or_, are_known, are_small))
 
     def _as_i64(self, value: Value) -> str:

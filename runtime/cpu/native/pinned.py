@@ -16,6 +16,7 @@ import numpy as np
 from tracejit._native.abi import offset_of
 from tracejit.runtime.buffer import BlockBuffer
 from tracejit.runtime.cpu.native.commits import taken_over
+from tracejit.runtime.cpu.native.counts import counts_in
 from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
 from tracejit.runtime.cpu.native.paths import Path
 from tracejit.runtime.cpu.native.pins_ir import STEP
@@ -38,6 +39,7 @@ class Pinned(Statements):
         has_words = self.abi.has_entries and self.abi.instance_dict_at is not None
         parts = None if self.rules is None or not has_words else parts_of(nodes, self.rules)
         self.variables, self.found = {}, {}
+        self.counts = counts_in(nodes)
         for node in nodes if parts is None else parts.before:
             self.statement(node)
         if parts is not None:
@@ -45,6 +47,7 @@ class Pinned(Statements):
             self.found = {path: self.variables[name] for path, name in parts.taken.items()}
             for node in parts.after:
                 self.statement(node)
+        self.counts = {}  # other lines have other variables
 
     def commit(self, lines: Iterable[str]) -> None:
         """The end of a call."""
