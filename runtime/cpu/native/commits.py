@@ -25,9 +25,9 @@ def taken_over(nodes: Sequence[ast.stmt], found: Mapping[Path, str]) -> list[ast
                     continue
             case ast.AugAssign(target=ast.Attribute(value=ast.Name(id=name), attr="version")):
                 versioned.add(name)
-            case ast.Assign(
-                targets=[ast.Attribute(value=ast.Name(id=name), attr="written")]
-            ) if name in versioned:
+            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=name), attr="written")]) if (
+                name in versioned
+            ):
                 pass
             case _:
                 is_calm = False  # it may run code, or write to where paths lead through

@@ -38,9 +38,7 @@ def counts_in(nodes: Sequence[ast.stmt]) -> dict[str, int]:
                     )
                 ),
                 ast.Assign(
-                    targets=[
-                        ast.Subscript(value=ast.Name(id="E"), slice=ast.Constant(value=slot))
-                    ],
+                    targets=[ast.Subscript(value=ast.Name(id="E"), slice=ast.Constant(value=slot))],
                     value=ast.Name(id=kept),
                 ),
             ) if name == typed == kept and loads[name] == 2:

@@ -136,10 +136,10 @@ class Expressions(Sized):
             return Value(
                 Kind.INTEGER, self.let(f"{sign} i64 {left.text}, {self.as_integer(right)}")
             )
-        if isinstance(op, ast.Add) and left.kind is Kind.SIZE and is_small(right.constant):
-            if self.failed != "broken":  # of larger numbers Python takes the call
-                self.require(self.let(f"icmp slt i64 {left.text}, {1 << 62}"))
-                return Value(Kind.SIZE, self.let(f"add i64 {left.text}, {right.constant}"))
+        is_count = isinstance(op, ast.Add) and left.kind is Kind.SIZE and is_small(right.constant)
+        if is_count and self.failed != "broken":  # of larger numbers Python takes the call
+            self.require(self.let(f"icmp slt i64 {left.text}, {1 << 62}"))
+            return Value(Kind.SIZE, self.let(f"add i64 {left.text}, {right.constant}"))
         operands = self.as_object(left), self.as_object(right)
         if isinstance(op, ast.Pow):
             return Value(Kind.OBJECT, self.new("PyNumber_Power", *operands, self.address_of(None)))
@@ -363,11 +363,25 @@ class Expressions(Sized):
                 same = self._same(left, right)
                 return same if isinstance(op, ast.Is) else self.let(f"xor i1 {same}, true")
             case ast.In() | ast.NotIn():
-                found = self.contains(self.value(right), self.value(left))
+                found = self._is_among(left, right)
+                if found is None:
+                    found = self.contains(self.value(right), self.value(left))
                 return found if isinstance(op, ast.In) else self.let(f"xor i1 {found}, true")
             case ast.Eq():
                 return self._equal(left, right)
         return self.truth_of(self._ordered(op, self.value(left), self.value(right)))
+
+    def _is_among(self, left: ast.expr, right: ast.expr) -> str | None:
+        """`id(x) in (id(y), id(z))`"""
+        match left, right:
+            case ast.Call(func=ast.Name(id="id"), args=[one]), ast.Tuple(elts=[*others]):
+                text, found = self.as_object(self.value(one)), "false"
+                for other in others:
+                    assert isinstance(other, ast.Call)
+                    same = f"icmp eq ptr {text}, {self.as_object(self.value(other.args[0]))}"
+                    found = self.let(f"or i1 {found}, {self.let(same)}")
+                return found
+        return None
 
     def _comparison(self, node: ast.expr, op: ast.cmpop, left: ast.expr, right: ast.expr) -> Value:
         if isinstance(op, ast.Is | ast.IsNot | ast.In | ast.NotIn):

@@ -89,14 +89,19 @@ class _Pins:
         size = f"{8 * len(parts.exports)}"
         code.keep_room("%addresses", 8 * len(parts.exports))
         code.call("llvm.memcpy.p0.p0.i64", "%addresses", addresses, size, "false")
+        taken = code.block
         code.jump(end)
         code.enter(ask)
-        classes = self._ask(no)
+        classes, facts = self._ask(no)
+        asked = code.block
         code.jump(end)
         code.enter(no)
         self._let_go()
         code.jump(code.failed)
         code.enter(end)
+        for name, fact in zip(parts.facts, facts, strict=True):
+            holds = code.let(f"phi i1 [ true, %{taken} ], [ {fact}, %{asked} ]")
+            code.variables[name] = Value(Kind.TRUTH, holds)
         for place, name in enumerate(parts.exports):
             text = code.kept(self._first + place)
             code.variables[name] = Value(Kind.OBJECT, text)
@@ -125,8 +130,8 @@ class _Pins:
         words = f"ptr {code.at(self._table, self._words_at)}", f"i64 {count}"
         code.branch(code.help("tracejit_same", "i1", *words), take, ask)
 
-    def _ask(self, no: str) -> list[Any]:
-        """Asks the guards, in a frame of their own; gives the classes of what they export."""
+    def _ask(self, no: str) -> tuple[list[Any], list[str]]:
+        """Asks the guards, in a frame of their own; gives the classes of what they export, and whether facts hold."""
         code, variables, failed = self._code, self._code.variables.copy(), self._code.failed
         start, begin = len(code.lines), code.fresh("b")
         code.enter(begin)
@@ -137,6 +142,9 @@ class _Pins:
                 if not _is_slot(node):
                     code.statement(node)
                     self._note_lively()
+            facts = [code.condition(test) for test in self._parts.facts.values()]
+            for holds in facts:
+                code.spoil_unless(holds)
             addresses = [self._address_of(name) for name in self._parts.exports]
             noted, code.notes, code.failed = code.notes, None, failed
         (self._held,) = held
@@ -148,7 +156,7 @@ class _Pins:
         table = new_table(self._words_at // 8 + 2 * (noted + STEP), np.int64)
         code.address_of(table)  # held
         code.constants[self._place] = Raw(table.ctypes.data)
-        return [code.class_of(value) for value in values]
+        return [code.class_of(value) for value in values], facts
 
     def _room(self, noted: int, begin: str) -> list[str]:
         """Lines that take empty memory for what guards note and hold: of a large model it is more than the stack may have."""

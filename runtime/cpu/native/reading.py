@@ -264,16 +264,17 @@ class Reader(Writer):
 
     def _foreign(self, value: Value) -> Value:
         """Buffers of the pools are not; others are asked."""
-        text = self.as_object(value)
-        kind = self.load(text, abi.TYPE_AT)
+        text, kind = self.as_object(value), self.type_of(value)
         is_other = "true"
         for each in self._own_buffers():
             differs = self.let(f"icmp ne ptr {kind}, {each}")
             is_other = self.let(f"and i1 {is_other}, {differs}")
-        found = self.both(
-            is_other, lambda: self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign")))
-        )
-        return Value(Kind.TRUTH, found)
+
+        def ask() -> str:
+            self.spoil()
+            return self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign")))
+
+        return Value(Kind.TRUTH, self.both(is_other, ask))
 
     def context_variable(self, variable: Any) -> str:
         """What a variable of the context holds; null where that is nothing."""

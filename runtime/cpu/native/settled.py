@@ -13,6 +13,7 @@ from typing import Any
 from tracejit._records import dataclass
 from tracejit.runtime.cpu.native.commits import names_read, taken_over
 from tracejit.runtime.cpu.native.leading import Leading
+from tracejit.runtime.cpu.native.memory_guards import split
 from tracejit.runtime.cpu.native.paths import Path, Paths, Writes, is_given
 from tracejit.runtime.cpu.native.statements import parsed
 
@@ -54,6 +55,7 @@ class Parts:
     exports  what settled lines find out that is needed afterwards; of these, `buffers` are those of tensors
     lively   dicts that may be written in each call, but not what is read of them
     taken    what commits look for again and settled lines have found: by the path, the variable
+    facts    variables that say whether conditions hold, which are asked after settled lines; as a rule they do
     """
 
     before: list[ast.stmt]
@@ -64,14 +66,16 @@ class Parts:
     buffers: set[str]
     lively: set[str]
     taken: dict[Path, str]
+    facts: dict[str, ast.expr]
 
 
 def parts_of(nodes: Iterable[ast.stmt], rules: Rules) -> Parts | None:
     """The guards apart; None where too few are settled."""
     named = [*_once_named(nodes)]
     apart = _Apart(rules, Leading(named, rules.writes).names)
-    for node in named:
-        apart.add(node)
+    for whole in named:
+        for node in split(whole, apart.found, apart.facts):
+            apart.add(node)
     if len(apart.buffers) < FEW:
         return None
     taken = _taken_by(rules.commits, apart.by_path())
@@ -87,6 +91,7 @@ def parts_of(nodes: Iterable[ast.stmt], rules: Rules) -> Parts | None:
         apart.buffers,
         apart.lively,
         taken,
+        apart.facts,
     )
 
 
@@ -115,6 +120,7 @@ class _Apart:
         """What slots of `E` hold."""
         self.buffers: set[str] = set()
         self.lively: set[str] = set()
+        self.facts: dict[str, ast.expr] = {}
         self._dicts: set[str] = set()
         """Those that rarely change."""
         self._rows: set[str] = set()

@@ -152,7 +152,9 @@ def _rules(lines: Lines, names: Mapping[str, Any]) -> Rules | None:
     writes = writes_of(map(parsed, commits))
     roots = [names.get(path[0][0]) for path in writes.replaced if len(path[0]) == 1]
     written = [_table_behind(root.__dict__) for root in roots if isinstance(root, type)]
-    return Rules(_SLOTS, _TABLES, names.get, _is_steady, keeps_dict, has_text, is_table, writes, commits)
+    return Rules(
+        _SLOTS, _TABLES, names.get, _is_steady, keeps_dict, has_text, is_table, writes, commits
+    )
 
 
 def _table_behind(value: Any) -> dict[Any, Any] | None:
