@@ -10,6 +10,7 @@ from tracejit.runtime.cpu.native.paths import Path, Paths
 
 def taken_over(nodes: Sequence[ast.stmt], found: Mapping[Path, str]) -> list[ast.stmt]:
     """The same commit, with what lies at these paths in variables of these names."""
+    read = names_read(nodes)
     paths, names = Paths(), dict[str, str]()
     versioned = set[str]()
     kept = []
@@ -32,7 +33,7 @@ def taken_over(nodes: Sequence[ast.stmt], found: Mapping[Path, str]) -> list[ast
             case _:
                 is_calm = False  # it may run code, or write to where paths lead through
         kept.append(node)
-    return _needed(kept)
+    return _needed(kept, read)
 
 
 def names_read(nodes: Iterable[ast.AST]) -> set[str]:
@@ -55,15 +56,15 @@ def _rename(node: ast.stmt, names: dict[str, str]) -> None:
             names.pop(each.id, None)
 
 
-def _needed(nodes: Sequence[ast.stmt]) -> list[ast.stmt]:
-    """Without steps that lead only to what has been found."""
+def _needed(nodes: Sequence[ast.stmt], read: set[str]) -> list[ast.stmt]:
+    """Without steps that lead only to what has been found: variables that were `read` and are not any more."""
     needed = set[str]()
     kept = []
     for node in reversed(nodes):
         match node:
             case ast.Assign(
                 targets=[ast.Name(id=name)], value=ast.Attribute() | ast.Subscript()
-            ) if name not in needed:
+            ) if name in read - needed:
                 continue
         needed |= names_read([node])
         kept.append(node)

@@ -1,4 +1,4 @@
-"""Counting references, as LLVM IR: `@retain(object)` and `@let_go(object)`, the first one written out, and whether there is one."""
+"""Counting references, as LLVM IR: `@retain(object)` and `@let_go(object)`, the first one written out, and if there is one."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ import tracejit as tj
 from tests.tracing.replay.test_native import bits, native_calls
 from tracejit import nn
 from tracejit.nn.parameter import Parameter
+from tracejit.optim import adam
+from tracejit.optim.optimizer import Optimizer
 from tracejit.runtime.cpu.native import pinned
 from tracejit.runtime.cpu.native.install import installed
 from tracejit.runtime.cpu.native.settled import Parts
@@ -45,6 +48,10 @@ class World:
         self.kept: list[Any] = []
         """What has been in use, so that nothing new comes to lie where it was."""
         self.calls = 0
+        self.x: Any = None
+        """What it is trained on, if it is something of its own."""
+        self.held: list[Any] = []
+        """What somebody else sees of it: no step may change more than it would."""
 
     def step(self, x: Any) -> Any:
         self.calls += 1
@@ -69,7 +76,16 @@ class World:
         """All that a step has an effect on."""
         values = [*self.weights, *self.slow, *self.pair, *self.totals.values()]
         state = [[*each.items()] for each in self.optimizer.state.values()]
-        return self.calls, bits(values), [*self.totals], bits(state)
+        steps = [type(each.get("step")) for each in self.optimizer.state.values()]
+        tensors = [each for each in values if isinstance(each, tj.Tensor)]
+        versions = [each.storage.version for each in tensors]
+        gradients = [each.grad for each in tensors]
+        written = [each.autograd is not None and each.autograd.version for each in tensors]
+        held = [each() if isinstance(each, weakref.ref) else each for each in self.held]
+        return (
+            (self.calls, bits(values), [*self.totals], bits(state), steps, versions)
+            + (bits(gradients), written, bits(held), _sharing([*gradients, *tensors]))
+        )  # fmt: skip
 
 
 class Other(World):
@@ -115,9 +131,12 @@ class Twins:
 
     def agree(self) -> bool:
         compiled, plain = self.worlds
-        found = outcome(lambda: self.step(compiled, self.x))
-        wanted = outcome(lambda: World.step(plain, self.x))
+        found = outcome(lambda: self.step(compiled, self.given(compiled)))
+        wanted = outcome(lambda: World.step(plain, self.given(plain)))
         return (found, compiled.seen()) == (wanted, plain.seen())
+
+    def given(self, world: World) -> Any:
+        return self.x if world.x is None else world.x
 
     def change(self, mutation: str) -> None:
         for world in self.worlds:
@@ -129,6 +148,11 @@ def outcome(call: Callable[[], Any]) -> Any:
         return bits(call())
     except Exception as error:
         return type(error)
+
+
+def _sharing(values: list[Any]) -> list[int]:
+    """Which are the same objects: of each, the first place."""
+    return [next(n for n, other in enumerate(values) if other is each) for each in values]
 
 
 def _swap(items: Any) -> None:
@@ -159,6 +183,36 @@ def _another_key(names: dict[Any, Any]) -> None:
     held = names.copy()
     names.clear()
     names.update({"".join([*key]): value for key, value in held.items()})
+
+
+def _count(world: World, start: int, *, shared: bool = False) -> None:
+    """Has steps be counted from there on; each has an integer of its own, unless it is `shared`."""
+    for state in world.optimizer.state.values():
+        state["step"] = start if shared else int(str(start))
+
+
+def _version(world: World, start: int) -> None:
+    for tensor in (*world.weights, *world.slow, *world.pair):
+        tensor.storage.version = int(str(start))
+
+
+def _hold_numbers(world: World) -> None:
+    world.held += [_first_state(world)["step"], world.slow[0].storage.version]
+
+
+def _hold_views(world: World) -> None:
+    _count(world, 1000)
+    grads = [weight.grad for weight in world.weights]
+    world.held += [grads[0], grads[1][1:], weakref.ref(grads[2]), grads[2].numpy()]
+
+
+def _foreign(world: World, *, overlap: bool) -> None:
+    """Memory of NumPy's."""
+    array = np.arange(3 * SIZE, dtype=np.float32)
+    world.kept.append(array)
+    world.slow[0] = tj.asarray(array[:SIZE])
+    start = 1 if overlap else SIZE
+    world.slow[1] = tj.asarray(array[start : start + SIZE])
 
 
 MUTATIONS: dict[str, Callable[[World], Any]] = {
@@ -222,6 +276,39 @@ MUTATIONS: dict[str, Callable[[World], Any]] = {
     "another optimizer": lambda w: setattr(w, "optimizer", tj.optim.Adam(w.weights, lr=0.5)),
     "calls": lambda w: setattr(w, "calls", 100),
     "elements": lambda w: w.slow[0].mul_(3.0),
+    "gradient": lambda w: setattr(w.weights[0], "grad", tensor(95)),
+    "no gradient": lambda w: setattr(w.weights[0], "grad", None),
+    "gradients cleared": lambda w: w.optimizer.zero_grad(),
+    "gradient of another": lambda w: setattr(w.weights[0], "grad", w.weights[1].grad),
+    "gradient that is a weight": lambda w: setattr(w.weights[0], "grad", w.slow[0]),
+    "gradient's storage": lambda w: setattr(w.weights[0].grad, "storage", w.slow[0].storage),
+    "gradient's memory": lambda w: setattr(w.weights[0].grad.storage, "buffer", w.slow[0].storage.buffer),
+    "gradient held": lambda w: w.held.append(w.weights[0].grad),
+    "gradient's storage held": lambda w: w.kept.append(w.weights[0].grad.storage),
+    "gradients viewed": _hold_views,
+    "gradient accumulated": lambda w: (w.weights[0] * 2.0).sum().backward(),
+    "gradient of a gradient": lambda w: w.weights[0].grad.requires_grad_(),
+    "many steps": lambda w: _count(w, 5000),
+    "many steps in all": lambda w: _count(w, 5000, shared=True),
+    "many steps of one": lambda w: _first_state(w).update(step=5000),
+    "steps, kept by Python": lambda w: _count(w, 255),
+    "steps below none": lambda w: _count(w, -5),
+    "steps of a digit": lambda w: _count(w, (1 << 30) - 2),
+    "steps of two digits": lambda w: _count(w, (1 << 60) - 2),
+    "steps of 63 bits": lambda w: _count(w, (1 << 62) - 2),
+    "steps of any size": lambda w: _count(w, 1 << 70),
+    "steps that are a float": lambda w: _first_state(w).update(step=5000.0),
+    "steps that are true": lambda w: _first_state(w).update(step=True),
+    "numbers held": lambda w: (_count(w, 5000), _version(w, 5000), _hold_numbers(w)),
+    "many versions": lambda w: _version(w, 5000),
+    "versions of a digit": lambda w: _version(w, (1 << 30) - 3),
+    "shared storage": lambda w: setattr(w.slow[0], "storage", w.slow[1].storage),
+    "memory of others": lambda w: _foreign(w, overlap=False),
+    "memory of others that overlaps": lambda w: _foreign(w, overlap=True),
+    "memory that is given, too": lambda w: setattr(w, "x", w.slow[0]),
+    "memory that is given, too, of another tensor": lambda w: setattr(w, "x", w.slow[1].detach()),
+    "weight that is given, too": lambda w: setattr(w, "x", w.weights[2]),
+    "given for itself": lambda w: setattr(w, "x", tensor(7)),
 }  # fmt: skip
 
 
@@ -231,6 +318,48 @@ def test_what_has_changed_is_seen(mutation: str):
     twins.change(mutation)
     for _ in range(4):
         assert twins.agree()
+
+
+def test_a_value_that_a_gradient_needs_is_known_to_be_another_after_a_step():
+    twins = Twins().warm()
+    twins.change("many versions")
+    twins.change("many steps")
+    found = []
+    for world in twins.worlds:
+        (weight, *_) = world.weights
+        needed = (weight * weight).sum()
+        assert twins.agree()
+        found.append(outcome(lambda needed=needed: needed.backward()))
+    assert found == [tj.AutogradError, tj.AutogradError]
+
+
+def _faster(optimizer: Any) -> Any:
+    return [{**group, "lr": 0.5} for group in optimizer.__dict__["param_groups"]]
+
+
+PATCHES: dict[str, tuple[Any, str, Any]] = {
+    "what a base has": (tj.optim.Adam, "zero_grad", lambda self: None),
+    "method": (Optimizer, "zero_grad", lambda self: None),
+    "global": (adam, "_numbers", lambda *args, known=adam._numbers: [2.0 * each for each in known(*args)]),
+    "descriptor before an attribute": (tj.optim.Adam, "param_groups", property(_faster)),
+    "descriptor of a base": (Optimizer, "param_groups", property(_faster)),
+    "descriptor of the user's": (World, "pair", property(lambda world: vars(world)["pair"][::-1])),
+}  # fmt: skip
+"""What of classes and modules becomes something else, or comes to be."""
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_what_has_changed_of_classes_and_modules_is_seen(
+    patch: str, monkeypatch: pytest.MonkeyPatch
+):
+    twins = Twins().warm()
+    before = twins.worlds[0].weights[0].detach().numpy().copy()
+    monkeypatch.setattr(*PATCHES[patch], raising=False)
+    assert twins.agree()
+    assert twins.agree()
+    monkeypatch.undo()
+    assert twins.agree()
+    assert (before != twins.worlds[0].weights[0].detach().numpy()).any()
 
 
 @settings(max_examples=8, deadline=None)
