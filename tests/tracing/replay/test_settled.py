@@ -15,12 +15,17 @@ from hypothesis import strategies as st
 import tracejit as tj
 from tests.tracing.replay.test_native import bits, native_calls
 from tracejit import nn
+from tracejit._native import dicts
+from tracejit._native.abi import Abi, abi
 from tracejit.nn.parameter import Parameter
 from tracejit.optim import adam
 from tracejit.optim.optimizer import Optimizer
 from tracejit.runtime.cpu.native import pinned
 from tracejit.runtime.cpu.native.install import installed
+from tracejit.runtime.cpu.native.reading import dict_behind
 from tracejit.runtime.cpu.native.settled import Parts
+from tracejit.runtime.cpu.native.stretches import Stretches
+from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.tracing.replay import tree
 
 pytestmark = pytest.mark.skipif(installed() is None, reason="native code is not used")
@@ -34,6 +39,13 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tensor(start: float) -> tj.Tensor:
     return tj.tensor(np.arange(start, start + SIZE, dtype=np.float32) / 4)
+
+
+def table_of(kind: type) -> dict[Any, Any] | None:
+    """The dict of a class; None where dicts have no versions."""
+    found = abi()
+    is_told = isinstance(found, Abi) and found.dict_version_at is not None
+    return dict_behind(Value(Kind.OBJECT, "", kind.__dict__)) if is_told else None
 
 
 class World:
@@ -427,7 +439,8 @@ def test_all_that_a_step_reaches_is_compared(tables: Callable[[], Table]):
     world, _ = twins.worlds
     assert table.holds
     reached = [*world.weights, *world.slow, *world.pair, *world.totals.values()]
-    reached += [value for name, value in vars(world).items() if name not in ("calls", "kept")]
+    own = ("calls", "kept", "x", "held")
+    reached += [value for name, value in vars(world).items() if name not in own]
     reached += [_first_state(world)[name] for name in ("exp_avg", "exp_avg_sq")]
     noted = {int(each) for each in table.words[:, 1]}
     assert all(id(each) in noted for each in reached)
@@ -487,6 +500,20 @@ def test_each_word_is_needed(word: str, tables: Callable[[], Table]):
     assert not agree or not is_taken_after(mutation)
 
 
+@pytest.mark.skipif(installed() is None or table_of(Optimizer) is None, reason="no versions")
+def test_the_version_of_a_class_is_needed(
+    tables: Callable[[], Table], monkeypatch: pytest.MonkeyPatch
+):
+    twins = Twins().warm()
+    names = table_of(Optimizer)
+    assert names is not None
+    assert tables().forget({id(names) + dicts.VERSION_AT}) == 1
+    monkeypatch.setattr(*PATCHES["method"])
+    before = native_calls(twins.step)
+    twins.agree()
+    assert native_calls(twins.step) == before + 1
+
+
 def is_taken_after(mutation: str) -> bool:
     """Whether machine code takes a step after a change where all is compared."""
     twins = Twins().warm()
@@ -532,28 +559,56 @@ def steps_of(count: int) -> dict[str, Callable[[Any], Any]]:
 
 PER_PARAMETER = {"Adam": 6, "SGD": 4, "list": 2}
 """Lines that are asked in each call: how many steps were made, and that there is no gradient."""
+CALLS_PER_PARAMETER = {"Adam": 48, "SGD": 38, "list": 16}
+"""Of functions, in the machine code of a call whose words are the same, ways for what is rare included."""
+LOOKS_PER_PARAMETER = {"Adam": 2, "SGD": 0, "list": 0}
+"""Into dicts: for how many steps were made, and to write that."""
+
+
+class Written:
+    """What is written of ways from here on: the parts of their guards, and the text of the code for settled calls."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.parts: list[Any] = []
+        self.texts: list[list[str]] = []
+        parts_of, ask, text = pinned.parts_of, pinned._Pins._ask, Stretches.text
+        asked: list[range] = []
+
+        def noted(nodes: Any, rules: Any) -> Parts | None:
+            self.parts.append(parts_of(nodes, rules))
+            return self.parts[-1]
+
+        def measured(pins: Any, no: str) -> Any:
+            start = len(pins._code.lines)
+            found = ask(pins, no)
+            asked.append(range(start, len(pins._code.lines)))
+            return found
+
+        def kept(stretches: Any, name: str) -> str:
+            if asked:
+                gone = asked.pop()
+                self.texts.append(stretches.lines[: gone.start] + stretches.lines[gone.stop :])
+            return text(stretches, name)
+
+        monkeypatch.setattr(pinned, "parts_of", noted)
+        monkeypatch.setattr(pinned._Pins, "_ask", measured)
+        monkeypatch.setattr(Stretches, "text", kept)
 
 
 @pytest.mark.parametrize("way", PER_PARAMETER)
-def test_few_guards_of_a_parameter_are_asked_in_each_call(
-    way: str, monkeypatch: pytest.MonkeyPatch
-):
-    parted = []
-    parts_of = pinned.parts_of
-
-    def noted(nodes: Any, rules: Any) -> Parts | None:
-        parted.append(parts_of(nodes, rules))
-        return parted[-1]
-
-    monkeypatch.setattr(pinned, "parts_of", noted)
+def test_little_is_done_for_a_parameter_in_each_call(way: str, monkeypatch: pytest.MonkeyPatch):
+    written = Written(monkeypatch)
     counts = 4, 12
     for count in counts:
         step = tj.compile(steps_of(count)[way])
         for _ in range(6):
             step(tensor(1))
         assert native_calls(step)
-    few, many = parted
+    few, many = written.parts
     more = counts[1] - counts[0]
     asked = [len(parts.before) + len(parts.after) for parts in (few, many)]
     assert asked[1] - asked[0] <= PER_PARAMETER[way] * more
     assert len(many.settled) - len(few.settled) >= 15 * more
+    for what, most in {" call ": CALLS_PER_PARAMETER, "@looked_up(": LOOKS_PER_PARAMETER}.items():
+        found = [sum(what in line for line in lines) for lines in written.texts]
+        assert found[1] - found[0] <= most[way] * more, (what, found)
