@@ -156,7 +156,7 @@ class Statements(RemotePrograms, Expressions):
     def _set_item(self, container: Value, key: Value, value: Value) -> None:
         is_dict = self.class_of(container) is dict
         end = self.fresh("b")
-        if is_dict and value.kind is Kind.SIZE:
+        if is_dict and value.kind is Kind.SIZE and type(key.constant) is str:
             other = self.fresh("b")
             before = self.entry(container.text, key)
             done = self.let(f"call i1 @is_now(ptr {before}, i64 {value.text}, i1 false)")
