@@ -561,7 +561,7 @@ PER_PARAMETER = {"Adam": 6, "SGD": 4, "list": 2}
 """Lines that are asked in each call: how many steps were made, and that there is no gradient."""
 CALLS_PER_PARAMETER = {"Adam": 48, "SGD": 38, "list": 16}
 """Of functions, in the machine code of a call whose words are the same, ways for what is rare included."""
-LOOKS_PER_PARAMETER = {"Adam": 2, "SGD": 0, "list": 0}
+LOOKS_PER_PARAMETER = {"Adam": 2, "SGD": 2, "list": 0}
 """Into dicts: for how many steps were made, and to write that."""
 
 
