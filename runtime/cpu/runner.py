@@ -168,7 +168,7 @@ resolve:
 argument:
   %index = phi i64 [ 0, %resolve ], [ %index.next, %store ]
   %another = icmp ult i64 %index, %arguments
-  br i1 %another, label %store, label %split
+  br i1 %another, label %store, label %weigh
 store:
   %place = shl i64 %index, 2
   %which.p = getelementptr i64, ptr %sources, i64 %place
@@ -190,6 +190,12 @@ store:
   store i64 %address, ptr %pointer.p
   %index.next = add i64 %index, 1
   br label %argument
+weigh:
+  ; Divisions take longer than many a kernel.
+  %several.grains = icmp ugt i64 %tasks, %grain
+  %threaded = icmp ugt i64 %threads, 1
+  %shared = and i1 %several.grains, %threaded
+  br i1 %shared, label %split, label %alone
 split:
   ; Larger chunks than the grain where that still gives each thread several.
   %even = udiv i64 %tasks, %wanted.chunks
@@ -199,9 +205,7 @@ split:
   %up.1 = sub i64 %up, 1
   %chunks = udiv i64 %up.1, %size
   %several = icmp ugt i64 %chunks, 1
-  %threaded = icmp ugt i64 %threads, 1
-  %parallel = and i1 %several, %threaded
-  br i1 %parallel, label %together, label %alone
+  br i1 %several, label %together, label %alone
 together:
   %ran = call i1 @parallel_for(ptr %context, ptr @chunk, ptr %job, i64 %chunks, i64 %threads)
   br i1 %ran, label %next, label %alone

@@ -30,7 +30,10 @@ DICT_SIZE_AT = 16
 INTEGER_SIZE_AT, INTEGER_DIGITS_AT = 16, 24
 """Where an integer keeps how many digits of 30 bits it has, and these, in words of 32 bits."""
 TWO_DIGITS = 2 << 3 if sys.version_info >= (3, 12) else 2
-"""The size of a positive integer of two digits, as most addresses are."""
+ONE_DIGIT = TWO_DIGITS >> 1
+"""The size of a positive integer of two digits, as most addresses are, and of one, as most counts are."""
+LARGEST_KEPT = 256
+"""Of the integers of which Python keeps one each."""
 FLAGS_AT = 168
 """Where a type keeps its flags."""
 
@@ -134,10 +137,12 @@ def _check_objects() -> None:
         _expect(found == (id(first), id(second)), "tuples or lists keep their items elsewhere")
     found_number = ctypes.c_double.from_address(id(number) + FLOAT_AT).value
     _expect(found_number == number, "floats keep their value elsewhere")
-    address = 5 << 30 | 7
+    address, count = 5 << 30 | 7, (1 << 30) - 1
     _expect(
         word(id(address) + INTEGER_SIZE_AT) == TWO_DIGITS
-        and word(id(address) + INTEGER_DIGITS_AT) == 5 << 32 | 7,
+        and word(id(address) + INTEGER_DIGITS_AT) == 5 << 32 | 7
+        and word(id(count) + INTEGER_SIZE_AT) == ONE_DIGIT
+        and word(id(count) + INTEGER_DIGITS_AT) & 0xFFFFFFFF == count,
         "integers keep their digits elsewhere",
     )
     names = {name: name for name in "abc"}

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from tracejit._native import abi
+from tracejit.runtime.cpu.native.counts import is_small
+from tracejit.runtime.cpu.native.reading import dict_behind
 from tracejit.runtime.cpu.native.sized import Sized
 from tracejit.runtime.cpu.native.values import Kind, Unsupported, Value, known_to
 
@@ -51,7 +53,8 @@ class Expressions(Sized):
 
     # Values
 
-    def value(self, node: ast.expr) -> Value:
+    def value(self, node: ast.expr, *, is_held: bool = True) -> Value:
+        """Unless `is_held`, what a dict has is only looked at, before anything else can happen."""
         match node:
             case ast.Constant(value=constant):
                 return self.constant(constant)
@@ -62,7 +65,7 @@ class Expressions(Sized):
             case ast.Slice(lower=None, upper=None, step=None):
                 return self.constant(slice(None))
             case ast.Subscript(value=owner, slice=key):
-                return self._subscript(owner, key)
+                return self._subscript(owner, key, is_held=is_held)
             case ast.Call():
                 return self._call(node)
             case ast.Tuple() | ast.List() | ast.Set() | ast.Dict():
@@ -97,10 +100,10 @@ class Expressions(Sized):
             raise Unsupported(f"the name {name}")
         return self.constant(getattr(builtins, name))
 
-    def _subscript(self, owner: ast.expr, key: ast.expr) -> Value:
+    def _subscript(self, owner: ast.expr, key: ast.expr, *, is_held: bool) -> Value:
         if isinstance(owner, ast.Name) and owner.id in ("E", "args", "kwargs"):
             return self._given(owner.id, ast.literal_eval(key))
-        return self.item(self.value(owner), self.value(key))
+        return self.item(self.value(owner), self.value(key), is_held=is_held)
 
     def _given(self, kind: str, place: Any) -> Value:
         if kind == "E":
@@ -133,6 +136,10 @@ class Expressions(Sized):
             return Value(
                 Kind.INTEGER, self.let(f"{sign} i64 {left.text}, {self.as_integer(right)}")
             )
+        is_count = isinstance(op, ast.Add) and left.kind is Kind.SIZE and is_small(right.constant)
+        if is_count and self.failed != "broken":  # of larger numbers Python takes the call
+            self.require(self.let(f"icmp slt i64 {left.text}, {1 << 62}"))
+            return Value(Kind.SIZE, self.let(f"add i64 {left.text}, {right.constant}"))
         operands = self.as_object(left), self.as_object(right)
         if isinstance(op, ast.Pow):
             return Value(Kind.OBJECT, self.new("PyNumber_Power", *operands, self.address_of(None)))
@@ -255,7 +262,10 @@ class Expressions(Sized):
         self, function: ast.Attribute, given: list[ast.expr], names: tuple[str, ...]
     ) -> Value:
         owner = self.value(function.value)
-        arguments = [self.as_object(self.value(each)) for each in given]
+        values = list(map(self.value, given))
+        if function.attr == "isdisjoint" and dict_behind(owner) is not None:
+            return self._has_none(owner, *values)
+        arguments = list(map(self.as_object, values))
         if self.class_of(owner) is list and function.attr == "append" and not names:
             self.succeeded(self.call("PyList_Append", owner.text, *arguments))
             return self.constant(None)
@@ -267,6 +277,13 @@ class Expressions(Sized):
         return Value(
             Kind.OBJECT, self.new("PyObject_VectorcallMethod", name, listed, count, "null")
         )
+
+    def _has_none(self, names: Value, keys: Value) -> Value:
+        """Whether a class has no attribute of any of these names."""
+        found = "false"
+        for key in keys.constant:
+            found = self.let(f"or i1 {found}, {self.contains(names, self.constant(key))}")
+        return Value(Kind.TRUTH, self.let(f"xor i1 {found}, true"))
 
     # Conditions
 
@@ -346,11 +363,25 @@ class Expressions(Sized):
                 same = self._same(left, right)
                 return same if isinstance(op, ast.Is) else self.let(f"xor i1 {same}, true")
             case ast.In() | ast.NotIn():
-                found = self.contains(self.value(right), self.value(left))
+                found = self._is_among(left, right)
+                if found is None:
+                    found = self.contains(self.value(right), self.value(left))
                 return found if isinstance(op, ast.In) else self.let(f"xor i1 {found}, true")
             case ast.Eq():
                 return self._equal(left, right)
         return self.truth_of(self._ordered(op, self.value(left), self.value(right)))
+
+    def _is_among(self, left: ast.expr, right: ast.expr) -> str | None:
+        """`id(x) in (id(y), id(z))`"""
+        match left, right:
+            case ast.Call(func=ast.Name(id="id"), args=[one]), ast.Tuple(elts=[*others]):
+                text, found = self.as_object(self.value(one)), "false"
+                for other in others:
+                    assert isinstance(other, ast.Call)
+                    same = f"icmp eq ptr {text}, {self.as_object(self.value(other.args[0]))}"
+                    found = self.let(f"or i1 {found}, {self.let(same)}")
+                return found
+        return None
 
     def _comparison(self, node: ast.expr, op: ast.cmpop, left: ast.expr, right: ast.expr) -> Value:
         if isinstance(op, ast.Is | ast.IsNot | ast.In | ast.NotIn):
@@ -358,6 +389,10 @@ class Expressions(Sized):
         return self._ordered(op, self.value(left), self.value(right))
 
     def _ordered(self, op: ast.cmpop, left: Value, right: Value) -> Value:
+        if self._is_small(left, right):
+            kind = ("slt", "sle", "eq", "ne", "sgt", "sge")[_ORDER[type(op)]]
+            texts = f"{self._as_i64(left)}, {self._as_i64(right)}"
+            return Value(Kind.TRUTH, self.let(f"icmp {kind} i64 {texts}"))
         number = str(_ORDER[type(op)])
         operands = self.as_object(left), self.as_object(right)
         return Value(Kind.OBJECT, self.new("PyObject_RichCompare", *operands, number))
@@ -401,7 +436,9 @@ class Expressions(Sized):
 
     def _is_small(self, first: Value, second: Value) -> bool:
         are_known = [each.kind in (Kind.INTEGER, Kind.SIZE) for each in (first, second)]
-        are_small = [type(each.constant) is int for each in (first, second)]
+        are_small = [
+            type(each.constant) is int and abs(each.constant) < 1 << 62 for each in (first, second)
+        ]
         return any(are_known) and all(map(or_, are_known, are_small))
 
     def _as_i64(self, value: Value) -> str:

@@ -15,7 +15,10 @@ import numpy as np
 
 from tracejit._native.abi import offset_of
 from tracejit.runtime.buffer import BlockBuffer
+from tracejit.runtime.cpu.native.commits import taken_over
+from tracejit.runtime.cpu.native.counts import counts_in
 from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
+from tracejit.runtime.cpu.native.paths import Path
 from tracejit.runtime.cpu.native.pins_ir import STEP
 from tracejit.runtime.cpu.native.settled import Parts, Rules, parts_of
 from tracejit.runtime.cpu.native.statements import Statements, parsed
@@ -27,19 +30,31 @@ class Pinned(Statements):
     """Writes guards. `rules` say which are settled, if any are to be."""
 
     rules: Rules | None = None
+    found: dict[Path, Value]
+    """What guards have found and hold, by its path."""
 
     def guards(self, lines: Iterable[str]) -> None:
         """Those of a call, which come before all else."""
         nodes = parsed(lines)
         has_words = self.abi.has_entries and self.abi.instance_dict_at is not None
         parts = None if self.rules is None or not has_words else parts_of(nodes, self.rules)
-        self.variables = {}
+        self.variables, self.found = {}, {}
+        self.counts = counts_in(nodes)
         for node in nodes if parts is None else parts.before:
             self.statement(node)
         if parts is not None:
             _Pins(self, parts).write()
+            self.found = {path: self.variables[name] for path, name in parts.taken.items()}
             for node in parts.after:
                 self.statement(node)
+        self.counts = {}  # other lines have other variables
+
+    def commit(self, lines: Iterable[str]) -> None:
+        """The end of a call."""
+        names = {path: f"found {place}" for place, path in enumerate(self.found)}
+        self.variables = {names[path]: value for path, value in self.found.items()}
+        for node in taken_over(parsed(lines), names):
+            self.statement(node)
 
 
 new_table = np.zeros
@@ -74,14 +89,19 @@ class _Pins:
         size = f"{8 * len(parts.exports)}"
         code.keep_room("%addresses", 8 * len(parts.exports))
         code.call("llvm.memcpy.p0.p0.i64", "%addresses", addresses, size, "false")
+        taken = code.block
         code.jump(end)
         code.enter(ask)
-        classes = self._ask(no)
+        classes, facts = self._ask(no)
+        asked = code.block
         code.jump(end)
         code.enter(no)
         self._let_go()
         code.jump(code.failed)
         code.enter(end)
+        for name, fact in zip(parts.facts, facts, strict=True):
+            holds = code.let(f"phi i1 [ true, %{taken} ], [ {fact}, %{asked} ]")
+            code.variables[name] = Value(Kind.TRUTH, holds)
         for place, name in enumerate(parts.exports):
             text = code.kept(self._first + place)
             code.variables[name] = Value(Kind.OBJECT, text)
@@ -110,8 +130,8 @@ class _Pins:
         words = f"ptr {code.at(self._table, self._words_at)}", f"i64 {count}"
         code.branch(code.help("tracejit_same", "i1", *words), take, ask)
 
-    def _ask(self, no: str) -> list[Any]:
-        """Asks the guards, in a frame of their own; gives the classes of what they export."""
+    def _ask(self, no: str) -> tuple[list[Any], list[str]]:
+        """Asks the guards, in a frame of their own; gives the classes of what they export, and whether facts hold."""
         code, variables, failed = self._code, self._code.variables.copy(), self._code.failed
         start, begin = len(code.lines), code.fresh("b")
         code.enter(begin)
@@ -122,6 +142,9 @@ class _Pins:
                 if not _is_slot(node):
                     code.statement(node)
                     self._note_lively()
+            facts = [code.condition(test) for test in self._parts.facts.values()]
+            for holds in facts:
+                code.spoil_unless(holds)
             addresses = [self._address_of(name) for name in self._parts.exports]
             noted, code.notes, code.failed = code.notes, None, failed
         (self._held,) = held
@@ -133,7 +156,7 @@ class _Pins:
         table = new_table(self._words_at // 8 + 2 * (noted + STEP), np.int64)
         code.address_of(table)  # held
         code.constants[self._place] = Raw(table.ctypes.data)
-        return [code.class_of(value) for value in values]
+        return [code.class_of(value) for value in values], facts
 
     def _room(self, noted: int, begin: str) -> list[str]:
         """Lines that take empty memory for what guards note and hold: of a large model it is more than the stack may have."""

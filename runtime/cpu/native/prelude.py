@@ -10,7 +10,7 @@ from functools import cache
 from tracejit._native import abi, dicts
 from tracejit._native.abi import Abi
 from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
-from tracejit.runtime.cpu.native.references import references_ir
+from tracejit.runtime.cpu.native.references import alone_ir, references_ir
 
 _IR = r"""
 declare void @Py_IncRef(ptr)
@@ -124,7 +124,16 @@ entry:
   %is.integer = icmp eq ptr %type, @PyLong_Type
   %has.two = icmp eq i64 %size, {TWO_DIGITS}
   %known = and i1 %is.integer, %has.two
-  br i1 %known, label %digits, label %ask
+  br i1 %known, label %digits, label %look
+look:
+  %has.one = icmp eq i64 %size, {ONE_DIGIT}
+  %is.small = and i1 %is.integer, %has.one
+  br i1 %is.small, label %digit, label %ask
+digit:
+  %only.p = getelementptr i8, ptr %object, i64 {INTEGER_DIGITS_AT}
+  %only = load i32, ptr %only.p
+  %only.wide = zext i32 %only to i64
+  ret i64 %only.wide
 digits:
   %digits.p = getelementptr i8, ptr %object, i64 {INTEGER_DIGITS_AT}
   %both = load i64, ptr %digits.p
@@ -136,6 +145,39 @@ digits:
 ask:
   %converted = call i64 @PyLong_AsLongLong(ptr %object)
   ret i64 %converted
+}
+
+; Has an integer be this one, or so much more, if only who asks holds it: nobody can tell it from a new one then. Small ones are
+; not made so: Python has them once.
+define internal i1 @is_now(ptr %object, i64 %number, i1 %is.more) {
+entry:
+  %is.none = icmp eq ptr %object, null
+  br i1 %is.none, label %no, label %look
+look:
+{ALONE}  %type.p = getelementptr i8, ptr %object, i64 {TYPE_AT}
+  %type = load ptr, ptr %type.p
+  %is.integer = icmp eq ptr %type, @PyLong_Type
+  %is.own = and i1 %is.alone, %is.integer
+  br i1 %is.own, label %measure, label %no
+measure:
+  %size.p = getelementptr i8, ptr %object, i64 {INTEGER_SIZE_AT}
+  %size = load i64, ptr %size.p
+  %digit.p = getelementptr i8, ptr %object, i64 {INTEGER_DIGITS_AT}
+  %before = load i32, ptr %digit.p
+  %before.wide = zext i32 %before to i64
+  %start = select i1 %is.more, i64 %before.wide, i64 0
+  %sum = add i64 %start, %number
+  %above = sub i64 %sum, {FIRST_MADE}
+  %fits = icmp ult i64 %above, {ROOM_ABOVE}
+  %has.one = icmp eq i64 %size, {ONE_DIGIT}
+  %is.all = and i1 %fits, %has.one
+  br i1 %is.all, label %write, label %no
+write:
+  %digit = trunc i64 %sum to i32
+  store i32 %digit, ptr %digit.p
+  ret i1 true
+no:
+  ret i1 false
 }
 
 ; The address of a buffer's memory, 0 where it fails: of a native one, of one of two classes that have it in a slot, of any other.
@@ -253,6 +295,10 @@ def prelude(found: Abi) -> str:
         "INTEGER_SIZE_AT": abi.INTEGER_SIZE_AT,
         "INTEGER_DIGITS_AT": abi.INTEGER_DIGITS_AT,
         "TWO_DIGITS": abi.TWO_DIGITS,
+        "ONE_DIGIT": abi.ONE_DIGIT,
+        "FIRST_MADE": abi.LARGEST_KEPT + 1,
+        "ROOM_ABOVE": (1 << 30) - abi.LARGEST_KEPT - 1,
+        "ALONE": alone_ir(),
         "VERSION_AT": found.dict_version_at,
         "VALUES_AT": dicts.VALUES_AT,
     }

@@ -264,16 +264,17 @@ class Reader(Writer):
 
     def _foreign(self, value: Value) -> Value:
         """Buffers of the pools are not; others are asked."""
-        text = self.as_object(value)
-        kind = self.load(text, abi.TYPE_AT)
+        text, kind = self.as_object(value), self.type_of(value)
         is_other = "true"
         for each in self._own_buffers():
             differs = self.let(f"icmp ne ptr {kind}, {each}")
             is_other = self.let(f"and i1 {is_other}, {differs}")
-        found = self.both(
-            is_other, lambda: self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign")))
-        )
-        return Value(Kind.TRUTH, found)
+
+        def ask() -> str:
+            self.spoil()
+            return self.truth_of(Value(Kind.OBJECT, self._general(text, "foreign")))
+
+        return Value(Kind.TRUTH, self.both(is_other, ask))
 
     def context_variable(self, variable: Any) -> str:
         """What a variable of the context holds; null where that is nothing."""
@@ -345,7 +346,7 @@ class Reader(Writer):
 
     # Items
 
-    def item(self, container: Value, key: Value) -> Value:
+    def item(self, container: Value, key: Value, *, is_held: bool = True) -> Value:
         if container.kind is Kind.SIZES and type(key.constant) is int and key.constant >= 0:
             return self._size(container, key.constant)
         text, kind = self.as_object(container), self.class_of(container)
@@ -354,11 +355,19 @@ class Reader(Writer):
             text, kind = self.address_of(names), dict
         if kind is dict:
             self._note_look(text, key)
+            if not is_held:
+                return Value(Kind.OBJECT, self.checked(self.entry(text, key)))
             return Value(Kind.OBJECT, self.got("entry_of", *self._look_up(text, key)))
         if kind in (tuple, list) and type(key.constant) is int and key.constant >= 0:
             return self._place(text, kind, key.constant)
         self.spoil()
         return Value(Kind.OBJECT, self.got("item_of", *self._look_up(text, key)))
+
+    def entry(self, dict_: str, key: Value) -> str:
+        """What a dict has under a key, or null, which nobody holds for who asks."""
+        found = self.let(f"call ptr @looked_up({', '.join(self._look_up(dict_, key))})")
+        self.unless_raised(self.let(f"icmp eq ptr {found}, null"))
+        return found
 
     def rank_of(self, array: str) -> str:
         return self.let(f"zext i32 {self.load(array, abi.ARRAY_NDIM_AT, 'i32')} to i64")

@@ -1,4 +1,4 @@
-"""Counting references, as LLVM IR: `@retain(object)` and `@let_go(object)`, and the first one written out, for loops."""
+"""Counting references, as LLVM IR: `@retain(object)` and `@let_go(object)`, the first one written out, and if there is one."""
 
 from __future__ import annotations
 
@@ -81,6 +81,16 @@ def references_ir() -> str:
     if sys.version_info >= (3, 14):
         return _CALLED
     return _IMMORTAL if sys.version_info >= (3, 12) else _COUNTED
+
+
+def alone_ir() -> str:
+    """`%is.alone`: whether there is one reference to `%object`; false where this Python's counting is not known."""
+    if sys.version_info >= (3, 14):
+        return "  %is.alone = and i1 false, false\n"
+    kind = "i32" if sys.version_info >= (3, 12) else "i64"
+    return (
+        f"  %references = load {kind}, ptr %object\n  %is.alone = icmp eq {kind} %references, 1\n"
+    )
 
 
 def retained_ir() -> str:

@@ -7,12 +7,15 @@ Guards may be asked in any order that has each variable set before it is read: a
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tracejit._records import dataclass
+from tracejit.runtime.cpu.native.commits import names_read, taken_over
 from tracejit.runtime.cpu.native.leading import Leading
-from tracejit.runtime.cpu.native.paths import Paths, Writes, is_given
+from tracejit.runtime.cpu.native.memory_guards import split
+from tracejit.runtime.cpu.native.paths import Path, Paths, Writes, is_given
+from tracejit.runtime.cpu.native.statements import parsed
 
 FEW = 2
 """Tensors that are worth it."""
@@ -28,7 +31,9 @@ class Rules:
     is_steady  whether the dicts of a class's objects rarely change
     has_dict   whether objects of a class keep a dict as Python does by itself
     has_text   whether two constants are a function that gives a dict's keys, and such keys, all of them text
+    is_table   whether a constant is, or shows, a dict that rarely changes: a class's, a module's
     writes     what the replay writes
+    commits    the lines by which it does
     """
 
     slots: frozenset[str]
@@ -37,7 +42,9 @@ class Rules:
     is_steady: Callable[[Any], bool]
     has_dict: Callable[[Any], bool]
     has_text: Callable[[str, str], bool]
+    is_table: Callable[[str], bool]
     writes: Writes
+    commits: tuple[Sequence[str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +54,8 @@ class Parts:
     roots    what settled lines read that is found out at each call
     exports  what settled lines find out that is needed afterwards; of these, `buffers` are those of tensors
     lively   dicts that may be written in each call, but not what is read of them
+    taken    what commits look for again and settled lines have found: by the path, the variable
+    facts    variables that say whether conditions hold, which are asked after settled lines; as a rule they do
     """
 
     before: list[ast.stmt]
@@ -56,17 +65,22 @@ class Parts:
     exports: list[str]
     buffers: set[str]
     lively: set[str]
+    taken: dict[Path, str]
+    facts: dict[str, ast.expr]
 
 
 def parts_of(nodes: Iterable[ast.stmt], rules: Rules) -> Parts | None:
     """The guards apart; None where too few are settled."""
     named = [*_once_named(nodes)]
     apart = _Apart(rules, Leading(named, rules.writes).names)
-    for node in named:
-        apart.add(node)
+    for whole in named:
+        for node in split(whole, apart.found, apart.facts):
+            apart.add(node)
     if len(apart.buffers) < FEW:
         return None
+    taken = _taken_by(rules.commits, apart.by_path())
     needed = {name for node in apart.after for name in names_in(node)} | apart.kept
+    needed |= {*taken.values()}
     read = {name for node in apart.settled for name in names_in(node)}
     return Parts(
         apart.before,
@@ -76,7 +90,16 @@ def parts_of(nodes: Iterable[ast.stmt], rules: Rules) -> Parts | None:
         sorted(needed & apart.found),
         apart.buffers,
         apart.lively,
+        taken,
+        apart.facts,
     )
+
+
+def _taken_by(commits: Iterable[Sequence[str]], found: dict[Path, str]) -> dict[Path, str]:
+    """What they need of what has been found."""
+    named = {path: f"found {name}" for path, name in found.items()}
+    read = set[str]().union(*(names_read(taken_over(parsed(each), named)) for each in commits))
+    return {path: name for path, name in found.items() if named[path] in read}
 
 
 class _Apart:
@@ -97,6 +120,7 @@ class _Apart:
         """What slots of `E` hold."""
         self.buffers: set[str] = set()
         self.lively: set[str] = set()
+        self.facts: dict[str, ast.expr] = {}
         self._dicts: set[str] = set()
         """Those that rarely change."""
         self._rows: set[str] = set()
@@ -110,7 +134,7 @@ class _Apart:
         self._paths.learn(node)
         if read & self._late:
             self._put(self.after, self._late, node, made)
-        elif read and self._is_settled(node):
+        elif self._is_settled(node):
             slots = {name for name in made if name.startswith("E[")}
             self._put(self.settled, self.found, node, made - slots)
             self.kept |= read if slots else set()
@@ -121,6 +145,11 @@ class _Apart:
             self._put(self.before, self.early, node, made)
             self._note_table(node)
         self._note_class(node)
+
+    def by_path(self) -> dict[Path, str]:
+        """What settled lines find."""
+        found = {self._paths.path(ast.Name(name, ast.Load())): name for name in self.found}
+        return {path: name for path, name in found.items() if path not in (None, (name,))}
 
     def _put(self, lines: list[ast.stmt], names: set[str], node: ast.stmt, made: set[str]) -> None:
         lines.append(node)
@@ -174,6 +203,8 @@ class _Apart:
                 name in self._dicts
             ):
                 self._dicts |= set() if self._is_written(target) else {target}
+                return True
+            case ast.Subscript() if self._is_entry(value):
                 return True
             case ast.Subscript(value=ast.Name(id=name), slice=key):
                 is_key = isinstance(key, ast.Name) and key.id in self.found
@@ -231,7 +262,11 @@ class _Apart:
             case ast.Compare(
                 left=ast.Constant(), ops=[ast.In() | ast.NotIn()], comparators=[ast.Name(id=name)]
             ):
-                return name in self._dicts
+                return name in self._dicts or self._rules.is_table(name)
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=name), attr="isdisjoint"), args=[ast.Name()]
+            ):
+                return self._rules.is_table(name)
             case ast.Compare(left=ast.Call(func=ast.Name(id="len")) as call, ops=[ast.Eq()]):
                 return self._is_size(call)
             case ast.Compare(
@@ -249,6 +284,7 @@ class _Apart:
                 return self._is_slot(left) and name not in self.early | self.found
             case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[right]):
                 is_known = bool((names_in(left) | names_in(right)) & (self.found | self._dicts))
+                is_known |= self._is_entry(left)
                 return is_known and self._is_operand(left) and self._is_operand(right)
         return False
 
@@ -267,7 +303,14 @@ class _Apart:
                 return True
             case ast.Call(func=ast.Name(id="type"), args=[ast.Name()]):
                 return True
-        return self._is_slot(node)
+        return self._is_slot(node) or self._is_entry(node)
+
+    def _is_entry(self, node: ast.expr) -> bool:
+        """Of a class or a module."""
+        match node:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str())):
+                return self._rules.is_table(name)
+        return False
 
 
 def names_in(node: ast.AST) -> set[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from tracejit._native import abi
 from tracejit._native.abi import offset_of
+from tracejit.runtime.cpu.native.counts import is_small
 from tracejit.runtime.cpu.native.expressions import Expressions
 from tracejit.runtime.cpu.native.lines import ArrayKind
 from tracejit.runtime.cpu.native.remote import RemotePrograms
@@ -25,10 +27,12 @@ from tracejit.runtime.program import RemoteProgram
 class Statements(RemotePrograms, Expressions):
     """Translates lines one after the other; those of guards, of runs and of the commit have variables of their own.
 
+    counts   variables of guards that are only used as numbers, and the slots that have these
     arrays   the slots of new memory that is to be that of an array
     run_at   the function by which programs with open sizes are run: a method of what has one for each combination
     """
 
+    counts: Mapping[str, int] = MappingProxyType({})
     arrays: Mapping[int, ArrayKind]
     run_at: Any = None
 
@@ -69,9 +73,7 @@ class Statements(RemotePrograms, Expressions):
             case ast.Assign(targets=[target], value=value):
                 self._assign(target, value)
             case ast.AugAssign(target=ast.Attribute(value=owner, attr=name), op=op, value=value):
-                found = self.value(owner)
-                changed = self._binary(op, self.attribute(found, name), self.value(value))
-                self._set_attribute(found, name, changed)
+                self._change(self.value(owner), name, op, self.value(value))
             case ast.Expr(value=ast.Call() as call):
                 if self._program_of(call) is None:
                     self.value(call)
@@ -87,7 +89,8 @@ class Statements(RemotePrograms, Expressions):
     def _assign(self, target: ast.expr, value: ast.expr) -> None:
         match target:
             case ast.Name(id=name):
-                self.variables[name] = self.value(value)
+                is_held = name not in self.counts
+                self.variables[name] = self.value(value, is_held=is_held)
             case ast.Subscript(value=ast.Name(id="E"), slice=slot):
                 self._set_slot(ast.literal_eval(slot), value)
             case ast.Subscript(value=owner, slice=key):
@@ -103,7 +106,10 @@ class Statements(RemotePrograms, Expressions):
         if slot == -1:
             self.way_back, self.failed = self.failed, "broken"  # from here on there is no way back
             return
-        self.slots[slot] = self.value(value)
+        found = self.value(value)
+        if isinstance(value, ast.Name) and self.counts.get(value.id) == slot:
+            found = Value(Kind.SIZE, self.as_integer(found))
+        self.slots[slot] = found
 
     def _unpack(self, targets: list[ast.expr], value: ast.expr) -> None:
         if isinstance(value, ast.Call) and self._program_of(value) is not None:
@@ -148,9 +154,37 @@ class Statements(RemotePrograms, Expressions):
         return keys
 
     def _set_item(self, container: Value, key: Value, value: Value) -> None:
-        function = "PyDict_SetItem" if self.class_of(container) is dict else "PyObject_SetItem"
-        texts = self.as_object(container), self.as_object(key), self.as_object(value)
-        self.succeeded(self.call(function, *texts))
+        is_dict = self.class_of(container) is dict
+        end = self.fresh("b")
+        if is_dict and value.kind is Kind.SIZE and type(key.constant) is str:
+            other = self.fresh("b")
+            before = self.entry(container.text, key)
+            done = self.let(f"call i1 @is_now(ptr {before}, i64 {value.text}, i1 false)")
+            self.branch(done, end, other)
+            self.enter(other)
+        with self.conditional():
+            texts = self.as_object(container), self.as_object(key), self.as_object(value)
+            function = "PyDict_SetItem" if is_dict else "PyObject_SetItem"
+            self.succeeded(self.call(function, *texts))
+        self.jump(end)
+        self.enter(end)
+
+    def _change(self, owner: Value, name: str, op: ast.operator, by: Value) -> None:
+        """An integer in a slot is written over where nobody else holds it."""
+        kind = self.class_of(owner)
+        at = None if kind is None else offset_of(kind, name)
+        end = self.fresh("b")
+        if at is not None and isinstance(op, ast.Add) and is_small(by.constant):
+            other = self.fresh("b")
+            before = self.load(owner.text, at)
+            done = self.let(f"call i1 @is_now(ptr {before}, i64 {by.constant}, i1 true)")
+            self.branch(done, end, other)
+            self.enter(other)
+        with self.conditional():
+            changed = self._binary(op, self.attribute(owner, name), by)
+            self._set_attribute(owner, name, changed)
+        self.jump(end)
+        self.enter(end)
 
     def _set_attribute(self, owner: Value, name: str, value: Value) -> None:
         text, new = self.as_object(owner), self.as_object(value)

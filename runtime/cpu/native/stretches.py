@@ -69,12 +69,19 @@ class Stretches(Pinned):
         self.section(lines.run)
         if lines.commit:
             self.failed = "broken"
-            self.section(lines.commit)
+            self._end(lines.commit)
         elif lines.again is not None:
             self._go_round(self._loops[lines.again])
         else:
             self._decide(lines)
         self.held = held
+
+    def _end(self, lines: Sequence[str]) -> None:
+        """Code of others runs between rounds: what guards have found before may be gone."""
+        if self._loops:
+            self.section(lines)
+        else:
+            self.commit(lines)
 
     @contextmanager
     def _apart(self) -> Iterator[None]:

@@ -93,6 +93,8 @@ class Writer:
         """How many words have been noted; None while none is to be."""
         self._noted: set[tuple[str, int]] = set()
         """Which, whatever is the outcome of conditions."""
+        self._loaded: dict[int, str] = {}
+        """Constants that have been loaded since words are noted, by their places: one word of theirs is noted once."""
         self.is_conditional = False
         self.results: list[tuple[str, str]] = []
         """What the way gives, and in which block."""
@@ -311,7 +313,11 @@ class Writer:
         if place is None:
             place = self._places[key] = len(self.constants)
             self.constants.append(value)
-        return self.load("%constants", 8 * (len(HELPERS) + place))
+        known = self._loaded.get(place) if self.notes is not None else None
+        text = known or self.load("%constants", 8 * (len(HELPERS) + place))
+        if self.notes is not None and not self.is_conditional:
+            self._loaded[place] = text
+        return text
 
     def raw(self, number: int) -> str:
         """A number that only this process knows, such as an address."""

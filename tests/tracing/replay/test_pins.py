@@ -8,6 +8,7 @@ import pickle
 import threading
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -248,6 +249,30 @@ def test_what_has_changed_is_seen(mutation: str):
     MUTATIONS[mutation](model)
     for _ in range(4):
         assert model.agrees()
+
+
+PATCHES: dict[str, tuple[Any, str, Any]] = {
+    "function": (nn.functional, "linear", lambda x, weight, bias=None: x * 3.0),
+    "module": (nn.linear, "F", SimpleNamespace(linear=lambda x, weight, bias=None: x * 4.0)),
+    "method": (nn.Linear, "forward", lambda self, x: x * 5.0),
+    "method of a base": (nn.Module, "__call__", lambda self, *args: args[0] * 6.0),
+    "method before one of a base": (nn.Linear, "__call__", lambda self, *args: args[0] * 7.0),
+    "descriptor before an attribute": (nn.Sequential, "_modules", property(lambda self: {})),
+    "attribute of the user's class": (Scaled, "forward", lambda self, x: x * 8.0),
+}
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_what_has_changed_of_classes_and_modules_is_seen(
+    patch: str, monkeypatch: pytest.MonkeyPatch
+):
+    model = Model().warm()
+    before = seen(model.compiled, model.x)
+    monkeypatch.setattr(*PATCHES[patch], raising=False)
+    assert model.agrees()
+    assert seen(model.compiled, model.x) != before
+    monkeypatch.undo()
+    assert seen(model.compiled, model.x) == before
 
 
 @settings(max_examples=8, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,10 +15,17 @@ from hypothesis import strategies as st
 import tracejit as tj
 from tests.tracing.replay.test_native import bits, native_calls
 from tracejit import nn
+from tracejit._native import dicts
+from tracejit._native.abi import Abi, abi
 from tracejit.nn.parameter import Parameter
+from tracejit.optim import adam
+from tracejit.optim.optimizer import Optimizer
 from tracejit.runtime.cpu.native import pinned
 from tracejit.runtime.cpu.native.install import installed
+from tracejit.runtime.cpu.native.reading import dict_behind
 from tracejit.runtime.cpu.native.settled import Parts
+from tracejit.runtime.cpu.native.stretches import Stretches
+from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.tracing.replay import tree
 
 pytestmark = pytest.mark.skipif(installed() is None, reason="native code is not used")
@@ -33,6 +41,13 @@ def tensor(start: float) -> tj.Tensor:
     return tj.tensor(np.arange(start, start + SIZE, dtype=np.float32) / 4)
 
 
+def table_of(kind: type) -> dict[Any, Any] | None:
+    """The dict of a class; None where dicts have no versions."""
+    found = abi()
+    is_told = isinstance(found, Abi) and found.dict_version_at is not None
+    return dict_behind(Value(Kind.OBJECT, "", kind.__dict__)) if is_told else None
+
+
 class World:
     """A model of the user's own, with what trains it; each step writes to it."""
 
@@ -45,6 +60,10 @@ class World:
         self.kept: list[Any] = []
         """What has been in use, so that nothing new comes to lie where it was."""
         self.calls = 0
+        self.x: Any = None
+        """What it is trained on, if it is something of its own."""
+        self.held: list[Any] = []
+        """What somebody else sees of it: no step may change more than it would."""
 
     def step(self, x: Any) -> Any:
         self.calls += 1
@@ -69,7 +88,16 @@ class World:
         """All that a step has an effect on."""
         values = [*self.weights, *self.slow, *self.pair, *self.totals.values()]
         state = [[*each.items()] for each in self.optimizer.state.values()]
-        return self.calls, bits(values), [*self.totals], bits(state)
+        steps = [type(each.get("step")) for each in self.optimizer.state.values()]
+        tensors = [each for each in values if isinstance(each, tj.Tensor)]
+        versions = [each.storage.version for each in tensors]
+        gradients = [each.grad for each in tensors]
+        written = [each.autograd is not None and each.autograd.version for each in tensors]
+        held = [each() if isinstance(each, weakref.ref) else each for each in self.held]
+        return (
+            (self.calls, bits(values), [*self.totals], bits(state), steps, versions)
+            + (bits(gradients), written, bits(held), _sharing([*gradients, *tensors]))
+        )  # fmt: skip
 
 
 class Other(World):
@@ -115,9 +143,12 @@ class Twins:
 
     def agree(self) -> bool:
         compiled, plain = self.worlds
-        found = outcome(lambda: self.step(compiled, self.x))
-        wanted = outcome(lambda: World.step(plain, self.x))
+        found = outcome(lambda: self.step(compiled, self.given(compiled)))
+        wanted = outcome(lambda: World.step(plain, self.given(plain)))
         return (found, compiled.seen()) == (wanted, plain.seen())
+
+    def given(self, world: World) -> Any:
+        return self.x if world.x is None else world.x
 
     def change(self, mutation: str) -> None:
         for world in self.worlds:
@@ -129,6 +160,11 @@ def outcome(call: Callable[[], Any]) -> Any:
         return bits(call())
     except Exception as error:
         return type(error)
+
+
+def _sharing(values: list[Any]) -> list[int]:
+    """Which are the same objects: of each, the first place."""
+    return [next(n for n, other in enumerate(values) if other is each) for each in values]
 
 
 def _swap(items: Any) -> None:
@@ -159,6 +195,36 @@ def _another_key(names: dict[Any, Any]) -> None:
     held = names.copy()
     names.clear()
     names.update({"".join([*key]): value for key, value in held.items()})
+
+
+def _count(world: World, start: int, *, shared: bool = False) -> None:
+    """Has steps be counted from there on; each has an integer of its own, unless it is `shared`."""
+    for state in world.optimizer.state.values():
+        state["step"] = start if shared else int(str(start))
+
+
+def _version(world: World, start: int) -> None:
+    for tensor in (*world.weights, *world.slow, *world.pair):
+        tensor.storage.version = int(str(start))
+
+
+def _hold_numbers(world: World) -> None:
+    world.held += [_first_state(world)["step"], world.slow[0].storage.version]
+
+
+def _hold_views(world: World) -> None:
+    _count(world, 1000)
+    grads = [weight.grad for weight in world.weights]
+    world.held += [grads[0], grads[1][1:], weakref.ref(grads[2]), grads[2].numpy()]
+
+
+def _foreign(world: World, *, overlap: bool) -> None:
+    """Memory of NumPy's."""
+    array = np.arange(3 * SIZE, dtype=np.float32)
+    world.kept.append(array)
+    world.slow[0] = tj.asarray(array[:SIZE])
+    start = 1 if overlap else SIZE
+    world.slow[1] = tj.asarray(array[start : start + SIZE])
 
 
 MUTATIONS: dict[str, Callable[[World], Any]] = {
@@ -222,6 +288,39 @@ MUTATIONS: dict[str, Callable[[World], Any]] = {
     "another optimizer": lambda w: setattr(w, "optimizer", tj.optim.Adam(w.weights, lr=0.5)),
     "calls": lambda w: setattr(w, "calls", 100),
     "elements": lambda w: w.slow[0].mul_(3.0),
+    "gradient": lambda w: setattr(w.weights[0], "grad", tensor(95)),
+    "no gradient": lambda w: setattr(w.weights[0], "grad", None),
+    "gradients cleared": lambda w: w.optimizer.zero_grad(),
+    "gradient of another": lambda w: setattr(w.weights[0], "grad", w.weights[1].grad),
+    "gradient that is a weight": lambda w: setattr(w.weights[0], "grad", w.slow[0]),
+    "gradient's storage": lambda w: setattr(w.weights[0].grad, "storage", w.slow[0].storage),
+    "gradient's memory": lambda w: setattr(w.weights[0].grad.storage, "buffer", w.slow[0].storage.buffer),
+    "gradient held": lambda w: w.held.append(w.weights[0].grad),
+    "gradient's storage held": lambda w: w.kept.append(w.weights[0].grad.storage),
+    "gradients viewed": _hold_views,
+    "gradient accumulated": lambda w: (w.weights[0] * 2.0).sum().backward(),
+    "gradient of a gradient": lambda w: w.weights[0].grad.requires_grad_(),
+    "many steps": lambda w: _count(w, 5000),
+    "many steps in all": lambda w: _count(w, 5000, shared=True),
+    "many steps of one": lambda w: _first_state(w).update(step=5000),
+    "steps, kept by Python": lambda w: _count(w, 255),
+    "steps below none": lambda w: _count(w, -5),
+    "steps of a digit": lambda w: _count(w, (1 << 30) - 2),
+    "steps of two digits": lambda w: _count(w, (1 << 60) - 2),
+    "steps of 63 bits": lambda w: _count(w, (1 << 62) - 2),
+    "steps of any size": lambda w: _count(w, 1 << 70),
+    "steps that are a float": lambda w: _first_state(w).update(step=5000.0),
+    "steps that are true": lambda w: _first_state(w).update(step=True),
+    "numbers held": lambda w: (_count(w, 5000), _version(w, 5000), _hold_numbers(w)),
+    "many versions": lambda w: _version(w, 5000),
+    "versions of a digit": lambda w: _version(w, (1 << 30) - 3),
+    "shared storage": lambda w: setattr(w.slow[0], "storage", w.slow[1].storage),
+    "memory of others": lambda w: _foreign(w, overlap=False),
+    "memory of others that overlaps": lambda w: _foreign(w, overlap=True),
+    "memory that is given, too": lambda w: setattr(w, "x", w.slow[0]),
+    "memory that is given, too, of another tensor": lambda w: setattr(w, "x", w.slow[1].detach()),
+    "weight that is given, too": lambda w: setattr(w, "x", w.weights[2]),
+    "given for itself": lambda w: setattr(w, "x", tensor(7)),
 }  # fmt: skip
 
 
@@ -231,6 +330,48 @@ def test_what_has_changed_is_seen(mutation: str):
     twins.change(mutation)
     for _ in range(4):
         assert twins.agree()
+
+
+def test_a_value_that_a_gradient_needs_is_known_to_be_another_after_a_step():
+    twins = Twins().warm()
+    twins.change("many versions")
+    twins.change("many steps")
+    found = []
+    for world in twins.worlds:
+        (weight, *_) = world.weights
+        needed = (weight * weight).sum()
+        assert twins.agree()
+        found.append(outcome(lambda needed=needed: needed.backward()))
+    assert found == [tj.AutogradError, tj.AutogradError]
+
+
+def _faster(optimizer: Any) -> Any:
+    return [{**group, "lr": 0.5} for group in optimizer.__dict__["param_groups"]]
+
+
+PATCHES: dict[str, tuple[Any, str, Any]] = {
+    "what a base has": (tj.optim.Adam, "zero_grad", lambda self: None),
+    "method": (Optimizer, "zero_grad", lambda self: None),
+    "global": (adam, "_numbers", lambda *args, known=adam._numbers: [2.0 * each for each in known(*args)]),
+    "descriptor before an attribute": (tj.optim.Adam, "param_groups", property(_faster)),
+    "descriptor of a base": (Optimizer, "param_groups", property(_faster)),
+    "descriptor of the user's": (World, "pair", property(lambda world: vars(world)["pair"][::-1])),
+}  # fmt: skip
+"""What of classes and modules becomes something else, or comes to be."""
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_what_has_changed_of_classes_and_modules_is_seen(
+    patch: str, monkeypatch: pytest.MonkeyPatch
+):
+    twins = Twins().warm()
+    before = twins.worlds[0].weights[0].detach().numpy().copy()
+    monkeypatch.setattr(*PATCHES[patch], raising=False)
+    assert twins.agree()
+    assert twins.agree()
+    monkeypatch.undo()
+    assert twins.agree()
+    assert (before != twins.worlds[0].weights[0].detach().numpy()).any()
 
 
 @settings(max_examples=8, deadline=None)
@@ -298,7 +439,8 @@ def test_all_that_a_step_reaches_is_compared(tables: Callable[[], Table]):
     world, _ = twins.worlds
     assert table.holds
     reached = [*world.weights, *world.slow, *world.pair, *world.totals.values()]
-    reached += [value for name, value in vars(world).items() if name not in ("calls", "kept")]
+    own = ("calls", "kept", "x", "held")
+    reached += [value for name, value in vars(world).items() if name not in own]
     reached += [_first_state(world)[name] for name in ("exp_avg", "exp_avg_sq")]
     noted = {int(each) for each in table.words[:, 1]}
     assert all(id(each) in noted for each in reached)
@@ -358,6 +500,20 @@ def test_each_word_is_needed(word: str, tables: Callable[[], Table]):
     assert not agree or not is_taken_after(mutation)
 
 
+@pytest.mark.skipif(installed() is None or table_of(Optimizer) is None, reason="no versions")
+def test_the_version_of_a_class_is_needed(
+    tables: Callable[[], Table], monkeypatch: pytest.MonkeyPatch
+):
+    twins = Twins().warm()
+    names = table_of(Optimizer)
+    assert names is not None
+    assert tables().forget({id(names) + dicts.VERSION_AT}) == 1
+    monkeypatch.setattr(*PATCHES["method"])
+    before = native_calls(twins.step)
+    twins.agree()
+    assert native_calls(twins.step) == before + 1
+
+
 def is_taken_after(mutation: str) -> bool:
     """Whether machine code takes a step after a change where all is compared."""
     twins = Twins().warm()
@@ -403,28 +559,56 @@ def steps_of(count: int) -> dict[str, Callable[[Any], Any]]:
 
 PER_PARAMETER = {"Adam": 6, "SGD": 4, "list": 2}
 """Lines that are asked in each call: how many steps were made, and that there is no gradient."""
+CALLS_PER_PARAMETER = {"Adam": 48, "SGD": 38, "list": 16}
+"""Of functions, in the machine code of a call whose words are the same, ways for what is rare included."""
+LOOKS_PER_PARAMETER = {"Adam": 2, "SGD": 2, "list": 0}
+"""Into dicts: for how many steps were made, and to write that."""
+
+
+class Written:
+    """What is written of ways from here on: the parts of their guards, and the text of the code for settled calls."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.parts: list[Any] = []
+        self.texts: list[list[str]] = []
+        parts_of, ask, text = pinned.parts_of, pinned._Pins._ask, Stretches.text
+        asked: list[range] = []
+
+        def noted(nodes: Any, rules: Any) -> Parts | None:
+            self.parts.append(parts_of(nodes, rules))
+            return self.parts[-1]
+
+        def measured(pins: Any, no: str) -> Any:
+            start = len(pins._code.lines)
+            found = ask(pins, no)
+            asked.append(range(start, len(pins._code.lines)))
+            return found
+
+        def kept(stretches: Any, name: str) -> str:
+            if asked:
+                gone = asked.pop()
+                self.texts.append(stretches.lines[: gone.start] + stretches.lines[gone.stop :])
+            return text(stretches, name)
+
+        monkeypatch.setattr(pinned, "parts_of", noted)
+        monkeypatch.setattr(pinned._Pins, "_ask", measured)
+        monkeypatch.setattr(Stretches, "text", kept)
 
 
 @pytest.mark.parametrize("way", PER_PARAMETER)
-def test_few_guards_of_a_parameter_are_asked_in_each_call(
-    way: str, monkeypatch: pytest.MonkeyPatch
-):
-    parted = []
-    parts_of = pinned.parts_of
-
-    def noted(nodes: Any, rules: Any) -> Parts | None:
-        parted.append(parts_of(nodes, rules))
-        return parted[-1]
-
-    monkeypatch.setattr(pinned, "parts_of", noted)
+def test_little_is_done_for_a_parameter_in_each_call(way: str, monkeypatch: pytest.MonkeyPatch):
+    written = Written(monkeypatch)
     counts = 4, 12
     for count in counts:
         step = tj.compile(steps_of(count)[way])
         for _ in range(6):
             step(tensor(1))
         assert native_calls(step)
-    few, many = parted
+    few, many = written.parts
     more = counts[1] - counts[0]
     asked = [len(parts.before) + len(parts.after) for parts in (few, many)]
     assert asked[1] - asked[0] <= PER_PARAMETER[way] * more
     assert len(many.settled) - len(few.settled) >= 15 * more
+    for what, most in {" call ": CALLS_PER_PARAMETER, "@looked_up(": LOOKS_PER_PARAMETER}.items():
+        found = [sum(what in line for line in lines) for lines in written.texts]
+        assert found[1] - found[0] <= most[way] * more, (what, found)

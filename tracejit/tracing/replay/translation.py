@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from tracejit.runtime.buffer import Buffer
 from tracejit.runtime.cpu.native import arrays, numbers
 from tracejit.runtime.cpu.native.lines import ArrayKind, Lines
 from tracejit.runtime.cpu.native.paths import writes_of
-from tracejit.runtime.cpu.native.reading import keeps_dict
+from tracejit.runtime.cpu.native.reading import dict_behind, keeps_dict
 from tracejit.runtime.cpu.native.settled import Rules
 from tracejit.runtime.cpu.native.statements import parsed
 from tracejit.runtime.cpu.native.values import Kind, Value
@@ -143,8 +144,29 @@ def _rules(lines: Lines, names: Mapping[str, Any]) -> Rules | None:
         is_known = names.get(function) is typed and keys in names
         return is_known and all(kind is str for kind, _ in names[keys])
 
-    writes = writes_of(map(parsed, _commits(lines)))
-    return Rules(_SLOTS, _TABLES, names.get, _is_steady, keeps_dict, has_text, writes)
+    def is_table(name: str) -> bool:
+        table = _table_behind(names.get(name))
+        return table is not None and all(table is not each for each in written)
+
+    commits = tuple(_commits(lines))
+    writes = writes_of(map(parsed, commits))
+    roots = [names.get(path[0][0]) for path in writes.replaced if len(path[0]) == 1]
+    written = [_table_behind(root.__dict__) for root in roots if isinstance(root, type)]
+    return Rules(
+        _SLOTS, _TABLES, names.get, _is_steady, keeps_dict, has_text, is_table, writes, commits
+    )
+
+
+def _table_behind(value: Any) -> dict[Any, Any] | None:
+    """The dict of a class, or of a module of the library: these rarely change, where versions tell that they have not."""
+    found = abi.abi()
+    if isinstance(found, str) or found.dict_version_at is None:
+        return None
+    if type(value) is dict:
+        name = value.get("__name__", "")
+        is_own = isinstance(name, str) and name.startswith("tracejit.")
+        return value if is_own and vars(sys.modules.get(name, object)) is value else None
+    return dict_behind(Value(Kind.OBJECT, "", value))
 
 
 def _is_steady(kind: Any) -> bool:
