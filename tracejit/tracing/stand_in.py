@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import threading
 import weakref
 from collections.abc import Callable
@@ -10,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from tracejit import dtypes
-from tracejit.inplace import InPlace
+from tracejit._errors import at_user_line
+from tracejit.inplace import InPlace, update
 from tracejit.interop import NumPyProtocols
 from tracejit.ir.aval import aval
 from tracejit.methods import Operators
+from tracejit.numpy_functions.arguments import is_ours
 from tracejit.numpy_functions.calls import by_numpy, computed, table
 from tracejit.ops.arguments import copied
 from tracejit.ops.op import Layout
@@ -41,6 +45,13 @@ class StandIn(Tensor):
     def dtype(self) -> Any:
         return self.aval.dtype.numpy
 
+    @dtype.setter
+    def dtype(self, dtype: Any) -> None:
+        message = (
+            f"the dtype of an array cannot be set in a compiled function: use .view({dtype!r})"
+        )
+        raise TypeError(at_user_line(message))
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.aval.sizes
@@ -52,6 +63,14 @@ class StandIn(Tensor):
         strides = tuple(stride // array.itemsize for stride in array.strides)
         self.layout = Layout(array.shape, strides, self.layout.offset)
         self.aval = aval(self.aval.dtype, array.shape)
+
+    @property
+    def flat(self) -> Any:
+        return shown(self).flat
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        _real(self).flat = value  # type: ignore[misc]  # it has a setter
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -68,6 +87,10 @@ class StandIn(Tensor):
     @property
     def real(self) -> StandIn:
         return self
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self[...] = value
 
     def __getattr__(self, name: str) -> Any:
         """What only an array, or a NumPy number, has."""
@@ -102,17 +125,20 @@ class StandIn(Tensor):
             _real(self)[index] = value  # which NumPy mostly refuses
             return
         twins = _Twins()
-        Tensor.__setitem__(twins.of(self), twins.of(index), twins.of(value))
+        _ours_or_numpys(
+            lambda: Tensor.__setitem__(twins.of(self), twins.of(index), twins.of(value)),
+            lambda: by_numpy(operator.setitem, (self, index, value), {}),
+        )
 
     def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
         if args or kwargs or not is_ours(np.dtype(dtype)):
-            return _real(self).astype(dtype, *args, **kwargs)
+            return shown(self).astype(dtype, *args, **kwargs)
         changed = dtypes.as_dtype(dtype) is not self.aval.dtype
         return self._alike(Tensor.astype(twin(self), dtype) if changed else copied(twin(self)))
 
     def copy(self, *args: Any, **kwargs: Any) -> Any:
         if args or kwargs:
-            return _real(self).copy(*args, **kwargs)
+            return shown(self).copy(*args, **kwargs)
         return self._alike(copied(twin(self)))
 
     def _alike(self, made: Tensor) -> Any:
@@ -160,7 +186,9 @@ class StandIn(Tensor):
         return np.squeeze(self, *args, **kwargs)
 
     def view(self, *args: Any, **kwargs: Any) -> Any:
-        return _real(self).view(*args, **kwargs) if args or kwargs else self[...]
+        if args or kwargs:
+            return shown(self).view(*args, **kwargs)
+        return self if is_number(self) else self[...]
 
     def ravel(self, *args: Any) -> Any:
         return _real(self).ravel(*args) if args else self.reshape(-1)
@@ -170,6 +198,23 @@ class StandIn(Tensor):
 
     def dot(self, other: Any) -> Any:
         return np.dot(self, other)
+
+    def __reduce__(self) -> Any:
+        """What pickle keeps is the array, or the number."""
+        return shown(self).__reduce__()
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self.copy()
+
+    def __buffer__(self, flags: int) -> memoryview:
+        """What C code sees, from Python 3.12 on."""
+        return memoryview(shown(self))
+
+    def __trunc__(self) -> int:
+        return math.trunc(shown(self))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(_real(self), dtype, copy=copy)
@@ -236,20 +281,20 @@ def _ours_or_numpys(ours: Callable[[], Any], numpys: Callable[[], Any]) -> Any:
     Where both refuse, tracejit's error if it is of NumPy's class, as it names the line.
     """
     refused = None
-    if raises_nothing():
+    try:
+        if raises_nothing():
+            try:
+                return ours()
+            except NOT_OURS as error:
+                refused = error
         try:
-            return ours()
-        except NOT_OURS as error:
-            refused = error
-    try:
-        return numpys()
-    except NOT_OURS as refusal:
-        if not isinstance(refused, type(refusal)):
-            raise
-    try:
+            return numpys()
+        except NOT_OURS as refusal:
+            if not isinstance(refused, type(refusal)):
+                raise
         raise refused
     finally:
-        del refused  # which refers to this frame
+        del refused  # which refers to this frame, and by way of it to all arrays of the call
 
 
 def _real(stand_in: StandIn) -> np.ndarray:
@@ -301,7 +346,7 @@ def is_number(stand_in: StandIn) -> bool:
 
 def can_stand_for(array: np.ndarray) -> bool:
     """Whether tracejit computes with such arrays; NumPy does with the others."""
-    if not (array.flags.writeable and array.flags.aligned and array.dtype.isnative):
+    if not (array.flags.writeable and array.flags.aligned):
         return False
     return is_ours(array.dtype) and (array.flags.forc or _lie_apart(array))
 
@@ -318,10 +363,6 @@ def _lie_apart(array: np.ndarray) -> bool:
             return False
         reach += step * (n - 1)
     return True
-
-
-def is_ours(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind in "biuf" and dtype.itemsize <= 8
 
 
 def _one_of(stand_in: StandIn, kind: Callable[[Any], Any]) -> Any:
@@ -488,11 +529,11 @@ def _method(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _in_place(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
-    operator = f"__{name[3:]}"
+    plain = f"__{name[3:]}"
 
     def method(self: StandIn, *args: Any) -> Any:
         if is_number(self):  # `+=` makes another one
-            return getattr(self, operator)(*args)
+            return getattr(self, plain)(*args)
         (other,) = args
         twins = _Twins()
         _ours_or_numpys(
@@ -502,6 +543,17 @@ def _in_place(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
         return self
 
     return method
+
+
+def _power(x: Any, exponent: Any) -> Any:
+    """`x ** exponent`: NumPy squares where the exponent is 2, which makes int8 of bools."""
+    is_square = x.aval.dtype is dtypes.bool_ and type(exponent) is int and exponent == 2
+    return np.square(x) if is_square else x**exponent
+
+
+def _multiply_in_place(x: Any, other: Any) -> Any:
+    """`x @= other`, which makes another tensor of a tensor, as in PyTorch."""
+    return update(x, x @ other, "@=")
 
 
 def _by_function(name: str) -> Callable[..., Any]:
@@ -548,6 +600,8 @@ def _install() -> None:
     for name, member in InPlace.__dict__.items():
         if name.startswith("__i") and callable(member) and hasattr(np.ndarray, name):
             _set(name, _in_place(name, member))
+    _set("__pow__", _method("__pow__", _power))
+    _set("__imatmul__", _in_place("__imatmul__", _multiply_in_place))
     for name in dir(Tensor):
         if not (name.startswith("_") or hasattr(np.ndarray, name) or name in Tensor.__slots__):
             _set(name, _Absent(name))
