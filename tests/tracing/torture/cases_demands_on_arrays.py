@@ -144,7 +144,7 @@ def parts_added_where_indices_repeat(compile):
             yield attempt(f, a, at, part), a
     for at, part in thrice((np.array([0, 9]), 2), (0, 1.5), (slice(0), 2.5)):
         a = np.arange(12).reshape(4, 3)
-        yield type(attempt(f, a, at, part)).__mro__[-3], a
+        yield isinstance(attempt(f, a, at, part), IndexError | TypeError), a
     for kind in thrice("f8", "i8", "?"):
         a, b = np.arange(12.0).reshape(4, 3), np.ones((4, 3), kind)
         yield attempt(f, a, a[:, 0].astype(int) // 4, b), attempt(f, b, [0], a[0]), a, b

@@ -52,6 +52,8 @@ def construct(hooks: Any, recording: Recording, owner: type) -> Any:
         return _made_by_library(recording, owner)
     if issubclass(owner, np.datetime64):
         return natives.unknown(recording, owner)  # it reads the clock
+    if owner in (np.finfo, np.iinfo):
+        return library.numpy_leaf(recording, owner)
     if issubclass(owner, np.generic) or owner is np.dtype:
         return natives.call_native(recording, owner, hooks.callee)
     if owner in (functools.partial, super, staticmethod, classmethod, property):
