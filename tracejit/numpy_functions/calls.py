@@ -30,7 +30,7 @@ SAME_NAME = """
     expand_dims expm1 flip floor floor_divide greater greater_equal hypot isfinite isin isinf isnan kron
     less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul
     matrix_transpose maximum minimum moveaxis multiply negative nextafter not_equal outer
-    pad permute_dims positive pow reciprocal remainder repeat reshape roll searchsorted sign signbit sin sinh
+    permute_dims positive pow reciprocal remainder repeat reshape roll searchsorted sign signbit sin sinh
     split sqrt square squeeze stack std subtract swapaxes take take_along_axis tan tanh tensordot tile
     transpose tril triu trunc unstack var vecdot
 """.split()

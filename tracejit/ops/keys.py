@@ -12,7 +12,7 @@ from tracejit._records import dataclass
 from tracejit.ir.aval import Aval
 from tracejit.ops.arguments import as_extent, cast, refuse, value
 from tracejit.ops.op import Params
-from tracejit.ops.slicing import indices_of, length_of
+from tracejit.ops.slicing import indices_of, length_of, stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,8 @@ def _index_array(item: Any, extent: int, axis: int) -> Any:
                 f"{item!r} is no index: use integers, slices, None, ... or arrays of integers"
             )
         )
+    if isinstance(item, list) and any(hasattr(part, "aval") for part in item):
+        item = _of_numbers(item)
     if not hasattr(item, "aval"):
         known = np.asarray(item)
         known = known if known.size else known.astype(np.int64)
@@ -137,6 +139,14 @@ def _index_array(item: Any, extent: int, axis: int) -> Any:
         )
     integers_only("index", item.aval)
     return cast(item, dtypes.int64)
+
+
+def _of_numbers(indices: list[Any]) -> Any:
+    """The array of indices some of which are not known yet."""
+    places = [value(index) for index in indices]
+    for place in places:
+        integers_only("index", place.aval)
+    return stack([cast(place, dtypes.int64) for place in places])
 
 
 def _broadcast_together(shapes: list[tuple[int, ...]]) -> None:

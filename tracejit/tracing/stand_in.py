@@ -180,6 +180,8 @@ class StandIn(Tensor):
         return other // self, other % self
 
     def __round__(self, *digits: int) -> Any:
+        if digits and is_number(self):
+            return np.round(self, digits[0])
         return round(_real(self)[()], *digits)  # type: ignore[call-overload]  # a number
 
     def squeeze(self, *args: Any, **kwargs: Any) -> Any:

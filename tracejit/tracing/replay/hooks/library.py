@@ -64,7 +64,10 @@ TAKING_NUMBERS = frozenset({
 """Functions that pass Python numbers on to ops without looking at them."""
 CREATING = frozenset(
     getattr(np, name)
-    for name in "arange array asarray empty eye full identity linspace logspace ones tri zeros".split()
+    for name in (
+        "arange array asarray bartlett blackman diag_indices empty eye full hamming hanning identity indices ix_ kaiser linspace "
+        "logspace ones tri tril_indices triu_indices zeros"
+    ).split()
 )
 """NumPy's functions that make arrays of numbers alone."""
 TAKING_SHAPES = frozenset({np.broadcast_to, np.reshape})
