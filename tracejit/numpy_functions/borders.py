@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", *, constant_values: 
     padded = x
     for axis, width in enumerate(widths):
         if any(width):
-            places = np.pad(np.arange(x.aval.shape[axis]), width, mode=mode)
+            places = np.pad(np.arange(index(x.aval.shape[axis])), width, mode=mode)
             padded = ops.take(padded, places, axis=axis)
     return copied(padded) if padded is x else padded
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,7 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
 
 def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     require(has_memory(a) and a.aval.ndim == 2 and not wrap)
-    places = np.arange(min(a.aval.shape))
+    places = np.arange(min(map(index, a.aval.shape)))
     write(a, ops.set_item(a, (places, places), fitting(val, a.aval.dtype)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import floor
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class _Ranked:
         self.place = self.axis or 0
         flat = a if self.axis is not None else ops.flatten(a)
         self.extent = flat.aval.shape[self.place]
-        require(type(self.extent) is int and self.extent)
+        require(self.extent)
         self._sorted = ops.sort(flat, axis=self.place, stable=False)
 
     def at(self, place: int) -> Any:
@@ -52,11 +53,11 @@ def _ranked(a: Any, axis: Any, keepdims: Any) -> _Ranked:
 def median(a: Any, axis: Any = None, *, overwrite_input: Any = False, keepdims: Any = False) -> Any:
     require(not flag(overwrite_input))
     ranked = _ranked(a, axis, keepdims)
-    middle, is_odd = divmod(ranked.extent, 2)
+    middle = ranked.extent // 2
     upper = ranked.at(middle)
-    return ranked.finished(
-        upper if is_odd else ops.divide(ops.add(ranked.at(middle - 1), upper), 2)
-    )
+    if ranked.extent % 2:
+        return ranked.finished(upper)
+    return ranked.finished(ops.divide(ops.add(ranked.at(middle - 1), upper), 2))
 
 
 def quantile(
@@ -96,9 +97,10 @@ def _quantiles(a: Any, q: Any, axis: Any, method: str, keepdims: Any) -> Any:
 
 
 def _quantile(ranked: _Ranked, q: float) -> Any:
-    place = q * (ranked.extent - 1)
-    before = min(floor(place), ranked.extent - 1)
-    low, high = ranked.at(before), ranked.at(min(before + 1, ranked.extent - 1))
+    last = index(ranked.extent) - 1
+    place = q * last
+    before = min(floor(place), last)
+    low, high = ranked.at(before), ranked.at(min(before + 1, last))
     part, gap = place - before, ops.subtract(high, low)
     if part >= 0.5:
         return ranked.finished(ops.subtract(high, ops.multiply(gap, 1 - part)))
