@@ -184,3 +184,75 @@ def numbers_looked_at_as_bits(compile):
 
     for _ in range(3):
         yield f(table())
+
+
+@case
+def part_behind_a_mask_changed_in_place(compile):
+    @compile
+    def f(a, b, limit):
+        a[a > limit] *= 2
+        b[a[:, 0] > 3] += a[0]
+        a[a < 0] -= a.min()
+        b[b > 90] //= a.sum()
+        flags = a > 5
+        flags[flags] ^= a[0, 0] > 0
+        return flags, a.sum()
+
+    for kind, limit in zip(thrice("f8", "f4", "f8"), (1, 1, 2, 2, 3.5, 1, 2, 2, 2)):
+        a = (np.arange(12) - 4.0).reshape(4, 3).astype(kind)
+        b = np.arange(12.0).reshape(4, 3) * 10
+        yield attempt(f, a, b, limit), a, b
+    for n in (2, 3, 4, 5, 6, 7):
+        a, b = np.arange(3.0 * n).reshape(n, 3) - 2, np.ones((n, 3))
+        yield f(a, b, 1), a, b
+
+
+@case
+def part_behind_a_mask_combined_with_as_many(compile):
+    @compile
+    def f(a, mask, values):
+        a[mask] += values
+        a[mask] -= a[mask] * 2
+        return a
+
+    for mask in thrice([True, False, True], [False] * 3, [True] * 3):
+        a, mask = np.arange(3.0), np.array(mask)
+        yield attempt(f, a, mask, np.arange(float(mask.sum()))), a
+        yield attempt(f, a, mask, [5.0]), a
+
+
+@case
+def part_behind_a_mask_that_changes_meanwhile(compile):
+    def also(a, mask):
+        a += 100
+        mask[:] = ~mask
+        return 2.0
+
+    @compile
+    def f(a, mask):
+        a[mask] += also(a, mask)
+        mask[mask] ^= True
+        return a
+
+    for _ in range(4):
+        a, mask = np.arange(4.0), np.array([True, True, False, False])
+        yield f(a, mask), a, mask
+
+
+@case
+def part_behind_a_mask_refused(compile):
+    @compile
+    def f(a, mask, value):
+        a[mask] /= value
+        return a
+
+    for a, mask in thrice((np.arange(3), [True, False, True]), (np.arange(3.0), [True, False])):
+        yield isinstance(attempt(f, a, np.array(mask), 2.0), TypeError | IndexError), a
+    with np.errstate(all="raise"):
+        for _ in range(3):
+            a = np.arange(3.0)
+            yield attempt(f, a, np.array([False, True, False]), np.arange(3.0)[0] + 2), a
+            yield isinstance(attempt(f, a, a > 0, np.float64(0.0)), FloatingPointError), a
+    for _ in range(3):
+        a = np.arange(3.0)
+        yield attempt(f, a, a > 0, np.float64(0.0)), a
