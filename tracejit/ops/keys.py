@@ -122,8 +122,8 @@ def _index_array(item: Any, extent: int, axis: int) -> Any:
                 f"{item!r} is no index: use integers, slices, None, ... or arrays of integers"
             )
         )
-    if isinstance(item, list) and any(hasattr(part, "aval") for part in item):
-        item = _of_numbers(item)
+    if isinstance(item, list) and _is_computed(item):
+        item = stack([cast(value(part), dtypes.int64) for part in item])
     if not hasattr(item, "aval"):
         known = np.asarray(item)
         known = known if known.size else known.astype(np.int64)
@@ -141,12 +141,16 @@ def _index_array(item: Any, extent: int, axis: int) -> Any:
     return cast(item, dtypes.int64)
 
 
-def _of_numbers(indices: list[Any]) -> Any:
-    """The array of indices some of which are not known yet."""
-    places = [value(index) for index in indices]
-    for place in places:
-        integers_only("index", place.aval)
-    return stack([cast(place, dtypes.int64) for place in places])
+def _is_computed(indices: list[Any]) -> bool:
+    """Whether it is a list of integers, some of which are not known yet."""
+    computed = [part for part in indices if hasattr(part, "aval")]
+    known = [part for part in indices if not hasattr(part, "aval")]
+    are_integers = all(part.aval.dtype.is_integer and not part.aval.shape for part in computed)
+    return (
+        bool(computed)
+        and are_integers
+        and all(isinstance(part, int | np.integer) and type(part) is not bool for part in known)
+    )
 
 
 def _broadcast_together(shapes: list[tuple[int, ...]]) -> None:

@@ -114,7 +114,14 @@ class StandIn(Tensor):
 
     def __getitem__(self, index: Any) -> Any:
         twins = _Twins(index)
-        item = twins.result(Tensor.__getitem__(twins.of(self), twins.of(index)))
+        if _has_list(index):  # which may be of bools that have been computed
+            found = _tried(
+                lambda: Tensor.__getitem__(twins.of(self), twins.of(index)),
+                lambda: by_numpy(operator.getitem, (self, index), {}),
+            )
+        else:
+            found = Tensor.__getitem__(twins.of(self), twins.of(index))
+        item = twins.result(found)
         # One element of an array is a number, which no later write to the array changes; `a[0, ...]` is a view.
         is_view = item.aval.shape or item.origin is None or _has_ellipsis(index)
         return item if is_view else twins.result(copied(twin(item)))
@@ -125,7 +132,7 @@ class StandIn(Tensor):
             _real(self)[index] = value  # which NumPy mostly refuses
             return
         twins = _Twins()
-        _ours_or_numpys(
+        _tried(
             lambda: Tensor.__setitem__(twins.of(self), twins.of(index), twins.of(value)),
             lambda: by_numpy(operator.setitem, (self, index, value), {}),
         )
@@ -278,17 +285,21 @@ def raises_nothing() -> bool:
 
 
 def _ours_or_numpys(ours: Callable[[], Any], numpys: Callable[[], Any]) -> Any:
-    """What tracejit gives; NumPy's result where tracejit does not take the arguments, or errors are asked for.
+    """What tracejit gives; NumPy's result where tracejit does not take the arguments, or errors are asked for."""
+    return _tried(ours, numpys) if raises_nothing() else numpys()
+
+
+def _tried(ours: Callable[[], Any], numpys: Callable[[], Any]) -> Any:
+    """What tracejit gives; NumPy's result where tracejit does not take the arguments.
 
     Where both refuse, tracejit's error if it is of NumPy's class, as it names the line.
     """
     refused = None
     try:
-        if raises_nothing():
-            try:
-                return ours()
-            except NOT_OURS as error:
-                refused = error
+        try:
+            return ours()
+        except NOT_OURS as error:
+            refused = error
         try:
             return numpys()
         except NOT_OURS as refusal:
@@ -372,6 +383,10 @@ def _one_of(stand_in: StandIn, kind: Callable[[Any], Any]) -> Any:
     if stand_in.aval.shape:
         kind(np.empty(1 if stand_in.aval.size == 1 else 2))  # raises, or warns
     return Tensor.item(stand_in)
+
+
+def _has_list(index: Any) -> bool:
+    return type(index) is list or (type(index) is tuple and any(type(i) is list for i in index))
 
 
 def _has_ellipsis(index: Any) -> bool:

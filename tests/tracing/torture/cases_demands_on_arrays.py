@@ -155,7 +155,7 @@ def parts_combined_where_indices_repeat(compile):
     @compile
     def f(a, at):
         np.multiply.at(a, at, 2)
-        np.maximum.at(a, [0, 0], [5, 7])
+        np.maximum.at(a, [0, 0], [[5], [7]])
         np.negative.at(a, [0, 0])
         np.logical_or.at(a > 0, at, True)
         return a.sum()
@@ -256,3 +256,26 @@ def part_behind_a_mask_refused(compile):
     for _ in range(3):
         a = np.arange(3.0)
         yield attempt(f, a, a > 0, np.float64(0.0)), a
+
+
+@case
+def indices_computed_one_by_one(compile):
+    @compile
+    def rows(a):
+        k, m = 0, np.argmax(a[:, 0])
+        a[[k, m]] = a[[m, k]]
+        a[[m, -1], [k, 1]] += 5
+        return a[[np.int64(1), m, 2]], m
+
+    @compile
+    def others(a):
+        first = a[0]
+        return (
+            first[[x > 1 for x in first]],
+            first[[first.argmax(), True]],
+            a[[[0, m] for m in (1, 2)]],
+        )
+
+    for shift in (0, 1, 2, 0, 1, 2):
+        a = np.roll(np.arange(9.0).reshape(3, 3), shift, axis=0)
+        yield rows(a), a, others(a), isinstance(attempt(rows, a[:2]), IndexError)
