@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import warnings
+import weakref
 from collections import namedtuple
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -299,6 +301,26 @@ def test_an_array_stands_in_only_for_the_call():
         assert type(double) is np.ndarray
     kinds = seen[2::3]
     assert kinds == [np.ndarray, StandIn, StandIn]
+
+
+def test_what_numpy_takes_over_keeps_no_array_of_the_call_alive():
+    inside: list[Any] = []
+
+    @tj.compile
+    def f(x, wait):
+        wait(0)  # not replayed
+        y = x + 1
+        inside.append(weakref.ref(y))
+        np.multiply.at(x, [0, 0], 2.0)  # which tracejit has not
+
+    gc.collect()
+    gc.disable()  # what is in a cycle would stay
+    try:
+        for _ in range(4):
+            f(np.arange(4.0), time.sleep)
+        assert all(each() is None for each in inside)
+    finally:
+        gc.enable()
 
 
 def test_a_numpy_chain_is_one_program():

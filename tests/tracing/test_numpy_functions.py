@@ -102,6 +102,42 @@ MOVES = """
     np.trace(np.stack([x, -x]))
     np.nanmax(x, axis=0)
     np.nanmin(x)
+    np.pad(x, 1)
+    np.pad(x, 1, mode="constant")
+    np.pad(x, ((1, 0), (0, 2)), constant_values=2)
+    np.pad(x, 1, "edge")
+    np.pad(x, ((1, 0), (2, 1)), mode="reflect")
+    np.pad(x, (1, 2), mode="symmetric")
+    np.pad(x, ((0, 0), (3, 9)), mode="wrap")
+    np.pad(x, 0, mode="edge")
+    np.median(x)
+    np.median(x[:2], axis=0)
+    np.median(x, axis=1, keepdims=True)
+    np.median(x, keepdims=True)
+    np.quantile(x * np.float64(1), 0.3)
+    np.quantile(x * np.float64(1), [0, 0.55, 1], axis=-1, keepdims=True)
+    np.percentile(x * np.float64(1), [25, 75], axis=0)
+    np.percentile(x * np.float64(1), 90)
+    (np.fill_diagonal(x, 7), x)[1]
+    (np.fill_diagonal(x.T, -2), x)[1]
+    x[np.ix_([0, 2], [1])]
+    x[np.ix_(np.argsort(x[:, 0]), [1, 0])]
+    np.indices((2, 2)) + x[0, 0]
+    np.linspace(x.min() * np.float64(1), 3, 5)
+    np.linspace(x[0, 0] * np.float64(0), x[0, 0] * np.float64(0))
+    np.hanning(4) * x
+    (np.add.at(x, [0, 0, 2], 1), x)[1]
+    (np.subtract.at(x, (slice(None), [1, 1]), x[:, :2]), x)[1]
+    x[[0, np.argmax(x[:, 0])]]
+    x[[1, x[0].argmin() % 2], [x[1].argmax(), 0]]
+    list(zip(x, x[::-1]))
+    [i * row for i, row in enumerate(x)]
+    [*reversed(x)][0] + tuple(x)[1]
+    dict(enumerate(x[0]))[2]
+    x.dtype.name, x.dtype.kind, x.dtype.itemsize
+    np.finfo(np.float32).eps * x + np.iinfo(np.int8).max
+    round(x.sum(), 1)
+    np.float32(x.max())
 """
 """Of which every element is exact."""
 SUMS = """
@@ -256,6 +292,30 @@ LEFT_TO_NUMPY = """
     np.round(x > 0)
     x.fill([1])
     x.sum(x=1)
+    np.pad(x, 1, mode="linear_ramp")
+    np.pad(x, 1, mode="reflect", reflect_type="odd")
+    np.pad(x, -1)
+    np.pad(x, {0: 1})
+    np.median(x, axis=(0, 1))
+    np.median(x > 0)
+    np.median(x[:0])
+    np.quantile(x, 1.5)
+    np.quantile(x, 0.5, method="lower")
+    np.quantile(x.astype(int), 1)
+    np.quantile(np.abs(x).astype("u1"), [0, 1])
+    np.quantile(x.astype("f4"), 0.3)
+    np.percentile(x, 30, axis=(0, 1))
+    (np.fill_diagonal(x, [1, 2, 3]), x)[1]
+    np.ix_(x[0] > 0, [1])
+    np.ix_(x)
+    np.linspace(x[0], x[1], 3)
+    np.linspace(x[0, 0], 1, 3, retstep=True)
+    np.linspace(x[0, 0], 1, 1)
+    (np.add.at(x, [9], 1), x)[1]
+    (np.multiply.at(x, [0, 0], 2), x)[1]
+    np.add.at(x.astype(int), 0, 1.5)
+    x[[0, x[0, 0]]]
+    x[[0, x.argmax()]]
 """
 """What tracejit's functions do not take."""
 

@@ -7,10 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.numpy_functions import arithmetic, comparison, folds, making, signals, views
+from tracejit.numpy_functions import (
+    arithmetic,
+    borders,
+    comparison,
+    folds,
+    making,
+    ranks,
+    signals,
+    views,
+)
 from tracejit.numpy_functions.arguments import LeftToNumPy
 
-_MODULES = (arithmetic, comparison, folds, making, signals, views)
+_MODULES = (arithmetic, borders, comparison, folds, making, ranks, signals, views)
 
 
 def _by_name() -> dict[Callable[..., Any], Callable[..., Any]]:

@@ -64,9 +64,14 @@ def is_number(x: Any) -> bool:
     return type(x) in NUMBERS
 
 
+def is_ours(dtype: np.dtype[Any]) -> bool:
+    """Whether tracejit computes with it: numbers that are not complex, in the order of bytes of the machine."""
+    return dtype.kind in "biuf" and dtype.itemsize <= 8 and dtype.isnative
+
+
 def as_dtype(dtype: Any) -> DType:
     found = np.dtype(dtype)
-    require(found.kind in "biuf" and found.itemsize <= 8)
+    require(is_ours(found))
     return dtypes.from_numpy(found)
 
 

@@ -16,8 +16,8 @@ from tracejit.inplace import write
 from tracejit.interop import NumPyProtocols
 from tracejit.numpy_functions import FUNCTIONS, LeftToNumPy
 from tracejit.numpy_functions.arguments import array as as_array
-from tracejit.numpy_functions.arguments import signature
-from tracejit.numpy_functions.ufuncs import of_ufunc
+from tracejit.numpy_functions.arguments import is_ours, signature
+from tracejit.numpy_functions.ufuncs import added_at, of_ufunc
 from tracejit.ops.arguments import NUMBERS, copied
 from tracejit.ops.op import Op
 
@@ -30,7 +30,7 @@ SAME_NAME = """
     expand_dims expm1 flip floor floor_divide greater greater_equal hypot isfinite isin isinf isnan kron
     less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul
     matrix_transpose maximum minimum moveaxis multiply negative nextafter not_equal outer
-    pad permute_dims positive pow reciprocal remainder repeat reshape roll searchsorted sign signbit sin sinh
+    permute_dims positive pow reciprocal remainder repeat reshape roll searchsorted sign signbit sin sinh
     split sqrt square squeeze stack std subtract swapaxes take take_along_axis tan tanh tensordot tile
     transpose tril triu trunc unstack var vecdot
 """.split()
@@ -109,11 +109,11 @@ def computed_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dic
     """A call of a ufunc, or of a method of one, with tensors."""
     out = kwargs.pop("out", (None,))
     if method == "at":
-        raise TypeError(
-            at_user_line(
-                f"np.{ufunc.__name__}.at writes to a tensor; use tj.add_at, or t[index] = value"
-            )
-        )
+        with suppress(LeftToNumPy):
+            write(inputs[0], added_at(ufunc, *inputs))
+            return None
+        message = f"np.{ufunc.__name__}.at of these arguments: use t[index] = value, or np.add.at"
+        raise TypeError(at_user_line(message))
     ours = table().get(ufunc)
     if ours is not None:
         with suppress(LeftToNumPy):
@@ -253,7 +253,7 @@ def _tensors(result: Any, seen: Seen) -> Any:
         return type(result)(_tensors(part, seen) for part in result)
     if id(result) in seen:  # `out=`
         return seen[id(result)][1]
-    if not isinstance(result, (np.ndarray, np.generic)) or result.dtype.kind not in "biuf":
+    if not isinstance(result, (np.ndarray, np.generic)) or not is_ours(result.dtype):
         return result
     for array, tensor in seen.values():
         if np.may_share_memory(result, array):

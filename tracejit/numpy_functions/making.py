@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tracejit.numpy_functions.arguments import (
 from tracejit.numpy_functions.arguments import (
     arrays,
     as_dtype,
+    fitting,
     has_memory,
     mask,
     require,
@@ -117,7 +119,43 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
     write(dst, values if where is True else ops.where(mask(where, dst.aval.shape), values, dst))
 
 
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    require(has_memory(a) and a.aval.ndim == 2 and not wrap)
+    places = np.arange(min(map(index, a.aval.shape)))
+    write(a, ops.set_item(a, (places, places), fitting(val, a.aval.dtype)))
+
+
+def ix_(*args: Any) -> tuple[Any, ...]:
+    """Vectors of indices, each along an axis of its own."""
+    vectors = [as_array(arg) for arg in args]
+    require(all(v.aval.ndim == 1 and v.aval.dtype.is_integer for v in vectors))
+    others = range(len(vectors))
+    return tuple(
+        ops.expand_dims(v, tuple(place for place in others if place != axis))
+        for axis, v in enumerate(vectors)
+    )
+
+
+def linspace(start: Any, stop: Any, num: Any = 50, endpoint: Any = True) -> Any:
+    """Between numbers that have been computed, in NumPy's order of operations."""
+    first, last = (cast(_number(each), dtypes.float64) for each in (start, stop))
+    require(type(num) is int and num > 1 and endpoint is True)
+    places, distance = ops.arange(num - 1, dtype=dtypes.float64), ops.subtract(last, first)
+    step = ops.divide(distance, num - 1)
+    # A step may be too small to be told from 0.
+    rises = ops.multiply(ops.divide(places, num - 1), distance)
+    rises = ops.where(ops.equal(step, 0), rises, ops.multiply(places, step))
+    return ops.concat([ops.add(rises, first), ops.reshape(last, (1,))])
+
+
+def _number(x: Any) -> Any:
+    """An array of no dimensions."""
+    x = as_array(x)
+    require(not x.aval.shape and x.aval.dtype not in (dtypes.float16, dtypes.float32))
+    return x
+
+
 __all__ = [
-    "append", "array", "ascontiguousarray", "column_stack", "copy", "copyto", "diag", "empty_like", "full_like", "hstack",
-    "ones_like", "select", "vstack", "where", "zeros_like",
+    "append", "array", "ascontiguousarray", "column_stack", "copy", "copyto", "diag", "empty_like", "fill_diagonal",
+    "full_like", "hstack", "ix_", "linspace", "ones_like", "select", "vstack", "where", "zeros_like",
 ]  # fmt: skip

@@ -13,7 +13,9 @@ from tracejit.numpy_functions.arguments import (
     array,
     as_dtype,
     axis_of,
+    fitting,
     has_memory,
+    is_number,
     leave,
     mask,
     require,
@@ -85,6 +87,19 @@ def of_ufunc(
             return _outer(ours, *inputs)
         case _:
             return leave()
+
+
+def added_at(ufunc: np.ufunc, x: Any, key: Any, part: Any) -> Any:
+    """What `x` is to hold after `ufunc.at(x, key, part)`: at places that repeat, every part counts."""
+    require(ufunc in (np.add, np.subtract) and has_memory(x) and x.aval.dtype is not dtypes.bool_)
+    if is_number(part):
+        part = fitting(part, x.aval.dtype)
+    else:
+        part = array(part)
+        kinds = x.aval.dtype.numpy, part.aval.dtype.numpy
+        require(np.can_cast(np.result_type(*kinds), kinds[0], "same_kind"))
+        part = cast(part, x.aval.dtype)
+    return ops.add_at(x, key, part if ufunc is np.add else -part)
 
 
 def _only(options: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tracejit._records import dataclass
 from tracejit.ir.aval import Aval
 from tracejit.ops.arguments import as_extent, cast, refuse, value
 from tracejit.ops.op import Params
-from tracejit.ops.slicing import indices_of, length_of
+from tracejit.ops.slicing import indices_of, length_of, stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,8 @@ def _index_array(item: Any, extent: int, axis: int) -> Any:
                 f"{item!r} is no index: use integers, slices, None, ... or arrays of integers"
             )
         )
+    if isinstance(item, list) and _is_computed(item):
+        item = stack([cast(value(part), dtypes.int64) for part in item])
     if not hasattr(item, "aval"):
         known = np.asarray(item)
         known = known if known.size else known.astype(np.int64)
@@ -137,6 +139,18 @@ def _index_array(item: Any, extent: int, axis: int) -> Any:
         )
     integers_only("index", item.aval)
     return cast(item, dtypes.int64)
+
+
+def _is_computed(indices: list[Any]) -> bool:
+    """Whether it is a list of integers, some of which are not known yet."""
+    computed = [part for part in indices if hasattr(part, "aval")]
+    known = [part for part in indices if not hasattr(part, "aval")]
+    are_integers = all(part.aval.dtype.is_integer and not part.aval.shape for part in computed)
+    return (
+        bool(computed)
+        and are_integers
+        and all(isinstance(part, int | np.integer) and type(part) is not bool for part in known)
+    )
 
 
 def _broadcast_together(shapes: list[tuple[int, ...]]) -> None:

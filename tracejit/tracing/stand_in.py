@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import threading
 import weakref
 from collections.abc import Callable
@@ -10,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from tracejit import dtypes
-from tracejit.inplace import InPlace
+from tracejit._errors import at_user_line
+from tracejit.inplace import InPlace, update
 from tracejit.interop import NumPyProtocols
 from tracejit.ir.aval import aval
 from tracejit.methods import Operators
+from tracejit.numpy_functions.arguments import is_ours
 from tracejit.numpy_functions.calls import by_numpy, computed, table
 from tracejit.ops.arguments import copied
 from tracejit.ops.op import Layout
@@ -41,6 +45,13 @@ class StandIn(Tensor):
     def dtype(self) -> Any:
         return self.aval.dtype.numpy
 
+    @dtype.setter
+    def dtype(self, dtype: Any) -> None:
+        message = (
+            f"the dtype of an array cannot be set in a compiled function: use .view({dtype!r})"
+        )
+        raise TypeError(at_user_line(message))
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.aval.sizes
@@ -52,6 +63,14 @@ class StandIn(Tensor):
         strides = tuple(stride // array.itemsize for stride in array.strides)
         self.layout = Layout(array.shape, strides, self.layout.offset)
         self.aval = aval(self.aval.dtype, array.shape)
+
+    @property
+    def flat(self) -> Any:
+        return shown(self).flat
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        _real(self).flat = value  # type: ignore[misc]  # it has a setter
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -68,6 +87,10 @@ class StandIn(Tensor):
     @property
     def real(self) -> StandIn:
         return self
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self[...] = value
 
     def __getattr__(self, name: str) -> Any:
         """What only an array, or a NumPy number, has."""
@@ -91,7 +114,14 @@ class StandIn(Tensor):
 
     def __getitem__(self, index: Any) -> Any:
         twins = _Twins(index)
-        item = twins.result(Tensor.__getitem__(twins.of(self), twins.of(index)))
+        if _has_list(index):  # which may be of bools that have been computed
+            found = _tried(
+                lambda: Tensor.__getitem__(twins.of(self), twins.of(index)),
+                lambda: by_numpy(operator.getitem, (self, index), {}),
+            )
+        else:
+            found = Tensor.__getitem__(twins.of(self), twins.of(index))
+        item = twins.result(found)
         # One element of an array is a number, which no later write to the array changes; `a[0, ...]` is a view.
         is_view = item.aval.shape or item.origin is None or _has_ellipsis(index)
         return item if is_view else twins.result(copied(twin(item)))
@@ -102,17 +132,20 @@ class StandIn(Tensor):
             _real(self)[index] = value  # which NumPy mostly refuses
             return
         twins = _Twins()
-        Tensor.__setitem__(twins.of(self), twins.of(index), twins.of(value))
+        _tried(
+            lambda: Tensor.__setitem__(twins.of(self), twins.of(index), twins.of(value)),
+            lambda: by_numpy(operator.setitem, (self, index, value), {}),
+        )
 
     def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
         if args or kwargs or not is_ours(np.dtype(dtype)):
-            return _real(self).astype(dtype, *args, **kwargs)
+            return shown(self).astype(dtype, *args, **kwargs)
         changed = dtypes.as_dtype(dtype) is not self.aval.dtype
         return self._alike(Tensor.astype(twin(self), dtype) if changed else copied(twin(self)))
 
     def copy(self, *args: Any, **kwargs: Any) -> Any:
         if args or kwargs:
-            return _real(self).copy(*args, **kwargs)
+            return shown(self).copy(*args, **kwargs)
         return self._alike(copied(twin(self)))
 
     def _alike(self, made: Tensor) -> Any:
@@ -154,13 +187,17 @@ class StandIn(Tensor):
         return other // self, other % self
 
     def __round__(self, *digits: int) -> Any:
+        if digits and is_number(self):
+            return np.round(self, digits[0])
         return round(_real(self)[()], *digits)  # type: ignore[call-overload]  # a number
 
     def squeeze(self, *args: Any, **kwargs: Any) -> Any:
         return np.squeeze(self, *args, **kwargs)
 
     def view(self, *args: Any, **kwargs: Any) -> Any:
-        return _real(self).view(*args, **kwargs) if args or kwargs else self[...]
+        if args or kwargs:
+            return shown(self).view(*args, **kwargs)
+        return self if is_number(self) else self[...]
 
     def ravel(self, *args: Any) -> Any:
         return _real(self).ravel(*args) if args else self.reshape(-1)
@@ -170,6 +207,23 @@ class StandIn(Tensor):
 
     def dot(self, other: Any) -> Any:
         return np.dot(self, other)
+
+    def __reduce__(self) -> Any:
+        """What pickle keeps is the array, or the number."""
+        return shown(self).__reduce__()
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self.copy()
+
+    def __buffer__(self, flags: int) -> memoryview:
+        """What C code sees, from Python 3.12 on."""
+        return memoryview(shown(self))
+
+    def __trunc__(self) -> int:
+        return math.trunc(shown(self))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(_real(self), dtype, copy=copy)
@@ -231,25 +285,29 @@ def raises_nothing() -> bool:
 
 
 def _ours_or_numpys(ours: Callable[[], Any], numpys: Callable[[], Any]) -> Any:
-    """What tracejit gives; NumPy's result where tracejit does not take the arguments, or errors are asked for.
+    """What tracejit gives; NumPy's result where tracejit does not take the arguments, or errors are asked for."""
+    return _tried(ours, numpys) if raises_nothing() else numpys()
+
+
+def _tried(ours: Callable[[], Any], numpys: Callable[[], Any]) -> Any:
+    """What tracejit gives; NumPy's result where tracejit does not take the arguments.
 
     Where both refuse, tracejit's error if it is of NumPy's class, as it names the line.
     """
     refused = None
-    if raises_nothing():
+    try:
         try:
             return ours()
         except NOT_OURS as error:
             refused = error
-    try:
-        return numpys()
-    except NOT_OURS as refusal:
-        if not isinstance(refused, type(refusal)):
-            raise
-    try:
+        try:
+            return numpys()
+        except NOT_OURS as refusal:
+            if not isinstance(refused, type(refusal)):
+                raise
         raise refused
     finally:
-        del refused  # which refers to this frame
+        del refused  # which refers to this frame, and by way of it to all arrays of the call
 
 
 def _real(stand_in: StandIn) -> np.ndarray:
@@ -301,7 +359,7 @@ def is_number(stand_in: StandIn) -> bool:
 
 def can_stand_for(array: np.ndarray) -> bool:
     """Whether tracejit computes with such arrays; NumPy does with the others."""
-    if not (array.flags.writeable and array.flags.aligned and array.dtype.isnative):
+    if not (array.flags.writeable and array.flags.aligned):
         return False
     return is_ours(array.dtype) and (array.flags.forc or _lie_apart(array))
 
@@ -320,15 +378,15 @@ def _lie_apart(array: np.ndarray) -> bool:
     return True
 
 
-def is_ours(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind in "biuf" and dtype.itemsize <= 8
-
-
 def _one_of(stand_in: StandIn, kind: Callable[[Any], Any]) -> Any:
     """Its element, to become a Python number. Of what has axes NumPy converts no more than one, and later versions none."""
     if stand_in.aval.shape:
         kind(np.empty(1 if stand_in.aval.size == 1 else 2))  # raises, or warns
     return Tensor.item(stand_in)
+
+
+def _has_list(index: Any) -> bool:
+    return type(index) is list or (type(index) is tuple and any(type(i) is list for i in index))
 
 
 def _has_ellipsis(index: Any) -> bool:
@@ -488,11 +546,11 @@ def _method(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _in_place(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
-    operator = f"__{name[3:]}"
+    plain = f"__{name[3:]}"
 
     def method(self: StandIn, *args: Any) -> Any:
         if is_number(self):  # `+=` makes another one
-            return getattr(self, operator)(*args)
+            return getattr(self, plain)(*args)
         (other,) = args
         twins = _Twins()
         _ours_or_numpys(
@@ -502,6 +560,17 @@ def _in_place(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
         return self
 
     return method
+
+
+def _power(x: Any, exponent: Any) -> Any:
+    """`x ** exponent`: NumPy squares where the exponent is 2, which makes int8 of bools."""
+    is_square = x.aval.dtype is dtypes.bool_ and type(exponent) is int and exponent == 2
+    return np.square(x) if is_square else x**exponent
+
+
+def _multiply_in_place(x: Any, other: Any) -> Any:
+    """`x @= other`, which makes another tensor of a tensor, as in PyTorch."""
+    return update(x, x @ other, "@=")
 
 
 def _by_function(name: str) -> Callable[..., Any]:
@@ -548,6 +617,8 @@ def _install() -> None:
     for name, member in InPlace.__dict__.items():
         if name.startswith("__i") and callable(member) and hasattr(np.ndarray, name):
             _set(name, _in_place(name, member))
+    _set("__pow__", _method("__pow__", _power))
+    _set("__imatmul__", _in_place("__imatmul__", _multiply_in_place))
     for name in dir(Tensor):
         if not (name.startswith("_") or hasattr(np.ndarray, name) or name in Tensor.__slots__):
             _set(name, _Absent(name))

@@ -74,6 +74,8 @@ class Plain:
     def read_item(self, owner, key):
         return owner[key]
 
+    read_part = read_item
+
     def write_item(self, value, owner, key):
         owner[key] = value
 

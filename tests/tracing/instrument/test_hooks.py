@@ -65,7 +65,7 @@ STATEMENTS = {
     "o.x, items[0] = items": "unpack, write_attribute x, write_item",
     "x = o.x = a": "write_attribute x",
     "o.x += a": "read_attribute x, in_place Add, write_attribute x",
-    "items[a] *= 2": "read_item, in_place Mult, write_item",
+    "items[a] *= 2": "read_part, in_place Mult, write_item",
     "x = a; x -= 1": "in_place Sub",
     "items[0] = a": "write_item",
     "del items[0], o.x, a": "delete_item, delete_attribute x",

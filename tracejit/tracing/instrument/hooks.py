@@ -45,6 +45,9 @@ class Hooks(Protocol):
     def read_item(self, owner: Any, key: Any) -> Any:
         """`owner[key]`, where the key may be a slice"""
 
+    def read_part(self, owner: Any, key: Any) -> Any:
+        """`owner[key]` in `owner[key] += value`: what is given goes to `in_place`, and what that gives to `write_item`."""
+
     def write_item(self, value: Any, owner: Any, key: Any) -> None:
         """`owner[key] = value`"""
 

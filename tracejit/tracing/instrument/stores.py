@@ -124,7 +124,7 @@ class Stores(Expressions):
                 return [*parts, self.told(place, "write_attribute", after, load(names[0]), text)]
             case ast.Subscript() as target:
                 parts, names = self._kept([target.value, target.slice])
-                before = self.hook(target, "read_item", *map(load, names))
+                before = self.hook(target, "read_part", *map(load, names))
                 after = self.hook(node, "in_place", op, before, self.visit(node.value))
                 return [*parts, self.told(target, "write_item", after, *map(load, names))]
 

@@ -41,6 +41,8 @@ from tracejit.tracing.replay.sources import Source, constant
 from tracejit.tracing.stand_in import StandIn
 
 _BUILTIN = (tuple, list, dict, set, str, int, float)
+_TOLD_BY_DTYPES = (np.dtype, np.finfo, np.iinfo)
+"""What the dtypes of arrays, which are guarded, lead to; none of it changes."""
 
 
 def read_attribute(recording: Recording, target: Any, name: str, call: Callable[[Any], Any]) -> Any:
@@ -71,6 +73,8 @@ def read_attribute(recording: Recording, target: Any, name: str, call: Callable[
         return getattr(target, name)
     if recording.is_library(kind):
         return of_library_object(recording, target, name)
+    if isinstance(target, _TOLD_BY_DTYPES) and id(target) not in recording.outside:
+        return getattr(target, name)
     return _of_object(recording, target, name, call)
 
 

@@ -26,10 +26,12 @@ from tracejit.tracing.replay.hooks import (
     keys,
     library,
     loops,
+    masked,
     operators,
     stores,
     text,
 )
+from tracejit.tracing.replay.hooks.masked import Masked
 from tracejit.tracing.replay.kinds import ATOMS, found_on, is_own_module
 from tracejit.tracing.replay.lasting import NUMPY_FUNCTION
 from tracejit.tracing.replay.recording import Recording
@@ -148,8 +150,17 @@ class ReplayHooks:
             return operator.getitem(owner, key)  # type: ignore[call-overload]  # as `list[int]`
         return self._call_special(operator.getitem, owner, key)
 
+    def read_part(self, owner: Any, key: Any) -> Any:
+        part = None if live() is None else masked.part_of(owner, key)
+        return self.read_item(owner, key) if part is None else part
+
     def write_item(self, value: Any, owner: Any, key: Any) -> None:
         recording = live()
+        if type(value) is Masked:
+            if recording is not None and value.is_for(key):
+                value.write(recording, owner)
+                return
+            value = self.read_item(value.values, value.mask)
         if recording is None:
             owner[concrete(key)] = storable(value)
             return
@@ -194,6 +205,11 @@ class ReplayHooks:
 
     def in_place(self, op: str, left: Any, right: Any) -> Any:
         recording = live()
+        if type(left) is Masked:
+            if recording is not None and left.takes(right):
+                left.values = self.in_place(op, left.values, right)
+                return left
+            left = self.read_item(left.values, left.mask)
         if recording is None:
             return operators.IN_PLACE[op](left, right)
         return operators.apply(recording, operators.IN_PLACE, op, left, right, self.callee)

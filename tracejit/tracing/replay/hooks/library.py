@@ -21,6 +21,8 @@ from tracejit.autograd.tape import edge_of, enable_grad, no_grad
 from tracejit.dtypes import DType
 from tracejit.ir.dim import Dim, plain
 from tracejit.ir.resize import sizes_inside
+from tracejit.numpy_functions import sized
+from tracejit.numpy_functions.arguments import is_ours
 from tracejit.numpy_functions.calls import table
 from tracejit.ops import elementwise, functions
 from tracejit.ops.op import Op, Pointwise
@@ -62,18 +64,12 @@ TAKING_NUMBERS = frozenset({
 """Functions that pass Python numbers on to ops without looking at them."""
 CREATING = frozenset(
     getattr(np, name)
-    for name in "arange array asarray empty eye full identity linspace logspace ones tri zeros".split()
+    for name in (
+        "arange array asarray bartlett blackman diag_indices empty eye full hamming hanning identity indices ix_ kaiser linspace "
+        "logspace ones tri tril_indices triu_indices zeros"
+    ).split()
 )
 """NumPy's functions that make arrays of numbers alone."""
-SIZED = {
-    np.zeros: partial(ops.zeros, dtype=np.float64),
-    np.ones: partial(ops.ones, dtype=np.float64),
-    np.empty: partial(ops.zeros, dtype=np.float64),
-    np.eye: partial(ops.eye, dtype=np.float64),
-    np.identity: partial(ops.eye, dtype=np.float64),
-    np.arange: ops.arange,
-}
-"""NumPy's functions that make arrays of sizes alone -> tracejit's."""
 TAKING_SHAPES = frozenset({np.broadcast_to, np.reshape})
 """NumPy's functions of an array and a shape, which may be of open sizes."""
 AS_ARRAY = frozenset(getattr(np, name) for name in ("asarray", "asanyarray"))
@@ -406,10 +402,14 @@ def numpy_leaf(recording: Recording, function: Any) -> Callable[..., Any]:
             return args[0]
         if not recording.live:
             return function(*map(concrete, args), **kwargs)
-        if recording.size_slots and _is_among(function, SIZED.keys()) and not kwargs:
+        if recording.size_slots and _is_among(function, sized.SIZED.keys()):
             args = tuple(_with_sizes(recording, arg) for arg in args)
-            if sizes_inside(args) is not None:
-                return as_stand_in(called(recording, SIZED[function], [*args], {}))
+            kwargs = {name: _with_sizes(recording, arg) for name, arg in kwargs.items()}
+            if sizes_inside((*args, *kwargs.values())) is not None:
+                made = sized.translated(function, args, kwargs)
+                if made is not None:
+                    found = called(recording, made.func, [*made.args], made.keywords)
+                    return as_stand_in(found)
         if not _is_among(function, TAKING_SHAPES):
             args = tuple(map(settled_parts, args))
             kwargs = {name: settled_parts(arg) for name, arg in kwargs.items()}
@@ -492,8 +492,11 @@ def _holds_stand_in(value: Any) -> bool:
 def _made(recording: Recording, result: Any) -> Any:
     """Arrays that NumPy itself has made, of values that are guarded, as stand-ins."""
     if type(result) is np.ndarray and recording.live:
-        if not (result.dtype.kind in "biuf" and result.dtype.itemsize <= 8):
+        if not is_ours(result.dtype):
             recording.deny(f"NumPy makes an array of {result.dtype}")
+            return result
+        if result.flags.fnc:
+            recording.deny("NumPy makes an array in Fortran order")
             return result
         return as_stand_in(as_array_of_any_rank(from_array(result, copy=True)))
     if type(result) in (tuple, list):

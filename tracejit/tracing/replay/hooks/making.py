@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.ir.aval import Aval
+from tracejit.numpy_functions.arguments import is_ours
 from tracejit.random import Generator
 from tracejit.symbols import KINDS, SYMBOLS, View, concrete, settled
 from tracejit.tensor import Tensor
@@ -25,7 +26,7 @@ from tracejit.tracing.replay.hooks import (
 )
 from tracejit.tracing.replay.kinds import found_on
 from tracejit.tracing.replay.recording import Recording
-from tracejit.tracing.stand_in import StandIn
+from tracejit.tracing.stand_in import StandIn, is_number
 
 
 def construct(hooks: Any, recording: Recording, owner: type) -> Any:
@@ -52,6 +53,10 @@ def construct(hooks: Any, recording: Recording, owner: type) -> Any:
         return _made_by_library(recording, owner)
     if issubclass(owner, np.datetime64):
         return natives.unknown(recording, owner)  # it reads the clock
+    if owner in (np.finfo, np.iinfo):
+        return library.numpy_leaf(recording, owner)
+    if issubclass(owner, np.floating) and is_ours(np.dtype(owner)):
+        return functools.partial(_numpys_float, hooks, recording, owner)
     if issubclass(owner, np.generic) or owner is np.dtype:
         return natives.call_native(recording, owner, hooks.callee)
     if owner in (functools.partial, super, staticmethod, classmethod, property):
@@ -59,6 +64,15 @@ def construct(hooks: Any, recording: Recording, owner: type) -> Any:
     if owner is Aval or (type(owner) not in classes.METACLASSES and not library.is_library(owner)):
         return natives.unknown(recording, owner)
     return _of_class(hooks, recording, owner)
+
+
+def _numpys_float(hooks: Any, recording: Recording, owner: type, *args: Any, **kwargs: Any) -> Any:
+    """A float of NumPy's: of a number that has been computed, what is computed of it."""
+    if recording.live and len(args) == 1 and not kwargs:
+        (value,) = args
+        if type(value) is StandIn and is_number(value):
+            return library.called(recording, StandIn.astype, [value, owner], {})
+    return natives.call_native(recording, owner, hooks.callee)(*args, **kwargs)
 
 
 def _filter(hooks: Any, recording: Recording, function: Any, values: Any) -> Any:

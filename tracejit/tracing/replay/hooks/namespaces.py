@@ -39,7 +39,9 @@ _METHODS = (FunctionType, staticmethod, classmethod, *NATIVE_METHODS)
 FUNCTION_FIELDS = frozenset(
     {"__name__", "__doc__", "__module__", "__qualname__", "__wrapped__", "__code__"}
 )
-UFUNC_FIELDS = frozenset({"__name__", "accumulate", "identity", "nin", "nout", "outer", "reduce"})
+UFUNC_FIELDS = frozenset(
+    {"__name__", "accumulate", "at", "identity", "nin", "nout", "outer", "reduce"}
+)
 CLASS_FIELDS = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
 
 
