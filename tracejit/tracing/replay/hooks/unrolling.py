@@ -14,7 +14,7 @@ from typing import Any
 
 from tracejit._records import dataclass
 from tracejit.autograd.tape import is_grad_enabled
-from tracejit.ir.dim import Dim, Sizes
+from tracejit.ir.dim import Sizes
 from tracejit.storage import Storage
 from tracejit.symbols import SYMBOLS, SymbolicInt, concrete
 from tracejit.tensor import Tensor
@@ -231,42 +231,7 @@ def _may_follow(before: Any, value: Any) -> bool:
 
 def _rounds(sizes: Sizes) -> Iterator[Sequence[int]]:
     """The values of the atoms in each round, the first one on, for which all that was asked has the same answer."""
-    most, others = _bounds(sizes)
     number = 0
-    while most is None or number <= most:
-        atoms = sizes.atoms((number,))
-        if not all(_answer(size, relation, atoms) == outcome for size, relation, outcome in others):
-            return
+    while (atoms := sizes.atoms_where_facts_hold((number,))) is not None:
         yield atoms
         number += 1
-
-
-def _bounds(sizes: Sizes) -> tuple[int | None, list[tuple[Dim, str, bool]]]:
-    """The last round by what was asked of numbers that move by as much in each; and what else was asked."""
-    ends: list[int] = []
-    others: list[tuple[Dim, str, bool]] = []
-    for (size, relation), outcome in sizes.facts.items():
-        terms = dict(size.terms)
-        by, start = terms.pop((0,), 0), terms.pop((), 0)
-        if terms:
-            others.append((size, relation, outcome))
-        elif by:
-            ends += _last(start, by, relation, outcome)
-    return min(ends, default=None), others
-
-
-def _last(start: int, by: int, relation: str, outcome: bool) -> list[int]:
-    """The last n for which `start + by * n` is 0, or less, or not, as it is for n = 0; [] where it always is."""
-    if relation == "eq":
-        if outcome:
-            return [0]
-        n, rest = divmod(-start, by)
-        return [n - 1] if n > 0 and not rest else []
-    if outcome == (by < 0):
-        return []
-    return [(-1 - start) // by] if outcome else [start // -by]
-
-
-def _answer(size: Dim, relation: str, atoms: Sequence[int]) -> bool:
-    value = size.at(atoms)
-    return value == 0 if relation == "eq" else value < 0
