@@ -184,7 +184,7 @@ def _opened(graph: Graph, before: Numbers, numbers: Numbers, compile: Compile) -
     except Exception:  # something that can do only with numbers
         return None
     sizes.is_open = False
-    is_fixed = any(sizes.facts.get((sizes.of({(n,): 1, (): -v}), "eq")) for n, v in enumerate(sizes.values[: len(leading)]))  # type: ignore[arg-type]
+    is_fixed = any(asked[1] == "eq" and outcome for asked, outcome in sizes.facts.items())
     return None if is_fixed else _OpenPlan(plan, sizes, made, leading)
 
 

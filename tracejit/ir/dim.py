@@ -507,8 +507,9 @@ def _divided(self: Dim, by: Callable[[int, int], int], a: Any, b: Any) -> Any:
         if by is floordiv:
             return -1 if a < 0 else 0
         return a + b if a < 0 else a
-    if sizes.ask(a, "lt"):
-        return by(sizes.fix(a) if type(a) is Dim else a, sizes.fix(b) if type(b) is Dim else b)
+    if sizes.ask(a, "lt"):  # rounded down, as in the other direction it is rounded up
+        quotient = -sizes.divided(floordiv, b - a - 1, b)
+        return quotient if by is floordiv else a - b * quotient
     return sizes.divided(by, a, b)
 
 
