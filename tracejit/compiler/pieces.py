@@ -24,17 +24,16 @@ Compile = Callable[[Graph], Plan]
 Memory = Temporary | Input
 
 
-def piecewise(graph: Graph, compile: Compile) -> Plan:
+def piecewise(graph: Graph, layouts: Layouts, compile: Compile) -> Plan:
     """The plan of a graph of many writes, whose pieces `compile` plans."""
-    return _Piecewise(graph, compile).plan()
+    return _Piecewise(graph, layouts, compile).plan()
 
 
 class _Piecewise:
     """The pieces of one graph, and the memory of what goes from one to another."""
 
-    def __init__(self, graph: Graph, compile: Compile) -> None:
-        self._graph = graph
-        self._layouts = Layouts(graph)
+    def __init__(self, graph: Graph, layouts: Layouts, compile: Compile) -> None:
+        self._graph, self._layouts = graph, layouts
         self._found = pieces_of(graph, self._layouts)
         self._memory: dict[Node, Memory] = {}
         self._plans = AlikePlans(compile)

@@ -82,17 +82,18 @@ class Graph:
     effects: tuple[Effect, ...] = ()
     nodes: tuple[Node, ...] = field(init=False)
     """Everything that the outputs and effects need, and all inputs, each after what it needs."""
+    applies: tuple[Apply, ...] = field(init=False)
+    """The ops among them."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "nodes", tuple(topological(self.roots, self.inputs)))
+        nodes = topological(self.roots, self.inputs)
+        object.__setattr__(self, "nodes", tuple(nodes))
+        applies = tuple([node for node in nodes if type(node) is Apply])
+        object.__setattr__(self, "applies", applies)
 
     @property
     def roots(self) -> tuple[Node, ...]:
         return (*self.outputs, *(effect.value for effect in self.effects))
-
-    @property
-    def applies(self) -> tuple[Apply, ...]:
-        return tuple(node for node in self.nodes if isinstance(node, Apply))
 
     def users(self) -> dict[Node, list[Apply]]:
         users: dict[Node, list[Apply]] = {node: [] for node in self.nodes}

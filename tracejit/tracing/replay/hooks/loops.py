@@ -61,6 +61,7 @@ class Loop:
     """What is known of one loop in one frame; `frame` is held so that its id stays its own.
 
     visited   how many visits of heads there had been before, and `trials` rounds on open sizes
+    rests     whether the rounds that were alike are over, so that the next one, if any, is another
     before    the local variables at the last visit, and written what the call had written to outside state by then
     slots     how many there were at the last visit: those that came since hold what the last round has made
     waiting   storages that were made before the last visit, and had no slot by then
@@ -78,6 +79,7 @@ class Loop:
     visits: int = 0
     visited: int = 0
     trials: int = 0
+    rests: bool = False
     before: tuple[Any, ...] = ()
     written: dict[Any, Any] = field(default_factory=dict)
     heads: list[Head] = field(default_factory=list)
@@ -197,6 +199,9 @@ def _on_trial(
     before: Values,
 ) -> Values:
     """The values for a round on open sizes, where rounds have no decisions, hold no other loops, and may be alike."""
+    if loop.rests:
+        loop.rests = False
+        return values
     luck = recording.luck.setdefault((frame.f_code, loop.number), Luck())
     is_plain = len(recording.segments) == loop.segments and recording.visits == loop.visited + 1
     if (
@@ -226,7 +231,7 @@ def _after_trial(
     done = trial.end(names, values, tuple(_others(recording, frame, names)))
     luck = recording.luck[frame.f_code, loop.number]
     if done > 1:
-        luck.visit, luck.failures, loop.trials = loop.visits - 1, 0, 0
+        luck.visit, luck.failures, loop.trials, loop.rests = loop.visits - 1, 0, 0, True
     elif loop.trials == MOST_TRIALS:
         luck.failures += 1
     return tuple(trial.number(name, value, done) for name, value in zip(names, values))
