@@ -1,8 +1,8 @@
 """Plans of many small graphs: equal ones are planned once, and those alike but for sizes by one plan of open sizes.
 
-A graph is taken apart into its form and its numbers: sizes, strides, bounds. When a form comes again with others, the numbers that
-have changed become open sizes (`ir/dim.py`), and the graph is planned with these: what the compiler asks of them is noted. That plan
-is one for all numbers that give the same answers.
+A graph is taken apart into its form and its numbers: sizes, strides, bounds. When a form comes again with others, the numbers
+that have changed become open sizes (`ir/dim.py`), and the graph is planned with these: what the compiler asks of them is noted.
+That plan is one for all numbers that give the same answers.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ Compile = Callable[[Graph], Plan]
 Numbers = tuple[int, ...]
 MOST_OPEN = 8
 """Plans of open sizes of one form."""
+MOST_FAILURES = 3
+"""A form of which so many plans hold for their own sizes alone is planned for each."""
 
 
 class AlikePlans:
@@ -46,7 +48,7 @@ class _Form:
         self._plans: dict[Numbers, Plan] = {}
         self._open: list[_OpenPlan] = []
         self._last: Numbers | None = None
-        self._may_open = True
+        self._failures = 0
 
     def plan(self, graph: Graph, numbers: Numbers) -> Plan:
         found = self._plans.get(numbers)
@@ -61,12 +63,13 @@ class _Form:
     def _new(self, graph: Graph, numbers: Numbers) -> Plan:
         plan = self._compile(graph)
         before, self._last = self._last, numbers
-        if before is not None and self._may_open:
+        if before is not None and self._failures < MOST_FAILURES and len(self._open) < MOST_OPEN:
             made = _opened(graph, before, numbers, self._compile)
-            # They are the same, or there is a number that was not asked for.
-            self._may_open = made is not None and made.plan(numbers) == plan and len(self._open) < MOST_OPEN
-            if made is not None and self._may_open:
+            # They are the same, or a number was looked at by a way that nothing is noted of.
+            if made is not None and made.plan(numbers) == plan:
                 self._open.append(made)
+            else:
+                self._failures += 1
         return plan
 
 
@@ -87,7 +90,8 @@ class _OpenPlan:
         if at(self.numbers, values) != numbers:  # the variables are the first of the atoms
             return None
         atoms = self.sizes.atoms_where_facts_hold(values)
-        return None if atoms is None else _at(self.whole, atoms)  # type: ignore[no-any-return]
+        made: Plan | None = None if atoms is None else _at(self.whole, atoms)
+        return made
 
 
 def _at(value: Any, atoms: Sequence[Any]) -> Any:
@@ -97,7 +101,7 @@ def _at(value: Any, atoms: Sequence[Any]) -> Any:
     if type(value) is tuple:
         parts = [_at(part, atoms) for part in value]
         return value if all(map(_is, parts, value)) else tuple(parts)
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         names = [each.name for each in fields(value)]
         old = [getattr(value, name) for name in names]
         new = [_at(part, atoms) for part in old]
@@ -116,14 +120,20 @@ def taken_apart(graph: Graph) -> tuple[Hashable, Numbers]:
     """All of a graph but for its numbers, and these."""
     place = {node: n for n, node in enumerate(graph.nodes)}
     numbers: list[int] = []
-    form: list[Hashable] = []
+    form: list[Any] = []
     for node in graph.nodes:
         form.append(node.loc)
         match node:
             case Apply(op=op, inputs=inputs, params=params):
                 form += (op, *[place[each] for each in inputs], _form(params, numbers))
             case Input(aval=kind, strides=strides, memory=memory):
-                form += (kind.dtype, kind.device, memory, _form(kind.shape, numbers), _form(strides, numbers))
+                form += (
+                    kind.dtype,
+                    kind.device,
+                    memory,
+                    _form(kind.shape, numbers),
+                    _form(strides, numbers),
+                )
             case ScalarInput(aval=kind):
                 form += ("number", kind)
             case Constant(aval=kind, value=value):

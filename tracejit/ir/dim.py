@@ -15,6 +15,7 @@ Monomial = tuple[int, ...]
 """Atoms, ascending; as often as the power says."""
 Terms = dict[Monomial, int]
 
+
 def _rounded(number: Any, _: int) -> int:
     return round(number)
 
@@ -254,7 +255,9 @@ class Dim:
         return total
 
     def known(self, relation: str) -> bool | None:
-        """Whether it is 0, or less than 0, where that is so for all values: atoms are 0 or more."""
+        """Whether it is 0, or less than 0, where that is so for all values: atoms are 0 or more, but for differences of floats."""
+        if type(self.value) is float:
+            return None
         least = self.least
         if least is not None and (least > 0 or (relation == "lt" and least == 0)):
             return False
@@ -361,7 +364,11 @@ class Dim:
 
     def _estimated(self, by: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
         """What costs are computed with by real division; it looks at the value anywhere else."""
-        return self.sizes.divided(by, a, b) if self.sizes.estimates else by(*map(self._looked_at, (a, b)))
+        return (
+            self.sizes.divided(by, a, b)
+            if self.sizes.estimates
+            else by(*map(self._looked_at, (a, b)))
+        )
 
     def _looked_at(self, number: Any) -> Any:
         return self.sizes.fix(number) if type(number) is Dim else number
@@ -374,22 +381,40 @@ class Dim:
     __hash__ = object.__hash__
 
     def __eq__(self, other: object) -> Any:
-        return NotImplemented if not self._is_a_number(other) else self.sizes.ask(self - other, "eq")
+        return (
+            NotImplemented if not self._is_a_number(other) else self.sizes.ask(self - other, "eq")
+        )
 
     def __ne__(self, other: object) -> Any:
-        return NotImplemented if not self._is_a_number(other) else not self.sizes.ask(self - other, "eq")
+        return (
+            NotImplemented
+            if not self._is_a_number(other)
+            else not self.sizes.ask(self - other, "eq")
+        )
 
     def __lt__(self, other: Any) -> Any:
-        return NotImplemented if not self._is_a_number(other) else self.sizes.ask(self - other, "lt")
+        return (
+            NotImplemented if not self._is_a_number(other) else self.sizes.ask(self - other, "lt")
+        )
 
     def __ge__(self, other: Any) -> Any:
-        return NotImplemented if not self._is_a_number(other) else not self.sizes.ask(self - other, "lt")
+        return (
+            NotImplemented
+            if not self._is_a_number(other)
+            else not self.sizes.ask(self - other, "lt")
+        )
 
     def __gt__(self, other: Any) -> Any:
-        return NotImplemented if not self._is_a_number(other) else self.sizes.ask(-self + other, "lt")
+        return (
+            NotImplemented if not self._is_a_number(other) else self.sizes.ask(-self + other, "lt")
+        )
 
     def __le__(self, other: Any) -> Any:
-        return NotImplemented if not self._is_a_number(other) else not self.sizes.ask(-self + other, "lt")
+        return (
+            NotImplemented
+            if not self._is_a_number(other)
+            else not self.sizes.ask(-self + other, "lt")
+        )
 
     def __bool__(self) -> bool:
         return not self.sizes.ask(self, "eq")

@@ -8,7 +8,6 @@ from tracejit.dtypes import DType
 from tracejit.ir.dim import Dim
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
 
-
 _INTS = frozenset({int})
 
 

@@ -28,7 +28,10 @@ Read = tuple[Storage | int, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mark:
-    """Where a round begins: the last step, how much there was by then, and what stood in each storage, of which version."""
+    """Where a round begins: the last step, how much there was by then, and what stood in each storage, of which version.
+
+    Symbols from `slots` on are of numbers that follow from those of the round.
+    """
 
     last: Step
     apart: Step
@@ -36,6 +39,7 @@ class Mark:
     inputs: int
     keys: int
     scalars: int
+    slots: int
     views: dict[tuple[Any, ...], int]
     places: Mapping[Storage, int]
     versions: Mapping[Storage, int]
@@ -92,7 +96,7 @@ class RoundRecorder(Recorder):
         super()._begin()
         self._reads: list[Read] = []
 
-    def begin_round(self) -> Mark:
+    def begin_round(self, slots: int) -> Mark:
         """What is recorded from here on is a pattern, until `end_round`."""
         with self._lock:
             places = self._places()
@@ -103,6 +107,7 @@ class RoundRecorder(Recorder):
                 len(self._addresses),
                 len(self._inputs),
                 len(self._scalars),
+                slots,
                 self._views,
                 places,
                 {storage: storage.version for storage in places},
@@ -125,8 +130,8 @@ class RoundRecorder(Recorder):
     ) -> int:
         """Enters the round with its numbers, and those that follow; gives how many it has entered.
 
-        `renewed` are storages whose role others have in the next round, `sizes_of` the open sizes by their slots, and `rounds` the
-        values of their atoms in each round.
+        `renewed` are storages whose role others have in the next round, `sizes_of` the open sizes by their slots, and `rounds`
+        the values of their atoms in each round.
         """
         with self._lock:
             pattern = self._pattern(mark, renewed, sizes_of)
@@ -145,6 +150,11 @@ class RoundRecorder(Recorder):
                 storage.version += writes * (count - 1)
             return count
 
+    def has_numbers_of(self, mark: Mark) -> bool:
+        """Whether numbers of the round are inputs of ops, so that recorded instructions compute them."""
+        numbers = self._scalars[mark.scalars :]
+        return any(type(number) in SYMBOLS and number.slot >= mark.slots for number in numbers)
+
     # The pattern of what was recorded
 
     def _pattern(
@@ -159,15 +169,9 @@ class RoundRecorder(Recorder):
         now = self._places()
         after = self._roles(mark, renewed, now)
         entries = [*self._entries(mark, own, number, sizes_of)]
-        are_numbers = not any(
-            isinstance(each, _Number) and type(each.value) in SYMBOLS and each.value.slot in sizes_of
-            for each in entries
-        )
-        is_alike = (
-            are_numbers
-            and all(after.get(place, place) in number for place in outside)
-            and now.keys() - mark.places.keys() <= set(renewed.values())
-        )
+        is_alike = all(
+            after.get(place, place) in number for place in outside
+        ) and now.keys() - mark.places.keys() <= set(renewed.values())
         return Pattern(
             tuple(entries),
             tuple(outside),
@@ -184,7 +188,9 @@ class RoundRecorder(Recorder):
 
     def _key_of(self, step: Step) -> tuple[Any, ...]:
         assert step.parent is not None
-        return next(key for key, found in step.parent.after.items() if found is step)  # type: ignore[return-value]
+        keys: Any = (key for key, found in step.parent.after.items() if found is step)
+        told: tuple[Any, ...] = next(keys)
+        return told
 
     def _roles(
         self, mark: Mark, renewed: Mapping[Storage, Storage], now: Mapping[Storage, int]
@@ -197,7 +203,11 @@ class RoundRecorder(Recorder):
         return after
 
     def _entries(
-        self, mark: Mark, own: Sequence[Step], number: Mapping[int, int], sizes_of: Mapping[int, Dim]
+        self,
+        mark: Mark,
+        own: Sequence[Step],
+        number: Mapping[int, int],
+        sizes_of: Mapping[int, Dim],
     ) -> Iterable[_Input | _Number | _Op]:
         seen = set(self._views.values())
         scalars = iter(self._scalars[mark.scalars :])
@@ -230,8 +240,9 @@ class RoundRecorder(Recorder):
         del self._scalars[mark.scalars :]
         for key in list(self._inputs)[mark.keys :]:
             del self._inputs[key]
-        for of_inputs in (self._reads, self._kept, self._addresses):
-            del of_inputs[mark.inputs :]  # type: ignore[attr-defined]  # lists all
+        of_each_input: tuple[list[Any], ...] = self._reads, self._kept, self._addresses
+        for of_inputs in of_each_input:
+            del of_inputs[mark.inputs :]
 
     # Rounds by the pattern
 
@@ -277,7 +288,9 @@ class RoundRecorder(Recorder):
         key, node, (where, offset), address = entry.key, entry.node, entry.read, entry.address
         strides = node.strides
         if type(key) is tuple:
-            layout = Layout(*[at(part, atoms) for part in (key[1].shape, key[1].strides, key[1].offset)])
+            layout = Layout(
+                *[at(part, atoms) for part in (key[1].shape, key[1].strides, key[1].offset)]
+            )
             address += (layout.offset - plain(key[1].offset)) * node.aval.dtype.itemsize
             strides = None if is_surely_row_major(layout) else layout.strides
             key = key[0], layout

@@ -1,15 +1,14 @@
 """Loops that are unrolled, whose rounds differ in numbers alone: one round is recorded for many.
 
-Numbers that have moved from head to head, a loop's count among them, are open sizes for one round (a `Trial`): the library computes
-with them, and what it asks of them on the way is noted. At the next head the state is compared with that at the one before. If it is
-alike but for values that rounds make anew and numbers that have moved on as before, then each following round for which all that was
-asked has the same answer does the same on other numbers, so that it is entered in the trace without running Python.
+Numbers that have moved from head to head, a loop's count among them, are open sizes for one round (a `Trial`): the library
+computes with them, and what it asks of them on the way is noted. At the next head the state is compared with that at the one
+before. If it is alike but for values that rounds make anew and numbers that have moved on as before, then each following round
+for which all that was asked has the same answer does the same on other numbers: it is entered in the trace without Python.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from types import FrameType
 from typing import Any
 
 from tracejit._records import dataclass
@@ -60,7 +59,12 @@ class Trial:
         self._recording = recording
         self._moves = moves
         self._others = others
-        self._before = recording.sizes, recording.size_slots, recording.sizes_of, recording._slots_of_sizes
+        self._before = (
+            recording.sizes,
+            recording.size_slots,
+            recording.sizes_of,
+            recording._slots_of_sizes,
+        )
         self._told = _told(recording)
         self._segment = recording.segment
         self._instructions = len(self._segment.instructions)
@@ -68,7 +72,7 @@ class Trial:
         self._open()
         self.values = tuple(map(self._opened, names, values))
         self._variables = dict(zip(names, self.values))
-        self._mark: Mark = recorder_of(recording).begin_round()
+        self._mark: Mark = recorder_of(recording).begin_round(self._slot)
 
     def _open(self) -> None:
         recording = self._recording
@@ -84,7 +88,9 @@ class Trial:
         move = self._moves.get(name)
         return value if move is None else self._recording.surface(value + move * self._round)
 
-    def end(self, names: Sequence[str] = (), values: Sequence[Any] = (), others: Named | None = None) -> int:
+    def end(
+        self, names: Sequence[str] = (), values: Sequence[Any] = (), others: Named | None = None
+    ) -> int:
         """The rounds that have been done: this one, and those like it if the variables at the next head are given."""
         recording, recorder = self._recording, recorder_of(self._recording)
         is_alike = others is not None and self._is_alike(names, values, others)
@@ -133,6 +139,7 @@ class Trial:
             and recording.sizes.is_open
             and _told(recording) == self._told
             and all(type(each) is Compute for each in added)
+            and not recorder_of(recording).has_numbers_of(self._mark)
             and [*names] == [*self._variables]
             and [name for name, _ in others] == [name for name, _ in self._others]
             and all(map(self._is_as_before, names, self.values, values))
@@ -154,11 +161,13 @@ class Trial:
         if _is_tensor(value):
             return value is before or (_is_tensor(before) and _may_follow(before, value))
         if type(value) in ATOMS:
-            return type(value) not in SYMBOLS and type(value) is not slice and same_atom(before, value)
+            return (
+                type(value) not in SYMBOLS and type(value) is not slice and same_atom(before, value)
+            )
         return value is before and type(value) not in SYMBOLS
 
     def _renewed(self, variables: Iterable[tuple[str, Any]]) -> dict[Storage, Storage] | None:
-        """The storages of variables in which the round has put another tensor, and those of the new ones; None if it is unclear."""
+        """The storages of tensors for which the round has put others into variables, and those of the others; None if unclear."""
         before = self._variables | dict(self._others)
         found: dict[Storage, Storage] = {}
         for name, value in variables:
