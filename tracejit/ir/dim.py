@@ -255,8 +255,8 @@ class Dim:
         return total
 
     def known(self, relation: str) -> bool | None:
-        """Whether it is 0, or less than 0, where that is so for all values: atoms are 0 or more, but for differences of floats."""
-        if type(self.value) is float:
+        """Whether it is 0, or less than 0, where that is so for all values: atoms are 0 or more, but for estimates."""
+        if self.is_estimate:
             return None
         least = self.least
         if least is not None and (least > 0 or (relation == "lt" and least == 0)):
@@ -300,10 +300,14 @@ class Dim:
             parts.append("*".join(factors))
         return "+".join(parts)
 
+    @property
+    def is_estimate(self) -> bool:
+        """Whether its value is a float."""
+        return self.sizes.estimates and isinstance(self.value, float)
+
     def _is_estimate(self, other: Any) -> bool:
         """Whether arithmetic with `other` is on floats, which is done as it is written."""
-        numbers = map(type, (self.value, plain(other)))
-        return self.sizes.estimates and float in numbers
+        return self.sizes.estimates and (self.is_estimate or isinstance(plain(other), float))
 
     # Arithmetic
 

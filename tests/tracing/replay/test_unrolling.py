@@ -337,6 +337,26 @@ def test_tensors_and_gradients_are_those_of_eager_code() -> None:
     assert step(w, x).numpy().tobytes() == tj.grad(run)(w, x).numpy().tobytes()
 
 
+def test_gradients_flow_through_what_rounds_write_in_place() -> None:
+    def run(w: tj.Tensor, x: tj.Tensor) -> tj.Tensor:
+        h = x * 0
+        for k in range(2, 12):
+            h[k] = (w[:k] * x[:k]).sum() + h[k - 1]
+        return h.sum()
+
+    rng = np.random.default_rng(0)
+    w, x = (tj.tensor(rng.standard_normal(12).astype("f4")) for _ in range(2))
+    expected = tj.grad(run)(w, x).numpy().tobytes()
+    assert tj.compile(tj.grad(run))(w, x).numpy().tobytes() == expected
+
+    def step(w: tj.Tensor, x: tj.Tensor) -> tj.Tensor:
+        leaf = w.detach().requires_grad_()
+        run(leaf, x).backward()
+        return leaf.grad
+
+    assert tj.compile(step)(w, x).numpy().tobytes() == expected
+
+
 def test_random_loops_do_what_they_do_when_all_rounds_are_recorded() -> None:
     wrong, tally = sample(0, 15)
     assert not wrong, wrong[0]

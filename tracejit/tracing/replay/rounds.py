@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tracejit._collection import uncollected
 from tracejit._records import dataclass
 from tracejit.ir.aval import Aval
 from tracejit.ir.dim import Dim, at, plain
@@ -64,12 +65,16 @@ class _Number:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Op:
-    """An op on the values of these numbers; `is_seen` if it is a view that is recorded once of each value."""
+    """An op on the values of these numbers.
+
+    told      the parameters as steps are known by them, if none is of open sizes
+    is_seen   whether it is a view that is recorded once of each value
+    """
 
     node: Apply
     values: tuple[int, ...]
     params: dict[str, Any]
-    is_open: bool
+    told: tuple[Any, ...] | None
     is_seen: bool
 
 
@@ -133,7 +138,7 @@ class RoundRecorder(Recorder):
         `renewed` are storages whose role others have in the next round, `sizes_of` the open sizes by their slots, and `rounds`
         the values of their atoms in each round.
         """
-        with self._lock:
+        with self._lock, uncollected():
             pattern = self._pattern(mark, renewed, sizes_of)
             self._take_back(mark)
             before: Sequence[int] = pattern.before
@@ -152,7 +157,7 @@ class RoundRecorder(Recorder):
 
     def has_numbers_of(self, mark: Mark) -> bool:
         """Whether numbers of the round are inputs of ops, so that recorded instructions compute them."""
-        numbers = self._scalars[mark.scalars :]
+        numbers: list[Any] = self._scalars[mark.scalars :]
         return any(type(number) in SYMBOLS and number.slot >= mark.slots for number in numbers)
 
     # The pattern of what was recorded
@@ -225,7 +230,8 @@ class RoundRecorder(Recorder):
                 names = [name for name, *_ in self._key_of(step)[1 + len(values) :]]
                 params = {name: node.kwargs[name] for name in names}
                 is_open = node.aval.open is not None or any(map(sizes_inside, params.values()))
-                yield _Op(node, values, params, is_open, step.place in seen)
+                told = None if is_open else tuple(map(distinct, params.items()))
+                yield _Op(node, values, params, told, step.place in seen)
             elif isinstance(node, Input):
                 key, (where, offset), buffer, address = next(inputs)
                 if type(offset) in SYMBOLS:
@@ -264,12 +270,13 @@ class RoundRecorder(Recorder):
         return values
 
     def _enter_op(self, entry: _Op, atoms: Sequence[int], values: Sequence[int]) -> int:
-        node, params, aval = entry.node, entry.params, entry.node.aval
+        node, told = entry.node, entry.told
+        params, aval = node.params, node.aval
+        if told is None:
+            given = {name: at(value, atoms) for name, value in entry.params.items()}
+            told = tuple(map(distinct, given.items()))
+            params, aval = params_key(given), aval_at(aval, atoms)
         places = [values[each] for each in entry.values]
-        if entry.is_open:
-            params = {name: at(value, atoms) for name, value in params.items()}
-            aval = aval_at(aval, atoms)
-        told = [*map(distinct, params.items())]
         seen = (places[0], node.op, *told) if entry.is_seen else None
         known = self._views.get(seen) if seen else None
         if known is not None:
@@ -278,7 +285,7 @@ class RoundRecorder(Recorder):
         step = self._last.after.get(key)
         if step is None:
             inputs = tuple([self._steps[place].node for place in places])
-            step = self._new(key, Apply(node.op, inputs, params_key(params), aval, node.loc))
+            step = self._new(key, Apply(node.op, inputs, params, aval, node.loc))
         place = self._to(step).place
         if seen:
             self._views[seen] = place

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tracejit._records import dataclass
+from tracejit.autograd.node import next_sequence
 from tracejit.autograd.tape import is_grad_enabled
 from tracejit.ir.dim import Sizes
 from tracejit.storage import Storage
@@ -69,6 +70,7 @@ class Trial:
         self._segment = recording.segment
         self._instructions = len(self._segment.instructions)
         self._had_symbols = recording.symbols
+        self._nodes = next_sequence()
         self._open()
         self.values = tuple(map(self._opened, names, values))
         self._variables = dict(zip(names, self.values))
@@ -138,6 +140,7 @@ class Trial:
             recording.live
             and recording.sizes.is_open
             and _told(recording) == self._told
+            and next_sequence() == self._nodes + 1  # the tape has no node of the round
             and all(type(each) is Compute for each in added)
             and not recorder_of(recording).has_numbers_of(self._mark)
             and [*names] == [*self._variables]
