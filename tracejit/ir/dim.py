@@ -438,7 +438,8 @@ class Dim:
         return format(self.sizes.fix(self), spec)
 
     def __repr__(self) -> str:
-        return repr(self.sizes.fix(self))
+        """Where parameters are told apart by their text, the compiler's sizes are by their names."""
+        return self.name if self.sizes.estimates else repr(self.sizes.fix(self))
 
     def __getattr__(self, name: str) -> Any:
         """What else integers have."""

@@ -118,9 +118,9 @@ class Graph:
 
 def with_inputs(node: Node, new: Mapping[Node, Node]) -> Node:
     """`node` on the new inputs; itself where none changed."""
-    if not isinstance(node, Apply):
+    if type(node) is not Apply:
         return node
-    inputs = tuple(new[source] for source in node.inputs)
+    inputs = tuple([new[source] for source in node.inputs])
     if inputs == node.inputs:
         return node
     return Apply(node.op, inputs, node.params, node.aval, node.loc)
@@ -134,11 +134,15 @@ def topological(roots: Iterable[Node], first: Iterable[Node] = ()) -> list[Node]
         node, inputs_done = stack.pop()
         if node in done:
             continue
-        if inputs_done or not isinstance(node, Apply):
+        if inputs_done or type(node) is not Apply:
+            done[node] = None
+            continue
+        waits = [(source, False) for source in reversed(node.inputs) if source not in done]
+        if not waits:
             done[node] = None
             continue
         stack.append((node, True))
-        stack.extend((source, False) for source in reversed(node.inputs) if source not in done)
+        stack.extend(waits)
     return list(done)
 
 

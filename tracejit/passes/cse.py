@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from tracejit.ir.graph import Apply, Constant, Graph, Node
-from tracejit.ir.printer import print_param
 
 
 def share_equal(graph: Graph) -> Graph:
@@ -20,10 +19,10 @@ def share_equal(graph: Graph) -> Graph:
 
 
 def _key(node: Node) -> Hashable | None:
-    """Equal for nodes of equal value. By text, because 1 == True and 0.0 == -0.0 though they are other parameters."""
+    """Equal for nodes of equal value. By `repr`, because 1 == True and 0.0 == -0.0 though they are other parameters."""
     match node:
         case Apply(op=op, inputs=inputs, params=params):
-            return op, inputs, print_param(params), node.aval
+            return op, inputs, repr(params), node.aval
         case Constant(aval=aval, value=value):
             return aval, repr(value)
         case _:
