@@ -307,6 +307,19 @@ def test_state_outside_is_what_python_leaves_there() -> None:
     np.testing.assert_allclose(ours.total, theirs.total, rtol=1e-12)
 
 
+def test_what_is_written_twice_in_a_round_is_written_in_each() -> None:
+    def run(x: np.ndarray, holder: Holder) -> None:
+        for k in range(1, len(x)):
+            holder.total = x[:k] * 1
+            holder.total = x[:k].sum() * k
+
+    x = np.random.default_rng(0).random(20)
+    ours, theirs = Holder(), Holder()
+    tj.compile(run)(x, ours)
+    run(x, theirs)
+    np.testing.assert_allclose(ours.total, theirs.total, rtol=1e-12)
+
+
 def test_an_error_in_a_round_is_raised_with_what_was_done_before() -> None:
     def run(x: np.ndarray, y: np.ndarray) -> None:
         for k in range(1, len(x)):

@@ -206,12 +206,25 @@ def begun(
     return Trial(recording, names, values, tuple(others), moves).values
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Same:
+    """Equal where the value is the very same."""
+
+    value: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
 def _told(recording: Recording) -> tuple[Any, ...]:
     """What the call has read, done and decided so far, as far as another round may change it."""
     known = (len(getattr(recording, name)) for name in _READ)
     done = len(recording.effects), len(recording.written), len(recording.changed_memory)
     steps = sum(map(len, recording.steps.values()))
-    placed = tuple((place, id(effect.value)) for place, effect in recording.placed.items())
+    placed = tuple((place, _Same(effect.value)) for place, effect in recording.placed.items())
     segment = recording.segment
     return (
         *known, *done, steps, placed, len(recording.taken), len(recording.missing), is_grad_enabled(),
