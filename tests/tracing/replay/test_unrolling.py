@@ -139,7 +139,7 @@ def test_the_trace_is_that_of_all_rounds(
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 24])
+@pytest.mark.parametrize("n", [1, 3, 24])
 def test_numpy_computes_the_same(kernel: Kernel, n: int) -> None:
     a, b = matrix(n), matrix(n)
     compiled = tj.compile(kernel)
@@ -275,7 +275,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("kernel", OTHERS)
-@pytest.mark.parametrize("special", [3, 9, 17])
+@pytest.mark.parametrize("special", [3, 9])
 def test_rounds_that_are_others_are_recorded(kernel: Kernel, special: int) -> None:
     x = np.random.default_rng(0).random(24)
     expected = kernel(x.copy(), special)
