@@ -61,7 +61,7 @@ def _text(rng: random.Random) -> str:
     lines: list[str] = []
     for _ in range(rng.choice((1, 1, 2))):
         lines += rng.choice(LOOPS).split("\n")
-        for _ in range(rng.randint(1, 4)):
+        for _ in range(rng.choice((1, 1, 2, 3))):
             statement = rng.choice(STATEMENTS).replace("{c}", str(rng.randrange(14)))
             lines += [f"    {line}" for line in statement.split("\n")]
     used = [name for name in BEGIN if re.search(rf"\b{name}\b", " ".join(lines))]
@@ -96,7 +96,7 @@ def _bits(value: Any) -> Any:
 
 
 def _arguments(seed: int) -> tuple[Any, ...]:
-    rng, n = np.random.default_rng(seed), 6 + seed % 9
+    rng, n = np.random.default_rng(seed), 11 + seed % 9
     return rng.uniform(-1, 1, (n, n)), rng.uniform(-1, 1, n), n
 
 

@@ -371,17 +371,19 @@ def test_gradients_flow_through_what_rounds_write_in_place() -> None:
 
 
 def test_random_loops_do_what_they_do_when_all_rounds_are_recorded() -> None:
-    wrong, tally = sample(0, 15)
+    wrong, tally = sample(0, 16)
     assert not wrong, wrong[0]
-    assert tally.fewer > 3
+    assert tally.fewer > 1
 
 
 def test_the_comparison_sees_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rounds for which something that was asked has another answer are not entered."""
+    """Rounds for which it is another answer whether two numbers are equal are not entered."""
+    rounds = unrolling._rounds
 
     def careless(sizes: Any) -> Any:
-        return (sizes.atoms((number,)) for number in range(3))
+        sizes.facts = {asked: so for asked, so in sizes.facts.items() if asked[1] != "eq"}
+        return rounds(sizes)
 
     monkeypatch.setattr(unrolling, "_rounds", careless)
-    with pytest.raises((AssertionError, IndexError)):
+    with pytest.raises(AssertionError):
         test_rounds_that_are_others_are_recorded(prefix_sums, 9)
