@@ -373,7 +373,7 @@ def test_gradients_flow_through_what_rounds_write_in_place() -> None:
 def test_random_loops_do_what_they_do_when_all_rounds_are_recorded() -> None:
     wrong, tally = sample(0, 16)
     assert not wrong, wrong[0]
-    assert tally.fewer > 1
+    assert tally.fewer > 3
 
 
 def test_the_comparison_sees_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
