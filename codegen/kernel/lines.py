@@ -26,6 +26,7 @@ from tracejit.codegen.kernel.ir import (
 from tracejit.codegen.kernel.nest import TASK_NS, Lowered, decoded, only_loop, variable
 from tracejit.dtypes import DType, int64
 from tracejit.ir.cluster import Owner
+from tracejit.ir.dim import whole
 from tracejit.ops.op import Layout
 
 PART = 1024
@@ -227,7 +228,7 @@ class Lines:
             tuple((array.owner, array.layout.offset) for array in arrays),
             tuple(value for _, value in self.sizes.values()),
             self.count,
-            max(1, int(TASK_NS / (ELEMENT_NS * elements))),
+            max(1, whole(TASK_NS / (ELEMENT_NS * elements))),
             self.scratch_bytes,
             self.aligned,
         )

@@ -26,6 +26,7 @@ from tracejit.codegen.kernel.ir import (
 )
 from tracejit.dtypes import DType, int64
 from tracejit.ir.cluster import Labels, Owner, Store
+from tracejit.ir.dim import whole
 from tracejit.ir.graph import Apply, Constant, Node
 from tracejit.ops.op import Gather, Pointwise
 
@@ -320,7 +321,7 @@ class Nest:
             tuple((root, offset) for root, offset, _ in self.buffers),
             tuple(value for _, value in self.sizes.values()),
             self.count,
-            max(1, int(TASK_NS / (cost * max(elements, 1)))),
+            max(1, whole(TASK_NS / (cost * max(elements, 1)))),
             scratch,
             self.aligned(self.last_stores),
         )

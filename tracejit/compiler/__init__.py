@@ -95,8 +95,13 @@ def plan_graph(
 
 def in_parts(graph: Graph, compile: Callable[[Graph], Plan]) -> Plan | None:
     """The plan of a long graph, made of parts that are alike and are planned once; None where it is short, or has none."""
-    plan = rolled(share_equal(graph), compile) if may_have_rounds(graph) else None
-    return piecewise(graph, compile) if plan is None and may_have_pieces(graph) else plan
+    has_rounds, has_pieces = may_have_rounds(graph), may_have_pieces(graph)
+    if not (has_rounds or has_pieces):
+        return None
+    graph = share_equal(graph)
+    layouts = Layouts(graph)
+    plan = rolled(graph, layouts, compile) if has_rounds else None
+    return piecewise(graph, layouts, compile) if plan is None and has_pieces else plan
 
 
 def plan_part(

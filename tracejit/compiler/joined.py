@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tracejit._records import dataclass
-from tracejit.artifact import Account, Argument, HostCall, KernelSource, LaunchSpec, Place, Plan
+from tracejit.artifact import (
+    Account,
+    Argument,
+    HostCall,
+    KernelSource,
+    LaunchSpec,
+    Place,
+    Plan,
+    Segment,
+)
 from tracejit.compiler.account import Between, joined_account
 from tracejit.runtime.workspace import aligned
 
@@ -71,12 +80,12 @@ def _moved(
     steps: Iterable[LaunchSpec | HostCall], places: Places
 ) -> Iterator[LaunchSpec | HostCall]:
     def moved(arguments: tuple[Argument, ...]) -> tuple[Argument, ...]:
-        found = ((places[each.place][each.index], each.offset) for each in arguments)
-        return tuple(replace(at, offset=at.offset + offset) for at, offset in found)
+        found = [(places[each.place][each.index], each.offset) for each in arguments]
+        return tuple([Argument(at.place, at.index, at.offset + by) for at, by in found])
 
     for step in steps:
         if isinstance(step, HostCall):
             yield replace(step, arguments=moved(step.arguments))
             continue
-        segments = (replace(each, arguments=moved(each.arguments)) for each in step.segments)
+        segments = [Segment(moved(each.arguments), each.dims, each.tasks) for each in step.segments]
         yield replace(step, segments=tuple(segments))

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracejit.artifact import Argument, Place, Plan
+from tracejit.compiler.alike import AlikePlans
 from tracejit.compiler.sections import Outline, Section, memory_numbers
 from tracejit.compiler.uses import Use, in_turn
 from tracejit.ir.cluster import Temporary
 from tracejit.ir.graph import Apply, Graph, Input, Node, params_key
-from tracejit.ir.printer import print_graph
 from tracejit.ops.op import Layout
 from tracejit.ops.registry import REGISTRY
 from tracejit.passes.layouts import Layouts
@@ -24,20 +24,19 @@ Compile = Callable[[Graph], Plan]
 Memory = Temporary | Input
 
 
-def piecewise(graph: Graph, compile: Compile) -> Plan:
+def piecewise(graph: Graph, layouts: Layouts, compile: Compile) -> Plan:
     """The plan of a graph of many writes, whose pieces `compile` plans."""
-    return _Piecewise(graph, compile).plan()
+    return _Piecewise(graph, layouts, compile).plan()
 
 
 class _Piecewise:
     """The pieces of one graph, and the memory of what goes from one to another."""
 
-    def __init__(self, graph: Graph, compile: Compile) -> None:
-        self._graph, self._compile = graph, compile
-        self._layouts = Layouts(graph)
+    def __init__(self, graph: Graph, layouts: Layouts, compile: Compile) -> None:
+        self._graph, self._layouts = graph, layouts
         self._found = pieces_of(graph, self._layouts)
         self._memory: dict[Node, Memory] = {}
-        self._plans: dict[str, Plan] = {}
+        self._plans = AlikePlans(compile)
 
     def plan(self) -> Plan:
         return in_turn([*self._uses()], self._graph, self._layouts, self._memory)
@@ -99,11 +98,7 @@ class _Piecewise:
         outputs: tuple[Temporary | Argument, ...],
         written: tuple[Temporary, ...] = (),
     ) -> Use:
-        key = print_graph(section.graph)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._plans[key] = self._compile(section.graph)
-        return Use(plan, section.given, outputs, written)
+        return Use(self._plans.of(section.graph), section.given, outputs, written)
 
 
 class _Part:

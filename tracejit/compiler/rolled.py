@@ -25,9 +25,8 @@ _BEFORE = -1
 """The number of the first part; rounds have their own, and what comes after them the next."""
 
 
-def rolled(graph: Graph, compile: Compile) -> Plan | None:
+def rolled(graph: Graph, layouts: Layouts, compile: Compile) -> Plan | None:
     """The plan of a graph with rounds, whose parts `compile` plans; None where there are none."""
-    layouts = Layouts(graph)
     rounds = rounds_of(graph, layouts)
     return None if rounds is None else _Rolled(graph, layouts, rounds).plan(compile)
 

@@ -7,15 +7,26 @@ of now, and the answer is noted as a fact: what was built from the answers holds
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
-from operator import floordiv, mod
+from collections.abc import Callable, Iterator, Sequence
+from operator import add, floordiv, mod, mul, sub, truediv
 from typing import Any
 
 Monomial = tuple[int, ...]
 """Atoms, ascending; as often as the power says."""
 Terms = dict[Monomial, int]
 
-ATOMS: dict[Callable[[int, int], int], str] = {floordiv: "//", mod: "%"}
+
+def _rounded(number: Any, _: int) -> int:
+    return round(number)
+
+
+def _whole(number: Any, _: int) -> int:
+    return int(number)
+
+
+ATOMS: dict[Callable[[Any, Any], Any], str] = {
+    floordiv: "//", mod: "%", truediv: "/", mul: "*", add: "+", sub: "-", _rounded: "rounded", _whole: "whole",
+}  # fmt: skip
 
 
 class Sizes:
@@ -24,10 +35,12 @@ class Sizes:
     values    of the atoms: variables, and quotients and remainders of what was there before
     facts     (size, relation, outcome): "eq" asks whether the size is 0, "lt" whether it is less
     is_open   False when nothing that is asked any more counts
+    estimates whether there is arithmetic on floats, which say what something costs: they are rounded in any order
     """
 
-    def __init__(self) -> None:
-        self.values: list[int] = []
+    def __init__(self, *, estimates: bool = False) -> None:
+        self.estimates = estimates
+        self.values: list[Any] = []
         self.facts: dict[tuple[Dim, str], bool] = {}
         self.is_open = True
         self.where: Callable[[], str] = str
@@ -103,7 +116,7 @@ class Sizes:
 
     def divided(self, by: Callable[[int, int], int], a: Any, b: Any) -> Any:
         """`a // b` or `a % b`."""
-        exact = _quotient(a, b)
+        exact = _quotient(a, b) if by in (floordiv, mod) else None
         if exact is not None:
             return self.of(exact) if by is floordiv else 0
         key = (by, a, b)
@@ -167,17 +180,38 @@ class Sizes:
 
     def atoms(self, values: Sequence[int], count: int | None = None) -> list[int]:
         """The values of the atoms, or of the first `count`, for others of the variables, or of the first ones."""
+        return list(self._atoms(values, count, []))
+
+    def _atoms(self, values: Sequence[int], count: int | None, found: list[int]) -> Iterator[int]:
+        """One after another, each of those that are `found`."""
         given = iter(values)
-        found: list[int] = []
         for atom in self.made[:count]:
             if atom is not None:
                 by, a, b = atom
                 found.append(by(at(a, found), at(b, found)))
-                continue
-            value = next(given, None)
-            if value is None:
-                break
-            found.append(value)
+            else:
+                value = next(given, None)
+                if value is None:
+                    return
+                found.append(value)
+            yield found[-1]
+
+    def atoms_where_facts_hold(self, values: Sequence[int]) -> list[int] | None:
+        """The values of the atoms for others of the variables; None where something that was asked has another answer.
+
+        What was computed after a question may have no value where its answer is another.
+        """
+        found: list[int] = []
+        rest = self._atoms(values, None, found)
+        for (size, relation), outcome in self.facts.items():
+            last = max(size.atoms)
+            while len(found) <= last:
+                next(rest)
+            value = size.at(found)
+            if (value == 0 if relation == "eq" else value < 0) != outcome:
+                return None
+        for _ in rest:
+            pass
         return found
 
     def is_fixed(self) -> bool:
@@ -221,7 +255,9 @@ class Dim:
         return total
 
     def known(self, relation: str) -> bool | None:
-        """Whether it is 0, or less than 0, where that is so for all values: atoms are 0 or more."""
+        """Whether it is 0, or less than 0, where that is so for all values: atoms are 0 or more, but for estimates."""
+        if self.is_estimate:
+            return None
         least = self.least
         if least is not None and (least > 0 or (relation == "lt" and least == 0)):
             return False
@@ -264,6 +300,15 @@ class Dim:
             parts.append("*".join(factors))
         return "+".join(parts)
 
+    @property
+    def is_estimate(self) -> bool:
+        """Whether its value is a float."""
+        return self.sizes.estimates and isinstance(self.value, float)
+
+    def _is_estimate(self, other: Any) -> bool:
+        """Whether arithmetic with `other` is on floats, which is done as it is written."""
+        return self.sizes.estimates and (self.is_estimate or isinstance(plain(other), float))
+
     # Arithmetic
 
     def __add__(self, other: Any) -> Any:
@@ -284,6 +329,8 @@ class Dim:
         return self
 
     def __mul__(self, other: Any) -> Any:
+        if self._is_estimate(other):
+            return self.sizes.divided(mul, self, other)
         terms = _terms(other)
         if terms is None:
             return NotImplemented
@@ -308,27 +355,70 @@ class Dim:
     def __rmod__(self, other: Any) -> Any:
         return _divided(self, mod, other, self)
 
+    def __truediv__(self, other: Any) -> Any:
+        return self._estimated(truediv, self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self._estimated(truediv, other, self)
+
+    def __round__(self, digits: Any = None) -> Any:
+        if self.sizes.estimates and digits is None:
+            return self.sizes.divided(_rounded, self, 1)
+        return round(self.sizes.fix(self), digits)
+
+    def _estimated(self, by: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+        """What costs are computed with by real division; it looks at the value anywhere else."""
+        return (
+            self.sizes.divided(by, a, b)
+            if self.sizes.estimates
+            else by(*map(self._looked_at, (a, b)))
+        )
+
+    def _looked_at(self, number: Any) -> Any:
+        return self.sizes.fix(number) if type(number) is Dim else number
+
+    def _is_a_number(self, other: Any) -> bool:
+        return _terms(other) is not None or self._is_estimate(other)
+
     # Questions
 
     __hash__ = object.__hash__
 
     def __eq__(self, other: object) -> Any:
-        return NotImplemented if _terms(other) is None else self.sizes.ask(self - other, "eq")
+        return (
+            NotImplemented if not self._is_a_number(other) else self.sizes.ask(self - other, "eq")
+        )
 
     def __ne__(self, other: object) -> Any:
-        return NotImplemented if _terms(other) is None else not self.sizes.ask(self - other, "eq")
+        return (
+            NotImplemented
+            if not self._is_a_number(other)
+            else not self.sizes.ask(self - other, "eq")
+        )
 
     def __lt__(self, other: Any) -> Any:
-        return NotImplemented if _terms(other) is None else self.sizes.ask(self - other, "lt")
+        return (
+            NotImplemented if not self._is_a_number(other) else self.sizes.ask(self - other, "lt")
+        )
 
     def __ge__(self, other: Any) -> Any:
-        return NotImplemented if _terms(other) is None else not self.sizes.ask(self - other, "lt")
+        return (
+            NotImplemented
+            if not self._is_a_number(other)
+            else not self.sizes.ask(self - other, "lt")
+        )
 
     def __gt__(self, other: Any) -> Any:
-        return NotImplemented if _terms(other) is None else self.sizes.ask(-self + other, "lt")
+        return (
+            NotImplemented if not self._is_a_number(other) else self.sizes.ask(-self + other, "lt")
+        )
 
     def __le__(self, other: Any) -> Any:
-        return NotImplemented if _terms(other) is None else not self.sizes.ask(-self + other, "lt")
+        return (
+            NotImplemented
+            if not self._is_a_number(other)
+            else not self.sizes.ask(-self + other, "lt")
+        )
 
     def __bool__(self) -> bool:
         return not self.sizes.ask(self, "eq")
@@ -348,7 +438,8 @@ class Dim:
         return format(self.sizes.fix(self), spec)
 
     def __repr__(self) -> str:
-        return repr(self.sizes.fix(self))
+        """Where parameters are told apart by their text, the compiler's sizes are by their names."""
+        return self.name if self.sizes.estimates else repr(self.sizes.fix(self))
 
     def __getattr__(self, name: str) -> Any:
         """What else integers have."""
@@ -369,6 +460,11 @@ def _looking(name: str) -> Callable[..., Any]:
 for _name in vars(int):
     if _name.startswith("__") and not hasattr(Dim, _name):
         setattr(Dim, _name, _looking(_name))
+
+
+def whole(number: Any) -> Any:
+    """A number without its fraction; of an estimate one, too."""
+    return number.sizes.divided(_whole, number, 1) if type(number) is Dim else int(number)
 
 
 def plain(value: Any) -> Any:
@@ -418,6 +514,8 @@ def _terms(value: Any) -> Terms | None:
 
 
 def _combined(a: Dim, b: Any, sign: int) -> Any:
+    if a._is_estimate(b):
+        return a.sizes.divided(add if sign > 0 else sub, a, b)
     terms = _terms(b)
     if terms is None:
         return NotImplemented
@@ -439,8 +537,9 @@ def _divided(self: Dim, by: Callable[[int, int], int], a: Any, b: Any) -> Any:
         if by is floordiv:
             return -1 if a < 0 else 0
         return a + b if a < 0 else a
-    if sizes.ask(a, "lt"):
-        return by(sizes.fix(a) if type(a) is Dim else a, sizes.fix(b) if type(b) is Dim else b)
+    if sizes.ask(a, "lt"):  # rounded down, as in the other direction it is rounded up
+        quotient = -sizes.divided(floordiv, b - a - 1, b)
+        return quotient if by is floordiv else a - b * quotient
     return sizes.divided(by, a, b)
 
 

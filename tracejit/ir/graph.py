@@ -82,17 +82,18 @@ class Graph:
     effects: tuple[Effect, ...] = ()
     nodes: tuple[Node, ...] = field(init=False)
     """Everything that the outputs and effects need, and all inputs, each after what it needs."""
+    applies: tuple[Apply, ...] = field(init=False)
+    """The ops among them."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "nodes", tuple(topological(self.roots, self.inputs)))
+        nodes = topological(self.roots, self.inputs)
+        object.__setattr__(self, "nodes", tuple(nodes))
+        applies = tuple([node for node in nodes if type(node) is Apply])
+        object.__setattr__(self, "applies", applies)
 
     @property
     def roots(self) -> tuple[Node, ...]:
         return (*self.outputs, *(effect.value for effect in self.effects))
-
-    @property
-    def applies(self) -> tuple[Apply, ...]:
-        return tuple(node for node in self.nodes if isinstance(node, Apply))
 
     def users(self) -> dict[Node, list[Apply]]:
         users: dict[Node, list[Apply]] = {node: [] for node in self.nodes}
@@ -117,9 +118,9 @@ class Graph:
 
 def with_inputs(node: Node, new: Mapping[Node, Node]) -> Node:
     """`node` on the new inputs; itself where none changed."""
-    if not isinstance(node, Apply):
+    if type(node) is not Apply:
         return node
-    inputs = tuple(new[source] for source in node.inputs)
+    inputs = tuple([new[source] for source in node.inputs])
     if inputs == node.inputs:
         return node
     return Apply(node.op, inputs, node.params, node.aval, node.loc)
@@ -133,11 +134,15 @@ def topological(roots: Iterable[Node], first: Iterable[Node] = ()) -> list[Node]
         node, inputs_done = stack.pop()
         if node in done:
             continue
-        if inputs_done or not isinstance(node, Apply):
+        if inputs_done or type(node) is not Apply:
+            done[node] = None
+            continue
+        waits = [(source, False) for source in reversed(node.inputs) if source not in done]
+        if not waits:
             done[node] = None
             continue
         stack.append((node, True))
-        stack.extend((source, False) for source in reversed(node.inputs) if source not in done)
+        stack.extend(waits)
     return list(done)
 
 

@@ -8,6 +8,8 @@ from tracejit.dtypes import DType
 from tracejit.ir.dim import Dim
 from tracejit.ir.graph import Apply, Constant, Graph, Input, Node, ScalarInput
 
+_INTS = frozenset({int})
+
 
 def print_graph(graph: Graph, *, locations: bool = True) -> str:
     """The graph line by line; without locations the text is equal exactly where the computation is.
@@ -56,9 +58,13 @@ def print_param(value: Any) -> str:
     >>> print_param((dtypes.float32, (1, None)))
     '(float32, (1, None))'
     """
+    if type(value) is int:
+        return repr(value)
     if isinstance(value, DType):
         return value.name
     if isinstance(value, tuple):
+        if _INTS.issuperset(map(type, value)):
+            return repr(value)
         inner = ", ".join(map(print_param, value))
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     return value.name if type(value) is Dim else repr(value)

@@ -16,8 +16,14 @@ class Misfit(Exception):
 
 def sizes_of(graph: Graph) -> Sizes | None:
     """What the graph's open sizes belong to; None if there are none."""
-    found = (sizes_inside(part) for node in graph.nodes for part in _parts(node))
-    return next((sizes for sizes in found if sizes is not None), None)
+    for node in graph.nodes:
+        if node.aval.open is not None:
+            return node.aval.open
+        for part in _parts(node):
+            sizes = sizes_inside(part) if type(part) is not int else None
+            if sizes is not None:
+                return sizes
+    return None
 
 
 def resized(graph: Graph, atoms: Sequence[int]) -> Graph:
@@ -61,9 +67,9 @@ def _resized(node: Node, new: dict[Node, Node], atoms: Sequence[int]) -> Node:
 def _parts(node: Node) -> Sequence[Any]:
     match node:
         case Input():
-            return node.aval.shape, node.strides
+            return (node.strides,)
         case Apply():
-            return node.aval.shape, *(value for _, value in node.params)
+            return [value for _, value in node.params]
     return ()
 
 
@@ -73,4 +79,8 @@ def sizes_inside(value: Any) -> Sizes | None:
         return value.sizes
     if type(value) not in (tuple, list):
         return None
-    return next((sizes for sizes in map(sizes_inside, value) if sizes is not None), None)
+    for part in value:
+        sizes = sizes_inside(part) if type(part) is not int else None
+        if sizes is not None:
+            return sizes
+    return None

@@ -79,7 +79,12 @@ def row_major(shape: Sequence[int]) -> tuple[int, ...]:
     >>> row_major((2, 3, 4))
     (12, 4, 1)
     """
-    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    strides = []
+    step: Any = 1
+    for extent in reversed(shape):
+        strides.append(step)
+        step = extent * step
+    return tuple(reversed(strides))
 
 
 _reshape: Op = view(

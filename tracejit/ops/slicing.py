@@ -58,6 +58,8 @@ def _is_inside(begin: int, by: int, count: int, extent: int) -> bool:
 
 def length_of(start: int, stop: int, step: int) -> int:
     """How many elements range(start, stop, step) has; of open sizes as well."""
+    if type(step) is int and step == 1:
+        return stop - start if start <= stop else 0
     if step < 0:
         start, stop, step = -start, -stop, -step
     return (stop - start + step - 1) // step if start <= stop else 0

@@ -8,10 +8,15 @@ from tracejit.ops.op import Layout, View
 
 
 def row_major(shape: tuple[int, ...], offset: int = 0) -> Layout:
+    if not shape:
+        return _SCALAR if offset == 0 else Layout((), (), offset)
     strides = [1] * len(shape)
     for axis in range(len(shape) - 2, -1, -1):
         strides[axis] = strides[axis + 1] * max(shape[axis + 1], 1)
     return Layout(shape, tuple(strides), offset)
+
+
+_SCALAR = Layout((), ())
 
 
 class Layouts:
@@ -40,13 +45,13 @@ class Layouts:
 
     def add(self, node: Node) -> None:
         """Takes in a node whose inputs are known."""
-        self._root[node] = node
-        if isinstance(node, Apply) and isinstance(node.op.recipe, View):
+        if type(node) is Apply and type(recipe := node.op.recipe) is View:
             source = node.inputs[0]
-            seen = node.op.recipe.layout(self._layout[source], **node.kwargs)
+            seen = recipe.layout(self._layout[source], **dict(node.params))
             if seen is not None:
                 self._root[node], self._layout[node] = self._root[source], seen
                 return
+        self._root[node] = node
         shape = node.aval.sizes
         if isinstance(node, Input) and node.strides is not None:
             self._layout[node] = Layout(shape, node.strides)

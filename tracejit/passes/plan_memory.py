@@ -9,6 +9,7 @@ import numpy as np
 from tracejit._records import dataclass, field
 from tracejit.artifact import Argument, Place
 from tracejit.ir.cluster import Owner
+from tracejit.ir.dim import is_open
 from tracejit.passes.homes import Homes, Unit, nbytes
 
 ALIGNMENT = 64
@@ -77,6 +78,8 @@ class Space:
             return None
         if self.count == self.taken.shape[1]:
             self.taken = np.concatenate((self.taken, self.taken), axis=1)
+        if is_open(size):  # an array of integers would look at it
+            self.taken = self.taken.astype(object)
         self.taken[:, self.count] = *span, start, start + size
         self.count += 1
         self.end = max(self.end, start + size)
@@ -89,4 +92,5 @@ class Space:
         reached = np.maximum.accumulate(-(-stops[rivals] // ALIGNMENT) * ALIGNMENT)
         gaps = np.concatenate(([0], reached))
         wide = np.flatnonzero(starts[rivals] - gaps[:-1] >= size)
-        return int(gaps[wide[0] if len(wide) else -1])
+        first = gaps[wide[0] if len(wide) else -1]
+        return first if is_open(first) else int(first)

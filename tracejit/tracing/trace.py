@@ -48,6 +48,10 @@ class Step:
         """The step that does `key`; made with `node` if it is new."""
         return self.after.setdefault(key, Step(node, self))
 
+    def apart(self) -> Step:
+        """The same place in no tree, with nothing after it."""
+        return Step(None if self.parent is None else self.node, self.parent)
+
 
 def graph_of(last: Step, ends: Ends) -> Graph:
     """The graph of the trace that leads to `last`."""

@@ -84,7 +84,7 @@ class Tracer(ABC):
 
     def step(self, op: Op, places: list[int], params: Params) -> Step:
         """The next step, if it applies `op`; only one that is new costs more than a look-up."""
-        key = (op, *places, *map(_distinct, params.items())) if params else (op, *places)
+        key = (op, *places, *map(distinct, params.items())) if params else (op, *places)
         step = self._last.after.get(key)
         if step is None:
             inputs = tuple(self._steps[place].node for place in places)
@@ -129,7 +129,7 @@ class Tracer(ABC):
             view, op, params = view.origin
             chain.append((op, params))
         for op, params in reversed(chain):
-            key = (place, op, *map(_distinct, params.items()))
+            key = (place, op, *map(distinct, params.items()))
             known = self._views.get(key)
             if known is None:
                 known = self._views[key] = self.apply(op, [place], params).place
@@ -197,7 +197,7 @@ def _input_node(aval: Aval, strides: tuple[int, ...] | None, memory: int | None)
     return Input(aval, strides, user_location(), memory)
 
 
-def _distinct(param: tuple[str, Any]) -> tuple[Any, ...]:
+def distinct(param: tuple[str, Any]) -> tuple[Any, ...]:
     """A key in which 0.0, -0.0, 0 and False differ."""
     value = param[1]
     return (*param, str(value), type(value)) if type(value) in (float, bool, int) else param

@@ -13,12 +13,12 @@ from tracejit.storage import Storage
 from tracejit.symbols import concrete, frozen
 from tracejit.tensor import Tensor
 from tracejit.tracing.programs import Program, Programs, SizedProgram
-from tracejit.tracing.recorder import Recorder
 from tracejit.tracing.replay.recording import Recording
+from tracejit.tracing.replay.rounds import RoundRecorder
 from tracejit.tracing.replay.segments import Check, Fresh, Run, Transfer
 
 
-class ReplayRecorder(Recorder):
+class ReplayRecorder(RoundRecorder):
     """Records ops as every recorder does, and its programs as instructions of a `Recording`.
 
     While the recording is alive no code runs that it does not see, so that memory which others could write counts as its own.
@@ -30,11 +30,6 @@ class ReplayRecorder(Recorder):
         self._runners: dict[Program, Any] = {}
         """By which each program is run, in all rounds of a loop the same, though it may be compiled meanwhile."""
         super().__init__(programs)
-
-    def _begin(self) -> None:
-        super()._begin()
-        self._reads: list[tuple[Storage | int, int]] = []
-        """Where each input lies, the storage or the slot of a window, and how many bytes from its beginning."""
 
     def _is_exposed(self, storage: Storage) -> bool:
         return not self.recording.live and super()._is_exposed(storage)
@@ -123,6 +118,8 @@ class ReplayRecorder(Recorder):
 
     def flush(self) -> None:
         if not self._is_running:  # a program's end may end the recording, which asks for a flush
+            if self.recording.trial is not None:
+                self.recording.trial.end()
             super().flush()
 
     def _run(self, fresh: list[Storage], written: dict[Storage, int]) -> None:

@@ -43,7 +43,7 @@ from tracejit.tracing.stand_in import StandIn, as_stand_in
 
 _KNOWN = (
     "_seen", "outside", "numbers", "_classes", "_functions", "compared", "tensor_sources", "outside_storages", "versions",
-    "array_storages", "handles", "viewed", "windows", "sizes_of", "_slots_of_sizes", "computed",
+    "array_storages", "handles", "viewed", "windows", "sizes_of", "_slots_of_sizes", "computed", "fixed",
     "cells", "scopes",
 )  # fmt: skip
 
@@ -71,6 +71,8 @@ class Recording(Writes):
         """Names that were looked up on classes, and not found."""
         self.signature: Signature = ()
         self.loops: dict[Any, Any] = {}
+        self.luck: dict[tuple[CodeType, int], Any] = {}
+        """What has come of rounds on open sizes, by the loops."""
         self.open_loops: dict[str, str] = {}
         """Why loops were not closed, and the mends, by their lines."""
         self._codes: dict[int, CodeType] = {}

@@ -50,6 +50,10 @@ class Numbers(Tensors):
         self.sizes_of: dict[int, Dim] = {}
         """Slot -> the open size that is there."""
         self._slots_of_sizes: dict[Dim, int] = {}
+        self.trial: Any = None
+        """The round of a loop whose numbers are open sizes for as long as it is recorded (`hooks.unrolling`)."""
+        self.fixed: set[int] = set()
+        """Slots of numbers that were open for a round, and from then on are what they are."""
         self.looking = 0
         """Above 0 while library code may look at tensors, as its meaning is recorded another way."""
 
@@ -59,6 +63,10 @@ class Numbers(Tensors):
 
     def derive(self, function: Callable[..., Any], operands: tuple[Any, ...]) -> Any:
         """`function(*operands)`, whose expression is noted; a result that is no number is settled at once."""
+        if self.fixed:
+            operands = tuple(map(self.unless_fixed, operands))
+            if not any(type(operand) in SYMBOLS for operand in operands):
+                return function(*operands)
         try:
             value = function(*map(concrete, operands))
         except Exception:
@@ -99,8 +107,12 @@ class Numbers(Tensors):
             self.guard(g.Computed(slot, function, operands))
         return slot
 
+    def unless_fixed(self, number: Any) -> Any:
+        """The plain number of a symbol that is what it is; anything else as it is."""
+        return concrete(number) if type(number) in SYMBOLS and number.slot in self.fixed else number
+
     def settle(self, number: Symbol) -> None:
-        if not self.live or self.closed:
+        if not self.live or self.closed or number.slot in self.fixed:
             return
         size = None if self.testing else self.sizes_of.get(number.slot)
         if size is not None and self.sizes.is_open:
@@ -139,7 +151,7 @@ class Numbers(Tensors):
         if not (self.live and self.sizes.is_open):
             return size.value
         slot = self._slot_of_size(size)
-        return self.symbol(size.value, slot, late=False)
+        return self.symbol(size.value, slot, late=self.trial is not None)
 
     def size_of(self, number: Any) -> Any:
         """The open size that a symbol stands for; any other symbol settled."""

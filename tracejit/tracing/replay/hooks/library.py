@@ -135,10 +135,11 @@ def called(recording: Recording, function: Any, args: list[Any], kwargs: dict[st
     """`function(*args, **kwargs)` of the library. What it cannot do with open sizes it does with fixed ones."""
     if not recording.size_slots:
         return function(*args, **kwargs)
+    sizes = recording.sizes
     try:
         return recording.surface(function(*args, **kwargs))
     except Exception:
-        if not recording.sizes.is_open:
+        if not sizes.is_open:  # it may have been a program that failed
             raise
     recording.fix_sizes()
     return function(*map(plain, args), **{name: plain(arg) for name, arg in kwargs.items()})

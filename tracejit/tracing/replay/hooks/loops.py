@@ -16,13 +16,14 @@ from weakref import WeakSet
 from tracejit._records import dataclass, field
 from tracejit.autograd.tape import is_grad_enabled
 from tracejit.storage import Storage
-from tracejit.symbols import SYMBOLS
+from tracejit.symbols import SYMBOLS, concrete
 from tracejit.tracing.instrument.names import PREFIX
 from tracejit.tracing.replay.apart import guard_memory, guard_objects
 from tracejit.tracing.replay.current import recorder_of
 from tracejit.tracing.replay.hooks.counting import Walk
 from tracejit.tracing.replay.hooks.forward import Round, run_ahead
 from tracejit.tracing.replay.hooks.heads import ON_THE_TAPE, Before, State, reached, written_outside
+from tracejit.tracing.replay.hooks.unrolling import MOST_FAILURES, MOST_TRIALS, Luck, begun
 from tracejit.tracing.replay.hooks.widening import ABSENT, Inside, Path, widened
 from tracejit.tracing.replay.recording import Known, Recording
 from tracejit.tracing.replay.segments import End, Move, Segment
@@ -59,6 +60,8 @@ class Head:
 class Loop:
     """What is known of one loop in one frame; `frame` is held so that its id stays its own.
 
+    visited   how many visits of heads there had been before, and `trials` rounds on open sizes
+    rests     whether the rounds that were alike are over, so that the next one, if any, is another
     before    the local variables at the last visit, and written what the call had written to outside state by then
     slots     how many there were at the last visit: those that came since hold what the last round has made
     waiting   storages that were made before the last visit, and had no slot by then
@@ -70,9 +73,13 @@ class Loop:
     """
 
     frame: FrameType
+    number: int
     order: int
     segments: int
     visits: int = 0
+    visited: int = 0
+    trials: int = 0
+    rests: bool = False
     before: tuple[Any, ...] = ()
     written: dict[Any, Any] = field(default_factory=dict)
     heads: list[Head] = field(default_factory=list)
@@ -118,9 +125,13 @@ def loop_head(
     if frame.f_code.co_flags & CO_GENERATOR or any(type(value) is Walk for value in values):
         return values
     loop = _visited(recording, frame, number)
+    values = _after_trial(recording, loop, frame, names, values)
+    before = loop.before
     values = _at_head(recording, loop, frame, names, values)
     if recording.live:
-        recording.testing = not recording.unrolls and not loop.is_unrolled
+        values = _on_trial(recording, loop, frame, names, values, before)
+        is_open = not loop.is_unrolled and recording.trial is None
+        recording.testing = not recording.unrolls and is_open
         if not loop.is_unrolled:  # what is noted takes as long as the call has been so far
             loop.left(recording)
     return values
@@ -179,6 +190,53 @@ def _at_head(
     return values
 
 
+def _on_trial(
+    recording: Recording,
+    loop: Loop,
+    frame: FrameType,
+    names: list[str],
+    values: Values,
+    before: Values,
+) -> Values:
+    """The values for a round on open sizes, where rounds have no decisions, hold no other loops, and may be alike."""
+    if loop.rests:
+        loop.rests = False
+        return values
+    luck = recording.luck.setdefault((frame.f_code, loop.number), Luck())
+    is_plain = len(recording.segments) == loop.segments and recording.visits == loop.visited + 1
+    if (
+        not is_plain
+        or loop.visits < luck.visit
+        or loop.trials >= MOST_TRIALS
+        or luck.failures >= MOST_FAILURES
+    ):
+        return values
+    opened = begun(recording, names, values, before, _others(recording, frame, names))
+    if opened is None:
+        return values
+    loop.trials += 1
+    return opened
+
+
+def _after_trial(
+    recording: Recording, loop: Loop, frame: FrameType, names: list[str], values: Values
+) -> Values:
+    """The values once the rounds that were like the last one have been entered, if that was on open sizes."""
+    trial = recording.trial
+    if trial is None:
+        return tuple(map(recording.unless_fixed, values)) if recording.fixed else values
+    if recording.visits != loop.visited + 1:  # it was another loop's
+        trial.end()
+        return tuple(map(concrete, values))
+    done = trial.end(names, values, tuple(_others(recording, frame, names)))
+    luck = recording.luck[frame.f_code, loop.number]
+    if done > 1:
+        luck.visit, luck.failures, loop.trials, loop.rests = loop.visits - 1, 0, 0, True
+    elif loop.trials == MOST_TRIALS:
+        luck.failures += 1
+    return tuple(trial.number(name, value, done) for name, value in zip(names, values))
+
+
 def _begin_with(recording: Recording, loop: Loop, variables: list[tuple[str, Any]]) -> None:
     """Notes what there is before the first round."""
     tensors, others, loop.hides = reached(recording, [*variables, *_outside(recording)])
@@ -203,11 +261,11 @@ def _visited(recording: Recording, frame: FrameType, number: int) -> Loop:
     key = (id(frame), number)
     loop = recording.loops.get(key)
     if loop is None:
-        loop = recording.loops[key] = Loop(frame, recording.visits, len(recording.segments))
+        loop = recording.loops[key] = Loop(frame, number, recording.visits, len(recording.segments))
     for other, inner in list(recording.loops.items()):
         if inner.order > loop.order:
             del recording.loops[other]
-    loop.order = recording.visits
+    loop.visited, loop.order = loop.order, recording.visits
     loop.visits += 1
     return loop
 
