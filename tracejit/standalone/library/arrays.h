@@ -1,19 +1,4 @@
-/* Errors; arrays of the caller's: described, compared with what is wanted, copied. */
-
-#include <stdarg.h>
-#include <stdio.h>
-
-static _Thread_local char message[1024];
-
-__attribute__((format(printf, 2, 3))) static int fail(int code, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
-    return code;
-}
-
-const char *N(message)(void) { return message; }
+/* Arrays of the caller's: described, compared with what is wanted, copied. */
 
 static const struct {
     const char *name;
@@ -23,22 +8,6 @@ static const struct {
     {"uint32", 4}, {"uint64", 8}, {"float16", 2}, {"bfloat16", 2}, {"float32", 4}, {"float64", 8},
 };
 #define DTYPES ((int)(sizeof dtypes / sizeof *dtypes))
-
-/* Text that grows, and is cut where there is no more room. */
-struct text {
-    char *at;
-    size_t left;
-};
-
-__attribute__((format(printf, 2, 3))) static void append(struct text *text, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    const int length = vsnprintf(text->at, text->left, format, arguments);
-    va_end(arguments);
-    const size_t used = length < 0 ? 0 : (size_t)length < text->left ? (size_t)length : text->left - 1;
-    text->at += used;
-    text->left -= used;
-}
 
 /* `float32[2,3]`, `float32[batch,3]` by the names in `sizes`, or `a number of float64` */
 static void describe(struct text text, int is_number, int dtype, int ndim, const int64_t *shape, const char *const *sizes) {

@@ -51,9 +51,10 @@ struct held {
     size_t there; /* the word that tells whether it is there, for what is not before the first call; else 0 */
 };
 
+/* What a call can fail for: a code, and which parts its text has, from which on and how many. */
 struct failure {
     int code;
-    const char *text;
+    size_t first, count;
 };
 
 /* A size that each call chooses, and an axis of an argument that has it. */
@@ -68,6 +69,8 @@ typedef N(value) value;
 typedef N(info) info;
 typedef N(instance) instance;
 
+#include "messages.h"
+
 /* All that depends on the sizes. */
 struct combination {
     const int64_t *sizes;
@@ -78,6 +81,7 @@ struct combination {
     const struct area *areas;
     size_t area_count, words, workspace; /* `workspace`: where it begins, in bytes */
     const struct failure *failures;
+    const struct part *parts;
     const struct code *codes; /* of each level */
 };
 
@@ -318,6 +322,13 @@ static void unpack(const struct combination *of, const word *words, value *resul
     }
 }
 
+/* Says what the status of a call's code tells. */
+static int fail_for(const struct combination *of, int64_t status, const word *words) {
+    const struct failure *failure = &of->failures[status - 1];
+    say(&of->parts[failure->first], failure->count, words);
+    return failure->code;
+}
+
 static int call(instance *self, const struct combination *of, word *words, const word *ready, value *results) {
     int64_t status;
     const struct held *held = of->held;
@@ -328,15 +339,14 @@ static int call(instance *self, const struct combination *of, word *words, const
     }
     for (size_t number = 0; number < OUTPUTS; number++) want(of, number, words, &results[number]);
     status = of->codes[self->level].call(words);
-    if (status && of->failures[status - 1].code != N(ERROR_RAISED))
-        return fail(of->failures[status - 1].code, "%s", of->failures[status - 1].text);
+    if (status && of->failures[status - 1].code != N(ERROR_RAISED)) return fail_for(of, status, words);
     if (CHANGES) {
         for (size_t number = 0; number < STATES; number++) {
             self->cells[number] = words[held[number].cell];
             if (held[number].there) self->is_there[number] = (int)words[held[number].there].integer;
         }
     }
-    if (status) return fail(of->failures[status - 1].code, "%s", of->failures[status - 1].text);
+    if (status) return fail_for(of, status, words);
     unpack(of, words, results);
     return N(OK);
 }

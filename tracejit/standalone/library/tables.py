@@ -18,7 +18,7 @@ from tracejit.runtime.workspace import workspace_of
 from tracejit.standalone.combinations import Values, named
 from tracejit.standalone.library.interface import Input, Item
 from tracejit.standalone.machine.frame import Frame, workspace_bytes
-from tracejit.standalone.machine.writer import Failure, Why
+from tracejit.standalone.machine.writer import Failure, Kind, Shown, Why
 from tracejit.standalone.records import NumberState, State
 
 _CODES = {
@@ -242,8 +242,13 @@ class _Tables:
         yield from table("struct held", "held", held)
         areas = (f"{{{each.word}, {each.offset}}}" for each in frame.areas)
         yield from table("struct area", "areas", areas)
-        failures = (f"{{{self.n(_CODES[f.why])}, {quoted(f.text)}}}" for f in of.failures)
+        failures: list[str] = []
+        parts: list[str] = []
+        for each in of.failures:
+            failures.append(f"{{{self.n(_CODES[each.why])}, {len(parts)}, {len(each.parts)}}}")
+            parts += map(_part, each.parts)
         yield from table("struct failure", "failures", failures)
+        yield from table("struct part", "parts", parts)
         for level in of.levels:
             yield from self.level_tables(level, number)
         codes = (self.code(level, number) for level in of.levels)
@@ -276,7 +281,16 @@ class _Tables:
         names = "sizes inputs outputs input_cells output_places held areas".split()
         numbers = f"{len(frame.areas)}, {frame.words}, {frame.workspace}"
         tables = ", ".join(f"{each}_{number}" for each in names)
-        return f"{{{tables}, {numbers}, failures_{number}, codes_{number}}}"
+        return f"{{{tables}, {numbers}, failures_{number}, parts_{number}, codes_{number}}}"
+
+
+def _part(part: str | Shown) -> str:
+    """Of a failure's text."""
+    if isinstance(part, str):
+        return f"{{AS_IS, 0, {quoted(part)}}}"
+    is_whole = part.kind is Kind.FLOAT and part.how.endswith("s")
+    kind = "AS_PYTHON" if is_whole else f"AS_{part.kind.name}"
+    return f"{{{kind}, {part.word}, {quoted('%' + part.how)}}}"
 
 
 def _array(declaration: str, items: Iterator[str] | Sequence[str]) -> Iterator[str]:

@@ -38,6 +38,7 @@ from tracejit.standalone.machine.writer import Kind, Unable
 from tracejit.standalone.putting import put
 from tracejit.standalone.records import Call, Open, Options, Target
 
+_TEXTS = "library.c", "messages.h", "arrays.h", "processor.h"
 MOST_STATE = 1 << 30
 """Bytes of tensors in a library: code and data have to be within 2 GiB of each other."""
 
@@ -165,7 +166,7 @@ class _Library:
             f"{function.name}.h": header_text(interface, levels),
             "names.h": names_text(contents),
             "tables.h": tables_text(contents),
-            **{each: package_text(each) for each in ("library.c", "arrays.h", "processor.h")},
+            **{each: package_text(each) for each in _TEXTS},
         }
 
     def combination(

@@ -158,7 +158,7 @@ MENDS_OF_REASONS = [
     (r"not reached by way of anything|not given as an array|unknown origin", "pass it as an argument"),
     (r"made from a builtin one|of its own kind|an item of a|of a function is|attribute .* of a function",
      "keep state in plain lists, dicts and objects"),
-    (r"descriptor|metaclass|__getattribute__|decides itself|finalizer|Python code of its own",
+    (r"descriptor|metaclass|__getattribute__|decides itself|finalizer|__new__ of its own",
      "classes with such methods are left to Python; use a plain one here"),
     (r"is imported inside", "import at the top of the file"),
     (r"made during an earlier recording", "make the function outside, or anew at each call"),

@@ -142,7 +142,9 @@ def _native(hooks: Any, recording: Recording, function: Any) -> Any:
     owner = getattr(function, "__self__", None)
     if name == "__setattr__" and type(function) is MethodWrapperType:
         return lambda name, value: stores.write_plainly(recording, value, owner, name, hooks.callee)
-    if name == "__init__" and (function is object.__init__ or isinstance(owner, BaseException)):
+    if name == "__init__" and isinstance(owner, BaseException):
+        return functools.partial(recording.exception_again, owner, function)
+    if name == "__init__" and function is object.__init__:
         return function
     if owner is not None and not isinstance(owner, ModuleType | type):
         if recording.is_outside(function):
@@ -193,6 +195,7 @@ def _method_of_builtin(hooks: Any, recording: Recording, method: Any, owner: Any
     if isinstance(owner, BaseException):
         return method
     if kind is np.ufunc:
+        recording.exception_is_read(owner)
         return library.numpy_leaf(recording, method)
     return natives.unknown(recording, method)
 
