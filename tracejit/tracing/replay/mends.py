@@ -145,6 +145,7 @@ MENDS_OF_REASONS = [
     (r"source text is not that", "a file that was edited is to be imported again"),
     (r"reads the frame", "name the variables instead"),
     (r"not the library's own", "leave the classes of tensors as they are"),
+    (r"artifact .* is called", "compile, or export, the function that it was made of together with this one"),
     (r"call of .*not known to be pure", "call it outside, and pass its result as an argument"),
     (r"call of .*: \S+: ", "write that part in another way, or keep it outside"),
     (r"is left to NumPy", "use a function that tracejit has, or call it outside, on what is returned"),

@@ -56,6 +56,8 @@ def callee(hooks: Any, recording: Recording, function: Any) -> Any:
         return library.leaf(recording, function)
     if kind.__name__ == "Compiled" and library.is_library(kind):
         return hooks.callee(function.function)
+    if kind.__name__ in ("Artifact", "OpenArtifact") and library.is_library(kind):
+        return library.artifact(recording, function)
     if isinstance(function, type):
         return making.construct(hooks, recording, function)
     if kind is functools.partial:
@@ -193,9 +195,9 @@ def _method_of_builtin(hooks: Any, recording: Recording, method: Any, owner: Any
         containers.expand(recording, owner)
         return natives.call_method(recording, method, owner, name, hooks.callee)
     if isinstance(owner, BaseException):
+        recording.exception_is_read(owner)
         return method
     if kind is np.ufunc:
-        recording.exception_is_read(owner)
         return library.numpy_leaf(recording, method)
     return natives.unknown(recording, method)
 
