@@ -33,7 +33,7 @@ NAMESPACE = """
     compile explain export load synchronize set_num_threads get_num_threads empty_cache
     cuda nn optim random
     TracejitError ShapeError DTypeError AxisError AutogradError CompileError RecompileError MemoryLimitError DeviceUnavailable
-    DeviceError DeviceMemoryError ExportError ArtifactError
+    DeviceError DeviceMemoryError ExportError ArtifactError ArtifactRaised
 """.split()
 
 TENSOR = """

@@ -102,5 +102,13 @@ class ArtifactError(ValueError, TracejitError):
     """A file that is no artifact, or none that can be used; the message names the entry that is wrong."""
 
 
+class ArtifactRaised(Exception):
+    """What an artifact raises in the place of an exception of the user's own class, which is not part of it.
+
+    Its class has that one's name and module, and the builtin exception that it is derived from is a base of it, so that
+    `except ValueError` catches what it would catch of the function. Arguments and text are those of the user's exception.
+    """
+
+
 class CompileError(RuntimeError, TracejitError):
     """The compiler failed on a graph: a defect of tracejit, with what is needed to report it."""

@@ -14,6 +14,7 @@ from tracejit import optim as optim
 from tracejit import random as random
 from tracejit._config import config as config
 from tracejit._errors import ArtifactError as ArtifactError
+from tracejit._errors import ArtifactRaised as ArtifactRaised
 from tracejit._errors import AutogradError as AutogradError
 from tracejit._errors import AxisError as AxisError
 from tracejit._errors import CompileError as CompileError

@@ -16,12 +16,16 @@ from tracejit import nn, optim
 from tracejit.standalone.container import pack, sha256, unpack
 
 
+class Diverged(ArithmeticError):
+    """Of the user's own."""
+
+
 def step(model, optimizer, x):
     optimizer.zero_grad()
     loss = (model(x) ** 2).mean()
     loss.backward()
     if not tj.isfinite(loss):
-        raise ValueError("the loss is not finite")
+        raise Diverged(f"the loss is {loss.item():.3f}")
     optimizer.step()
     loss, rounds = loss.detach(), 0
     while loss > 0.1:

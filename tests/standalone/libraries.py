@@ -18,7 +18,7 @@ from tracejit.standalone.library.build import shared_name
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
-CODES = "ok argument state index changed arithmetic overflow memory processor raised".split()
+CODES = "ok argument state index changed arithmetic overflow memory processor raised sizes".split()
 NAMES = """
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64
 """.split()
@@ -49,6 +49,7 @@ class Info(ctypes.Structure):
         ("shape", ctypes.POINTER(ctypes.c_int64)),
         ("is_number", ctypes.c_int32),
         ("is_written", ctypes.c_int32),
+        ("sizes", ctypes.POINTER(ctypes.c_char_p)),
     ]
 
 
@@ -86,12 +87,13 @@ class Library:
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
         self._library = ctypes.CDLL(str(folder / "lib" / shared_name(name)))
-        for each in ("message", "version", "level"):
+        for each in ("message", "version", "level", "size_name"):
             self[each].restype = ctypes.c_char_p
         for each in ("input_info", "output_info", "state_info"):
             self[each].restype = ctypes.POINTER(Info)
-        for each in ("input_count", "output_count", "state_count"):
-            self[each].restype = ctypes.c_size_t
+        for each in ("input", "output", "state", "size", "combination"):
+            self[f"{each}_count"].restype = ctypes.c_size_t
+        self["combination"].restype = ctypes.POINTER(ctypes.c_int64)
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self._library, f"{self.name}_{name}")
@@ -100,14 +102,33 @@ class Library:
         if code:
             raise Failed(CODES[code], self["message"]().decode())
 
-    def infos(self, kind: str) -> list[tuple[str, str, tuple[int, ...], bool]]:
-        """Name, dtype, shape, and whether it is a number, of inputs, outputs or state."""
+    def infos(self, kind: str) -> list[tuple[str, str, tuple[Any, ...], bool]]:
+        """Name, dtype, shape, and whether it is a number, of inputs, outputs or state; sizes that are open are texts."""
         found = []
         for number in range(self[f"{kind}_count"]()):
             info = self[f"{kind}_info"](ctypes.c_size_t(number)).contents
-            shape = tuple(info.shape[axis] for axis in range(info.ndim))
+            shape = tuple(_size(info, axis) for axis in range(info.ndim))
             found.append((info.name.decode(), NAMES[info.dtype], shape, bool(info.is_number)))
         return found
+
+    def sizes(self) -> tuple[list[str], list[tuple[int, ...]]]:
+        """The names of those that are open, and the combinations that there is code for."""
+        names = [
+            self["size_name"](ctypes.c_size_t(n)).decode() for n in range(self["size_count"]())
+        ]
+        found = []
+        for number in range(self["combination_count"]()):
+            values = self["combination"](ctypes.c_size_t(number))
+            found.append(tuple(values[place] for place in range(len(names))))
+        return names, found
+
+    def output_shape(self, index: int, given: Sequence[Value]) -> tuple[int, ...]:
+        inputs, shape = (Value * len(given))(*given), (ctypes.c_int64 * 33)(*[-7] * 33)
+        count = ctypes.c_size_t(len(given))
+        self.check(self["output_shape"](ctypes.c_size_t(index), inputs, count, shape))
+        ndim = self["output_info"](ctypes.c_size_t(index)).contents.ndim
+        assert [*shape[ndim:]] == [-7] * (33 - ndim)
+        return tuple(shape[:ndim])
 
     def create(self, threads: int = 0, level: str | None = None) -> Instance:
         handle = ctypes.c_void_p()
@@ -125,8 +146,14 @@ class Instance:
 
     def __call__(self, *given: Any) -> list[Any]:
         """The results: arrays and numbers."""
-        outputs = [_empty(info) for info in self.library.infos("output")]
-        found = self.run([value_of(each) for each in given], [value_of(each) for each in outputs])
+        inputs = [value_of(each) for each in given]
+        infos = self.library.infos("output")
+        shapes = [self.library.output_shape(number, inputs) for number in range(len(infos))]
+        outputs = [
+            _empty(name, dtype, shape, is_number)
+            for (name, dtype, _, is_number), shape in zip(infos, shapes, strict=True)
+        ]
+        found = self.run(inputs, [value_of(each) for each in outputs])
         return [
             _number(value) if value.is_number else array
             for value, array in zip(found, outputs, strict=True)
@@ -140,7 +167,7 @@ class Instance:
 
     def get(self, name: str) -> Any:
         infos = {each[0]: each for each in self.library.infos("state")}
-        array = _empty(infos.get(name, (name, "float32", (), False)))
+        array = _empty(*infos.get(name, (name, "float32", (), False)))
         value = value_of(array)
         self.library.check(
             self.library["get_state"](self.handle, name.encode(), ctypes.byref(value))
@@ -162,8 +189,14 @@ class Instance:
         return found
 
 
-def _empty(info: tuple[str, str, tuple[int, ...], bool]) -> Any:
-    _, dtype, shape, is_number = info
+def _size(info: Any, axis: int) -> Any:
+    if info.shape[axis] != -1:
+        assert not info.sizes or info.sizes[axis] is None
+        return info.shape[axis]
+    return info.sizes[axis].decode()
+
+
+def _empty(_: str, dtype: str, shape: tuple[int, ...], is_number: bool) -> Any:
     kind = dtypes.as_dtype(dtype).numpy
     nbytes = int(np.prod(shape)) * kind.itemsize
     memory = np.empty(nbytes + 64, np.uint8)

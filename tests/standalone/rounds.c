@@ -4,6 +4,7 @@
 #include <looked_up.h>
 #include <math.h>
 #include <pthread.h>
+#include <sized.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,33 @@ static void halve_round(const halved_options *options) {
     halved_destroy(instance);
 }
 
+/* One state for calls of several sizes, whose memory goes from one to the other. */
+static void sized_round(const sized_options *options) {
+    sized_instance *instance;
+    float losses[ROWS], weight[2 * COLUMNS];
+    int64_t labels[ROWS] = {0, 1, 1, 0};
+    sized_value kept = sized_array(sized_FLOAT32, weight, 2, weight_shape);
+    WANT(sized_size_count() == 1 && strcmp(sized_size_name(0), "batch") == 0 && sized_combination_count() == 3);
+    WANT(sized_input_info(0)->shape[0] == sized_ANY_SIZE && strcmp(sized_input_info(0)->sizes[0], "batch") == 0);
+    WANT(sized_create(&instance, options) == sized_OK);
+    for (int64_t turn = 0; turn < 12; turn++) {
+        const int64_t rows = turn % (ROWS + 1), shape[] = {rows, COLUMNS}, strides[] = {4, 4 * ROWS};
+        int64_t found = -1;
+        const sized_value given[] = {
+            {sized_FLOAT32, 2, 0, images, shape, strides, {0}},
+            sized_array(sized_INT64, labels, 1, shape),
+        };
+        const int code = sized_output_shape(0, given, 2, &found);
+        sized_value result = sized_array(sized_FLOAT32, losses, 1, &found);
+        WANT(code == (rows % 3 ? sized_OK : sized_ERROR_SIZES));
+        WANT(sized_run(instance, given, 2, &result, 1) == code);
+        WANT(code ? strstr(sized_message(), "but for batch=1; batch=2; batch=4") != NULL : found == rows && losses[0] > 0);
+        WANT(turn % 4 != 1 || sized_get_state(instance, "model.weight", &kept) == sized_OK);
+        WANT(turn % 4 != 2 || sized_set_state(instance, "model.weight", &kept) == sized_OK);
+    }
+    sized_destroy(instance);
+}
+
 static looked_up_instance *shared;
 
 static void *look_up_often(void *unused) {
@@ -131,6 +159,7 @@ int main(int count, char **arguments) {
     const trained_options options = {2, NULL};
     const looked_up_options others = {2, NULL};
     const halved_options halving = {2, NULL};
+    const sized_options sizing = {2, NULL};
     trained_value steps = trained_integer(0);
     float last = 0;
     for (int place = 0; place < ROWS * COLUMNS; place++) images[place] = (float)place / 10;
@@ -140,6 +169,7 @@ int main(int count, char **arguments) {
         last = now;
         look_up_round(&others);
         halve_round(&halving);
+        sized_round(&sizing);
     }
     WANT(looked_up_create(&shared, NULL) == looked_up_OK);
     in_threads(look_up_often);

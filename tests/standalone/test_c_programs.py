@@ -17,6 +17,7 @@ from tests.standalone.libraries import needs_compiler
 from tests.standalone.test_roundtrip import numbers
 from tracejit import nn, optim
 from tracejit.demo import train_step
+from tracejit.nn import functional as F
 from tracejit.runtime.cpu.target import LEVELS, _can_run, host
 
 pytestmark = needs_compiler
@@ -24,7 +25,7 @@ pytestmark = needs_compiler
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent.parent / "examples" / "c"
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
-NAMES = "trained", "looked_up", "halved"
+NAMES = "trained", "looked_up", "halved", "sized"
 """The libraries of rounds.c."""
 
 
@@ -70,6 +71,17 @@ def export_all(folder: Path, targets: list[str]) -> Path:
     given = tj.ones((4, 3)), tj.tensor(0), 0.5
     tj.export(look_up, given, c=folder, name="looked_up", targets=targets)
     tj.export(halve, (tj.ones(2),), c=folder, name="halved", targets=targets)
+
+    def train_rows(model, optimizer, images, labels):
+        optimizer.zero_grad()
+        losses = F.cross_entropy(model(images), labels, reduction="none")
+        losses.sum().backward()
+        optimizer.step()
+        return losses
+
+    specs = model, optimizer, "float32[batch, 3]", "int64[batch]"
+    sizes = {"batch": (1, 2, 4)}
+    tj.export(train_rows, specs, c=folder, name="sized", targets=targets, sizes=sizes)
     return folder
 
 

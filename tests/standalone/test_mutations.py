@@ -1,6 +1,6 @@
 """Files that were changed at random: each is refused by an ArtifactError, or does what the unchanged one does.
 
-`TRACEJIT_FUZZ_FILES=10000 pytest tests/standalone/test_mutations.py` tries as many.
+`TRACEJIT_FUZZ_FILES=10000 pytest --timeout=0 tests/standalone/test_mutations.py` tries as many.
 """
 
 from __future__ import annotations

@@ -433,7 +433,6 @@ def test_sizes_are_numbers_in_loops_and_decisions(tmp_path: Path, f: Callable[..
         (("float31[n]",), {"sizes": {"n": (2,)}}, "'float31' is none of"),
         (("float32[2n]",), {"sizes": {"n": (2,)}}, "'2n' is neither a size nor the name"),
         (("float32[n]",), {"sizes": {"n": range(1, 99)}}, "98 combinations of sizes"),
-        (("float32[n]",), {"sizes": {"n": (2,)}, "c": "out"}, r"argument number 1 \(n\) leaves"),
     ],
 )
 def test_sizes_go_with_the_arguments(

@@ -38,7 +38,8 @@ def export(
 
     An argument, or a part of one, may be a text that describes a tensor, such as `"float32[128, 784]"`. A name in the place of a
     number, as in `"float32[batch, 784]"`, leaves that size open: each call chooses it, and the same name is the same size. There
-    is code for the `sizes` that are given; for others it is compiled when they are first met, where llvmlite is installed.
+    is code for the `sizes` that are given; for others it is compiled when they are first met, where llvmlite is installed. A
+    library for C takes no others.
 
     targets  "cpu": this machine's level of instructions; "cpu:avx512", "cpu:avx2" or "cpu:sse": another that it has;
              "cuda:sm_90" and the like: an architecture of GPUs, which need not be here, "cuda": that of the GPU that is;

@@ -16,7 +16,7 @@ from tracejit._native.entry import entry_class
 from tracejit.standalone.given import LEFT, Quick
 from tracejit.standalone.homes import CPU
 from tracejit.standalone.kept import Keeping, Kept
-from tracejit.standalone.records import Call, Constant, Manifest, Run, Target
+from tracejit.standalone.records import Call, Constant, Manifest, Memory, Run, Target
 from tracejit.standalone.settling import Settling
 from tracejit.standalone.ways import steps_of
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inspect import Signature
 
     from tracejit.backends import AnyProgram
+    from tracejit.ops.op import Op
     from tracejit.standalone.homes import Home
     from tracejit.standalone.loops import Rounds
     from tracejit.standalone.steps import Steps
@@ -78,6 +79,8 @@ class Artifact(entry_class(binds=False), Keeping):  # type: ignore[misc]  # one 
         self.__name__ = manifest.name
         self._kept, self._values = kept, kept.values
         self._is_fixed = is_fixed
+        self._as_op: list[Any] = []
+        """What compiled functions take calls for, once one has asked."""
         self._take_turns()
         # Copies: the tensors lie in the file as it was read, which is not to stay.
         names = [step.name for step in steps_of(call) if isinstance(step, Constant)]
@@ -123,6 +126,24 @@ class Artifact(entry_class(binds=False), Keeping):  # type: ignore[misc]  # one 
         if is_error:
             raise result
         return result
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether no call changes the state."""
+        return self._is_fixed
+
+    def op_for(self, args: tuple[Any, ...]) -> Op | None:
+        """The op that calls with such arguments are; None where they are more than a function of tensors."""
+        if not self._as_op:
+            self._as_op.append(late("tracejit.standalone.as_op").as_op(self))
+        found = self._as_op[0]
+        return found.op if found is not None and found.fits(args) else None
+
+    def of_arrays(self, arrays: Mapping[int, np.ndarray], result: Memory) -> np.ndarray:
+        """The result of a call that is an op, of the arguments' arrays by slot."""
+        if self._steps is None:
+            self._steps = self._make_steps()
+        return self._steps.of_arrays(arrays, self._values, result)
 
     __signature__ = _Signature()
 
@@ -179,7 +200,7 @@ def _deny_recording() -> None:
         return  # nothing has ever been recorded
     recording = replays.live()
     if recording is not None:
-        recording.deny("an artifact is called, whose state is its own")
+        recording.deny("an artifact is called, which does more than to make a tensor of tensors")
 
 
 _all: WeakSet[Artifact] = WeakSet()

@@ -10,10 +10,9 @@ from tracejit._errors import ExportError, user_location
 from tracejit._records import dataclass
 from tracejit.runtime.buffer import Buffer
 from tracejit.standalone.arguments import Given
-from tracejit.standalone.functions import ERRORS
-from tracejit.standalone.leaves import Keeping, Leaf
+from tracejit.standalone.leaves import Keeping, Leaf, Raised, Unfit, raised_by
 from tracejit.standalone.pieces import Piece, Route, Unlike, Ways
-from tracejit.standalone.reads import ATOMS, Changed, Reads
+from tracejit.standalone.reads import Changed, Reads
 from tracejit.standalone.scope import Scope
 from tracejit.standalone.sizes import variables
 from tracejit.standalone.trial import Stopped, Trial, TrialRecorder
@@ -144,17 +143,18 @@ class Attempts(Replays):
         self._end(recording, known, result, None, recording._definition)
 
     def _note_error(self, recording: Recording, error: BaseException) -> None:
-        """An exception of Python's own is how a way ends, if it is one of several."""
+        """An exception is how a way ends, if it is one of several."""
         if not recording.closed and isinstance(error, Exception) and self._route.outcomes:
             where = line_of_error(error, recording._outermost, recording._definition)
-            name, args = type(error).__name__, error.args
-            if ERRORS.get(name) is type(error) and all(type(arg) in ATOMS for arg in args):
-                recorder_of(recording).flush()
-                self._end(recording, self.tree.nodes, None, (name, args), where)
+            assert isinstance(recording, Trial)
+            try:
+                raised = raised_by(error, recording.made_of(error))
+            except Unfit as unfit:
+                name = type(error).__name__
+                self._refusal = ExportError(f"{where}: export: the call raises {name}, {unfit}")
             else:
-                why = f"the call raises {name}, whose class or text is not part of an artifact"
-                mend = "raise an exception of Python's own, with a text that is always the same"
-                self._refusal = ExportError(f"{where}: export: {why}: {mend}")
+                recorder_of(recording).flush()
+                self._end(recording, self.tree.nodes, None, raised, where)
         recording.closed = True  # what is to be done now is the library's
 
     def _end(
@@ -162,7 +162,7 @@ class Attempts(Replays):
         recording: Recording,
         known: int,
         result: Any,
-        error: tuple[str, tuple[Any, ...]] | None,
+        error: Raised | None,
         where: str,
     ) -> None:
         self._ending = error, where

@@ -10,6 +10,7 @@ from typing import Any, assert_never
 import numpy as np
 
 from tracejit._errors import ArtifactError
+from tracejit._gate import late
 from tracejit.artifact import BufferSpec, Plan
 from tracejit.standalone.functions import ERRORS, FUNCTIONS, TYPES
 from tracejit.standalone.manifest import MANIFEST
@@ -50,7 +51,9 @@ from tracejit.standalone.records import (
     TensorResult,
     TensorState,
     TensorUpdate,
+    Text,
     Update,
+    Written,
 )
 from tracejit.standalone.ways import steps_of, ways_of
 
@@ -150,7 +153,7 @@ class _Checker:
             case Raise(updates=updates):
                 for update in updates:
                     self.update(update)
-                self.require(end.error in ERRORS, f"{end.error!r} is no exception of Python's")
+                self.error(end)
             case Decide():
                 self.number(Slot(end.slot))
                 self.body(end.true)
@@ -161,6 +164,28 @@ class _Checker:
                 self.again(end)
             case _:
                 assert_never(end)
+
+    def error(self, end: Raise) -> None:
+        are_known = bool(end.bases) and all(each in ERRORS for each in end.bases)
+        self.require(are_known, f"{', '.join(end.bases)!r:.40} is no exception of Python's")
+        module, _, own = end.name.partition(":")
+        names = [each.strip("<>") for each in (*module.split("."), *own.split("."))]
+        is_named = not end.name or all(each.isidentifier() for each in names)
+        self.require(is_named, f"{end.name!r:.40} is no class")
+        raising = late("tracejit.standalone.raising")
+        try:
+            raising.class_of(end)
+        except TypeError as error:
+            self.require(False, f"there is no class {end.name}: {error}")
+        for arg in end.args:
+            if isinstance(arg, Slot):
+                self.number(arg)
+            for part in arg.parts if isinstance(arg, Text) else ():
+                if isinstance(part, Written):
+                    is_right = part.conversion in raising.CONVERSIONS
+                    is_right &= raising.is_modest(part.spec)
+                    self.require(is_right, f"a number is not written as {part.spec!r:.40}")
+                    self.number(part.value)
 
     def loop(self, loop: Loop) -> None:
         sizes = [self.carried(value) for _, value in loop.carried]

@@ -52,7 +52,7 @@ class _Drafting:
             elif piece.kind == "head" and piece.next[None] not in self.heads:
                 move = _move(piece)
                 for target, source in zip(move.targets, move.sources):
-                    scope.slots[target] = scope.slots[source]
+                    scope.rename(target, source)
                 above, piece = scope, piece.next[None]
             else:
                 return Draft(steps, self.end(piece, scope, loops))
@@ -85,7 +85,9 @@ class _Drafting:
     def over(self, leaf: Leaf, scope: Scope) -> Finish | Raise:
         updates = tuple(self.update(effect, scope) for effect in leaf.effects)
         if leaf.error is not None:
-            return Raise(updates, *leaf.error, leaf.where)
+            raised = leaf.error
+            args = tuple(scope.told(each, leaf.where) for each in raised.args)
+            return Raise(updates, raised.bases, raised.name, args, leaf.where)
         return Finish(updates, self.result(leaf.result, scope))
 
     def update(self, effect: Effect, scope: Scope) -> Update:

@@ -36,13 +36,6 @@ class Wanted:
     ahead: tuple[Values, ...]
     taken: frozenset[int]
 
-    @property
-    def open_argument(self) -> str:
-        """The first argument that leaves a size open."""
-        (path, _), name = next(iter(self.axes.items()))
-        which = f"number {path[0] + 1}" if isinstance(path[0], int) else path[0]
-        return f"argument {which} ({name})"
-
 
 @dataclass(frozen=True, slots=True)
 class Examples:

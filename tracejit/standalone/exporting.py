@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ import numpy as np
 import tracejit
 from tracejit._errors import ExportError, RecompileError, at_user_line
 from tracejit._gate import late
+from tracejit.ir.graph import Graph
 from tracejit.ir.printer import print_graph
 from tracejit.ir.resize import Misfit, resized
 from tracejit.portable import llvm
 from tracejit.standalone import examples, native, safetensors
 from tracejit.standalone.capture import Captured, capture
-from tracejit.standalone.combinations import combinations, named
+from tracejit.standalone.combinations import Values, combinations, named
 from tracejit.standalone.container import Bytes, pack
 from tracejit.standalone.making import entries_for
 from tracejit.standalone.manifest import (
@@ -34,6 +35,7 @@ from tracejit.standalone.putting import put
 from tracejit.standalone.reading import to_json
 from tracejit.standalone.reads import ATOMS
 from tracejit.standalone.records import (
+    Call,
     Made,
     Manifest,
     NumberState,
@@ -74,9 +76,6 @@ def export(
         why = f"libraries for C are for CPUs, and {shown} is not: leave it out, or c"
         raise ValueError(at_user_line(f"export: {why}"))
     call = examples.wanted(args, kwargs or {}, sizes or {}, arrays=arrays)
-    if c is not None and call.names:
-        why = f"libraries for C have fixed sizes, and {call.open_argument} leaves some open"
-        raise ValueError(at_user_line(f"export: {why}: give numbers, or leave out c"))
     captured = _captured(f, call)
     if path is not None:
         put(Path(path), pack(_entries(captured, wanted)))
@@ -123,14 +122,15 @@ def _write_library(
 ) -> None:
     library = late("tracejit.standalone.library.write")
     state, tensors = _with_values(captured)
-    options = captured.options
+    options, call = captured.options, replace(captured.script.call, state=state)
     library.write_library(
         library.Function(
             library.c_name(name, captured.name),
             captured.name,
             captured.where,
-            replace(captured.script.call, state=state),
-            captured.script.graphs,
+            captured.sizes,
+            call,
+            [library.Sized(*each) for each in _for_all_sizes(captured, call)],
             tensors,
             Options(options.fastmath, options.memory_limit),
         ),
@@ -149,10 +149,7 @@ def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
     compiled_with = Options(options.fastmath, options.memory_limit)
     call = replace(script.call, state=state)
     for target in targets:
-        for values in combinations(captured.sizes):
-            atoms = atoms_of(captured.sizes, values)
-            graphs = [resized(graph, atoms) for graph in script.graphs]
-            sized = for_sizes(call, atoms)
+        for values, sized, graphs in _for_all_sizes(captured, call):
             made, plans, objects = entries_for(
                 graphs, sized, values, target, compiled_with, tensors
             )
@@ -173,6 +170,14 @@ def _entries(captured: Captured, targets: Sequence[Target]) -> dict[str, Bytes]:
         entries_of(contents),
     )
     return {MANIFEST: to_json(manifest), **contents}
+
+
+def _for_all_sizes(captured: Captured, call: Call) -> Iterator[tuple[Values, Call, list[Graph]]]:
+    """The call and its programs for each combination of sizes that code is made for."""
+    for values in combinations(captured.sizes):
+        atoms = atoms_of(captured.sizes, values)
+        graphs = [resized(graph, atoms) for graph in captured.script.graphs]
+        yield values, for_sizes(call, atoms), graphs
 
 
 def _with_values(captured: Captured) -> tuple[tuple[State, ...], dict[str, np.ndarray]]:

@@ -11,6 +11,7 @@ from tracejit.ir.graph import Graph, Input, ScalarInput, topological
 from tracejit.ir.printer import print_graph
 from tracejit.standalone import records as r
 from tracejit.standalone.drafts import RISKY, Choice, Draft, Fresh, Program, Round, Rounds, Step
+from tracejit.standalone.raising import slots_told
 from tracejit.standalone.results import slots_of
 
 
@@ -146,6 +147,8 @@ def _read_at_end(draft: Draft) -> Iterator[int]:
         yield end.slot
     if isinstance(end, r.Finish):
         yield from slots_of(end.result)
+    if isinstance(end, r.Raise):
+        yield from slots_told(end)
     for update in end.updates if isinstance(end, r.Finish | r.Raise) else ():
         if isinstance(update, r.TensorUpdate):
             yield update.memory.slot

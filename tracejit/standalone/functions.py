@@ -50,8 +50,9 @@ SAME = "same"
 FUNCTIONS[SAME] = lambda value: value
 
 _ERRORS = """
-    ArithmeticError AssertionError AttributeError BufferError EOFError Exception FloatingPointError IndexError KeyError
-    LookupError NameError NotImplementedError OSError OverflowError RuntimeError TypeError ValueError ZeroDivisionError
+    ArithmeticError AssertionError AttributeError BufferError ConnectionError EOFError Exception FileExistsError
+    FileNotFoundError FloatingPointError IndexError KeyError LookupError MemoryError NameError NotImplementedError OSError
+    OverflowError PermissionError RecursionError RuntimeError TimeoutError TypeError UnicodeError ValueError ZeroDivisionError
 """.split()
 ERRORS: dict[str, type[Exception]] = {name: getattr(builtins, name) for name in _ERRORS}
 """Exceptions that a call may raise, by name."""

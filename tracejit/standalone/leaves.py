@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Any, NoReturn
 
 from tracejit._errors import ExportError
 from tracejit._records import dataclass
 from tracejit.ops.op import Layout
 from tracejit.standalone.arguments import Given, is_tensor
+from tracejit.standalone.functions import ERRORS
+from tracejit.standalone.reads import ATOMS
+from tracejit.symbols import SYMBOLS, concrete
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay.finish import last_effects
+from tracejit.tracing.replay.hooks.library import is_library
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.replay.sources import Source
 from tracejit.tracing.replay.writes import EffectOf
@@ -41,13 +46,50 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Raised:
+    """An exception: its class as a `Raise` has it, and what it was made of."""
+
+    bases: tuple[str, ...]
+    name: str
+    args: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Leaf:
-    """The result, or the class and arguments of what the call raises, and what it has written."""
+    """The result, or what the call raises, and what it has written."""
 
     result: Any
-    error: tuple[str, tuple[Any, ...]] | None
+    error: Raised | None
     effects: tuple[Effect, ...]
     where: str
+
+
+class Unfit(Exception):
+    """An exception that an artifact does not raise; the text says why, and the mend."""
+
+
+def raised_by(error: Exception, args: tuple[Any, ...]) -> Raised:
+    """An exception of Python's own, or of the user's, that was made of these arguments. Raises Unfit."""
+    kind = type(error)
+    listed = [each for each in kind.__mro__ if ERRORS.get(each.__name__) is each]
+    bases = [
+        each for each in listed if not any(issubclass(b, each) for b in listed if b is not each)
+    ]
+    is_own = kind not in bases
+    if not bases or (is_own and (is_library(kind) or kind.__module__ == "builtins")):
+        raise Unfit("whose class is not part of an artifact: raise one of Python's own")
+    if any(type(vars(each).get(name)) is FunctionType for each in kind.__mro__ for name in _TEXTS):
+        raise Unfit("whose text is made by Python code of its own: give it to the class as text")
+    if len(args) != len(error.args) or any(concrete(a) is not b for a, b in zip(args, error.args)):
+        raise Unfit("whose arguments have become others: give those to the class")
+    other = [type(arg).__name__ for arg in args if type(arg) not in (*ATOMS, *SYMBOLS)]
+    if other:
+        raise Unfit(f"which holds a {other[0]}: make it of numbers and text")
+    name = f"{kind.__module__}:{kind.__qualname__}" if is_own else ""
+    return Raised(tuple(each.__name__ for each in bases), name, args)
+
+
+_TEXTS = ("__str__", "__repr__")
 
 
 class Keeping:

@@ -8,7 +8,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
 import numpy as np
@@ -25,6 +25,9 @@ from tracejit.standalone.kept import Keeping
 from tracejit.standalone.records import Argument, ArrayArgument, DictArgument, SequenceArgument
 from tracejit.standalone.signature import annotation_of, signature_of
 from tracejit.standalone.source import Source
+
+if TYPE_CHECKING:
+    from tracejit.ops.op import Op
 
 MOST_MADE = 512
 """Combinations of sizes whose artifacts are kept."""
@@ -108,6 +111,14 @@ class OpenArtifact(entry_class(binds=False), Keeping):  # type: ignore[misc]  # 
                     self._made.pop(next(iter(self._made)))
                 self._made[values] = made
             return made
+
+    def op_for(self, args: tuple[Any, ...]) -> Op | None:
+        """As that of an `Artifact`."""
+        try:
+            made = self.at(**dict(zip(self.sizes, self._sizes_of(self._order(args, {})))))
+        except (TypeError, ValueError, RuntimeError):
+            return None  # the call says what is wrong
+        return made.op_for(args)
 
     def take_way(self, way: Any) -> None:
         """Machine code for calls of some sizes, which is tried from now on; it leaves others."""

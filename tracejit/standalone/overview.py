@@ -9,15 +9,19 @@ from typing import assert_never
 from tracejit.cli import in_units
 from tracejit.standalone.combinations import named
 from tracejit.standalone.facts import Facts, facts_of, name_of
+from tracejit.standalone.raising import shown_name
 from tracejit.standalone.records import (
     Again,
+    Atom,
     Body,
     Decide,
     Finish,
     Loop,
     Raise,
     Run,
+    Slot,
     Target,
+    Text,
 )
 from tracejit.standalone.ways import has_loops
 
@@ -50,6 +54,14 @@ def _section(title: str, lines: list[str]) -> list[str]:
     return ["", title, *(f"  {line}" for line in lines)] if lines else []
 
 
+def _told(arg: Atom | Slot | Text) -> str:
+    """What an exception is made of, as one would write it."""
+    if isinstance(arg, Text):
+        parts = (each if isinstance(each, str) else "{...}" for each in arg.parts)
+        return f"f{''.join(parts)!r}"
+    return "..." if isinstance(arg, Slot) else repr(arg)
+
+
 def _ways(body: Body) -> Iterator[str]:
     """What is decided, and which programs run on which way."""
     for step in body.steps:
@@ -59,8 +71,8 @@ def _ways(body: Body) -> Iterator[str]:
     match end:
         case Finish():
             yield "the result"
-        case Raise(error=error, args=args, where=where):
-            yield f"raise {error}({', '.join(map(repr, args))})  {where}"
+        case Raise(args=args, where=where):
+            yield f"raise {shown_name(end)}({', '.join(map(_told, args))})  {where}"
         case Decide(true=true, false=false, where=where):
             yield f"if  {where}"
             yield from (f"  {line}" for line in _ways(true))

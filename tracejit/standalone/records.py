@@ -278,16 +278,35 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A number as Python writes it: `{value!conversion:spec}` in an f-string."""
+
+    value: Operand
+    conversion: str
+    spec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text that is put together."""
+
+    parts: tuple[str | Written, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Raise:
     """The call is over, by an exception: the updates are what it had changed by then.
 
-    error   its class, by its name in `tracejit.standalone.functions`
+    bases   of the user's own class those of Python's that it is derived from, or one of Python's alone, which it is; by the names
+            in `tracejit.standalone.functions`
+    name    "module:Class" of the user's own class; "" of one of Python's
     args    what it is made of
     """
 
     updates: tuple[Update, ...]
-    error: str
-    args: tuple[Atom, ...]
+    bases: tuple[str, ...]
+    name: str
+    args: tuple[Atom | Slot | Text, ...]
     where: str
 
 

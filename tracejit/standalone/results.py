@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, assert_never
 
 from tracejit._gate import late
-from tracejit.standalone.functions import ERRORS
 from tracejit.standalone.homes import array_in
 from tracejit.standalone.records import (
     DictResult,
@@ -42,8 +41,8 @@ def builder_of(way: Way, home: Home) -> Callable[[list[Any], Mapping[int, Any]],
     """What builds the result of a way, or the exception that it ends with."""
     end = way.end
     if isinstance(end, Raise):
-        kind, args = ERRORS[end.error], end.args
-        return lambda slots, given: kind(*args)
+        make: Callable[..., Exception] = late("tracejit.standalone.raising").maker_of(end)
+        return lambda slots, given: make(slots)
     build = _build_of(end.result, way.outputs | way.constants, home)
     return lambda slots, given: build(slots, given, {})
 

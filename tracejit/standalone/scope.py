@@ -27,6 +27,7 @@ from tracejit.standalone.functions import NAMES, SAME, TYPE_NAMES, rounding_to
 from tracejit.standalone.pieces import Piece
 from tracejit.standalone.reads import ATOMS, Reads
 from tracejit.standalone.records import (
+    Atom,
     Check,
     Compute,
     Element,
@@ -35,7 +36,9 @@ from tracejit.standalone.records import (
     Operand,
     Require,
     Slot,
+    Text,
 )
+from tracejit.standalone.texts import text_of
 from tracejit.storage import is_row_major
 from tracejit.symbols import SYMBOLS, concrete
 from tracejit.tracing.replay import guards as g
@@ -51,6 +54,8 @@ class Scope:
         self.recording = piece.recording
         self.slots: dict[int, tuple[int, int]] = {} if above is None else {**above.slots}
         """The recording's slot -> the call's, and how many bytes from its beginning."""
+        self.texts: dict[int, Text] = {} if above is None else {**above.texts}
+        """What is in the recording's slots that hold text."""
 
     def fill(self, slot: int) -> int:
         """A slot of the call's for one that is filled here."""
@@ -64,7 +69,17 @@ class Scope:
         return base, begin + offset
 
     def number(self, slot: int) -> int:
+        if slot in self.texts:
+            why = "text of numbers that change is made for something else than an exception"
+            self.reads.refuse(why, self.piece.where)
         return self.slots[slot][0]
+
+    def rename(self, target: int, source: int) -> None:
+        """What is in one of the recording's slots is in another one as well."""
+        if source in self.texts:
+            self.texts[target] = self.texts[source]
+        else:
+            self.slots[target] = self.slots[source]
 
     # Steps
 
@@ -73,10 +88,13 @@ class Scope:
         for guard, where in self.piece.segment.guards:
             yield from self._guarded(guard, where)
         for instruction in self.piece.segment.instructions:
-            if isinstance(instruction, s.Move):
-                yield from self._sizes_in(*instruction.sources)
-            else:
-                yield self._step(instruction)
+            match instruction:
+                case s.Move(sources=sources):
+                    yield from self._sizes_in(*sources)
+                case s.Compute(slot=slot, function=function, operands=operands):
+                    yield from self._computed(slot, function, operands, "")
+                case _:
+                    yield self._step(instruction)
         end = self.piece.segment.end
         if end is not None and end.kind == "branch":
             yield from self._sizes_in(end.slot)
@@ -98,7 +116,7 @@ class Scope:
             case g.Computed(slot=local) if local in self.recording.sizes_of:
                 pass  # what is made of open sizes is one
             case g.Computed(slot=local, function=function, operands=operands):
-                yield self._compute(local, function, operands, where)
+                yield from self._computed(local, function, operands, where)
             case g.ResultIs(slot=local, value=value, text=text):
                 yield from self._sizes_in(local)
                 if type(value) not in ATOMS:
@@ -116,13 +134,10 @@ class Scope:
         found = self.number(slot)
         return Require(found, value, self.reads.expressions.get(found, text), where)
 
-    def _step(self, instruction: s.Instruction) -> Step:
-        assert not isinstance(instruction, s.Move), "it is at a piece's end"
+    def _step(self, instruction: s.Run | s.Element | s.Transfer | s.Check | s.Fresh) -> Step:
         match instruction:
             case s.Run():
                 return self._program(instruction)
-            case s.Compute(slot=slot, function=function, operands=operands):
-                return self._compute(slot, function, operands, "")
             case s.Element(slot=slot, memory=memory, aval=aval, offset=offset):
                 base, begin = self.at(memory, self._extent(offset))
                 return Element(self.fill(slot), Memory(base, aval.dtype.name, (), (), begin))
@@ -156,6 +171,29 @@ class Scope:
         place = self.at(transfer.memory, layout.offset * dtype.itemsize)
         output = self.fill(transfer.slot)
         return Program(Graph((source,), (copy,)), (place,), (), (output,), frozenset())
+
+    def _computed(
+        self, slot: int, function: Any, operands: tuple[Any, ...], where: str
+    ) -> Iterator[Step]:
+        """A number is computed; text is noted, for exceptions that are made of it."""
+        text = text_of(function, operands, self._part)
+        if text is None:
+            yield self._compute(slot, function, operands, where)
+        else:
+            self.texts[slot] = text
+
+    def _part(self, value: Any) -> Text | Operand:
+        """What text is made of."""
+        if type(value) in SYMBOLS and value.slot in self.texts:
+            return self.texts[value.slot]
+        return self.operand(value)
+
+    def told(self, value: Any, where: str) -> Atom | Slot | Text:
+        """What an exception is made of."""
+        if type(value) in SYMBOLS and value.slot in self.texts:
+            return self.texts[value.slot]
+        found = self.operand(value, where)
+        return found if isinstance(found, Slot) else found.value
 
     def _compute(self, slot: int, function: Any, operands: tuple[Any, ...], where: str) -> Compute:
         function, kind = getattr(function, "checked", (function, None))

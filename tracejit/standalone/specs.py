@@ -40,8 +40,9 @@ def spec_of(text: str) -> Spec | None:
 
 def shown(dtype: DType, shape: tuple[int, ...]) -> Spec:
     """Of an array in a signature, some of whose sizes are open."""
-    return Spec(dtype, tuple(map(_named, shape)))
+    return Spec(dtype, tuple(map(named, shape)))
 
 
-def _named(extent: int | Dim) -> int | str:
+def named(extent: int | Dim) -> int | str:
+    """A size; one that is open as text."""
     return extent.text([*map(str, extent.sizes.labels)]) if type(extent) is Dim else int(extent)

@@ -11,7 +11,8 @@ from tracejit._gate import late
 from tracejit._records import dataclass
 from tracejit.standalone.binding import Binder
 from tracejit.standalone.given import Slots, is_tensor
-from tracejit.standalone.records import Call, Raise
+from tracejit.standalone.homes import array_in
+from tracejit.standalone.records import Call, Memory, Raise
 from tracejit.standalone.results import builder_of
 from tracejit.standalone.running import runner_of
 from tracejit.standalone.updates import updater_of
@@ -46,6 +47,7 @@ class Steps:
     ) -> None:
         self._name = name
         self._count = call.slots
+        self._home = home
         self._bind = Binder(call, home)
         ends = [
             _End(builder_of(way, home), updater_of(call, way, home), isinstance(way.end, Raise))
@@ -70,6 +72,18 @@ class Steps:
         if not end.is_error:
             self._tie(result, given)
         return result, end.is_error
+
+    def of_arrays(
+        self, arrays: Mapping[int, np.ndarray], values: Mapping[int, Any], result: Memory
+    ) -> np.ndarray:
+        """The result of a call that only computes; the arrays are those of its arguments by slot."""
+        slots: Slots = [None] * self._count
+        for slot, array in arrays.items():
+            slots[slot] = self._home.wrapped(array) or self._home.sent(array)
+        for slot, value in values.items():
+            slots[slot] = value
+        self._run(slots)
+        return array_in(slots[result.slot], result)
 
     def _tie(self, result: Any, given: Mapping[int, Any]) -> None:
         """Gradients do not go through the call, which whoever asks for one is to know."""

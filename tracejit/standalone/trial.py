@@ -12,7 +12,7 @@ from tracejit.runtime.buffer import Buffer, copy_of
 from tracejit.standalone.pieces import Route, Unlike
 from tracejit.standalone.variables import Variables, put
 from tracejit.storage import Storage
-from tracejit.symbols import concrete
+from tracejit.symbols import concrete, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.programs import Programs
 from tracejit.tracing.replay.guards import ResultIs
@@ -62,6 +62,9 @@ class Trial(Recording):
         self._variables_before = variables
         self._put_back: set[Any] = set()
         self._stopped: Stopped | None = None
+        self._exceptions: dict[int, tuple[BaseException, tuple[Any, ...]]] = {}
+        """By id those that the call has made, and what of."""
+        self._asserted: list[Any] = []
 
     @property
     def live(self) -> bool:
@@ -104,6 +107,40 @@ class Trial(Recording):
         kept = self.sizes_of
         super().forget()
         self.sizes_of = kept  # numbers in programs and results may be sizes
+
+    # Exceptions
+
+    def exception(self, make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """It holds numbers; the symbols that it was made of are known, and looked at only where the call reads them."""
+        made = make(*map(concrete, args), **{name: concrete(each) for name, each in kwargs.items()})
+        self._exceptions[id(made)] = made, args
+        return made
+
+    def exception_again(
+        self, error: BaseException, init: Callable[..., None], *args: Any, **kwargs: Any
+    ) -> None:
+        init(*map(concrete, args), **kwargs)
+        self._exceptions[id(error)] = error, args
+
+    def asserted(self, value: Any) -> Any:
+        self._asserted.append(value)
+        return concrete(value)
+
+    def exception_is_read(self, error: BaseException) -> None:
+        for value in self.made_of(error):
+            settled(value)
+
+    def made_of(self, error: BaseException) -> tuple[Any, ...]:
+        """The arguments of an exception that the call has made, some of which may be symbols."""
+        if id(error) in self._exceptions:
+            return self._exceptions[id(error)][1]
+        if type(error) is AssertionError and len(error.args) == 1:
+            found = [each for each in self._asserted if concrete(each) is error.args[0]]
+            if len(found) == 1:
+                return (found[0],)
+            for value in found:  # it is one of several, of which others may be other numbers
+                settled(value)
+        return error.args
 
     # What the call does
 

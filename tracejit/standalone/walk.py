@@ -30,7 +30,7 @@ from tracejit._gate import late
 from tracejit._records import replace
 from tracejit.ir.aval import aval
 from tracejit.runtime.cpu.native.lines import Lines
-from tracejit.standalone.functions import ERRORS, TYPES
+from tracejit.standalone.functions import TYPES
 from tracejit.standalone.phrasing import Phrasing, Unfit
 from tracejit.standalone.records import (
     Again,
@@ -178,9 +178,13 @@ class Walk(Phrasing):
             case Finish(result=result):
                 updates = self.updates(Way(steps, end))
                 return Lines((), run, self.over(updates, self.result(result)))
-            case Raise(error=error, args=args):
+            case Raise():
+                raising = late("tracejit.standalone.raising")
+                args = raising.same_always(end)
+                if args is None:
+                    raise Unfit
                 listed = "".join(f"{self.known(each)}, " for each in args)
-                raised = f"return throw({self.name('x', ERRORS[error])}, ({listed}))"
+                raised = f"return throw({self.name('x', raising.class_of(end))}, ({listed}))"
                 return Lines((), run, [*self.updates(Way(steps, end)), raised])
             case Decide():
                 return self.decision(end, run, steps)

@@ -352,3 +352,61 @@ def ordering_with_arguments_that_it_does_not_take(compile):
     state.args = ()
     for state.call in [max, sorted]:
         yield attempt(f, vector())
+
+
+class Detailed(ValueError):
+    def __init__(self, step, loss, *, unit="nats"):
+        super().__init__(f"{loss} {unit} in step", step)
+        self.step = step
+        self.unit = unit
+
+
+class MoreDetailed(Detailed):
+    def __init__(self, step):
+        super().__init__(step + 1, step * 2.0, unit="bits")
+
+
+@case
+def exceptions_with_code_of_their_own(compile):
+    @compile
+    def f(x, step, more):
+        try:
+            if step > 2:
+                raise MoreDetailed(step) if more else Detailed(step, x.sum().item())
+            return x * step
+        except Detailed as error:
+            return (
+                x * error.step,
+                str(error),
+                error.args,
+                error.unit,
+                isinstance(error, MoreDetailed),
+            )
+
+    for step in [1, 3, 3, 4, 5, 2, 6, 3]:
+        for more in [True, False]:
+            yield f(vector(), step, more)
+            yield f(vector() + step, step, more)
+
+
+@case
+def classes_of_exceptions_that_change(compile):
+    class Own(Exception):
+        def __init__(self, step):
+            self.step = step
+
+    @compile
+    def f(x, step):
+        try:
+            raise Own(step)
+        except Own as error:
+            return x * error.step, error.args
+
+    for _ in range(4):
+        yield f(vector(), 3)
+    Own.__init__ = lambda self, step: setattr(self, "step", step * 2)
+    for _ in range(4):
+        yield f(vector(), 3)
+    Own.step = property(lambda self: 5, lambda self, value: None)
+    for _ in range(4):
+        yield f(vector(), 3)

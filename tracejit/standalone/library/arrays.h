@@ -1,19 +1,4 @@
-/* Errors; arrays of the caller's: described, compared with what is wanted, copied. */
-
-#include <stdarg.h>
-#include <stdio.h>
-
-static _Thread_local char message[1024];
-
-__attribute__((format(printf, 2, 3))) static int fail(int code, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
-    return code;
-}
-
-const char *N(message)(void) { return message; }
+/* Arrays of the caller's: described, compared with what is wanted, copied. */
 
 static const struct {
     const char *name;
@@ -24,14 +9,19 @@ static const struct {
 };
 #define DTYPES ((int)(sizeof dtypes / sizeof *dtypes))
 
-/* `float32[2,3]`, or `a number of float64` */
-static void describe(char *text, size_t size, int is_number, int dtype, int ndim, const int64_t *shape) {
+/* `float32[2,3]`, `float32[batch,3]` by the names in `sizes`, or `a number of float64` */
+static void describe(struct text text, int is_number, int dtype, int ndim, const int64_t *shape, const char *const *sizes) {
     const char *name = dtype >= 0 && dtype < DTYPES ? dtypes[dtype].name : "no dtype";
-    size_t used = (size_t)snprintf(text, size, is_number ? "a number of %s" : "%s[", name);
+    append(&text, is_number ? "a number of %s" : "%s[", name);
     if (is_number) return;
-    for (int axis = 0; axis < ndim && axis < MOST_AXES && shape && used < size; axis++)
-        used += (size_t)snprintf(text + used, size - used, axis ? ",%lld" : "%lld", (long long)shape[axis]);
-    if (used < size) snprintf(text + used, size - used, "]");
+    for (int axis = 0; axis < ndim && axis < MOST_AXES && shape; axis++) {
+        if (axis) append(&text, ",");
+        if (sizes && sizes[axis])
+            append(&text, "%s", sizes[axis]);
+        else
+            append(&text, "%lld", (long long)shape[axis]);
+    }
+    append(&text, "]");
 }
 
 /* Arrays */
@@ -131,17 +121,35 @@ static int is_aligned(const info *what, const void *data) { return (uintptr_t)da
 /* Says that something else was given than is wanted. */
 static int refuse(const char *role, const info *what, const value *given) {
     char wanted[256], got[256];
-    describe(wanted, sizeof wanted, what->is_number, (int)what->dtype, what->ndim, what->shape);
-    describe(got, sizeof got, given->is_number, (int)given->dtype, given->ndim, given->shape);
+    describe((struct text){wanted, sizeof wanted}, what->is_number, (int)what->dtype, what->ndim, what->shape, what->sizes);
+    describe((struct text){got, sizeof got}, given->is_number, (int)given->dtype, given->ndim, given->shape, NULL);
     return fail(N(ERROR_ARGUMENT), "%s %s is %s, got %s", role, what->name, wanted, got);
 }
 
+static void append_sizes(struct text *text, const int64_t *sizes) {
+    for (size_t place = 0; place < SIZES; place++)
+        append(text, "%s%s=%lld", place ? ", " : "", size_names[place], (long long)sizes[place]);
+}
+
+/* Says that there is no code for these sizes, and for which there is. */
+static int refuse_sizes(const int64_t *sizes) {
+    struct text text = {message, sizeof message};
+    append(&text, "there is no code for ");
+    append_sizes(&text, sizes);
+    for (size_t number = 0; number < COMBINATIONS; number++) {
+        append(&text, number ? "; " : ", but for ");
+        append_sizes(&text, combinations[number].sizes);
+    }
+    return N(ERROR_SIZES);
+}
+
+/* Whether a value is of the dtype and the shape that are wanted; a size that each call chooses is any. */
 static int is_same(const info *what, const value *given) {
     if (given->dtype != what->dtype || !given->is_number != !what->is_number) return 0;
     if (what->is_number) return 1;
     if (given->ndim != what->ndim || (what->ndim && !given->shape)) return 0;
     for (int axis = 0; axis < what->ndim; axis++)
-        if (given->shape[axis] != what->shape[axis]) return 0;
+        if (given->shape[axis] != what->shape[axis] && what->shape[axis] != N(ANY_SIZE)) return 0;
     return 1;
 }
 

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from tracejit._errors import ExportError
 from tracejit._records import dataclass
+from tracejit.ir.dim import is_open
 from tracejit.standalone.machine.frame import Frame, given_of, type_of
 from tracejit.standalone.machine.writer import Kind
 from tracejit.standalone.records import (
@@ -28,6 +29,7 @@ from tracejit.standalone.records import (
     SequenceResult,
     TensorResult,
 )
+from tracejit.standalone.specs import named
 from tracejit.standalone.ways import ways_of
 
 _DTYPES = {"bool": "bool", "int": "int64", "float": "float64"}
@@ -36,11 +38,11 @@ _DTYPES = {"bool": "bool", "int": "int64", "float": "float64"}
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An array or a number; what is to be said of it in the header is `note`."""
+    """An array or a number; sizes that are open are text, and what is to be said of it in the header is `note`."""
 
     name: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[int | str, ...]
     is_number: bool
     is_written: bool = False
     note: str = ""
@@ -64,6 +66,12 @@ def _number(name: str, kind: str) -> Item:
     return Item(name, _DTYPES[kind], (), True)
 
 
+def _array(
+    name: str, dtype: str, shape: tuple[int, ...], *, is_written: bool = False, note: str = ""
+) -> Item:
+    return Item(name, dtype, tuple(map(named, shape)), False, is_written, note)
+
+
 def inputs_of(call: Call) -> list[Input]:
     return [each for p in call.parameters for each in _inputs(p.argument, p.name)]
 
@@ -72,7 +80,7 @@ def _inputs(argument: Argument, name: str) -> Iterator[Input]:
     match argument:
         case ArrayArgument(slot=slot, dtype=dtype, shape=shape, is_written=is_written):
             note = ", which the call writes to" if is_written else ""
-            yield Input(Item(name, dtype, shape, False, is_written, note), slot)
+            yield Input(_array(name, dtype, shape, is_written=is_written, note=note), slot)
         case NumberArgument(slot=slot, type=kind):
             yield Input(_number(name, kind), slot)
         case SequenceArgument(parts=parts):
@@ -109,15 +117,17 @@ def _outputs(
 ) -> Iterator[Item]:
     match result:
         case TensorResult(memory=memory):
-            yield Item(name, memory.dtype, memory.shape, False)
+            yield _array(name, memory.dtype, memory.shape)
         case NumberResult(value=Known(value=value)):
-            if isinstance(value, bool | int | float):
+            if is_open(value):
+                yield _number(name, "int")
+            elif isinstance(value, bool | int | float):
                 yield _number(name, type(value).__name__)
         case NumberResult(value=value):
             slot = value.slot  # type: ignore[union-attr]  # the other kind of operand
             yield _number(name, kinds[slot].name.lower())
         case GivenResult(slot=slot):
-            yield Item(name, given[slot].dtype, given[slot].shape, False)
+            yield _array(name, given[slot].dtype, given[slot].shape)
         case SequenceResult(parts=parts):
             for place, part in enumerate(parts):
                 yield from _outputs(part, f"{name}.{place}", kinds, given)
@@ -136,5 +146,5 @@ def state_of(call: Call, frame: Frame) -> list[Item]:
             found.append(_number(state.name, type_of(call, state)))
         else:
             note = "" if state.is_read else ", which is not there before the first call"
-            found.append(Item(state.name, state.dtype, state.shape, False, note=note))
+            found.append(_array(state.name, state.dtype, state.shape, note=note))
     return found

@@ -80,11 +80,9 @@ static int runs(const char *level) { return strcmp(level, "neon") == 0; }
 #endif
 
 /* The best level, or the one of this name. */
-static int find_level(const char *name, const struct level **found) {
-    for (size_t number = 0; number < LEVELS; number++) {
-        *found = &levels[number];
-        if ((!name || strcmp(name, levels[number].name) == 0) && runs(levels[number].name)) return N(OK);
-    }
+static int find_level(const char *name, size_t *found) {
+    for (*found = 0; *found < LEVELS; ++*found)
+        if ((!name || strcmp(name, levels[*found].name) == 0) && runs(levels[*found].name)) return N(OK);
     return fail(N(ERROR_PROCESSOR), "%s is none of the levels of this processor and this library, which was made for %s",
                 name ? name : "the best", LEVEL_NAMES);
 }

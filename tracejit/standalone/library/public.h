@@ -6,6 +6,8 @@
 @OUTPUTS@
    State, by name; every instance has its own:
 @STATE@
+   Sizes that each call chooses:
+@SIZES@
 */
 #ifndef NAME_H
 #define NAME_H
@@ -34,7 +36,8 @@ enum {
     NAME_ERROR_OVERFLOW,   /* an integer of more bits than there are */
     NAME_ERROR_MEMORY,     /* there is too little memory */
     NAME_ERROR_PROCESSOR,  /* this processor runs none of the library's code */
-    NAME_ERROR_RAISED      /* the function has raised an exception: the state is what it had made of it by then */
+    NAME_ERROR_RAISED,     /* the function has raised an exception: the state is what it had made of it by then */
+    NAME_ERROR_SIZES       /* there is no code for arguments of these sizes */
 };
 
 /* Of elements of arrays. Numbers are NAME_BOOL, NAME_INT64 or NAME_FLOAT64. A bool is a byte that is 0 or 1,
@@ -74,10 +77,14 @@ typedef struct {
     const char *name;
     NAME_dtype dtype;
     int32_t ndim;
-    const int64_t *shape;
+    const int64_t *shape; /* NAME_ANY_SIZE along an axis whose size each call chooses */
     int32_t is_number;
-    int32_t is_written; /* an argument that the call writes to */
+    int32_t is_written;       /* an argument that the call writes to */
+    const char *const *sizes; /* of each such axis the size in words, such as "batch" or "2*batch+1", and of others NULL; NULL
+                                 where there is none */
 } NAME_info;
+
+#define NAME_ANY_SIZE ((int64_t)-1)
 
 /* Its fields may be 0. */
 typedef struct {
@@ -97,6 +104,9 @@ NAME_API void NAME_destroy(NAME_instance *instance);                        /* N
 NAME_API int NAME_run(NAME_instance *instance, const NAME_value *inputs, size_t input_count, NAME_value *outputs,
                       size_t output_count);
 
+/* The shape of a result, for a call with these arguments, whose elements are not looked at: `data` may be NULL. */
+NAME_API int NAME_output_shape(size_t index, const NAME_value *inputs, size_t input_count, int64_t *shape);
+
 /* Copies a piece of state to the memory of `out`, or from that of `value`. A number is put into `out->number`. */
 NAME_API int NAME_get_state(NAME_instance *instance, const char *name, NAME_value *out);
 NAME_API int NAME_set_state(NAME_instance *instance, const char *name, const NAME_value *value);
@@ -111,6 +121,13 @@ NAME_API size_t NAME_state_count(void);
 NAME_API const NAME_info *NAME_input_info(size_t index);
 NAME_API const NAME_info *NAME_output_info(size_t index);
 NAME_API const NAME_info *NAME_state_info(size_t index);
+
+/* Sizes that each call chooses: their names, and for which of them there is code, one combination after the other, with a number
+   for each name. Where none is open there is one combination, of no numbers. */
+NAME_API size_t NAME_size_count(void);
+NAME_API const char *NAME_size_name(size_t index);
+NAME_API size_t NAME_combination_count(void);
+NAME_API const int64_t *NAME_combination(size_t index);
 
 NAME_API const char *NAME_version(void);                          /* of tracejit */
 NAME_API const char *NAME_level(const NAME_instance *instance);   /* the instructions that it uses */

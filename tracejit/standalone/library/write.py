@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +18,51 @@ from tracejit._records import dataclass
 from tracejit.artifact import KernelSource
 from tracejit.portable import LEVELS
 from tracejit.runtime.workspace import aligned
+from tracejit.standalone.combinations import Values
 from tracejit.standalone.library.build import build, compiler
 from tracejit.standalone.library.interface import inputs_of, outputs_of, state_of
 from tracejit.standalone.library.tables import (
+    Combination,
     Contents,
     Interface,
     LevelCode,
     header_text,
+    names_text,
     package_text,
     tables_text,
 )
 from tracejit.standalone.machine.bodies import CallCode, call_code
 from tracejit.standalone.machine.frame import Frame, frame_of
 from tracejit.standalone.machine.steps import Placed
-from tracejit.standalone.machine.writer import Unable
+from tracejit.standalone.machine.writer import Kind, Unable
 from tracejit.standalone.putting import put
-from tracejit.standalone.records import Call, Options, Target
+from tracejit.standalone.records import Call, Open, Options, Target
 
+_TEXTS = "library.c", "messages.h", "arrays.h", "processor.h"
 MOST_STATE = 1 << 30
 """Bytes of tensors in a library: code and data have to be within 2 GiB of each other."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Sized:
+    """The call and its programs' graphs for one combination of sizes; of no sizes, where none are open."""
+
+    values: Values
+    call: Call
+    graphs: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Function:
-    """What a library is made of: a call whose state has values, its programs' graphs, and all tensors by name."""
+    """What a library is made of: a call whose state has values, what it is for the sizes that code is made for, and all tensors
+    by name."""
 
     name: str
     shown: str
     where: str
+    sizes: Open
     call: Call
-    graphs: Sequence[Any]
+    sized: Sequence[Sized]
     tensors: Mapping[str, np.ndarray]
     options: Options
 
@@ -94,11 +110,18 @@ class _Constants:
     def __init__(self) -> None:
         self.pieces: list[Any] = []
         self.size = 0
+        self._places: dict[bytes, int] = {}
 
     def add(self, content: Any) -> int:
         place, self.size = self.size, aligned(self.size + len(content))
         self.pieces.append(content)
         return place
+
+    def add_once(self, content: bytes) -> int:
+        """Plans for several sizes may have the same."""
+        if content not in self._places:
+            self._places[content] = self.add(content)
+        return self._places[content]
 
     def write(self, file: Any) -> None:
         for each in self.pieces:
@@ -108,7 +131,8 @@ class _Constants:
 
 
 class _Library:
-    """Its objects, and the texts that are compiled with them."""
+    """Its objects, and the texts that are compiled with them. All symbols begin with its name, so that two of them may be in one
+    program; kernels that are alike, for whatever sizes, are there once."""
 
     def __init__(self, function: Function, levels: Sequence[str]) -> None:
         self.function = function
@@ -119,55 +143,92 @@ class _Library:
         }
         if self.constants.size > MOST_STATE:
             raise ExportError(f"{function.where}: export: for C: the state is larger than 1 GiB")
-        self.objects: dict[str, bytes] = {}
-        made = [self.level(level) for level in levels]
-        frame, code, _ = made[0]
-        assert all(each.failures == code.failures for _, each, _ in made), (
-            "one table for all levels"
-        )
+        self.levels = [_Level(level, f"{function.name}_{level}") for level in levels]
+        sized = [*map(self.combination, range(len(function.sized)), function.sized)]
+        self.objects = {
+            f"{name}.o": data for level in self.levels for name, data in level.objects().items()
+        }
+        frame, kinds, _ = sized[0]
+        combinations = [each for *_, each in sized]
         call = function.call
         interface = Interface(
             function.name,
             f"{function.shown}, defined at {function.where}",
             inputs_of(call),
-            outputs_of(call, code.kinds, function.where),
+            outputs_of(call, kinds, function.where),
             state_of(call, frame),
+            function.sizes.names,
+            function.sizes.ahead,
         )
-        contents = Contents(
-            interface, frame, self.placed, [each for _, _, each in made], code.failures
-        )
+        runs = {each.name: each.run.name for each in self.levels}
+        contents = Contents(interface, self.placed, runs, combinations)
         self.texts = {
             f"{function.name}.h": header_text(interface, levels),
+            "names.h": names_text(contents),
             "tables.h": tables_text(contents),
-            **{each: package_text(each) for each in ("library.c", "arrays.h", "processor.h")},
+            **{each: package_text(each) for each in _TEXTS},
         }
 
-    def level(self, level: str) -> tuple[Frame, CallCode, LevelCode]:
-        """All names begin with the library's, so that two of them may be in one program."""
-        function, call = self.function, self.function.call
-        prefix = f"{function.name}_{level}"
+    def combination(
+        self, number: int, sized: Sized
+    ) -> tuple[Frame, Mapping[int, Kind], Combination]:
+        where = self.function.where
+        made = [self.code(level, number, sized) for level in self.levels]
+        frame, code, _ = made[0]
+        assert all(each.failures == code.failures for _, each, _ in made), (
+            "one table for all levels"
+        )
+        return (
+            frame,
+            code.kinds,
+            Combination(
+                sized.values,
+                inputs_of(sized.call),
+                outputs_of(sized.call, code.kinds, where),
+                frame,
+                code.failures,
+                [each for _, _, each in made],
+            ),
+        )
+
+    def code(self, level: _Level, number: int, sized: Sized) -> tuple[Frame, CallCode, LevelCode]:
+        function, call = self.function, sized.call
         options = function.options
         plans, kernels = portable.planned(
-            function.graphs, level, fastmath=options.fastmath, memory_limit=options.memory_limit
+            sized.graphs, level.name, fastmath=options.fastmath, memory_limit=options.memory_limit
         )
         sizes = {name: len(each) for name, each in function.tensors.items() if name[0] == "#"}
         try:
             frame = frame_of(call, plans, sizes)
         except Unable as unable:
             raise ExportError(f"{function.where}: export: for C: {unable}") from None
-        placed = Placed(self.placed, [self.constants.add(plan.constants) for plan in plans])
-        code = call_code(f"{prefix}_call", call, plans, frame, placed, function.where)
-        unique = {each.name: each for each in kernels.values()}
-        renamed = {
-            name: _renamed(each, f"{prefix}_kernel{number}")
-            for number, (name, each) in enumerate(sorted(unique.items()))
-        }
-        run = _renamed(portable.runner_source(), f"{prefix}_run")
-        sources = (*renamed.values(), run, code.source)
-        objects = portable.objects_of(sources, level)
-        self.objects |= {f"{name}.o": data for name, data in objects.items()}
-        symbols = {use: renamed[each.name].name for use, each in kernels.items()}
-        return frame, code, LevelCode(level, plans, symbols, code.source.name, run.name)
+        placed = Placed(self.placed, [self.constants.add_once(plan.constants) for plan in plans])
+        name = f"{level.prefix}_call{number}"
+        code = call_code(name, call, plans, frame, placed, function.where)
+        level.calls.append(code.source)
+        return frame, code, LevelCode(level.name, plans, level.symbols(kernels), name)
+
+
+class _Level:
+    """The functions of one level, whose names begin with `prefix`."""
+
+    def __init__(self, name: str, prefix: str) -> None:
+        self.name, self.prefix = name, prefix
+        self.run = _renamed(portable.runner_source(), f"{prefix}_run")
+        self.kernels: dict[str, KernelSource] = {}
+        """By the names that they are planned with."""
+        self.calls: list[KernelSource] = []
+
+    def symbols(self, kernels: Mapping[str, KernelSource]) -> dict[str, str]:
+        """By what launches call them."""
+        for each in sorted(kernels.values(), key=attrgetter("name")):
+            if each.name not in self.kernels:
+                own = f"{self.prefix}_kernel{len(self.kernels)}"
+                self.kernels[each.name] = _renamed(each, own)
+        return {use: self.kernels[each.name].name for use, each in kernels.items()}
+
+    def objects(self) -> dict[str, bytes]:
+        return portable.objects_of((*self.kernels.values(), self.run, *self.calls), self.name)
 
 
 def _renamed(source: KernelSource, name: str) -> KernelSource:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from tracejit._errors import ExportError
 from tracejit._records import dataclass
 from tracejit.artifact import KernelSource, Plan
-from tracejit.standalone.functions import ERRORS
 from tracejit.standalone.machine.frame import (
     Frame,
     Returned,
@@ -19,13 +19,23 @@ from tracejit.standalone.machine.frame import (
 )
 from tracejit.standalone.machine.numbers import truth
 from tracejit.standalone.machine.steps import KINDS, Placed, Steps
-from tracejit.standalone.machine.writer import CallWriter, Failure, Kind, Unable, Why
+from tracejit.standalone.machine.writer import (
+    CallWriter,
+    Failure,
+    Kind,
+    Shown,
+    Unable,
+    Why,
+)
+from tracejit.standalone.raising import CONVERSIONS, class_of, same_always, shown_name
 from tracejit.standalone.records import (
     Again,
+    Atom,
     Body,
     Call,
     Decide,
     Finish,
+    Known,
     Loop,
     Memory,
     NumberArgument,
@@ -37,6 +47,8 @@ from tracejit.standalone.records import (
     Slot,
     Step,
     TensorUpdate,
+    Text,
+    Written,
 )
 from tracejit.standalone.ways import Way
 
@@ -128,7 +140,7 @@ class Bodies(Steps):
         """The end of a way."""
         self.finish(way)
         if isinstance(way.end, Raise):
-            self.w.fail(Why.RAISED, _shown(way.end))
+            self.w.fail(Why.RAISED, *self.told(way.end))
         else:
             self.w.do("ret i64 0")
 
@@ -230,8 +242,58 @@ class Bodies(Steps):
             raise Unable("a number of the state becomes one of another type")
         self.w.set_number(self.frame.cells[update.slot], value)
 
+    # Exceptions
 
-def _shown(end: Raise) -> str:
-    """As Python shows an exception."""
-    told = str(ERRORS[end.error](*end.args))
-    return f"{end.error}: {told}" if told else end.error
+    def told(self, end: Raise) -> list[str | Shown]:
+        """As Python shows an exception."""
+        args = same_always(end)
+        if args is not None:
+            text = str(class_of(end)(*args))
+            return [f"{shown_name(end)}: {text}" if text else shown_name(end)]
+        if class_of(end).__str__ is not BaseException.__str__:
+            raise Unable(f"the text of a {shown_name(end)} is made of numbers")
+        if len(end.args) == 1:
+            return [f"{shown_name(end)}: ", *self.shown(end.args[0])]
+        parts: list[str | Shown] = []
+        for each in end.args:
+            if isinstance(each, Text):
+                raise Unable("an exception has several arguments, of which one is text of numbers")
+            parts += [", ", *(self.shown(each) if isinstance(each, Slot) else [repr(each)])]
+        return [f"{shown_name(end)}: (", *parts[1:], ")"]
+
+    def shown(self, arg: Atom | Slot | Text) -> list[str | Shown]:
+        """As `str()` gives it."""
+        if isinstance(arg, Slot):
+            return [self.written(Written(arg, "", ""))]
+        if not isinstance(arg, Text):
+            return [str(arg)]
+        return [each if isinstance(each, str) else self.written(each) for each in arg.parts]
+
+    def written(self, part: Written) -> str | Shown:
+        if isinstance(part.value, Known):
+            return format(CONVERSIONS[part.conversion](part.value.value), part.spec)
+        kind = self.value(part.value).kind
+        how = printf_of(kind, "" if part.conversion else part.spec)
+        if how is None or (part.conversion and part.spec):
+            shown = f"{'!' * bool(part.conversion)}{part.conversion}:{part.spec}"
+            raise Unable(f"a {kind.name.lower()} becomes text by {shown!r}")
+        return Shown(self.slot(part.value.slot), kind, how)
+
+
+_FORM = re.compile(r"([<>]?)([+ ]?)((?:[1-9][0-9]*)?)((?:\.[0-9]+)?)([deEfFgG]?)")
+
+
+def printf_of(kind: Kind, spec: str) -> str | None:
+    """What does in C what a specification of Python's format does for numbers of this kind; None where nothing does."""
+    found = _FORM.fullmatch(spec)
+    if found is None:
+        return None
+    side, sign, width, precision, form = found.groups()
+    side = "-" if side == "<" else ""
+    if not form:
+        is_plain = not sign and not precision and not (kind is Kind.BOOL and width)
+        as_text = f"{side}{width}s"
+        return {Kind.INT: f"{side}{width}lld"}.get(kind, as_text) if is_plain else None
+    if form == "d":
+        return f"{side}{sign}{width}lld" if kind is Kind.INT and not precision else None
+    return f"{side}{sign}{width}{precision}{form}" if kind is Kind.FLOAT else None

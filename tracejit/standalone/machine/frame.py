@@ -8,8 +8,8 @@ It begins with words of 8 bytes:
 *Slots* are those of the call. *Cells* are what whoever calls gives, and what stays from call to call: of each array that is an
 argument the address, of each number the number; the same of the state; and the addresses of areas, which are the memory of
 results and copies. A call fills its slots from the cells. Only when nothing can fail any more are cells of the state changed:
-those of tensors trade places with cells of areas, so that nothing is copied. More words tell where each result is. After the
-words come the areas, then the workspace.
+those of tensors trade places with cells of areas, so that nothing is copied; the first memory of the state is the caller's
+business. More words tell where each result is. After the words come the areas, then the workspace.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def frame_of(
 ) -> Frame:
     """Plans for other levels of instructions give the same frame; `constants` has the sizes in bytes, by name.
 
-    Without `has_ends` there is neither room for results nor any for state that changes, which is then the caller's business.
-    Raises Unable for results that C cannot have.
+    Without `has_ends` there is no room for what ways end with, results and new values of the state, which is then the caller's
+    business. Raises Unable for results that C cannot have.
     """
     return _Layout(call, plans, constants, has_ends).frame
 
@@ -214,7 +214,7 @@ class _Layout:
     def __init__(
         self, call: Call, plans: Sequence[Plan], constants: Mapping[str, int], has_ends: bool
     ) -> None:
-        self.call, self.plans, self.constants, self.has_ends = call, plans, constants, has_ends
+        self.call, self.plans, self.constants = call, plans, constants
         slots = TABLES + len(plans)
         self.words = slots + call.slots
         self.cells: dict[int, int] = {}
@@ -277,9 +277,7 @@ class _Layout:
         self.cells[state.slot] = self.word()
         if isinstance(state, NumberState):
             return
-        size = self.sizes[state.slot] = nbytes_of(state.dtype, state.shape)
-        if self.has_ends and state.slot in self.changed:
-            self.wanted.append((self.cells[state.slot], size))
+        self.sizes[state.slot] = nbytes_of(state.dtype, state.shape)
         if not state.is_read:
             self.there[state.slot] = self.word()
 

@@ -19,6 +19,7 @@ from tracejit.standalone.machine.bodies import Bodies
 from tracejit.standalone.machine.frame import Frame, frame_of, leaves_of
 from tracejit.standalone.machine.steps import Placed
 from tracejit.standalone.machine.writer import CallWriter, Kind, Unable, Why
+from tracejit.standalone.raising import slots_told
 from tracejit.standalone.records import (
     Again,
     Body,
@@ -208,6 +209,8 @@ def _read_at(way: Way) -> Iterator[int]:
     """The slots that results and changes are made of."""
     if isinstance(way.end, Finish):
         yield from slots_of(way.end.result)
+    else:
+        yield from slots_told(way.end)
     for update in way.updates:
         if isinstance(update, TensorUpdate):
             yield update.memory.slot

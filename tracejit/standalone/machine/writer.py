@@ -42,11 +42,24 @@ class Why(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """A number of the frame as text: in `printf` what follows `%`, and for a float that is written as Python does "s"."""
+
+    word: int
+    kind: Kind
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
-    """What the status `1 + its place among all` means."""
+    """What the status `1 + its place among all` means; `parts` are its text."""
 
     why: Why
-    text: str
+    parts: tuple[str | Shown, ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(each if isinstance(each, str) else "{}" for each in self.parts)
 
 
 INT_MIN = -(1 << 63)
@@ -87,8 +100,8 @@ class CallWriter(Writer):
         self.fail(why, text)
         self.enter(fine)
 
-    def fail(self, why: Why, text: str) -> None:
-        failure = Failure(why, f"{self.where}: {text}" if self.where else text)
+    def fail(self, why: Why, *parts: str | Shown) -> None:
+        failure = Failure(why, (f"{self.where}: ", *parts) if self.where else parts)
         if failure not in self.failures:
             self.failures.append(failure)
         self.do(f"ret i64 {1 + self.failures.index(failure)}")

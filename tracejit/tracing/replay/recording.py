@@ -132,6 +132,29 @@ class Recording(Writes):
                 found.setdefault(key[0], set()).add(key[2])
         return found
 
+    # Exceptions
+
+    def exception(self, make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """An exception, made of these arguments, which holds numbers."""
+        return make(*map(settled, args), **kwargs)
+
+    def exception_again(
+        self, error: BaseException, init: Callable[..., None], *args: Any, **kwargs: Any
+    ) -> None:
+        """`super().__init__`, which is `init`, gives an exception other arguments."""
+        init(*map(settled, args), **kwargs)
+
+    def asserted(self, value: Any) -> Any:
+        """What the exception of a failing assertion is made of."""
+        return settled(value)
+
+    def made_of(self, error: BaseException) -> tuple[Any, ...]:
+        """Its arguments."""
+        return error.args
+
+    def exception_is_read(self, error: BaseException) -> None:
+        """What it was made of is about to be looked at."""
+
     # Reading outside state
 
     def read(self, source: Source, value: Any, *, keep: bool = False) -> Any:

@@ -64,6 +64,9 @@ def read_attribute(recording: Recording, target: Any, name: str, call: Callable[
         recording.class_has(kind, name)
         source = constant(target, name).attribute(f"_{name.strip('_')}_")
         return recording.read(source, getattr(target, name))
+    is_error = isinstance(target, BaseException) and recording.is_made(target)
+    if is_error and name in vars(target):  # which an `__init__` of the user's has set
+        return _of_object(recording, target, name, call)
     if isinstance(
         target, FunctionType | MethodType | BuiltinFunctionType | BaseException | np.ufunc
     ):

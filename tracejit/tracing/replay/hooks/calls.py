@@ -56,6 +56,8 @@ def callee(hooks: Any, recording: Recording, function: Any) -> Any:
         return library.leaf(recording, function)
     if kind.__name__ == "Compiled" and library.is_library(kind):
         return hooks.callee(function.function)
+    if kind.__name__ in ("Artifact", "OpenArtifact") and library.is_library(kind):
+        return library.artifact(recording, function)
     if isinstance(function, type):
         return making.construct(hooks, recording, function)
     if kind is functools.partial:
@@ -142,7 +144,9 @@ def _native(hooks: Any, recording: Recording, function: Any) -> Any:
     owner = getattr(function, "__self__", None)
     if name == "__setattr__" and type(function) is MethodWrapperType:
         return lambda name, value: stores.write_plainly(recording, value, owner, name, hooks.callee)
-    if name == "__init__" and (function is object.__init__ or isinstance(owner, BaseException)):
+    if name == "__init__" and isinstance(owner, BaseException):
+        return functools.partial(recording.exception_again, owner, function)
+    if name == "__init__" and function is object.__init__:
         return function
     if owner is not None and not isinstance(owner, ModuleType | type):
         if recording.is_outside(function):
@@ -191,6 +195,7 @@ def _method_of_builtin(hooks: Any, recording: Recording, method: Any, owner: Any
         containers.expand(recording, owner)
         return natives.call_method(recording, method, owner, name, hooks.callee)
     if isinstance(owner, BaseException):
+        recording.exception_is_read(owner)
         return method
     if kind is np.ufunc:
         return library.numpy_leaf(recording, method)

@@ -290,7 +290,8 @@ class ReplayHooks:
         return self.callee(value)()
 
     def asserted(self, value: Any) -> Any:
-        return concrete(value) if live() is None else settled(value)
+        recording = live()
+        return concrete(value) if recording is None else recording.asserted(value)
 
     def matched(self, value: Any) -> Any:
         recording = live()

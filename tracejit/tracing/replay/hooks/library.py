@@ -122,6 +122,22 @@ def leaf(recording: Recording, function: Any) -> Callable[..., Any]:
     return call
 
 
+def artifact(recording: Recording, function: Any) -> Callable[..., Any]:
+    """A loaded artifact: an op, or what Python calls."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if recording.live and any(isinstance(arg, Tensor) and arg.aval.open for arg in args):
+            recording.fix_sizes()
+        op = function.op_for(args) if recording.live and not kwargs else None
+        if op is not None:
+            return leaf(recording, op)(*args)
+        name = function.__name__
+        recording.deny(f"artifact {name} is called, and does more than to make a tensor of tensors")
+        return function(*map(concrete, args), **kwargs)
+
+    return call
+
+
 def write_item(recording: Recording, owner: Any, key: Any, value: Any) -> None:
     """`owner[key] = value`"""
     index = _given(recording, key, False)

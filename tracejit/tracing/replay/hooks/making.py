@@ -37,12 +37,7 @@ def construct(hooks: Any, recording: Recording, owner: type) -> Any:
     if natives.is_pure(owner):
         return natives.call_native(recording, owner, hooks.callee)
     if issubclass(owner, BaseException):
-        for name in ("__init__", "__new__", "__setattr__"):
-            recording.class_has(owner, name)
-        has_own = FunctionType in (type(owner.__init__), type(owner.__new__))
-        if has_own and not library.is_library(owner):
-            recording.deny(f"exception class {owner.__name__} has Python code of its own")
-        return lambda *args, **kwargs: owner(*map(settled, args), **kwargs)
+        return _exception(hooks, recording, owner)
     if owner in operator_module.GETTERS:
         return lambda *args: recording.make(owner(*map(settled, args)))
     if owner is object:
@@ -118,6 +113,28 @@ def _of_class(hooks: Any, recording: Recording, owner: type) -> Any:
 
     def make(*args: Any, **kwargs: Any) -> Any:
         made = owner.__new__(owner)
+        if recording.live:
+            recording.make(made)
+        hooks.callee(start)(made, *args, **kwargs)
+        return made
+
+    return make
+
+
+def _exception(hooks: Any, recording: Recording, owner: type[BaseException]) -> Any:
+    """Made natively; an `__init__` of the user's is run as instrumented code."""
+    for name in ("__init__", "__new__", "__setattr__"):
+        recording.class_has(owner, name)
+    if library.is_library(owner):
+        return functools.partial(recording.exception, owner)
+    start = found_on(owner, "__init__")
+    if type(owner.__new__) is FunctionType:
+        recording.deny(f"exception class {owner.__name__} has a __new__ of its own")
+    if type(start) is not FunctionType or not recording.live:
+        return functools.partial(recording.exception, owner)
+
+    def make(*args: Any, **kwargs: Any) -> Any:
+        made = recording.exception(functools.partial(owner.__new__, owner), *args, **kwargs)
         if recording.live:
             recording.make(made)
         hooks.callee(start)(made, *args, **kwargs)

@@ -152,7 +152,7 @@ def of_function(recording: Recording, target: Any, name: str) -> Any:
     if isinstance(target, np.ufunc) and name in UFUNC_FIELDS:
         return getattr(target, name)
     if isinstance(target, BaseException) and name in ("args", "__class__"):
-        return getattr(target, name)
+        return recording.made_of(target) if name == "args" else target.__class__
     if name in FUNCTION_FIELDS and not isinstance(target, BaseException):
         value = getattr(target, name)
         return value if source is None else recording.read(source.attribute(name), value)

@@ -107,6 +107,8 @@ def is_plain(recording: Recording, value: Any, what: str) -> bool:
         return True
     if kind is StandIn or is_numpy_number(value) or is_container(value):
         return True
+    if isinstance(value, BaseException):
+        recording.exception_is_read(value)
     is_known = isinstance(value, BaseException) or recording.is_fixed_object(value)
     if is_known and classes.has_plain_operators(recording, value):
         return True

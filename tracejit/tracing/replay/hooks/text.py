@@ -83,6 +83,7 @@ def _is_readable(recording: Recording, value: Any, depth: int) -> bool:
             recording.class_has(kind, name)
         return all(_is_of_library(kind, name) for name in _TELLING)
     if isinstance(value, BaseException):
+        recording.exception_is_read(value)
         parts = value.args
         if FunctionType in [type(found_on(kind, name)) for name in _TELLING]:
             return False
@@ -125,11 +126,11 @@ def of_symbols(text: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, An
         values = tuple(args[0])
         if not any(type(value) is SymbolicStr for value in values):
             return NotImplemented
-        return derived(_join, text, *values) if all(map(is_atom, values)) else NotImplemented
+        return derived(joined_by, text, *values) if all(map(is_atom, values)) else NotImplemented
     if name not in _TAKING_ATOMS or type(text) is not str or not all(map(is_atom, values)):
         return NotImplemented
     return derived(call, text, name, tuple(kwargs), *values)
 
 
-def _join(separator: str, *parts: str) -> str:
+def joined_by(separator: str, *parts: str) -> str:
     return separator.join(parts)
