@@ -174,6 +174,8 @@ def test_future_features_of_the_file_hold() -> None:
         "f = [lambda x: x][0]",
         "f = (lambda: (lambda y: y))()",
         "class A:\n __x = 1\n def f(self, __y): return [self.__x, __y]\nf = A.f",
+        "class A:\n def f(self): return lambda x: self.__x\nf = A().f()",
+        "class A:\n def f(self):\n  def g(x): return __class__, x\n  return g\nf = A().f()",
         "import warnings\ndef f(x): return x is 1, '\\d'",
     ],
 )
