@@ -34,7 +34,8 @@ INSTANCE_DICT_AT = -24
 MANAGED_DICT = 1 << 4
 """A flag of types: Python keeps the dicts of their objects, before these."""
 
-_IS_KNOWN = sys.version_info < (3, 14)
+_HAS_VERSIONS = sys.version_info < (3, 14)
+_IS_KNOWN = sys.version_info < (3, 16)
 WRITES_VALUES_APART = sys.version_info >= (3, 13)
 """Whether values may be written with no new version, where they are apart."""
 
@@ -46,7 +47,7 @@ def _new_owner() -> Any:
 
 def have_versions() -> bool:
     """Whether every change of a dict, in whatever way, is told by its version or by values that are apart, and a look is none."""
-    if not _IS_KNOWN:
+    if not _HAS_VERSIONS:
         return False
     owner = _new_owner()
     names = vars(owner)
