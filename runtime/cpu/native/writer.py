@@ -93,6 +93,7 @@ class Writer:
         """How many words have been noted; None while none is to be."""
         self._noted: set[tuple[str, int]] = set()
         """Which, whatever is the outcome of conditions."""
+        self._shared_notes: dict[str, int] = {}
         self.is_conditional = False
         self.results: list[tuple[str, str]] = []
         """What the way gives, and in which block."""
@@ -263,6 +264,16 @@ class Writer:
         assert self.notes is not None
         self.notes += count
         return self.at("%notes", 16 * (self.notes - count))
+
+    def notes_shared(self, pointer: str, count: int) -> str:
+        """The place for so many words of an object: one for all reads of it that note the same ones."""
+        place = self._shared_notes.get(pointer)
+        if place is not None:
+            return self.at("%notes", 16 * place)
+        assert self.notes is not None
+        if not self.is_conditional:
+            self._shared_notes[pointer] = self.notes
+        return self.notes_later(count)
 
     def spoil(self) -> None:
         """What follows depends on what no word tells, or other code has run, which may have written what was noted."""

@@ -43,7 +43,7 @@ def instrumented(function: FunctionType, hooks: object) -> FunctionType:
 
 
 def _annotate(copy: FunctionType, function: FunctionType) -> None:
-    """Gives a copy the annotations of a function. From Python 3.14 on these are found by code of the user's, when somebody asks."""
+    """Gives a copy the annotations of a function, which from Python 3.14 on code of the user's finds, when somebody asks."""
     name = "__annotations__" if getattr(function, "__annotate__", None) is None else "__annotate__"
     setattr(copy, name, getattr(function, name))
 

@@ -48,8 +48,8 @@ class Source:
 
     @property
     def defers_annotations(self) -> bool:
-        """Whether a `def` does not run its annotations: from Python 3.14 on they are code of their own, or else they are text, under
-        `from __future__ import annotations`."""
+        """Whether a `def` does not run its annotations: they are text, under `from __future__ import annotations`, or, from Python
+        3.14 on, code of their own."""
         are_text = bool(self.code.co_flags & __future__.annotations.compiler_flag)
         return are_text or sys.version_info >= (3, 14)
 
