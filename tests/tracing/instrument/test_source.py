@@ -185,6 +185,13 @@ def test_what_stands_around_a_function_is_allowed_for(text: str) -> None:
     assert instrumented(function, PLAIN).__qualname__ == function.__qualname__
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="syntax of Python 3.14")
+def test_exceptions_without_parentheses() -> None:
+    text = "def f(x):\n try: return 1 / x\n except ZeroDivisionError, TypeError: return repr(x)\n"
+    function = module_from(text)["f"]
+    assert [instrumented(function, PLAIN)(x) for x in (2, 0, "a")] == [0.5, "0", "'a'"]
+
+
 def nothing_expected() -> Any:
     return functools.partial(pytest.MonkeyPatch.context)()
 
