@@ -277,9 +277,12 @@ def _len(hooks: Any, recording: Recording, value: Any) -> int:
     return len(value)
 
 
-def _reduce(hooks: Any, recording: Recording, function: Any, values: Any, *start: Any) -> Any:
+def _reduce(
+    hooks: Any, recording: Recording, function: Any, values: Any, *start: Any, **named: Any
+) -> Any:
     call = hooks.callee(function)
-    return functools.reduce(lambda total, value: call(total, value), hooks.iterate(values), *start)
+    join = lambda total, value: call(total, value)  # without names, which `function` may have
+    return functools.reduce(join, hooks.iterate(values), *start, **named)
 
 
 _SPECIAL: dict[Any, Any] = {
