@@ -7,7 +7,8 @@ but them.
 
 What a dict has under a key is told by words of it as well, whatever else is written to it: where its keys lie, and its values, if
 these are apart; how its keys are laid out; the key's own place among them, and the value's. Keys that are shared are only added
-to: what is not among them is told by how many they are. Of any keys it is told by their hashes, if none is that of what is missing.
+to: what is not among them is told by how many they are. Of any keys it is told by their hashes, if none is the hash of what is
+missing.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ class Source:
 
     @property
     def defers_annotations(self) -> bool:
-        """Whether a `def` does not run its annotations: they are text, under `from __future__ import annotations`, or, from Python
-        3.14 on, code of their own."""
+        """Whether a `def` does not run its annotations: they are text, under `from __future__ import annotations`, or code of
+        their own, from Python 3.14 on."""
         are_text = bool(self.code.co_flags & __future__.annotations.compiler_flag)
         return are_text or sys.version_info >= (3, 14)
 
