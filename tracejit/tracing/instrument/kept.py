@@ -50,7 +50,7 @@ def _key(code: CodeType) -> str:
 
 
 def _without_slices(constant: Any) -> Any:
-    """A constant with lists, which no source gives, for slices, which are constants from Python 3.14 on and have no old format."""
+    """A constant with lists, which no source gives, for slices: from 3.14 on they are constants, which no old format has."""
     match constant:
         case CodeType():
             return constant.replace(co_consts=tuple(map(_without_slices, constant.co_consts)))
