@@ -36,7 +36,7 @@ MANAGED_DICT = 1 << 4
 """A flag of types: Python keeps the dicts of their objects, before these."""
 
 _HAS_VERSIONS = sys.version_info < (3, 14)
-_IS_KNOWN = sys.version_info < (3, 16)
+_IS_KNOWN = sys.version_info < (3, 15)
 WRITES_VALUES_APART = sys.version_info >= (3, 13)
 """Whether values may be written with no new version, where they are apart."""
 
