@@ -22,7 +22,7 @@ from tracejit._records import dataclass
 TYPE_AT = 8
 SIZE_AT = 16
 """Of what has a size: tuples and lists."""
-TUPLE_ITEMS_AT = 24
+TUPLE_ITEMS_AT = tuple.__basicsize__
 LIST_ITEMS_AT = 24
 """Where a list keeps the address of its items."""
 FLOAT_AT = 16

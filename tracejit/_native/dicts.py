@@ -7,7 +7,8 @@ but them.
 
 What a dict has under a key is told by words of it as well, whatever else is written to it: where its keys lie, and its values, if
 these are apart; how its keys are laid out; the key's own place among them, and the value's. Keys that are shared are only added
-to: what is not among them is told by how many they are.
+to: what is not among them is told by how many they are. Of any keys it is told by their hashes, if none is the hash of what is
+missing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ INSTANCE_DICT_AT = -24
 MANAGED_DICT = 1 << 4
 """A flag of types: Python keeps the dicts of their objects, before these."""
 
-_IS_KNOWN = sys.version_info < (3, 14)
+_HAS_VERSIONS = sys.version_info < (3, 14)
+_IS_KNOWN = sys.version_info < (3, 15)
 WRITES_VALUES_APART = sys.version_info >= (3, 13)
 """Whether values may be written with no new version, where they are apart."""
 
@@ -46,7 +48,7 @@ def _new_owner() -> Any:
 
 def have_versions() -> bool:
     """Whether every change of a dict, in whatever way, is told by its version or by values that are apart, and a look is none."""
-    if not _IS_KNOWN:
+    if not _HAS_VERSIONS:
         return False
     owner = _new_owner()
     names = vars(owner)

@@ -63,9 +63,9 @@ class Arrays:
         bases = Counter(id(stand_in.origin[0]) for stand_in in alive if stand_in.origin)
         left = [
             stand_in
-            for stand_in in alive
-            # `alive`, the loop's variable and the argument of the question refer to it as well.
-            if getrefcount(stand_in) - 3 > self._references(stand_in) + bases[id(stand_in)]
+            # `alive` and what walks it refer to each as well; variables do not, or do, as Python has it: they are not counted.
+            for stand_in, count in zip(alive, list(map(getrefcount, alive)))
+            if count - 2 > self._references(stand_in) + bases[id(stand_in)]
         ]
         if left:
             new = {id(stand_in): self._array(stand_in) for stand_in in left}

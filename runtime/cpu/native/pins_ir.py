@@ -68,8 +68,9 @@ end:
 
 ; Notes the words that tell what a dict has under a key (`tracejit._native.dicts`), besides those of where its keys and values lie
 ; and how the keys are laid out, or of a steady dict its version and where its values lie: the key and the value, or, where it has
-; no such key, its version and how many keys there are.
-define void @tracejit_note_entry(ptr %dict, ptr %key, i64 %hash, ptr %notes, ptr %spoiled, i1 %is.steady) {
+; no such key, how many keys there are, and its version. Without versions the latter is told by the hashes of all keys, each after
+; the key itself, if there is room for so many: in a place of the dict's, so that other looks into it note no more.
+define void @tracejit_note_entry(ptr %dict, ptr %key, i64 %hash, ptr %notes, ptr %spoiled, i1 %is.steady, ptr %all, i64 %room) {
 entry:
   %values.p = getelementptr i8, ptr %dict, i64 {VALUES_AT}
   %values = load ptr, ptr %values.p
@@ -120,12 +121,37 @@ write:
   %is.none = icmp slt i64 %found, 0
   br i1 %is.none, label %look.for.version, label %write.entry
 look.for.version:
-  br i1 {HAS_VERSIONS}, label %write.version, label %give.up
+  call void @note(ptr %notes, ptr %count.p)
+  br i1 {HAS_VERSIONS}, label %write.version, label %weigh.room
 write.version:
   %version.p = getelementptr i8, ptr %dict, i64 {VERSION_AT}
-  call void @note(ptr %notes, ptr %version.p)
-  call void @note(ptr %second, ptr %count.p)
+  call void @note(ptr %second, ptr %version.p)
   br label %end
+weigh.room:
+  %is.enough = icmp ule i64 %count, %room
+  br i1 %is.enough, label %look.at.key, label %give.up
+look.at.key:
+  %nth = phi i64 [ 0, %weigh.room ], [ %nth.next, %key.done ]
+  %nth.next = add i64 %nth, 1
+  %is.left = icmp ult i64 %nth, %count
+  br i1 %is.left, label %write.key, label %end
+write.key:
+  %nth.at = mul i64 %nth, %step
+  %nth.entry = getelementptr i8, ptr %entries, i64 %nth.at
+  %nth.key.p = getelementptr i8, ptr %nth.entry, i64 %before
+  %nth.note = getelementptr [2 x {ptr, i64}], ptr %all, i64 %nth
+  call void @note(ptr %nth.note, ptr %nth.key.p)
+  %nth.key = load ptr, ptr %nth.key.p
+  %nth.is.gone = icmp eq ptr %nth.key, null
+  br i1 %nth.is.gone, label %key.done, label %write.hash
+write.hash:
+  %nth.text.p = getelementptr i8, ptr %nth.key, i64 {TEXT_HASH_AT}
+  %nth.hash.p = select i1 %is.general, ptr %nth.entry, ptr %nth.text.p
+  %nth.hash.note = getelementptr {ptr, i64}, ptr %nth.note, i64 1
+  call void @note(ptr %nth.hash.note, ptr %nth.hash.p)
+  br label %key.done
+key.done:
+  br label %look.at.key
 write.entry:
   %found.at = mul i64 %found, %step
   %found.entry = getelementptr i8, ptr %entries, i64 %found.at

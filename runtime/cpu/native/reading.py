@@ -16,6 +16,8 @@ from tracejit.runtime.cpu.native.memory_ir import BUFFER_ADDRESS
 from tracejit.runtime.cpu.native.values import Kind, Value
 from tracejit.runtime.cpu.native.writer import Writer
 
+MOST_KEYS = 64
+"""So many keys of a dict that has no version are noted, to tell that another one is not among them."""
 _DICT_VIEWS: tuple[type, ...] = (type({}.keys()), MappingProxyType)
 
 
@@ -164,16 +166,15 @@ class Reader(Writer):
         self.note(pointer, at, found, kind)
         return found
 
-    def _note_look(self, dict_: str, key: Value) -> None:
-        """What follows depends on what is in a dict under a key."""
+    def _note_look(self, dict_: str, key: Value, *, may_lack: bool = False) -> None:
+        """What follows depends on what is in a dict under a key, or, if it `may_lack` that, on whether there is something."""
         if self.notes is None:
             return
         if key.is_constant and type(key.constant) is not str:
             self.note_content(dict_)
             return
-        is_steady = (
-            key.is_constant and dict_ not in self.lively and self.abi.dict_version_at is not None
-        )
+        has_version = self.abi.dict_version_at is not None
+        is_steady = key.is_constant and dict_ not in self.lively and has_version
         if is_steady and self._note_version(dict_) is None:
             return
         if not self.abi.has_entries:
@@ -182,14 +183,18 @@ class Reader(Writer):
         if not is_steady:
             self._note_layout(dict_)
         words = f"ptr {dict_}", f"ptr {self.as_object(key)}", f"i64 {self._hash_of(key)}"
+        room = MOST_KEYS if may_lack and not has_version else 0
+        keys = f"ptr {self.notes_shared(dict_, 2 * room) if room else 'null'}", f"i64 {room}"
         places = f"ptr {self.notes_later(2)}", "ptr %spoiled"
-        self.help("tracejit_note_entry", "void", *words, *places, f"i1 {str(is_steady).lower()}")
+        self.help(
+            "tracejit_note_entry", "void", *words, *places, f"i1 {str(is_steady).lower()}", *keys
+        )
 
     def note_keys(self, dict_: str, count: int) -> None:
         """What follows depends on which keys a dict has, so many and in this order, of which the code holds each."""
         if self.notes is None:
             return
-        if dict_ not in self.lively:
+        if dict_ not in self.lively and self.abi.dict_version_at is not None:
             self.note_content(dict_)
         elif not self.abi.has_entries:
             self.spoil()
@@ -405,7 +410,7 @@ class Reader(Writer):
         if names is not None:
             text, kind = self.address_of(names), dict
         if kind is dict:
-            self._note_look(text, key)
+            self._note_look(text, key, may_lack=True)
             found = self.let(f"call i32 @has_key({', '.join(self._look_up(text, key))})")
         else:
             self.spoil()

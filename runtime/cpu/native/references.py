@@ -31,7 +31,8 @@ end:
 _IMMORTAL = r"""
 declare void @_Py_Dealloc(ptr)
 
-; From Python 3.12 on some objects are never freed: the lower half of their count is negative.
+; From Python 3.12 on some objects are never freed: the lower half of their count is negative. From 3.14 on there are flags in the
+; upper half.
 define internal void @retain(ptr %object) {
 entry:
   %low = load i32, ptr %object
@@ -51,10 +52,9 @@ entry:
   %immortal = icmp slt i32 %low, 0
   br i1 %immortal, label %end, label %count
 count:
-  %held = load i64, ptr %object
-  %less = sub i64 %held, 1
-  store i64 %less, ptr %object
-  %gone = icmp eq i64 %less, 0
+  %less = sub i32 %low, 1
+  store i32 %less, ptr %object
+  %gone = icmp eq i32 %less, 0
   br i1 %gone, label %free, label %end
 free:
   call void @_Py_Dealloc(ptr %object)
@@ -76,9 +76,13 @@ define internal void @let_go(ptr %object) {
 """
 
 
+_FIRST_UNKNOWN = (3, 15)
+"""The first version of which it is not known how it counts."""
+
+
 def references_ir() -> str:
     """How this Python counts; one that is not known yet is asked to."""
-    if sys.version_info >= (3, 14):
+    if sys.version_info >= _FIRST_UNKNOWN:
         return _CALLED
     return _IMMORTAL if sys.version_info >= (3, 12) else _COUNTED
 
@@ -95,7 +99,7 @@ def alone_ir() -> str:
 
 def retained_ir() -> str:
     """`@retain(%object)`, without the call."""
-    if sys.version_info >= (3, 14):
+    if sys.version_info >= _FIRST_UNKNOWN:
         return "  call void @retain(ptr %object)\n"
     is_new = sys.version_info >= (3, 12)
     kind, kept = ("i32", "%new.count") if is_new else ("i64", "%more.count")

@@ -95,6 +95,7 @@ class Writer:
         """Which, whatever is the outcome of conditions."""
         self._loaded: dict[int, str] = {}
         """Constants that have been loaded since words are noted, by their places: one word of theirs is noted once."""
+        self._shared_notes: dict[str, int] = {}
         self.is_conditional = False
         self.results: list[tuple[str, str]] = []
         """What the way gives, and in which block."""
@@ -265,6 +266,16 @@ class Writer:
         assert self.notes is not None
         self.notes += count
         return self.at("%notes", 16 * (self.notes - count))
+
+    def notes_shared(self, pointer: str, count: int) -> str:
+        """The place for so many words of an object: one for all reads of it that note the same ones."""
+        place = self._shared_notes.get(pointer)
+        if place is not None:
+            return self.at("%notes", 16 * place)
+        assert self.notes is not None
+        if not self.is_conditional:
+            self._shared_notes[pointer] = self.notes
+        return self.notes_later(count)
 
     def spoil(self) -> None:
         """What follows depends on what no word tells, or other code has run, which may have written what was noted."""

@@ -327,7 +327,8 @@ def test_every_place_in_dicts_is_checked():
 
 
 def test_dicts_whose_versions_do_not_tell(monkeypatch: pytest.MonkeyPatch):
-    assert dicts.have_versions()
+    assert dicts.have_versions() == (sys.version_info < (3, 14))
+    monkeypatch.setattr(dicts, "_HAS_VERSIONS", True)
     monkeypatch.setattr(dicts, "VERSION_AT", 0)
     assert not dicts.have_versions()
 
@@ -339,6 +340,7 @@ def test_dicts_that_lie_elsewhere(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_another_python_has_other_dicts(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dicts, "_HAS_VERSIONS", False)
     monkeypatch.setattr(dicts, "_IS_KNOWN", False)
     assert not dicts.have_versions()
     assert not dicts.have_entries()

@@ -78,7 +78,7 @@ def make_class(dataclasses):
 def compare_texts(difflib):
     words = difflib.get_close_matches("appel", ["ape", "apple"])
     return (
-        list(difflib.unified_diff("abcdef", "abxdefg")),
+        list(difflib.unified_diff([*"abcdef"], [*"abxdefg"])),
         words,
         list(difflib.ndiff(["one"], ["ore"])),
     )

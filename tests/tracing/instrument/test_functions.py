@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from types import CodeType, FunctionType
 from typing import Any
@@ -38,8 +39,12 @@ def test_all_but_the_code_is_shared() -> None:
     function.note = [1]
     function.__kwdefaults__["c"] = 7
     copy = instrumented(function, PLAIN)
-    for name in ("__globals__", "__defaults__", "__kwdefaults__", "__dict__", "__annotations__"):
+    annotations = "__annotate__" if sys.version_info >= (3, 14) else "__annotations__"
+    for name in ("__globals__", "__defaults__", "__kwdefaults__", "__dict__", annotations):
         assert getattr(copy, name) is getattr(function, name)
+    assert copy.__annotations__ == function.__annotations__ != {}
+    function.__annotations__ = {"a": [int]}
+    assert instrumented(function, PLAIN).__annotations__ is function.__annotations__
     for name in ("__name__", "__qualname__", "__doc__", "__module__", "__closure__"):
         assert getattr(copy, name) == getattr(function, name)
     for name in (
@@ -51,6 +56,18 @@ def test_all_but_the_code_is_shared() -> None:
         "co_flags",
     ):
         assert getattr(copy.__code__, name) == getattr(function.__code__, name)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="up to Python 3.13 a `def` runs them")
+def test_annotations_are_not_run() -> None:
+    text = (
+        "seen = []\ndef f(x: seen.append(1)) -> Later:\n def g(y: Never): return y\n return g(x)\n"
+    )
+    variables = module_from(text)
+    assert instrumented(variables["f"], PLAIN)(3) == 3
+    assert not variables["seen"]
+    with pytest.raises(NameError, match="Later"):
+        variables["f"].__annotations__
 
 
 def test_closure_cells_are_the_same_cells() -> None:

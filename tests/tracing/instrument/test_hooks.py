@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.tracing.instrument.texts import function_from, module_from
 from tracejit.tracing.instrument import instrumented
 from tracejit.tracing.instrument.hooks import Hooks
 
+READ_BY_DEF = "" if sys.version_info >= (3, 14) else "read_attribute x, "
+"""Of an annotation, which a `def` runs up to Python 3.13."""
 EXPRESSIONS = {
     "a + b * c": "binary Mult, binary Add",
     "-a ** ~b": "unary Invert, binary Pow, unary USub",
@@ -106,7 +109,7 @@ STATEMENTS = {
     "match a:\n case 5: pass\n case [x]: pass": "matched",
     "match a:\n case o.x | o.y: pass": "matched, read_attribute x, compare Eq, truth",
     "def g(): return a": "made_function",
-    "@o.f\ndef g(x: o.x = a): pass": "read_attribute f, callee, read_attribute x, made_function",
+    "@o.f\ndef g(x: o.x = a): pass": f"read_attribute f, callee, {READ_BY_DEF}made_function",
     "def g(): yield from items\nlist(g())": "made_function, read_global list, callee, callee, iterate",
 }  # fmt: skip
 CLOSURES = {

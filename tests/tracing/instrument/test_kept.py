@@ -20,7 +20,7 @@ from tracejit.tracing.instrument.refusal import NotInstrumentable
 TEXT = """
 def outer(x, scale=-0.0):
     def inner(y):
-        return y * scale, [z for z in range(y)], {1, 2} == {2, 1}
+        return y * scale, [z for z in range(y)], {1, 2} == {2, 1}, f"{y}pqrs"[1:-1:2]
     return inner(x) if x not in (0, 7) else ("none", 1.5, b"b", None)
 """
 
@@ -75,6 +75,7 @@ def test_code_that_was_rewritten_before_needs_no_source(
         ("module.py", TEXT.replace("-0.0", "0.0").replace("1.5", "-0.0")),
         ("module.py", TEXT.replace("(0, 7)", "(0, 8)")),
         ("module.py", TEXT.replace("y * scale", "y + scale")),
+        ("module.py", TEXT.replace("[1:-1:2]", "[1:-1:3]")),
     ],
 )
 def test_other_code_is_proved_anew(

@@ -71,6 +71,13 @@ def test_type_parameters_are_refused(body: str, reason: str) -> None:
         instrumented(function_from(body), PLAIN)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="syntax of Python 3.14")
+@pytest.mark.parametrize("body", ["return t'{a}'", "return [t'a {b!r:>3}' for b in a]"])
+def test_template_strings_are_refused(body: str) -> None:
+    with pytest.raises(NotInstrumentable, match=":2: a template string"):
+        instrumented(function_from(body, "a"), PLAIN)
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="syntax of Python 3.12")
 def test_type_parameters_of_the_function_itself_are_not_its_code() -> None:
     variables = module_from(

@@ -174,6 +174,8 @@ def test_future_features_of_the_file_hold() -> None:
         "f = [lambda x: x][0]",
         "f = (lambda: (lambda y: y))()",
         "class A:\n __x = 1\n def f(self, __y): return [self.__x, __y]\nf = A.f",
+        "class A:\n def f(self): return lambda x: self.__x\nf = A().f()",
+        "class A:\n def f(self):\n  def g(x): return __class__, x\n  return g\nf = A().f()",
         "import warnings\ndef f(x): return x is 1, '\\d'",
     ],
 )
@@ -181,6 +183,13 @@ def test_what_stands_around_a_function_is_allowed_for(text: str) -> None:
     with pytest.warns() if "is 1" in text else nothing_expected():
         function = module_from(text)["f"]
     assert instrumented(function, PLAIN).__qualname__ == function.__qualname__
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="syntax of Python 3.14")
+def test_exceptions_without_parentheses() -> None:
+    text = "def f(x):\n try: return 1 / x\n except ZeroDivisionError, TypeError: return repr(x)\n"
+    function = module_from(text)["f"]
+    assert [instrumented(function, PLAIN)(x) for x in (2, 0, "a")] == [0.5, "0", "'a'"]
 
 
 def nothing_expected() -> Any:

@@ -42,8 +42,9 @@ def functions_in(thing: Any, module: ModuleType, seen: set[int]) -> Iterator[Fun
         case FunctionType():
             yield thing
         case ModuleType() | type():
-            for value in list(vars(thing).values()):
-                if not isinstance(value, ModuleType):
+            for name, value in list(vars(thing).items()):
+                # From Python 3.14 on annotations are functions without a `def`.
+                if not isinstance(value, ModuleType) and name != "__annotate_func__":
                     yield from functions_in(value, module, seen)
 
 

@@ -292,6 +292,25 @@ def partial_(compile):
 
 
 @case
+def partial_with_places(compile):
+    """For arguments to come, from Python 3.14 on."""
+    place = getattr(functools, "Placeholder", None)
+    more = () if place is None else (vector(),)
+
+    @compile
+    def f(p, *given):
+        return p(*given)
+
+    def of_three(x, by, y):
+        return y - (by if x is None else x * by)
+
+    inner = functools.partial(of_three, place, 2.0)
+    for p in thrice(inner, functools.partial(inner, *more)):
+        given = () if p.args[0] is not place else more
+        yield attempt(f, p, *given, vector() * 3), attempt(f, p)
+
+
+@case
 def partial_in_state(compile):
     def scaled(x, by, shift=0.0):
         return x * by + shift

@@ -163,6 +163,18 @@ def dict_of_an_object(compile):
 
 
 @case
+def reduce_from_a_start_by_name(compile):
+    """From Python 3.14 on; before, it is an error."""
+
+    @compile
+    def f(x):
+        return functools.reduce(lambda a, b: a + b, [1.0, 2.0], initial=x)
+
+    for _ in range(3):
+        yield attempt(f, vector())
+
+
+@case
 def reduce_and_accumulate(compile):
     parts = [1.0, 2.0]
     scale = 1.0

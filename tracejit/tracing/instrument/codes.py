@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
 from tracejit._records import dataclass
-from tracejit.tracing.instrument.lookup import Source
+from tracejit.tracing.instrument.lookup import PLACE_FLAGS, Source
 from tracejit.tracing.instrument.names import PLACEHOLDER, PREFIX
 from tracejit.tracing.instrument.refusal import refusal
 from tracejit.tracing.instrument.scopes import Scopes
@@ -33,7 +32,7 @@ def rewritten(source: Source) -> CodeType:
     code, file = source.code, source.code.co_filename
     _check_names(code)
     scopes = Scopes(code.co_freevars, source.class_name)
-    Statements(scopes, file, source.keeps_annotations).rewrite(source.function)
+    Statements(scopes, file, source.defers_annotations).rewrite(source.function)
     new = source.compiled()
     _check_alike(new, code)
     return new
@@ -80,7 +79,7 @@ def _check_alike(code: CodeType, original: CodeType) -> None:
 
 def _kind_of(code: CodeType) -> tuple[object, ...]:
     arguments = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
-    flags = code.co_flags & ~inspect.CO_NESTED
+    flags = code.co_flags & ~PLACE_FLAGS
     return code.co_name, code.co_firstlineno, code.co_freevars, *arguments, flags
 
 

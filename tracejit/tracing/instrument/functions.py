@@ -14,7 +14,7 @@ from tracejit.tracing.instrument.lookup import source_of
 from tracejit.tracing.instrument.refusal import NotInstrumentable
 
 _SHARED = (
-    "__annotations__", "__dict__", "__doc__", "__kwdefaults__", "__module__", "__qualname__", "__type_params__",
+    "__dict__", "__doc__", "__kwdefaults__", "__module__", "__qualname__", "__type_params__",
 )  # fmt: skip
 
 _rewritten: dict[int, CodeType | str] = {}
@@ -38,7 +38,14 @@ def instrumented(function: FunctionType, hooks: object) -> FunctionType:
     for name in _SHARED:
         if hasattr(function, name):
             setattr(copy, name, getattr(function, name))
+    _annotate(copy, function)
     return copy
+
+
+def _annotate(copy: FunctionType, function: FunctionType) -> None:
+    """Gives a copy the annotations of a function, which from Python 3.14 on code of the user's finds, when somebody asks."""
+    name = "__annotations__" if getattr(function, "__annotate__", None) is None else "__annotate__"
+    setattr(copy, name, getattr(function, name))
 
 
 def is_instrumented(code: CodeType) -> bool:

@@ -33,6 +33,8 @@ def _is_of_source(constant: Any) -> bool:
             return all(map(_is_of_source, constant.co_consts))
         case tuple() | frozenset():
             return all(map(_is_of_source, constant))
+        case slice():
+            return all(map(_is_of_source, _parts(constant)))
     return type(constant) in _LITERALS
 
 
@@ -41,8 +43,23 @@ _LITERALS = {bool, int, float, complex, str, bytes, type(None), type(...)}
 
 def _key(code: CodeType) -> str:
     """All that rewritten code follows from: the code says what its source says, up to names of files and places of lines."""
-    content = marshal.dumps(
-        code, 2
-    )  # in later formats it also depends on who else holds a constant
+    # In later formats it also depends on who else holds a constant.
+    content = marshal.dumps(_without_slices(code), 2)
     settings = "\0".join((sys.version, sources(), __name__)).encode()
     return digest(settings + content)
+
+
+def _without_slices(constant: Any) -> Any:
+    """A constant with lists, which no source gives, for slices: from 3.14 on they are constants, which no old format has."""
+    match constant:
+        case CodeType():
+            return constant.replace(co_consts=tuple(map(_without_slices, constant.co_consts)))
+        case tuple():
+            return tuple(map(_without_slices, constant))
+        case slice():
+            return [*map(_without_slices, _parts(constant))]
+    return constant
+
+
+def _parts(constant: slice) -> tuple[Any, Any, Any]:
+    return constant.start, constant.stop, constant.step

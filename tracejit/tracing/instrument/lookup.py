@@ -11,6 +11,7 @@ import copy
 import functools
 import inspect
 import linecache
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from types import CodeType
@@ -27,6 +28,8 @@ _FUTURE = (
     )
     & ~inspect.CO_NESTED
 )
+PLACE_FLAGS = inspect.CO_NESTED | getattr(inspect, "CO_METHOD", 0)
+"""Flags of code that say where its text stands, and nothing of what it does."""
 _CONTENT = (
     "co_name", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_firstlineno", "co_code", "co_names",
     "co_varnames", "co_cellvars", "co_freevars", "co_linetable", "co_exceptiontable",
@@ -44,9 +47,11 @@ class Source:
     code: CodeType
 
     @property
-    def keeps_annotations(self) -> bool:
-        """Whether annotations are text, under `from __future__ import annotations`."""
-        return bool(self.code.co_flags & __future__.annotations.compiler_flag)
+    def defers_annotations(self) -> bool:
+        """Whether a `def` does not run its annotations: they are text, under `from __future__ import annotations`, or code of
+        their own, from Python 3.14 on."""
+        are_text = bool(self.code.co_flags & __future__.annotations.compiler_flag)
+        return are_text or sys.version_info >= (3, 14)
 
     def compiled(self) -> CodeType:
         """The code of the function, compiled apart from its file, by the rules that hold where it stands."""
@@ -114,7 +119,7 @@ def _content(constant: Any) -> Any:
     match constant:
         case CodeType():
             fields = (getattr(constant, field) for field in _CONTENT)
-            flags = constant.co_flags & ~inspect.CO_NESTED
+            flags = constant.co_flags & ~PLACE_FLAGS
             return (*fields, flags, *map(_content, constant.co_consts))
         case tuple():
             return tuple(map(_content, constant))

@@ -12,9 +12,9 @@ from tracejit.tracing.instrument.stores import assigned
 
 
 class Statements(Patterns):
-    def __init__(self, scopes: Scopes, file: str, keeps_annotations: bool) -> None:
+    def __init__(self, scopes: Scopes, file: str, defers_annotations: bool) -> None:
         super().__init__(scopes, file)
-        self._keeps_annotations = keeps_annotations
+        self._defers_annotations = defers_annotations
         self._unbound: set[str] = set()
         self._loops = 0
 
@@ -187,7 +187,7 @@ class Statements(Patterns):
         ]
         node.decorator_list = [*decorators, hook_method("made_function", node)]
         self._signature(node.args)
-        if node.returns and not self._keeps_annotations:
+        if node.returns and not self._defers_annotations:
             node.returns = self.visit(node.returns)
         self._body(node)
         return [node, *self.written(node.name, node)]
@@ -198,7 +198,7 @@ class Statements(Patterns):
         arguments.kw_defaults = [
             default and self.visit(default) for default in arguments.kw_defaults
         ]
-        if not self._keeps_annotations:
+        if not self._defers_annotations:
             for parameter in parameters(arguments):
                 parameter.annotation = parameter.annotation and self.visit(parameter.annotation)
 

@@ -153,7 +153,10 @@ class Template:
             self._fill_cell(cell)
         if function.__kwdefaults__:
             self._writer.add(f"{made}.__kwdefaults__ = {self.build(function.__kwdefaults__)}")
-        if function.__annotations__:
+        annotate = getattr(function, "__annotate__", None)
+        if annotate is not None:  # from Python 3.14 on; who asks for annotations runs it
+            self._writer.add(f"{made}.__annotate__ = {self.build(annotate)}")
+        elif function.__annotations__:
             self._writer.add(f"{made}.__annotations__ = {self.build(function.__annotations__)}")
         for own, value in own_names(function, code):
             self._writer.add(f"{made}.{own} = {self.build(value)}")

@@ -124,7 +124,20 @@ def _partial(hooks: Any, recording: Recording, partial: functools.partial[Any]) 
         args = tuple(recording.read(fixed.item(i), value) for i, value in enumerate(args))
         kwargs = {key: recording.read(named.item(key), value) for key, value in kwargs.items()}
     function = hooks.callee(partial.func)
-    return lambda *more, **others: function(*args, *more, **{**kwargs, **others})
+    places = sum(part is _PLACEHOLDER for part in args)
+
+    def call(*more: Any, **others: Any) -> Any:
+        if len(more) < places:
+            return partial(*more, **others)  # raises
+        first = iter(more)
+        given = [next(first) if part is _PLACEHOLDER else part for part in args]
+        return function(*given, *first, **{**kwargs, **others})
+
+    return call
+
+
+_PLACEHOLDER = getattr(functools, "Placeholder", object())
+"""What a partial function has in the place of an argument to come, from Python 3.14 on."""
 
 
 # C functions
@@ -269,9 +282,12 @@ def _len(hooks: Any, recording: Recording, value: Any) -> int:
     return len(value)
 
 
-def _reduce(hooks: Any, recording: Recording, function: Any, values: Any, *start: Any) -> Any:
+def _reduce(
+    hooks: Any, recording: Recording, function: Any, values: Any, *start: Any, **named: Any
+) -> Any:
     call = hooks.callee(function)
-    return functools.reduce(lambda total, value: call(total, value), hooks.iterate(values), *start)
+    join = lambda total, value: call(total, value)  # without names, which `function` may have
+    return functools.reduce(join, hooks.iterate(values), *start, **named)
 
 
 _SPECIAL: dict[Any, Any] = {

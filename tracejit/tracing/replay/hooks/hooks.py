@@ -319,6 +319,8 @@ class ReplayHooks:
         recording = live()
         if recording is not None:
             recording.make(function)
+            if (annotate := getattr(function, "__annotate__", None)) is not None:
+                recording.make(annotate)
         return function
 
     def loop_entered(self, number: int) -> None:
