@@ -108,3 +108,38 @@ def test_a_failed_step_leaves_what_eager_leaves() -> None:
         step(tj.tensor(7))
     assert parameter.tolist() == [1.0, 2.0]
     assert parameter.grad is None
+
+
+def test_steps_that_make_layers_parameters_and_orders_of_their_own_are_replayed() -> None:
+    data, labels = tj.tensor(np.eye(8, dtype=np.float32)), tj.arange(8) % 3
+
+    def trained(decorate: Callable[[Any], Any]) -> Any:
+        tj.random.seed(3)
+        model = nn.Linear(8, 3)
+
+        def epoch() -> Any:
+            total = 0.0
+            order = tj.random.permutation(8)
+            for begin in range(0, 8, 4):
+                part = order[begin : begin + 4]
+                loss = nn.CrossEntropyLoss()(nn.Tanh()(model(data[part])), labels[part])
+                model.zero_grad()
+                loss.backward()
+                model.bias = nn.Parameter(model.bias - model.bias.grad)
+                with tj.no_grad():
+                    model.weight -= tj.tensor(model.weight.grad) * 0.5
+                total += loss.item()
+            return total
+
+        epoch = decorate(epoch)
+        losses = [epoch() for _ in range(5)]
+        return [
+            *losses,
+            model.weight.tolist(),
+            model.bias.tolist(),
+            tj.random.random().item(),
+        ], epoch
+
+    (expected, _), (found, epoch) = trained(lambda f: f), trained(tj.compile)
+    assert found == expected
+    assert epoch.calls == {"replay": 4, "record": 1, "eager": 0}

@@ -54,6 +54,9 @@ class Module:
         module.__dict__.update(state)
         return module
 
+    def __init__(self) -> None:
+        """Takes nothing: what a layer does not know among its arguments is an error."""
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass defines it."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
