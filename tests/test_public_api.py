@@ -51,12 +51,21 @@ MODULES = {
         Module Parameter Linear Embedding LayerNorm BatchNorm1d Dropout ReLU GELU Tanh Sigmoid Softmax Flatten Sequential
         CrossEntropyLoss MSELoss functional init RNN GRU LSTM RNNCell GRUCell LSTMCell
         Conv1d Conv2d MaxPool1d MaxPool2d AvgPool1d AvgPool2d AdaptiveAvgPool2d
+        Identity Unflatten Upsample ModuleList ModuleDict ParameterList ParameterDict BatchNorm2d GroupNorm RMSNorm Dropout2d
+        ELU SELU GLU SiLU Mish ReLU6 PReLU LeakyReLU LogSigmoid LogSoftmax Softplus Hardtanh Hardsigmoid Hardswish
+        L1Loss HuberLoss SmoothL1Loss NLLLoss BCELoss BCEWithLogitsLoss KLDivLoss CosineEmbeddingLoss MarginRankingLoss
+        TripletMarginLoss MultiheadAttention TransformerEncoder TransformerEncoderLayer utils
     """.split(),
     nn.functional: """
         linear embedding softmax log_softmax layer_norm batch_norm dropout cross_entropy mse_loss relu gelu silu sigmoid
         tanh softplus one_hot
         conv1d conv2d max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool2d
+        leaky_relu elu selu mish logsigmoid relu6 hardtanh prelu glu hardsigmoid hardswish dropout2d group_norm rms_norm
+        l1_loss smooth_l1_loss huber_loss nll_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div
+        cosine_similarity pairwise_distance normalize cosine_embedding_loss margin_ranking_loss triplet_margin_loss
+        scaled_dot_product_attention interpolate pad
     """.split(),
+    nn.utils: "clip_grad_norm_ clip_grad_value_ parameters_to_vector vector_to_parameters".split(),
     optim: "Optimizer SGD Adam AdamW LRScheduler StepLR CosineAnnealingLR".split(),
     cuda: """
         device_count empty_cache get_device_name is_available memory_stats pinned_empty reset_peak_memory_stats

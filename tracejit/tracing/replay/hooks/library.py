@@ -478,6 +478,9 @@ def _dispatches(function: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
+    """Whether it is a number, a type of numbers, or a tuple of them, such as a shape."""
+    if type(value) is tuple:
+        return all(map(_is_number, value))
     return type(value) in ATOMS or is_numpy_number(value) or isinstance(value, np.dtype | type)
 
 
