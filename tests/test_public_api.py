@@ -66,7 +66,10 @@ MODULES = {
         scaled_dot_product_attention interpolate pad
     """.split(),
     nn.utils: "clip_grad_norm_ clip_grad_value_ parameters_to_vector vector_to_parameters".split(),
-    optim: "Optimizer SGD Adam AdamW LRScheduler StepLR CosineAnnealingLR".split(),
+    optim: """
+        Optimizer SGD Adam AdamW RMSprop Adagrad lr_scheduler LRScheduler StepLR CosineAnnealingLR LambdaLR MultiStepLR ConstantLR
+        LinearLR ExponentialLR PolynomialLR CosineAnnealingWarmRestarts SequentialLR OneCycleLR ReduceLROnPlateau
+    """.split(),
     cuda: """
         device_count empty_cache get_device_name is_available memory_stats pinned_empty reset_peak_memory_stats
         synchronize why_not
