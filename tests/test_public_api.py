@@ -42,6 +42,9 @@ TENSOR = """
     lerp_ log max mean min mul_ nbytes ndim numpy permute pow prod register_hook relu repeat requires_grad
     requires_grad_ reshape retain_grad roll round shape sigmoid sign sin size split sqrt square squeeze std
     digamma lgamma polygamma
+    view view_as reshape_as unsqueeze expand expand_as t contiguous chunk unbind narrow gather index_select index_add scatter_add
+    masked_fill masked_fill_ masked_select topk add sub mul div neg rsqrt clamp clamp_ clamp_min clamp_max maximum minimum where
+    bmm mm mv norm eq ne lt le gt ge logical_not logical_and logical_or dim numel type_as float double half bfloat16 int long bool
     strides sub_ sum swapaxes tanh to tolist transpose var zero_ add_ div_ to_device __array__
     __array_namespace__ __dlpack__ __dlpack_device__ __array_ufunc__ __array_function__
 """.split()

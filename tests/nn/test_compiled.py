@@ -143,3 +143,26 @@ def test_steps_that_make_layers_parameters_and_orders_of_their_own_are_replayed(
     (expected, _), (found, epoch) = trained(lambda f: f), trained(tj.compile)
     assert found == expected
     assert epoch.calls == {"replay": 4, "record": 1, "eager": 0}
+
+
+def test_numbers_that_change_from_step_to_step_need_no_recordings() -> None:
+    uses: dict[str, Callable[[Any, float], Any]] = {
+        "dropout": F.dropout,
+        "clip": lambda x, c: x.clip(-c, c),
+        "lerp": lambda x, c: x.lerp(x * 2, c),
+        "where": lambda x, c: tj.where(x > 0, c, x),
+        "masked_fill": lambda x, c: x.masked_fill(x > 0, c),
+        "noise": lambda x, c: x + tj.random.uniform(x.shape, -c, c),
+        "leaky relu": F.leaky_relu,
+        "scale of attention": lambda x, c: F.scaled_dot_product_attention(x, x, x, scale=c),
+        "label smoothing": lambda x, c: F.cross_entropy(x, tj.arange(3), label_smoothing=c),
+    }
+    x = tj.tensor(np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32))
+    for name, use in uses.items():
+        compiled = tj.compile(use)
+        for turn in range(6):
+            tj.random.seed(turn)
+            found = compiled(x, 0.1 + 0.1 * turn)
+            tj.random.seed(turn)
+            assert found.tolist() == use(x, 0.1 + 0.1 * turn).tolist(), name
+        assert compiled.calls == {"replay": 5, "record": 1, "eager": 0}, name

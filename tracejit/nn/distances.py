@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tracejit.ops.arguments import cast, value
-from tracejit.ops.composite import Mean, computed, reduced
+from tracejit.ops.composite import Mean, computed, reduced, vector_norm
 from tracejit.ops.elementwise import (
-    abs,
     add,
     divide,
     equal,
@@ -15,26 +12,12 @@ from tracejit.ops.elementwise import (
     minimum,
     multiply,
     negative,
-    sqrt,
-    square,
     subtract,
     where,
 )
-from tracejit.ops.functions import pow, relu
-from tracejit.ops.reduce import max, sum
+from tracejit.ops.functions import relu
+from tracejit.ops.reduce import sum
 from tracejit.tensor import Tensor
-
-
-def length(x: Any, p: float, axis: int, *, keepdims: bool = False) -> Any:
-    """(sum |x|**p)**(1/p) along `axis`; its gradient where all is 0 is 0."""
-    if p == float("inf"):
-        return max(abs(x), axis=axis, keepdims=keepdims)
-    if p == 1:
-        return sum(abs(x), axis=axis, keepdims=keepdims)
-    total = sum(square(x) if p == 2 else pow(abs(x), p), axis=axis, keepdims=keepdims)
-    is_zero = equal(total, 0)
-    root = where(is_zero, 1.0, total)
-    return where(is_zero, 0.0, sqrt(root) if p == 2 else pow(root, 1 / p))
 
 
 def normalize(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
@@ -45,7 +28,7 @@ def normalize(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Te
     tensor([0.6, 0.8])
     """
     x, dtype = computed(x)
-    return cast(divide(x, maximum(length(x, p, dim, keepdims=True), eps)), dtype)
+    return cast(divide(x, maximum(vector_norm(x, p, axis=dim, keepdims=True), eps)), dtype)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -56,7 +39,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     tensor(0.96)
     """
     (x1, dtype), (x2, _) = computed(x1), computed(x2)
-    x1, x2 = (divide(x, maximum(length(x, 2, dim, keepdims=True), eps)) for x in (x1, x2))
+    x1, x2 = (divide(x, maximum(vector_norm(x, 2, axis=dim, keepdims=True), eps)) for x in (x1, x2))
     return cast(sum(multiply(x1, x2), axis=dim), dtype)
 
 
@@ -69,7 +52,8 @@ def pairwise_distance(
     >>> pairwise_distance(tj.tensor([[3.0, 4.0]]), tj.tensor([[0.0, 0.0]]), eps=0.0)
     tensor([5.])
     """
-    return length(add(subtract(value(x1), value(x2)), eps), p, -1, keepdims=keepdim)
+    apart = add(subtract(value(x1), value(x2)), eps)
+    return vector_norm(apart, p, axis=-1, keepdims=keepdim)
 
 
 def cosine_embedding_loss(

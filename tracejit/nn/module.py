@@ -254,15 +254,19 @@ class Module:
         return self
 
     def float(self) -> Self:
+        """In place: every floating-point parameter and buffer in float32."""
         return self.to(float32)
 
     def double(self) -> Self:
+        """As `float`, in float64."""
         return self.to(float64)
 
     def half(self) -> Self:
+        """As `float`, in float16."""
         return self.to(float16)
 
     def bfloat16(self) -> Self:
+        """As `float`, in bfloat16."""
         return self.to(bfloat16)
 
     def cpu(self) -> Self:

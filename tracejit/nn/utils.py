@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from tracejit import ops
 from tracejit._errors import at_user_line
 from tracejit.autograd.tape import no_grad
-from tracejit.nn.distances import length
 from tracejit.tensor import Tensor
 
 
@@ -31,8 +30,8 @@ def clip_grad_norm_(
     gradients = _gradients(parameters)
     if not gradients:
         return ops.zeros(())
-    norms = [length(gradient.flatten(), norm_type, 0) for gradient in gradients]
-    total = norms[0] if len(norms) == 1 else length(ops.stack(norms), norm_type, 0)
+    norms = [ops.vector_norm(gradient, norm_type) for gradient in gradients]
+    total = norms[0] if len(norms) == 1 else ops.vector_norm(ops.stack(norms), norm_type)
     if error_if_nonfinite and not ops.isfinite(total):
         message = f"clip_grad_norm_: the norm of order {norm_type} of the gradients is not finite"
         raise RuntimeError(at_user_line(message))

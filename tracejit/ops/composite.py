@@ -13,10 +13,12 @@ from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.dtypes import DType
 from tracejit.ops.arguments import cast, normal_axes, normal_axis, refuse, value
+from tracejit.ops.elementwise import abs as absolute
 from tracejit.ops.elementwise import (
     add,
     constant_like,
     divide,
+    equal,
     greater_equal,
     isfinite,
     multiply,
@@ -28,7 +30,7 @@ from tracejit.ops.elementwise import (
     where,
 )
 from tracejit.ops.families import view
-from tracejit.ops.functions import erf, exp, log, sigmoid, tanh
+from tracejit.ops.functions import erf, exp, log, pow, sigmoid, tanh
 from tracejit.ops.index import one_hot
 from tracejit.ops.op import Op
 from tracejit.ops.random import uniform
@@ -111,6 +113,25 @@ def logsumexp(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
     apart, most = _shifted(x, axes)
     total = add(log(sum(exp(apart), axis=axes, keepdims=True)), most)
     return cast(total if keepdims else squeeze(total, axes), dtype)
+
+
+def vector_norm(x: Any, p: float = 2, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """(sum |x|**p)**(1/p) over `axis`; its gradient where all is 0 is 0.
+
+    >>> import tracejit as tj
+    >>> tj.tensor([3.0, -4.0]).norm()
+    tensor(5.)
+    """
+    x, dtype = computed(x)
+    if p == float("inf"):
+        return cast(max(absolute(x), axis=axis, keepdims=keepdims), dtype)
+    if p == 1:
+        return cast(sum(absolute(x), axis=axis, keepdims=keepdims), dtype)
+    powers = square(x) if p == 2 else pow(absolute(x), p)
+    total = sum(powers, axis=axis, keepdims=keepdims)
+    is_zero = equal(total, 0)
+    root = where(is_zero, 1.0, total)
+    return cast(where(is_zero, 0.0, sqrt(root) if p == 2 else pow(root, 1 / p)), dtype)
 
 
 # losses
@@ -301,5 +322,5 @@ def dropout(x: Any, state: Any, p: float) -> Any:
 
 __all__ = [
     "batch_norm", "cross_entropy", "dropout", "gelu", "layer_norm", "log_softmax", "logsumexp", "moments", "mse_loss", "silu",
-    "softmax", "stop_gradient",
+    "softmax", "stop_gradient", "vector_norm",
 ]  # fmt: skip
