@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
@@ -27,6 +28,8 @@ from tracejit.tracing.replay.tensors import Tensors
 from tracejit.tracing.replay.varying import of_type
 
 _OF_SIZES = frozenset({operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod})
+LOOKED_AT = "a number that was looked at"
+PLACE = "a number that says which part of a tensor is taken"
 _ASKING_SIZES = frozenset({
     operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne, operator.truth,
 })  # fmt: skip
@@ -50,6 +53,8 @@ class Numbers(Tensors):
         self.sizes_of: dict[int, Dim] = {}
         """Slot -> the open size that is there."""
         self._slots_of_sizes: dict[Dim, int] = {}
+        self.asking = LOOKED_AT
+        """What guards call a number that is settled now."""
         self.looking = 0
         """Above 0 while library code may look at tensors, as its meaning is recorded another way."""
 
@@ -106,8 +111,16 @@ class Numbers(Tensors):
         if size is not None and self.sizes.is_open:
             self.sizes.fix(size)
         else:
-            text = "a number that was looked at"
-            self.decide(number.slot, concrete(number), late=number.late, text=text)
+            self.decide(number.slot, concrete(number), late=number.late, text=self.asking)
+
+    @contextmanager
+    def taking_a_part(self) -> Iterator[None]:
+        """Inside the block numbers are settled as they say which part of a tensor is taken."""
+        before, self.asking = self.asking, PLACE
+        try:
+            yield
+        finally:
+            self.asking = before
 
     def decide(self, slot: int, value: Any, *, late: bool, text: str) -> Any:
         """What comes after depends on the value in `slot`; the value with which the call goes on, which is its own."""

@@ -138,7 +138,8 @@ class ReplayHooks:
         owner = settled(owner)
         kind = type(owner)
         if isinstance(owner, Tensor) or kind is StandIn:
-            return library.leaf(recording, kind.__getitem__)(owner, key)
+            with recording.taking_a_part():
+                return library.leaf(recording, kind.__getitem__)(owner, key)
         if containers.is_container(owner):
             return items.read_item(recording, owner, key)
         if kind in ATOMS:

@@ -138,7 +138,8 @@ def leaf(recording: Recording, function: Any, *, keeps_all: bool = False) -> Cal
 
 def write_item(recording: Recording, owner: Any, key: Any, value: Any) -> None:
     """`owner[key] = value`"""
-    index = _given(recording, key, False)
+    with recording.taking_a_part():
+        index = _given(recording, key, False)
     part = _given(recording, value, are_floats((owner,)))
     if not recording.live:
         index, part = concrete(index), concrete(part)
