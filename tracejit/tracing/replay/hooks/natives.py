@@ -16,6 +16,7 @@ from tracejit.tracing.replay.hooks import (
     classes,
     containers,
     items,
+    iteration,
     keys,
     library,
     numbers,
@@ -164,6 +165,8 @@ def call_native(recording: Recording, function: Any, call: Call) -> Callable[...
             return function(*args)
         if function is callable:
             classes.is_called(recording, args[0])
+        if function is reversed and len(args) == 1 and iteration.is_users(args[0]):
+            return iteration.backwards(recording, args[0], call)
         if function is dict:
             return dict(*(pairs(recording, arg, what) for arg in args), **kwargs)
         if function is iter and len(args) > 1:
@@ -176,7 +179,7 @@ def call_native(recording: Recording, function: Any, call: Call) -> Callable[...
         prepared = [
             call(arg)
             if place == called and arg is not None
-            else _prepared(recording, function, arg, what)
+            else _prepared(recording, function, arg, what, call)
             for place, arg in enumerate(args)
         ]
         named = {
@@ -211,7 +214,9 @@ def _check_hash(recording: Recording, value: Any) -> None:
             _check_hash(recording, part)
 
 
-def _prepared(recording: Recording, function: Any, arg: Any, what: str) -> Any:
+def _prepared(
+    recording: Recording, function: Any, arg: Any, what: str, call: Call | None = None
+) -> Any:
     kind = type(arg)
     if kind in SYMBOLS:
         return arg if function in numbers.ASKING or function in (next, callable) else settled(arg)
@@ -225,7 +230,7 @@ def _prepared(recording: Recording, function: Any, arg: Any, what: str) -> Any:
         unseeing = function in STRUCTURAL or function in (len, type, str, repr, bool)
         return iterator(recording, arg, what, looks=not unseeing, compares=function in SETS)
     if function in STRUCTURAL:
-        return _structural(recording, function, arg, what)
+        return _structural(recording, function, arg, what, call)
     containers.expand(recording, arg)
     if function not in SETS:
         containers.in_order(recording, arg)
@@ -261,7 +266,8 @@ def _checked(recording: Recording, iterator: Any, what: str, compares: bool) -> 
         yield concrete(value)
 
 
-def _structural(recording: Recording, function: Any, arg: Any, what: str) -> Any:
+def _structural(recording: Recording, function: Any, arg: Any, what: str, call: Call | None) -> Any:
+    """What is moved about; `call`: it is walked through, so that methods of the user's say what its elements are."""
     if is_container(arg) and function is not reversed and containers.holds_arrays(arg):
         return walking.walk(recording, arg)
     if is_container(arg):
@@ -269,8 +275,11 @@ def _structural(recording: Recording, function: Any, arg: Any, what: str) -> Any
         containers.in_order(recording, arg)
     elif type(arg) in ATOMS or isinstance(arg, Tensor) or function in (isinstance, issubclass):
         pass
-    elif recording.iterate is not None and function not in (next,):
-        return recording.iterate(arg)
+    elif call is not None and function not in (next, itertools.repeat):
+        elements = iteration.iterate(recording, arg, call)
+        if function in (list, tuple):
+            iteration.ask_length(recording, arg, call)
+        return elements
     else:
         recording.deny(f"{what} of a {type(arg).__name__}")
     return arg
