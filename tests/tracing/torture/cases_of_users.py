@@ -10,6 +10,7 @@ import functools
 import io
 import itertools
 import math
+from collections import deque
 
 import numpy as np
 
@@ -645,3 +646,35 @@ def iterators_of_users_stop_where_zip_stops(compile):
     for turn in range(5):
         counter.count = turn % 2
         yield f(vector()), counter.count
+
+
+@case
+def objects_of_users_walked_by_methods_of_containers(compile):
+    walked, placed = Walked(1.0, 2.0), Placed(4.0, 5.0)
+    blocks = nn.ModuleList([nn.ReLU()])
+
+    @compile
+    def f(x):
+        values, recent, known, layers = [0.0], deque([3.0]), {1.0}, [nn.Tanh()]
+        values.extend(placed)
+        recent.extendleft(walked)
+        known.update(placed)
+        values[1:1] = walked
+        layers.extend(blocks)
+        for layer in layers:
+            x = layer(x)
+        total = sum(values) + sum(recent) + sum(known | known.union(walked))
+        return x + total, walked.steps, placed.asked
+
+    @compile
+    def g(x):
+        values = [1.0]
+        values.extend(3)
+        return x
+
+    for turn in range(6):
+        yield attempt(f, vector()), attempt(g, vector())
+        if turn == 2:
+            walked.values[0], placed.values[1] = 7.0, 9.0
+        if turn == 3:
+            blocks.append(nn.ReLU())

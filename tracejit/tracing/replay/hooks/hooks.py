@@ -158,6 +158,8 @@ class ReplayHooks:
         if isinstance(owner, Tensor) or kind is StandIn:
             library.write_item(recording, owner, key, value)
         elif containers.is_container(owner):
+            if type(key) is slice:
+                value = iteration.walked(recording, value, self.callee, by_list=True)
             items.write_item(recording, owner, key, value)
         else:
             key = keys.plain_key(key)

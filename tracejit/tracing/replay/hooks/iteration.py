@@ -7,12 +7,12 @@ from contextlib import suppress
 from types import FunctionType, MethodType
 from typing import Any
 
-from tracejit.symbols import settled
+from tracejit.symbols import SYMBOLS, settled
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import containers, walking
 from tracejit.tracing.replay.iterators import ITERATORS
-from tracejit.tracing.replay.kinds import found_on
+from tracejit.tracing.replay.kinds import ATOMS, found_on
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.stand_in import StandIn
 
@@ -43,8 +43,25 @@ def iterate(recording: Recording, value: Any, call: Call) -> Any:
     return value
 
 
+def walked(recording: Recording, value: Any, call: Call, *, by_list: bool) -> Any:
+    """What a list, or another container, may walk through in the place of `value`: an object of the user's as a list."""
+    kind = type(value)
+    is_known = kind in ATOMS or kind in SYMBOLS or kind in ITERATORS or kind is StandIn
+    if (
+        not recording.live
+        or is_known
+        or isinstance(value, Tensor)
+        or containers.is_container(value)
+    ):
+        return value
+    elements = iterate(recording, value, call)
+    if by_list:
+        ask_length(recording, value, call)
+    return list(elements)
+
+
 def ask_length(recording: Recording, value: Any, call: Call) -> None:
-    """What `list` and `tuple` ask of an object before they walk through it, to know how much room to make."""
+    """What lists and tuples ask of an object before they walk through it, to know how much room to make."""
     kind = type(value)
     for name in ("__len__", "__length_hint__"):
         recording.class_has(kind, name)

@@ -83,6 +83,11 @@ STORING = frozenset(
     {("append", 0), ("appendleft", 0), ("insert", 1), ("setdefault", 1), ("pop", 1)}
 )
 """Arguments that a method only stores."""
+WALKING = frozenset(
+    "extend extendleft update union intersection difference symmetric_difference issubset issuperset isdisjoint "
+    "intersection_update difference_update symmetric_difference_update".split()
+)
+"""Methods of lists, deques and sets that walk through what they are given."""
 PLACES = frozenset({("insert", 0), ("pop", 0), ("rotate", 0), ("index", 1), ("index", 2)})
 """Arguments of methods of sequences that say where."""
 
@@ -306,6 +311,9 @@ def call_method(recording: Recording, method: Any, owner: Any, name: str, call: 
             return walking.walk_pairs(recording, owner, name)
         if "key" in kwargs and kwargs["key"] is not None:
             kwargs["key"] = call(kwargs["key"])
+        if name in WALKING and type(owner) is not dict:
+            by_list = type(owner) is list
+            args = tuple(iteration.walked(recording, arg, call, by_list=by_list) for arg in args)
         given = [_given(recording, type(owner), name, *each) for each in enumerate(args)]
         if name in READING or not containers.CHANGEABLE & {type(owner)}:
             containers.expand(recording, owner, deep=name in COMPARING or name == "sort")
