@@ -35,8 +35,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """The cosine of the angle between x1 and x2 along `dim`; lengths below `eps` count as `eps`.
 
     >>> import tracejit as tj
-    >>> cosine_similarity(tj.tensor([3.0, 4.0]), tj.tensor([4.0, 3.0]), dim=0)
-    tensor(0.96)
+    >>> cosine_similarity(tj.tensor([3.0, 4.0]), tj.tensor([4.0, 3.0]), dim=0).item()
+    0.96...
     """
     (x1, dtype), (x2, _) = computed(x1), computed(x2)
     x1, x2 = (divide(x, maximum(vector_norm(x, 2, axis=dim, keepdims=True), eps)) for x in (x1, x2))
