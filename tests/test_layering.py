@@ -48,6 +48,7 @@ LEVELS = {
     "tracejit.interop": 5,
     "tracejit.numpy_functions": 5,
     "tracejit.methods": 2,
+    "tracejit.namesakes": 2,
     "tracejit.random": 5,
     "tracejit.standard": 5,
     "tracejit.storage": 5,

@@ -42,6 +42,9 @@ TENSOR = """
     lerp_ log max mean min mul_ nbytes ndim numpy permute pow prod register_hook relu repeat requires_grad
     requires_grad_ reshape retain_grad roll round shape sigmoid sign sin size split sqrt square squeeze std
     digamma erf erfc erfinv lgamma logit polygamma xlogy
+    view view_as reshape_as unsqueeze expand expand_as t contiguous chunk unbind narrow gather index_select index_add scatter_add
+    masked_fill masked_fill_ masked_select topk add sub mul div neg rsqrt clamp clamp_ clamp_min clamp_max maximum minimum where
+    bmm mm mv norm eq ne lt le gt ge logical_not logical_and logical_or dim numel type_as float double half bfloat16 int long bool
     strides sub_ sum swapaxes tanh to tolist transpose var zero_ add_ div_ to_device __array__
     __array_namespace__ __dlpack__ __dlpack_device__ __array_ufunc__ __array_function__
 """.split()
@@ -51,13 +54,25 @@ MODULES = {
         Module Parameter Linear Embedding LayerNorm BatchNorm1d Dropout ReLU GELU Tanh Sigmoid Softmax Flatten Sequential
         CrossEntropyLoss MSELoss functional init RNN GRU LSTM RNNCell GRUCell LSTMCell
         Conv1d Conv2d MaxPool1d MaxPool2d AvgPool1d AvgPool2d AdaptiveAvgPool2d
+        Identity Unflatten Upsample ModuleList ModuleDict ParameterList ParameterDict BatchNorm2d GroupNorm RMSNorm Dropout2d
+        ELU SELU GLU SiLU Mish ReLU6 PReLU LeakyReLU LogSigmoid LogSoftmax Softplus Hardtanh Hardsigmoid Hardswish
+        L1Loss HuberLoss SmoothL1Loss NLLLoss BCELoss BCEWithLogitsLoss KLDivLoss CosineEmbeddingLoss MarginRankingLoss
+        TripletMarginLoss MultiheadAttention TransformerEncoder TransformerEncoderLayer utils
     """.split(),
     nn.functional: """
         linear embedding softmax log_softmax layer_norm batch_norm dropout cross_entropy mse_loss relu gelu silu sigmoid
         tanh softplus one_hot
         conv1d conv2d max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool2d
+        leaky_relu elu selu mish logsigmoid relu6 hardtanh prelu glu hardsigmoid hardswish dropout2d group_norm rms_norm
+        l1_loss smooth_l1_loss huber_loss nll_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div
+        cosine_similarity pairwise_distance normalize cosine_embedding_loss margin_ranking_loss triplet_margin_loss
+        scaled_dot_product_attention interpolate pad
     """.split(),
-    optim: "Optimizer SGD Adam AdamW LRScheduler StepLR CosineAnnealingLR".split(),
+    nn.utils: "clip_grad_norm_ clip_grad_value_ parameters_to_vector vector_to_parameters".split(),
+    optim: """
+        Optimizer SGD Adam AdamW RMSprop Adagrad lr_scheduler LRScheduler StepLR CosineAnnealingLR LambdaLR MultiStepLR ConstantLR
+        LinearLR ExponentialLR PolynomialLR CosineAnnealingWarmRestarts SequentialLR OneCycleLR ReduceLROnPlateau
+    """.split(),
     cuda: """
         device_count empty_cache get_device_name is_available memory_stats pinned_empty reset_peak_memory_stats
         synchronize why_not

@@ -58,12 +58,12 @@ class TracejitError(Exception):
     """Base class of the errors that are tracejit's own."""
 
 
-class ShapeError(ValueError, TracejitError):
-    """Shapes or axes that do not fit the op."""
+class ShapeError(ValueError, RuntimeError, TracejitError):
+    """Shapes or axes that do not fit the op (a ValueError as in NumPy, and a RuntimeError as in PyTorch)."""
 
 
-class DTypeError(TypeError, TracejitError):
-    """Dtypes, or objects, that the op does not take."""
+class DTypeError(TypeError, RuntimeError, TracejitError):
+    """Dtypes, or objects, that the op does not take (a TypeError as in NumPy, and a RuntimeError as in PyTorch)."""
 
 
 class AxisError(IndexError, ShapeError):

@@ -91,6 +91,7 @@ class InPlace:
     addcdiv_ = _in_place("addcdiv_", ops.addcdiv)
     ceil_ = _in_place("ceil_", ops.ceil)
     clip_ = _in_place("clip_", ops.clip)
+    clamp_ = _in_place("clamp_", ops.clip)
     cos_ = _in_place("cos_", ops.cos)
     div_ = _in_place("div_", ops.divide)
     exp_ = _in_place("exp_", ops.exp)
@@ -132,6 +133,10 @@ class InPlace:
     def fill_(self, number: Any) -> Any:
         """Overwrites every element with a number or 0-d tensor; returns the tensor."""
         return write(self, number)
+
+    def masked_fill_(self: Any, mask: Any, number: Any) -> Any:
+        """Overwrites the elements where `mask` is true with a number or 0-d tensor; returns the tensor."""
+        return write(self, ops.where(mask, cast(value_or_number(number), self.aval.dtype), self))
 
     def zero_(self) -> Any:
         """Overwrites every element with 0; returns the tensor."""

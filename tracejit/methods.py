@@ -11,6 +11,7 @@ from tracejit import ops
 from tracejit._errors import at_user_line
 from tracejit.dtypes import DType
 from tracejit.ir.aval import Aval
+from tracejit.namesakes import Namesakes
 
 Method = Callable[..., Any]
 
@@ -64,6 +65,31 @@ def _fold(function: Method) -> Method:
     return _like(function, method)
 
 
+def _fold_as_in_torch(function: Method) -> Method:
+    """A reduction that means the same by PyTorch's names: `t.sum(dim=0, keepdim=True)`.
+
+    `max`, `min`, `var` and `std` do not: theirs give indices, too, or divide by one less.
+    """
+    by_axis = _fold(function)
+
+    def method(self: Any, axis: Any = None, **options: Any) -> Any:
+        for theirs, ours in (("dim", "axis"), ("keepdim", "keepdims")):
+            if theirs in options:
+                options[ours] = options.pop(theirs)
+        return by_axis(self, **{"axis": axis, **options})
+
+    return _like(function, method)
+
+
+def _softmax(function: Method) -> Method:
+    by_axis = _fold_as_in_torch(function)
+
+    def method(self: Any, axis: Any = -1, **options: Any) -> Any:
+        return by_axis(self, axis, **options)
+
+    return _like(function, method)
+
+
 def _of_sizes(function: Method) -> Method:
     """A method of a shape or axes, given as one sequence or one by one: `t.reshape(2, 3)`."""
 
@@ -92,7 +118,7 @@ def _polygamma(self: Any, n: int) -> Any:
     return ops.polygamma(n, self)
 
 
-class Operators:
+class Operators(Namesakes):
     """What a value with an `aval` can do."""
 
     __slots__ = ()
@@ -213,23 +239,23 @@ class Operators:
 
     # Folds
 
-    all = _fold(ops.all)
-    any = _fold(ops.any)
-    argmax = _fold(ops.argmax)
-    argmin = _fold(ops.argmin)
-    cumprod = _fold(ops.cumulative_prod)
-    cumsum = _fold(ops.cumulative_sum)
+    all = _fold_as_in_torch(ops.all)
+    any = _fold_as_in_torch(ops.any)
+    argmax = _fold_as_in_torch(ops.argmax)
+    argmin = _fold_as_in_torch(ops.argmin)
+    cumprod = _fold_as_in_torch(ops.cumulative_prod)
+    cumsum = _fold_as_in_torch(ops.cumulative_sum)
     max = _fold(ops.max)
-    mean = _fold(ops.mean)
+    mean = _fold_as_in_torch(ops.mean)
     min = _fold(ops.min)
-    prod = _fold(ops.prod)
+    prod = _fold_as_in_torch(ops.prod)
     std = _fold(ops.std)
-    sum = _fold(ops.sum)
+    sum = _fold_as_in_torch(ops.sum)
     var = _fold(ops.var)
 
-    log_softmax = ops.log_softmax
-    logsumexp = _fold(ops.logsumexp)
-    softmax = ops.softmax
+    log_softmax = _softmax(ops.log_softmax)
+    logsumexp = _fold_as_in_torch(ops.logsumexp)
+    softmax = _softmax(ops.softmax)
 
     # Products
 

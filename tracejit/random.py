@@ -20,7 +20,7 @@ from tracejit.autograd.tape import no_grad
 from tracejit.ops import random as draws
 from tracejit.ops.arguments import moved, new_shape
 from tracejit.ops.index import take
-from tracejit.storage import as_array
+from tracejit.ops.sorting import argsort
 from tracejit.tensor import Tensor, check_device, from_array
 
 Size = int | Sequence[int]
@@ -114,7 +114,7 @@ class Generator:
         """The numbers below an integer `x`, or the parts of an array along its first axis, in random order."""
         length = x if isinstance(x, int) else len(x)
         keys = self._draw(lambda state, size: draws.bits(state, size, dtype=dtypes.uint64), length)
-        order = from_array(np.argsort(as_array(keys), kind="stable"), copy=True)
+        order = argsort(keys)
         return order if isinstance(x, int) else take(x, order, axis=0)
 
     def _draw(

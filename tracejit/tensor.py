@@ -516,7 +516,7 @@ def from_data(data: Any, dtype: Any = None, device: str | None = None) -> Tensor
     """A copy of `data`: numbers, nested sequences, arrays or tensors, which stay on their device where none is named."""
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     place = None if device is None else check_device(device)
-    if isinstance(data, Tensor) and data.aval.device != "cpu":
+    if isinstance(data, Tensor):  # by ops, which a recording sees
         twin = moved(cast(data.detach(), wanted or data.aval.dtype), place or data.aval.device)
         return copied(twin) if twin.storage is data.storage else twin
     if not isinstance(data, np.ndarray) and _is_on_gpu(data):

@@ -108,3 +108,61 @@ def test_a_failed_step_leaves_what_eager_leaves() -> None:
         step(tj.tensor(7))
     assert parameter.tolist() == [1.0, 2.0]
     assert parameter.grad is None
+
+
+def test_steps_that_make_layers_parameters_and_orders_of_their_own_are_replayed() -> None:
+    data, labels = tj.tensor(np.eye(8, dtype=np.float32)), tj.arange(8) % 3
+
+    def trained(decorate: Callable[[Any], Any]) -> Any:
+        tj.random.seed(3)
+        model = nn.Linear(8, 3)
+
+        def epoch() -> Any:
+            total = 0.0
+            order = tj.random.permutation(8)
+            for begin in range(0, 8, 4):
+                part = order[begin : begin + 4]
+                loss = nn.CrossEntropyLoss()(nn.Tanh()(model(data[part])), labels[part])
+                model.zero_grad()
+                loss.backward()
+                model.bias = nn.Parameter(model.bias - model.bias.grad)
+                with tj.no_grad():
+                    model.weight -= tj.tensor(model.weight.grad) * 0.5
+                total += loss.item()
+            return total
+
+        epoch = decorate(epoch)
+        losses = [epoch() for _ in range(5)]
+        return [
+            *losses,
+            model.weight.tolist(),
+            model.bias.tolist(),
+            tj.random.random().item(),
+        ], epoch
+
+    (expected, _), (found, epoch) = trained(lambda f: f), trained(tj.compile)
+    assert found == expected
+    assert epoch.calls == {"replay": 4, "record": 1, "eager": 0}
+
+
+def test_numbers_that_change_from_step_to_step_need_no_recordings() -> None:
+    uses: dict[str, Callable[[Any, float], Any]] = {
+        "dropout": F.dropout,
+        "clip": lambda x, c: x.clip(-c, c),
+        "lerp": lambda x, c: x.lerp(x * 2, c),
+        "where": lambda x, c: tj.where(x > 0, c, x),
+        "masked_fill": lambda x, c: x.masked_fill(x > 0, c),
+        "noise": lambda x, c: x + tj.random.uniform(x.shape, -c, c),
+        "leaky relu": F.leaky_relu,
+        "scale of attention": lambda x, c: F.scaled_dot_product_attention(x, x, x, scale=c),
+        "label smoothing": lambda x, c: F.cross_entropy(x, tj.arange(3), label_smoothing=c),
+    }
+    x = tj.tensor(np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32))
+    for name, use in uses.items():
+        compiled = tj.compile(use)
+        for turn in range(6):
+            tj.random.seed(turn)
+            found = compiled(x, 0.1 + 0.1 * turn)
+            tj.random.seed(turn)
+            assert found.tolist() == use(x, 0.1 + 0.1 * turn).tolist(), name
+        assert compiled.calls == {"replay": 5, "record": 1, "eager": 0}, name

@@ -34,6 +34,53 @@ LAYERS: list[tuple[str, Callable[[Any], Any], tuple[int, ...]]] = [
     ("batch norm of sequences", lambda nn: nn.BatchNorm1d(4, momentum=0.3), (3, 4, 5)),
     ("batch norm by plain means", lambda nn: nn.BatchNorm1d(4, momentum=None), (6, 4)),
     ("batch norm in evaluation", lambda nn: nn.BatchNorm1d(4).eval(), (6, 4)),
+    ("batch norm of images", lambda nn: nn.BatchNorm2d(3), (2, 3, 4, 5)),
+    ("batch norm of images in evaluation", lambda nn: nn.BatchNorm2d(3).eval(), (2, 3, 4, 5)),
+    ("batch norm alone", lambda nn: nn.BatchNorm2d(3, affine=False), (2, 3, 4, 5)),
+    (
+        "batch norm without running means",
+        lambda nn: nn.BatchNorm1d(4, track_running_stats=False).eval(),
+        (6, 4),
+    ),
+    ("group norm", lambda nn: nn.GroupNorm(2, 4), (3, 4, 5)),
+    ("group norm of images", lambda nn: nn.GroupNorm(4, 4, eps=1e-3), (2, 4, 3, 5)),
+    ("group norm alone", lambda nn: nn.GroupNorm(1, 4, affine=False), (3, 4)),
+    ("rms norm", lambda nn: nn.RMSNorm(4), (3, 4)),
+    ("rms norm over two", lambda nn: nn.RMSNorm((3, 4), eps=1e-3), (2, 3, 4)),
+    ("leaky relu", lambda nn: nn.LeakyReLU(0.2), (3, 4)),
+    ("elu", lambda nn: nn.ELU(1.5), (3, 4)),
+    ("selu", lambda nn: nn.SELU(), (3, 4)),
+    ("silu", lambda nn: nn.SiLU(), (3, 4)),
+    ("mish", lambda nn: nn.Mish(), (3, 4)),
+    ("relu6", lambda nn: nn.Sequential(nn.Linear(4, 4), nn.ReLU6()), (3, 4)),
+    ("hardtanh", lambda nn: nn.Hardtanh(-0.5, 0.7), (3, 4)),
+    ("hard sigmoid", lambda nn: nn.Hardsigmoid(), (3, 4)),
+    ("hard swish", lambda nn: nn.Hardswish(), (3, 4)),
+    ("log sigmoid", lambda nn: nn.LogSigmoid(), (3, 4)),
+    ("softplus", lambda nn: nn.Softplus(), (3, 4)),
+    ("log softmax", lambda nn: nn.LogSoftmax(dim=1), (3, 4)),
+    ("prelu", lambda nn: nn.PReLU(), (3, 4)),
+    ("prelu of channels", lambda nn: nn.PReLU(4, 0.1), (3, 4, 2)),
+    ("glu", lambda nn: nn.GLU(1), (3, 4, 2)),
+    ("identity", lambda nn: nn.Identity(3, of="anything"), (3, 4)),
+    ("unflatten", lambda nn: nn.Unflatten(1, (2, -1)), (3, 4)),
+    ("upsample", lambda nn: nn.Upsample(scale_factor=2), (2, 3, 4, 5)),
+    ("upsample to a size", lambda nn: nn.Upsample(size=(7, 3)), (2, 3, 4, 5)),
+    (
+        "a transformer",
+        lambda nn: nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True),
+            2,
+            nn.LayerNorm(4),
+            **({"enable_nested_tensor": False} if nn.__name__ == "torch.nn" else {}),
+        ),
+        (3, 5, 4),
+    ),
+    (
+        "a transformer with the norm first",
+        lambda nn: nn.TransformerEncoderLayer(4, 2, 8, 0.0, "gelu", norm_first=True),
+        (5, 3, 4),
+    ),
     ("flatten", lambda nn: nn.Flatten(), (2, 3, 4)),
     ("a network", lambda nn: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), (5, 4)),
 ]
@@ -63,6 +110,7 @@ def test_a_layer_computes_and_differentiates_as_pytorchs(
         close(parameter.grad, other.grad, name)
     for (name, buffer), other in zip(ours.named_buffers(), theirs.buffers(), strict=True):
         close(buffer, other, name)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
 
 
 def close(actual: Any, expected: Any, name: str = "") -> None:

@@ -180,3 +180,9 @@ def test_a_sequence_takes_nothing_but_modules() -> None:
 def test_a_module_without_forward_says_so() -> None:
     with pytest.raises(NotImplementedError, match="Module does not define forward"):
         nn.Module()(1)
+
+
+def test_what_a_layer_does_not_know_is_refused() -> None:
+    for make in (lambda: nn.Tanh(2), lambda: nn.Sigmoid(inplace=True), lambda: nn.Module(3)):
+        with pytest.raises(TypeError, match="argument"):
+            make()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tracejit.optim import SGD, Adam, AdamW, Optimizer
+from tracejit.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 STEPS = 5
 SHAPES = [(3, 4), (4,), ()]
@@ -24,6 +24,10 @@ CASES: list[tuple[type[Optimizer], dict[str, Any]]] = [
     (Adam, {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}),
     (Adam, {"lr": 0.01, "maximize": True}),
     (AdamW, {"lr": 0.01, "weight_decay": 0.1}),
+    (RMSprop, {"lr": 0.01}),
+    (RMSprop, {"lr": 0.01, "alpha": 0.9, "weight_decay": 0.1, "momentum": 0.8, "centered": True}),
+    (Adagrad, {"lr": 0.1}),
+    (Adagrad, {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5}),
 ]
 
 
@@ -61,7 +65,27 @@ def adamw(p: np.ndarray, g: np.ndarray, state: dict[str, Any], **h: Any) -> np.n
     return adam(p * (1 - h["lr"] * decay), g, state, **h)
 
 
-FORMULAS: dict[type[Optimizer], Callable[..., np.ndarray]] = {SGD: sgd, Adam: adam, AdamW: adamw}
+def rmsprop(p: np.ndarray, g: np.ndarray, state: dict[str, Any], **h: Any) -> np.ndarray:
+    g = g + h.get("weight_decay", 0) * p
+    alpha = h.get("alpha", 0.99)
+    v = state["v"] = alpha * state.get("v", 0) + (1 - alpha) * g * g
+    if h.get("centered"):
+        m = state["m"] = alpha * state.get("m", 0) + (1 - alpha) * g
+        v = v - m * m
+    b = state["b"] = h.get("momentum", 0) * state.get("b", 0) + g / (np.sqrt(v) + 1e-8)
+    return p - h["lr"] * b
+
+
+def adagrad(p: np.ndarray, g: np.ndarray, state: dict[str, Any], **h: Any) -> np.ndarray:
+    g = g + h.get("weight_decay", 0) * p
+    t = state["t"] = state.get("t", -1) + 1
+    v = state["v"] = state.get("v", h.get("initial_accumulator_value", 0)) + g * g
+    return p - h["lr"] / (1 + t * h.get("lr_decay", 0)) * g / (np.sqrt(v) + 1e-10)
+
+
+FORMULAS: dict[type[Optimizer], Callable[..., np.ndarray]] = {
+    SGD: sgd, Adam: adam, AdamW: adamw, RMSprop: rmsprop, Adagrad: adagrad,
+}  # fmt: skip
 
 
 def train(kind: type[Optimizer], hyperparameters: dict[str, Any]) -> list[np.ndarray]:

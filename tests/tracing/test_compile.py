@@ -423,6 +423,21 @@ def test_a_compiled_function_is_copied_and_pickled_as_a_function_is():
     assert pickle.loads(pickle.dumps(plus_one)) is plus_one
 
 
+def test_a_compiled_method_is_copied_with_its_object():
+    net = tj.nn.Linear(3, 2)
+    net.forward = tj.compile(net.forward)
+    twin = copy.deepcopy(net)
+    with tj.no_grad():
+        net.weight.fill_(0)
+        net.bias.fill_(0)
+    assert twin.forward.__self__ is twin
+    assert net(tj.ones(3)).tolist() == [0, 0]
+    assert (
+        twin(tj.ones(3)).tolist()
+        == tj.nn.functional.linear(tj.ones(3), twin.weight, twin.bias).tolist()
+    )
+
+
 def test_a_compiled_function_inside_another_joins_it():
     inner = tj.compile(lambda x: x * 2)
     outer = tj.compile(lambda x: inner(x) + inner(x + 1))

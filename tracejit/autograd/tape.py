@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from contextlib import ContextDecorator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from tracejit import dispatch
 from tracejit._errors import AutogradError, at_user_line, user_location
@@ -13,6 +14,8 @@ from tracejit.autograd.pullback import pullback
 from tracejit.dispatch import Scalar
 from tracejit.ops.op import Op, Params
 from tracejit.ops.registry import NOT_DIFFERENTIABLE
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _GradMode(threading.local):
@@ -34,7 +37,7 @@ def _set_mode(enabled: bool) -> None:
     _mode.enabled = enabled
 
 
-class _GradSwitch(ContextDecorator):
+class _GradSwitch:
     """Sets whether ops are noted on the tape, for a block or, as a decorator, for a function."""
 
     enabled: bool
@@ -42,15 +45,23 @@ class _GradSwitch(ContextDecorator):
     def __init__(self) -> None:
         self._before: list[bool] = []
 
+    def __call__(self, function: F) -> F:
+        """`function`, each call of which is a block of its own: it may run in several threads."""
+        kind = type(self)
+
+        @functools.wraps(function)
+        def switched(*args: Any, **kwargs: Any) -> Any:
+            with kind():
+                return function(*args, **kwargs)
+
+        return cast(F, switched)
+
     def __enter__(self) -> None:
         self._before.append(_mode.enabled)
         _set_mode(self.enabled)
 
     def __exit__(self, *error: object) -> None:
         _set_mode(self._before.pop())
-
-    def _recreate_cm(self) -> _GradSwitch:  # a decorated function may run in several threads
-        return type(self)()
 
 
 class no_grad(_GradSwitch):  # noqa: N801  # the field's name

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any, NamedTuple, Self
 
 from tracejit._errors import at_user_line
 from tracejit._identity import each_once
 from tracejit.autograd.tape import no_grad
-from tracejit.dtypes import DType
+from tracejit.dtypes import DType, bfloat16, float16, float32, float64
 from tracejit.nn.parameter import Parameter, become
 from tracejit.tensor import Tensor, check_device, from_data
 
@@ -36,7 +36,7 @@ class Module:
 
     training: bool
     _parameters: dict[str, Parameter]
-    _buffers: dict[str, Tensor]
+    _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module]
     _volatile: set[str]
     """The buffers that are not part of the state."""
@@ -53,6 +53,9 @@ class Module:
         }
         module.__dict__.update(state)
         return module
+
+    def __init__(self) -> None:
+        """Takes nothing: what a layer does not know among its arguments is an error."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass defines it."""
@@ -80,7 +83,7 @@ class Module:
             return self._parameters
         if isinstance(value, Module):
             return self._modules
-        if isinstance(value, Tensor) and name in self._buffers:
+        if name in self._buffers and (value is None or isinstance(value, Tensor)):
             return self._buffers
         if name in self._parameters and value is not None:
             kind = type(value).__name__
@@ -115,12 +118,26 @@ class Module:
     def _tables(self) -> tuple[dict[str, Any], ...]:
         return self._parameters, self._buffers, self._modules
 
-    def register_buffer(self, name: str, tensor: Tensor, persistent: bool = True) -> None:
-        """A tensor that belongs to the module and is not trained; part of the state if `persistent`."""
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """A tensor that belongs to the module and is not trained; part of the state if `persistent`. None: there is none."""
         if hasattr(self, name) and name not in self._buffers:
             raise KeyError(at_user_line(f"attribute {name!r} already exists"))
         self._buffers[name] = tensor
         (self._volatile.discard if persistent else self._volatile.add)(name)
+
+    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+        """`self.name = parameter`, of a name that is not taken."""
+        if hasattr(self, name) and name not in self._parameters:
+            raise KeyError(at_user_line(f"attribute {name!r} already exists"))
+        setattr(self, name, parameter)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """`self.name = module`, of a name that is not taken."""
+        if hasattr(self, name) and name not in self._modules:
+            raise KeyError(at_user_line(f"attribute {name!r} already exists"))
+        setattr(self, name, module)
+
+    register_module = add_module
 
     # The tree
 
@@ -135,6 +152,40 @@ class Module:
 
     def modules(self) -> Iterator[Module]:
         return (module for _, module in self.named_modules())
+
+    def get_submodule(self, path: str) -> Module:
+        """The module of a dotted name, as `named_modules` gives them; AttributeError where there is none."""
+        module = self
+        for name in path.split(".") if path else ():
+            if name not in module._modules:
+                kind = type(module).__name__
+                raise AttributeError(at_user_line(f"{kind} has no module {name!r} (of {path!r})"))
+            module = module._modules[name]
+        return module
+
+    def get_parameter(self, path: str) -> Parameter:
+        """The parameter of a dotted name, as `named_parameters` gives them; AttributeError where there is none."""
+        home, _, name = path.rpartition(".")
+        module = self.get_submodule(home)
+        if name not in module._parameters:
+            kind = type(module).__name__
+            raise AttributeError(at_user_line(f"{kind} has no parameter {name!r} (of {path!r})"))
+        return module._parameters[name]
+
+    def apply(self, function: Callable[[Module], object]) -> Self:
+        """Calls `function` with each module below this one, and then with this one: to initialise them, as a rule.
+
+        >>> from tracejit import nn
+        >>> def start(module):
+        ...     if isinstance(module, nn.Linear):
+        ...         nn.init.ones_(module.weight)
+        >>> nn.Sequential(nn.Linear(1, 2), nn.ReLU()).apply(start)[0].weight.tolist()
+        [[1.0], [1.0]]
+        """
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         return iter(self._modules.items())
@@ -159,6 +210,7 @@ class Module:
             (_join(path, name), buffer)
             for path, module in self.named_modules()
             for name, buffer in module._buffers.items()
+            if buffer is not None
         )
 
     def buffers(self) -> Iterator[Tensor]:
@@ -201,6 +253,22 @@ class Module:
                 become(tensor, target, tensor.device)
         return self
 
+    def float(self) -> Self:
+        """In place: every floating-point parameter and buffer in float32."""
+        return self.to(float32)
+
+    def double(self) -> Self:
+        """As `float`, in float64."""
+        return self.to(float64)
+
+    def half(self) -> Self:
+        """As `float`, in float16."""
+        return self.to(float16)
+
+    def bfloat16(self) -> Self:
+        """As `float`, in bfloat16."""
+        return self.to(bfloat16)
+
     def cpu(self) -> Self:
         return self.to("cpu")
 
@@ -218,7 +286,7 @@ class Module:
             for name, parameter in module._parameters.items():
                 yield _join(path, name), parameter
             for name, buffer in module._buffers.items():
-                if name not in module._volatile:
+                if buffer is not None and name not in module._volatile:
                     yield _join(path, name), buffer
 
     def load_state_dict(

@@ -14,6 +14,7 @@ from tracejit.ops.composite import (
     silu,
     softmax,
     stop_gradient,
+    vector_norm,
 )
 from tracejit.ops.contract import (
     dot,
@@ -192,5 +193,6 @@ __all__ = [
     "reshape", "roll", "round", "scatter_add", "searchsorted", "select", "set_item", "sigmoid", "sign", "signbit",
     "silu", "sin", "sinh", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
     "stop_gradient", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile",
-    "trace", "transpose", "tril", "triu", "trunc", "unstack", "var", "vecdot", "where", "xlogy", "zeros", "zeros_like",
+    "trace", "transpose", "tril", "triu", "trunc", "unstack", "var", "vecdot", "vector_norm", "where", "xlogy",
+    "zeros", "zeros_like",
 ]  # fmt: skip

@@ -13,10 +13,12 @@ from tracejit import dtypes
 from tracejit._errors import DTypeError, ShapeError, at_user_line
 from tracejit.dtypes import DType
 from tracejit.ops.arguments import cast, normal_axes, normal_axis, refuse, value
+from tracejit.ops.elementwise import abs as absolute
 from tracejit.ops.elementwise import (
     add,
     constant_like,
     divide,
+    equal,
     greater_equal,
     isfinite,
     multiply,
@@ -28,7 +30,7 @@ from tracejit.ops.elementwise import (
     where,
 )
 from tracejit.ops.families import view
-from tracejit.ops.functions import exp, log, sigmoid, tanh
+from tracejit.ops.functions import exp, log, pow, sigmoid, tanh
 from tracejit.ops.index import one_hot
 from tracejit.ops.op import Op
 from tracejit.ops.random import uniform
@@ -53,7 +55,7 @@ def stop_gradient(x: Any) -> Any:
     return _stop(value(x))
 
 
-def _computed(x: Any) -> tuple[Any, DType]:
+def computed(x: Any) -> tuple[Any, DType]:
     """`x` in the dtype to compute in, and the dtype of the result."""
     x = value(x)
     dtype = x.aval.dtype if x.aval.dtype.is_float else dtypes.float64
@@ -81,7 +83,7 @@ def softmax(x: Any, *, axis: Axes = -1) -> Any:
     >>> tj.softmax(tj.tensor([0.0, 0.0]))
     tensor([0.5, 0.5])
     """
-    x, dtype = _computed(x)
+    x, dtype = computed(x)
     axes = normal_axes(axis, x.aval.ndim, "softmax")
     grown = exp(_shifted(x, axes)[0])
     return cast(divide(grown, sum(grown, axis=axes, keepdims=True)), dtype)
@@ -94,7 +96,7 @@ def log_softmax(x: Any, *, axis: Axes = -1) -> Any:
     >>> tj.log_softmax(tj.tensor([1000.0, 0.0]))
     tensor([    0., -1000.])
     """
-    x, dtype = _computed(x)
+    x, dtype = computed(x)
     axes = normal_axes(axis, x.aval.ndim, "log_softmax")
     apart, _ = _shifted(x, axes)
     return cast(subtract(apart, log(sum(exp(apart), axis=axes, keepdims=True))), dtype)
@@ -107,17 +109,37 @@ def logsumexp(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
     >>> tj.logsumexp(tj.tensor([1000.0, -1000.0]))
     tensor(1000.)
     """
-    x, dtype = _computed(x)
+    x, dtype = computed(x)
     axes = normal_axes(axis, x.aval.ndim, "logsumexp")
     apart, most = _shifted(x, axes)
     total = add(log(sum(exp(apart), axis=axes, keepdims=True)), most)
     return cast(total if keepdims else squeeze(total, axes), dtype)
 
 
+def vector_norm(x: Any, p: float = 2, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """(sum |x|**p)**(1/p) over `axis`; its gradient where all is 0 is 0.
+
+    >>> import tracejit as tj
+    >>> tj.tensor([3.0, -4.0]).norm()
+    tensor(5.)
+    """
+    x, dtype = computed(x)
+    if p == float("inf"):
+        return cast(max(absolute(x), axis=axis, keepdims=keepdims), dtype)
+    if p == 1:
+        return cast(sum(absolute(x), axis=axis, keepdims=keepdims), dtype)
+    powers = square(x) if p == 2 else pow(absolute(x), p)
+    total = sum(powers, axis=axis, keepdims=keepdims)
+    is_zero = equal(total, 0)
+    root = where(is_zero, 1.0, total)
+    return cast(where(is_zero, 0.0, sqrt(root) if p == 2 else pow(root, 1 / p)), dtype)
+
+
 # losses
 
 
-def _reduced(losses: Any, reduction: Mean) -> Any:
+def reduced(losses: Any, reduction: Any) -> Any:
+    """The losses' "mean" or "sum", or, with "none", the losses."""
     match reduction:
         case "mean":
             return mean(losses)
@@ -141,7 +163,7 @@ def cross_entropy(logits: Any, target: Any, *, reduction: Mean = "mean") -> Any:
     >>> tj.cross_entropy(tj.tensor([[9.0, -9.0], [-9.0, 9.0]]), tj.tensor([0, 1])) < 1e-6
     tensor(True)
     """
-    x, dtype = _computed(logits)
+    x, dtype = computed(logits)
     target = value(target)
     if not x.aval.shape:
         refuse(ShapeError, "cross_entropy", (x.aval,), "needs a class axis")
@@ -152,23 +174,23 @@ def cross_entropy(logits: Any, target: Any, *, reduction: Mean = "mean") -> Any:
     if target.aval.dtype.is_float:
         losses = _of_probabilities(apart, total, cast(target, x.aval.dtype), axis)
     else:
-        losses = subtract(total, _of_class(apart, target))
-    return cast(_reduced(losses, reduction), dtype)
+        losses = subtract(total, at_label("cross_entropy", apart, target))
+    return cast(reduced(losses, reduction), dtype)
 
 
-def _of_class(x: Any, labels: Any) -> Any:
+def at_label(name: str, x: Any, labels: Any) -> Any:
     """x at the label along the last axis."""
     if not labels.aval.dtype.is_integer:
         refuse(
             DTypeError,
-            "cross_entropy",
+            name,
             (x.aval, labels.aval),
             "labels must be integers or float probabilities",
         )
     if labels.aval.shape != x.aval.shape[:-1]:
         refuse(
             ShapeError,
-            "cross_entropy",
+            name,
             (x.aval, labels.aval),
             f"labels must have shape {x.aval.shape[:-1]}",
         )
@@ -197,7 +219,7 @@ def mse_loss(x: Any, y: Any, *, reduction: Mean = "mean") -> Any:
     >>> tj.mse_loss(tj.tensor([1.0, 2.0]), tj.tensor([1.0, 4.0]))
     tensor(2.)
     """
-    return _reduced(square(subtract(x, y)), reduction)
+    return reduced(square(subtract(x, y)), reduction)
 
 
 # normalisation
@@ -205,7 +227,7 @@ def mse_loss(x: Any, y: Any, *, reduction: Mean = "mean") -> Any:
 
 def moments(x: Any, *, axis: Axes = None, keepdims: bool = False) -> tuple[Any, Any]:
     """The mean and the mean squared distance from it over `axis`."""
-    x, dtype = _computed(x)
+    x, dtype = computed(x)
     axes = normal_axes(axis, x.aval.ndim, "moments")
     center = mean(x, axis=axes, keepdims=True)
     spread = mean(square(subtract(x, center)), axis=axes, keepdims=keepdims)
@@ -221,7 +243,7 @@ def layer_norm(
     >>> tj.layer_norm(tj.tensor([1.0, 3.0]), eps=0.0)
     tensor([-1.,  1.])
     """
-    x, dtype = _computed(x)
+    x, dtype = computed(x)
     axes = normal_axes(axis, x.aval.ndim, "layer_norm")
     apart = subtract(x, mean(x, axis=axes, keepdims=True))
     scale = reciprocal(sqrt(add(mean(square(apart), axis=axes, keepdims=True), eps)))
@@ -239,7 +261,7 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Any:
     """(x - center) / sqrt(spread + eps) * weight + bias, where all but `x` are vectors along `axis`."""
-    x, dtype = _computed(x)
+    x, dtype = computed(x)
     place = normal_axis(axis, x.aval.ndim, "batch_norm")
     others = tuple(range(1, x.aval.ndim - place))
     center, spread, weight, bias = (
@@ -265,7 +287,7 @@ def gelu(x: Any, *, approximate: Literal["none", "tanh"] = "none") -> Any:
     >>> tj.gelu(tj.tensor([0.0, 100.0]))
     tensor([  0., 100.])
     """
-    x, dtype = _computed(x)
+    x, dtype = computed(x)
     match approximate:
         case "none":
             below = erf(multiply(x, 1 / root(2)))
@@ -286,7 +308,7 @@ def silu(x: Any) -> Any:
     >>> tj.silu(tj.tensor([0.0, 100.0]))
     tensor([  0., 100.])
     """
-    x, dtype = _computed(x)
+    x, dtype = computed(x)
     return cast(multiply(x, sigmoid(x)), dtype)
 
 
@@ -301,5 +323,5 @@ def dropout(x: Any, state: Any, p: float) -> Any:
 
 __all__ = [
     "batch_norm", "cross_entropy", "dropout", "gelu", "layer_norm", "log_softmax", "logsumexp", "moments", "mse_loss", "silu",
-    "softmax", "stop_gradient",
+    "softmax", "stop_gradient", "vector_norm",
 ]  # fmt: skip

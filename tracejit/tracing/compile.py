@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
-from types import NoneType
+from types import MethodType, NoneType
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
@@ -267,8 +267,8 @@ class Compiled(entry_class()):  # type: ignore[misc]  # one of two classes
         return Compiled if hasattr(self.function, "__qualname__") else type(self.function)
 
     def __reduce__(self) -> Any:
-        """A compiled function is copied and pickled as functions are, by name; a compiled object as the object is."""
-        if hasattr(self.function, "__qualname__"):
+        """A compiled function is copied and pickled as functions are, by name; a method or an object as what it is."""
+        if hasattr(self.function, "__qualname__") and not isinstance(self.function, MethodType):
             return self.function.__qualname__
         make = functools.partial(
             Compiled,

@@ -184,6 +184,26 @@ def test_an_argument_that_differs(case: Any, was: str, now: str, mend: str):
     assert mend in rest
 
 
+def test_a_number_that_says_which_part_is_taken_has_a_mend_that_works():
+    data = tj.arange(12.0).reshape(6, 2)
+
+    @tj.compile
+    def f(i):
+        return data[2 * i : 2 * i + 2].sum()
+
+    for i in range(3):
+        f(i)
+    text = str(tj.explain(f).misses[-1])
+    assert "a number that says which part of a tensor is taken is 2: each needs a recording" in text
+    assert "give the part as an argument, which may begin anywhere, or index with an array" in text
+    by_part, by_array = tj.compile(lambda part: part.sum()), tj.compile(lambda i: data[i].sum())
+    for i in range(3):
+        expected = f.function(i).item()
+        assert by_part(data[2 * i : 2 * i + 2]).item() == expected
+        assert by_array(np.arange(2 * i, 2 * i + 2)).item() == expected
+    assert by_part.calls["replay"] == by_array.calls["replay"] == 2
+
+
 def test_a_number_that_changes_becomes_an_input():
     step = 0
 

@@ -129,6 +129,49 @@ def no_grad_as_a_decorator(compile):
 
 
 @case
+def no_grad_around_what_is_called(compile):
+    w = leaf()
+
+    class Mean:
+        value = vector()
+
+        @tj.no_grad()
+        def update(self, x):
+            self.value = self.value * 0.5 + w * x
+            return self.value
+
+    @tj.no_grad()
+    def evaluate(x, *, scale=1.0):
+        return w * x * scale
+
+    mean = Mean()
+
+    @compile
+    def f(x):
+        return w * x + evaluate(x, scale=2.0), mean.update(x), mean.value
+
+    for _ in range(4):
+        y, z, value = f(vector())
+        yield y, z, value, y.requires_grad, z.requires_grad
+
+
+@case
+def limits_of_dtypes(compile):
+    limits = tj.finfo(tj.float16)
+
+    @compile
+    def f(x):
+        x = tj.where(x > 0, x, tj.finfo(x.dtype).min)
+        return x + tj.iinfo(tj.int8).max + limits.eps, limits.bits
+
+    for dtype in (tj.float32, tj.float32, tj.float64, tj.float64):
+        yield f(vector().astype(dtype))
+    limits = tj.finfo(tj.float32)
+    for _ in range(2):
+        yield f(vector())
+
+
+@case
 def leaf_flag_switched(compile):
     w = vector()
 

@@ -8,12 +8,15 @@ import contextlib
 import enum
 import functools
 import io
+import itertools
 import math
+from collections import deque
 
 import numpy as np
 
 import tracejit as tj
 from tests.tracing.torture.harness import attempt, case, vector
+from tracejit import nn
 
 
 class Box:
@@ -513,3 +516,165 @@ def array_whose_elements_share_memory(compile):
         steps = (16, 8) if k % 2 else (24, 8)
         a = np.lib.stride_tricks.as_strided(memory, (3, 3), steps)
         yield f(a), a
+
+
+class Walked:
+    """Says by methods of its own what its elements are, and counts how often it is asked."""
+
+    def __init__(self, *values):
+        self.values, self.steps = [*values], 0
+
+    def __iter__(self):
+        for value in self.values:
+            self.steps += 1
+            yield value
+
+
+class Placed:
+    def __init__(self, *values):
+        self.values, self.asked = [*values], 0
+
+    def __len__(self):
+        self.asked += 1
+        return len(self.values)
+
+    def __getitem__(self, place):
+        return self.values[place]
+
+
+class Backwards(Walked):
+    def __reversed__(self):
+        self.steps += 100
+        return iter(self.values[::-1])
+
+
+class OwnList(list):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, place):
+        return 100.0
+
+
+@case
+def objects_of_users_walked_by_builtins(compile):
+    walked, placed, back = Walked(1.0, 2.0, 3.0), Placed(4.0, 5.0), Backwards(6.0, 7.0)
+    layers = nn.ModuleList([nn.ReLU(), nn.Tanh()])
+
+    @compile
+    def f(x):
+        for place, value in enumerate(walked, start=2):
+            x = x * value + place
+        for one, other, layer in zip(placed, walked, layers):
+            x = layer(x + one * other)
+        moved = map(lambda v: v + 1, back)  # noqa: C417  # the case
+        for value in itertools.chain(placed, itertools.islice(walked, 2), moved):
+            x = x + value
+        first, last = list(walked)[-1], tuple(placed)[-1]
+        for value, other in itertools.zip_longest(walked, placed, fillvalue=1.0):
+            x = x + value * other
+        return x + first + last, walked.steps, next(iter(back))
+
+    @compile
+    def g(x):
+        for value in reversed(placed):
+            x = x * 2 + value
+        for value in reversed(back):
+            x = x * 2 + value
+        for layer in reversed(layers):
+            x = layer(x)
+        return x, placed.asked, back.steps
+
+    for turn in range(6):
+        yield attempt(f, vector()), attempt(g, vector()), walked.steps, placed.asked, back.steps
+        if turn == 2:
+            walked.values.append(8.0)
+            placed.values[0] = 9.0
+        if turn == 3:
+            layers.append(nn.ReLU())
+
+
+@case
+def objects_of_users_that_builtins_only_pass_on(compile):
+    walked, own = Walked(1.0, 2.0), OwnList([1.0, 2.0, 3.0])
+
+    @compile
+    def f(x):
+        same = [each is walked for each in itertools.repeat(walked, 2)]
+        pairs = list(itertools.zip_longest([1.0], [2.0, 3.0], fillvalue=walked))
+        return x + len(same), same, pairs[1][0] is walked, next(iter([]), walked) is walked
+
+    @compile
+    def g(x):
+        for value in reversed(own):
+            x = x + value
+        return x, reversed(5)
+
+    @compile
+    def h(x):
+        return x + sum(value for value in enumerate(3))
+
+    for _ in range(4):
+        yield attempt(f, vector()), walked.steps, attempt(g, vector()), attempt(h, vector())
+
+
+@case
+def iterators_of_users_stop_where_zip_stops(compile):
+    class Counter:
+        def __init__(self):
+            self.count = 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            self.count += 1
+            if self.count > 7:
+                raise StopIteration
+            return self.count
+
+    counter = Counter()
+
+    @compile
+    def f(x):
+        for value, _ in zip(counter, range(2)):
+            x = x + value
+        for _, value in zip(range(2), counter):
+            x = x * value
+        return x
+
+    for turn in range(5):
+        counter.count = turn % 2
+        yield f(vector()), counter.count
+
+
+@case
+def objects_of_users_walked_by_methods_of_containers(compile):
+    walked, placed = Walked(1.0, 2.0), Placed(4.0, 5.0)
+    blocks = nn.ModuleList([nn.ReLU()])
+
+    @compile
+    def f(x):
+        values, recent, known, layers = [0.0], deque([3.0]), {1.0}, [nn.Tanh()]
+        values.extend(placed)
+        recent.extendleft(walked)
+        known.update(placed)
+        values[1:1] = walked
+        layers.extend(blocks)
+        for layer in layers:
+            x = layer(x)
+        total = sum(values) + sum(recent) + sum(known | known.union(walked))
+        return x + total, walked.steps, placed.asked
+
+    @compile
+    def g(x):
+        values = [1.0]
+        values.extend(3)
+        return x
+
+    for turn in range(6):
+        yield attempt(f, vector()), attempt(g, vector())
+        if turn == 2:
+            walked.values[0], placed.values[1] = 7.0, 9.0
+        if turn == 3:
+            blocks.append(nn.ReLU())

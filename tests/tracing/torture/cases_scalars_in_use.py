@@ -217,3 +217,32 @@ def changing_numbers_are_written(compile):
 
     for a, n in [(0.1, 1), (0.2, 1), (0.3, 1), (0.7, 2), (float("nan"), 2), (-0.0, 1), (1e300, 1)]:
         yield f(np.zeros(4), a, n), data, single, whole
+
+
+@case
+def numbers_given_to_methods_and_draws(compile):
+    @compile
+    def f(x, c):
+        mask = x > 0
+        y = x.clip(-1, c) + x.lerp(x * 2, c) + x.masked_fill(mask, c) + tj.where(mask, c, x)
+        y = y + x.add(c, alpha=c).clamp(max=c) + (x * 1).masked_fill_(mask, c)
+        return y, x.eq(c), x.half().mul(c), tj.random.uniform((2,), -c, c)
+
+    @compile
+    def g(x, c):
+        return tj.random.bernoulli(c, (3,)), tj.nn.functional.dropout(x, c)
+
+    @compile
+    def h(x, c):
+        return tj.where(x > 0, c, x.long()), x.long().masked_fill(x > 0, c), (x > 0).add(c)
+
+    numbers = [
+        0.1, 0.2, 0.3, 0.0, -0.0, 1.0, NAN, math.inf, 1e60, -0.5, 2, 3, 10**30, True, np.float32(0.3), np.float64(0.4), 0.9,
+    ]  # fmt: skip
+    for turn, number in enumerate(numbers):
+        tj.random.seed(turn)
+        yield (
+            attempt(f, vector(), number),
+            attempt(g, vector(), number),
+            attempt(h, vector(), number),
+        )

@@ -45,6 +45,7 @@ NAMED = frozenset("""
 """The cases that any engine which replays calls is tried on; all others are of what this library adds."""
 
 IN_PYTHON = frozenset("""
+    objects_of_users_that_builtins_only_pass_on
     annotations_and_code_of_functions arg_list_pop array_attribute_of_a_class_and_a_default array_from_a_file
     array_in_a_list_compared array_of_objects_or_text array_of_state_over_the_memory_of_a_tensor
     array_that_looks_at_an_index_object array_under_a_tensor array_whose_flags_are_set array_whose_shape_is_set

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.dtypes import DType
+from tracejit.dtypes import DType, FloatLimits, IntegerLimits
 from tracejit.ir.aval import Aval
 from tracejit.ops.op import Op
 from tracejit.tracing.replay import guards as g
@@ -29,7 +29,7 @@ ATOMS = frozenset({
 
 FIXED = (
     type, ModuleType, BuiltinFunctionType, np.ufunc, WrapperDescriptorType, MethodDescriptorType, MethodWrapperType,
-    GetSetDescriptorType, MemberDescriptorType, DType, Aval, Op, np.dtype,
+    GetSetDescriptorType, MemberDescriptorType, DType, FloatLimits, IntegerLimits, Aval, Op, np.dtype,
 )  # fmt: skip
 """Objects that are what they are: their identity says all."""
 

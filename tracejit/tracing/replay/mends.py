@@ -9,6 +9,7 @@ from typing import Any
 from tracejit.tensor import Tensor
 from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.kinds import can_be_input
+from tracejit.tracing.replay.symbolic import PLACE
 
 EACH = "each needs a recording"
 
@@ -30,6 +31,8 @@ def mend_of_guard(guard: Any, now: Any, *, is_input: bool) -> str:
             return _mend_of_object(guard.kind)
         case g.LengthIs():
             return _mend_of_length(guard.length, now)
+        case g.ResultIs() if guard.text == PLACE:
+            return f"{EACH}; give the part as an argument, which may begin anywhere, or index with an array"
         case g.SameObject():
             return "whether two names lead to one object decides what is done; keep it the same"
     return MENDS_OF_GUARDS.get(type(guard).__name__, f"what is as it was is replayed; {EACH}")

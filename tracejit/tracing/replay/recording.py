@@ -81,7 +81,6 @@ class Recording(Writes):
         """Those that are inputs, by the id of what stands for them: that, the number, and its symbol."""
         self._classes: set[tuple[int, str, bool]] = set()
         self._functions: set[int] = set()
-        self.iterate: Callable[[Any], Any] | None = None
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if any(type(name) is not str for name in kwargs):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
@@ -27,6 +28,8 @@ from tracejit.tracing.replay.tensors import Tensors
 from tracejit.tracing.replay.varying import of_type
 
 _OF_SIZES = frozenset({operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod})
+LOOKED_AT = "a number that was looked at"
+PLACE = "a number that says which part of a tensor is taken"
 _ASKING_SIZES = frozenset({
     operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne, operator.truth,
 })  # fmt: skip
@@ -54,6 +57,8 @@ class Numbers(Tensors):
         """The round of a loop whose numbers are open sizes for as long as it is recorded (`hooks.unrolling`)."""
         self.fixed: set[int] = set()
         """Slots of numbers that were open for a round, and from then on are what they are."""
+        self.asking = LOOKED_AT
+        """What guards call a number that is settled now."""
         self.looking = 0
         """Above 0 while library code may look at tensors, as its meaning is recorded another way."""
 
@@ -118,8 +123,16 @@ class Numbers(Tensors):
         if size is not None and self.sizes.is_open:
             self.sizes.fix(size)
         else:
-            text = "a number that was looked at"
-            self.decide(number.slot, concrete(number), late=number.late, text=text)
+            self.decide(number.slot, concrete(number), late=number.late, text=self.asking)
+
+    @contextmanager
+    def taking_a_part(self) -> Iterator[None]:
+        """Inside the block numbers are settled as they say which part of a tensor is taken."""
+        before, self.asking = self.asking, PLACE
+        try:
+            yield
+        finally:
+            self.asking = before
 
     def decide(self, slot: int, value: Any, *, late: bool, text: str) -> Any:
         """What comes after depends on the value in `slot`; the value with which the call goes on, which is its own."""

@@ -140,7 +140,8 @@ class ReplayHooks:
         owner = settled(owner)
         kind = type(owner)
         if isinstance(owner, Tensor) or kind is StandIn:
-            return library.leaf(recording, kind.__getitem__)(owner, key)
+            with recording.taking_a_part():
+                return library.leaf(recording, kind.__getitem__)(owner, key)
         if containers.is_container(owner):
             return items.read_item(recording, owner, key)
         if kind in ATOMS:
@@ -168,6 +169,8 @@ class ReplayHooks:
         if isinstance(owner, Tensor) or kind is StandIn:
             library.write_item(recording, owner, key, value)
         elif containers.is_container(owner):
+            if type(key) is slice:
+                value = iteration.walked(recording, value, self.callee, by_list=True)
             items.write_item(recording, owner, key, value)
         else:
             key = keys.plain_key(key)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import FunctionType, MethodType
 from typing import Any
 
-from tracejit.symbols import settled
+from tracejit.symbols import SYMBOLS, settled
 from tracejit.tensor import Tensor
+from tracejit.tracing.replay import guards as g
 from tracejit.tracing.replay.hooks import containers, walking
 from tracejit.tracing.replay.iterators import ITERATORS
-from tracejit.tracing.replay.kinds import found_on
+from tracejit.tracing.replay.kinds import ATOMS, found_on
 from tracejit.tracing.replay.recording import Recording
 from tracejit.tracing.stand_in import StandIn
 
@@ -39,6 +41,66 @@ def iterate(recording: Recording, value: Any, call: Call) -> Any:
         return _by_index(value, call)
     recording.deny(f"iteration over a {kind.__name__}")
     return value
+
+
+def walked(recording: Recording, value: Any, call: Call, *, by_list: bool) -> Any:
+    """What a list, or another container, may walk through in the place of `value`: an object of the user's as a list."""
+    kind = type(value)
+    is_known = kind in ATOMS or kind in SYMBOLS or kind in ITERATORS or kind is StandIn
+    if (
+        not recording.live
+        or is_known
+        or isinstance(value, Tensor)
+        or containers.is_container(value)
+    ):
+        return value
+    elements = iterate(recording, value, call)
+    if by_list:
+        ask_length(recording, value, call)
+    return list(elements)
+
+
+def ask_length(recording: Recording, value: Any, call: Call) -> None:
+    """What lists and tuples ask of an object before they walk through it, to know how much room to make."""
+    kind = type(value)
+    for name in ("__len__", "__length_hint__"):
+        recording.class_has(kind, name)
+    length = found_on(kind, "__len__")
+    if type(length) is FunctionType:
+        with suppress(TypeError):  # as they do
+            call(MethodType(length, value))()
+    elif found_on(kind, "__length_hint__") is not g.MISSING:
+        recording.deny(f"class {kind.__name__} gives a hint of its length")
+
+
+def is_users(value: Any) -> bool:
+    """Whether a class of the user's says what the elements are."""
+    if isinstance(value, Tensor) or type(value) is StandIn:
+        return False
+    found = (found_on(type(value), name) for name in ("__iter__", "__reversed__", "__getitem__"))
+    return any(type(method) is FunctionType for method in found)
+
+
+def backwards(recording: Recording, value: Any, call: Call) -> Any:
+    """`reversed(value)` of an object of the user's."""
+    kind = type(value)
+    for name in ("__reversed__", "__len__", "__getitem__"):
+        recording.class_has(kind, name)
+    method = found_on(kind, "__reversed__")
+    if type(method) is FunctionType:
+        return _stepped(recording, call(MethodType(method, value))(), call)
+    length, item = found_on(kind, "__len__"), found_on(kind, "__getitem__")
+    are_users = type(length) is type(item) is FunctionType
+    if method is not g.MISSING or not are_users:
+        recording.deny(f"reversed of a {kind.__name__}")
+        return reversed(value)
+    last = int(settled(call(MethodType(length, value))())) - 1
+    return _down(MethodType(item, value), last, call)
+
+
+def _down(item: MethodType, last: int, call: Call) -> Iterator[Any]:
+    for place in range(last, -1, -1):
+        yield call(item)(place)
 
 
 def _stepped(recording: Recording, iterator: Any, call: Call) -> Any:

@@ -21,6 +21,7 @@ from tracejit.autograd.tape import edge_of, enable_grad, no_grad
 from tracejit.dtypes import DType
 from tracejit.ir.dim import Dim, plain
 from tracejit.ir.resize import sizes_inside
+from tracejit.methods import Operators
 from tracejit.numpy_functions import sized
 from tracejit.numpy_functions.arguments import is_ours
 from tracejit.numpy_functions.calls import table
@@ -51,7 +52,8 @@ LIKE_USER_CODE = (
 )  # fmt: skip
 """Library code over ops that is instrumented as a user's is: it keeps state, or calls the user's functions."""
 LEAVES = (
-    "tracejit.ops", "tracejit.methods", "tracejit.tensor", "tracejit.inplace", "tracejit.creation", "tracejit.standard",
+    "tracejit.ops", "tracejit.methods", "tracejit.namesakes", "tracejit.tensor", "tracejit.inplace", "tracejit.creation",
+    "tracejit.standard",
     "tracejit.indexing", "tracejit.interop", "tracejit.dtypes", "tracejit.tracing.stand_in", "tracejit.autograd.tape",
     "tracejit._errors", "tracejit.dispatch",
 )  # fmt: skip
@@ -60,8 +62,16 @@ NO_LEAVES = frozenset({creation.set_default_dtype})
 """Functions that change what the library does."""
 TAKING_NUMBERS = frozenset({
     functions.addcdiv, functions.pow, elementwise.clip, creation.full, creation.full_like, ops.add_at, ops.full, ops.full_like,
+    *(
+        getattr(Operators, name)
+        for name in (
+            "lerp add sub mul div clamp clamp_min clamp_max maximum minimum where masked_fill eq ne lt le gt ge"
+        ).split()
+    ),
 })  # fmt: skip
-"""Functions that pass Python numbers on to ops without looking at them."""
+"""Functions and methods that pass Python numbers on to ops without looking at them."""
+DRAWING_BY_NUMBERS = frozenset({"uniform", "bernoulli"})
+"""Methods of generators that do so."""
 CREATING = frozenset(
     getattr(np, name)
     for name in (
@@ -104,15 +114,15 @@ def is_numpy(function: Any) -> bool:
     return module == "numpy" or module.startswith("numpy.")
 
 
-def leaf(recording: Recording, function: Any) -> Callable[..., Any]:
-    """`function` of the library, with its arguments guarded."""
+def leaf(recording: Recording, function: Any, *, keeps_all: bool = False) -> Callable[..., Any]:
+    """`function` of the library, with its arguments guarded; `keeps_all`: it passes on numbers, whatever comes with them."""
     keeps_numbers = isinstance(function, Op) and isinstance(function.recipe, Pointwise)
     keeps_numbers = keeps_numbers or _is_among(function, TAKING_NUMBERS)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if not recording.live:
             return function(*map(concrete, args), **kwargs)
-        keep = keeps_numbers and are_floats(args)
+        keep = keeps_all or (keeps_numbers and are_floats(args))
         given = [_given(recording, arg, keep) for arg in args]
         named = {name: _given(recording, arg, keep) for name, arg in kwargs.items()}
         if recording.dead is not None:
@@ -140,7 +150,8 @@ def artifact(recording: Recording, function: Any) -> Callable[..., Any]:
 
 def write_item(recording: Recording, owner: Any, key: Any, value: Any) -> None:
     """`owner[key] = value`"""
-    index = _given(recording, key, False)
+    with recording.taking_a_part():
+        index = _given(recording, key, False)
     part = _given(recording, value, are_floats((owner,)))
     if not recording.live:
         index, part = concrete(index), concrete(part)
@@ -175,8 +186,9 @@ def method_leaf(recording: Recording, method: MethodType) -> Callable[..., Any]:
         recording.deny(f"{name} of a tensor that the call did not make")
     if name in ("register_hook", "retain_grad"):
         recording.deny(f"{name} lets a backward pass do more")
-    keeps = name.endswith("_") and not name.startswith("_")
     function = method.__func__
+    keeps = name.endswith("_") and not name.startswith("_")
+    keeps = keeps or _is_among(function, TAKING_NUMBERS)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if not recording.live:
@@ -197,9 +209,9 @@ def _is_among(function: Any, known: Collection[Any]) -> bool:
 
 
 def are_floats(args: tuple[Any, ...]) -> bool:
-    """Whether every tensor among them is of a floating-point dtype, so that any number goes with it."""
-    tensors = [arg for arg in args if isinstance(arg, Tensor) or type(arg) is StandIn]
-    return bool(tensors) and all(tensor.aval.dtype.is_float for tensor in tensors)
+    """Whether every tensor among them is of a floating-point dtype, so that any number goes with it, or a mask."""
+    kinds = {arg.aval.dtype.kind for arg in args if isinstance(arg, Tensor) or type(arg) is StandIn}
+    return kinds in ({"f"}, {"f", "b"})
 
 
 def _given(recording: Recording, arg: Any, keeps_numbers: bool) -> Any:
@@ -394,9 +406,7 @@ def generator_leaf(recording: Recording, method: MethodType) -> Callable[..., An
         if generator._twins:
             recording.deny("random.seed seeds the generators of several devices")
         return _seeding(recording, method)
-    if method.__name__ == "permutation":
-        recording.deny("random.permutation sorts by NumPy")
-    return leaf(recording, method)
+    return leaf(recording, method, keeps_all=method.__name__ in DRAWING_BY_NUMBERS)
 
 
 def _seeding(recording: Recording, method: MethodType) -> Callable[..., Any]:
@@ -497,6 +507,9 @@ def _dispatches(function: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
+    """Whether it is a number, a type of numbers, or a tuple of them, such as a shape."""
+    if type(value) is tuple:
+        return all(map(_is_number, value))
     return type(value) in ATOMS or is_numpy_number(value) or isinstance(value, np.dtype | type)
 
 

@@ -16,6 +16,7 @@ from tracejit.tracing.replay.hooks import (
     classes,
     containers,
     items,
+    iteration,
     keys,
     library,
     numbers,
@@ -82,6 +83,11 @@ STORING = frozenset(
     {("append", 0), ("appendleft", 0), ("insert", 1), ("setdefault", 1), ("pop", 1)}
 )
 """Arguments that a method only stores."""
+WALKING = frozenset(
+    "extend extendleft update union intersection difference symmetric_difference issubset issuperset isdisjoint "
+    "intersection_update difference_update symmetric_difference_update".split()
+)
+"""Methods of lists, deques and sets that walk through what they are given."""
 PLACES = frozenset({("insert", 0), ("pop", 0), ("rotate", 0), ("index", 1), ("index", 2)})
 """Arguments of methods of sequences that say where."""
 
@@ -166,6 +172,8 @@ def call_native(recording: Recording, function: Any, call: Call) -> Callable[...
             return function(*args)
         if function is callable:
             classes.is_called(recording, args[0])
+        if function is reversed and len(args) == 1 and iteration.is_users(args[0]):
+            return iteration.backwards(recording, args[0], call)
         if function is dict:
             return dict(*(pairs(recording, arg, what) for arg in args), **kwargs)
         if function is iter and len(args) > 1:
@@ -178,7 +186,7 @@ def call_native(recording: Recording, function: Any, call: Call) -> Callable[...
         prepared = [
             call(arg)
             if place == called and arg is not None
-            else _prepared(recording, function, arg, what)
+            else _prepared(recording, function, arg, what, call)
             for place, arg in enumerate(args)
         ]
         named = {
@@ -213,7 +221,9 @@ def _check_hash(recording: Recording, value: Any) -> None:
             _check_hash(recording, part)
 
 
-def _prepared(recording: Recording, function: Any, arg: Any, what: str) -> Any:
+def _prepared(
+    recording: Recording, function: Any, arg: Any, what: str, call: Call | None = None
+) -> Any:
     kind = type(arg)
     if kind in SYMBOLS:
         return arg if function in numbers.ASKING or function in (next, callable) else settled(arg)
@@ -227,7 +237,7 @@ def _prepared(recording: Recording, function: Any, arg: Any, what: str) -> Any:
         unseeing = function in STRUCTURAL or function in (len, type, str, repr, bool)
         return iterator(recording, arg, what, looks=not unseeing, compares=function in SETS)
     if function in STRUCTURAL:
-        return _structural(recording, function, arg, what)
+        return _structural(recording, function, arg, what, call)
     containers.expand(recording, arg)
     if function not in SETS:
         containers.in_order(recording, arg)
@@ -263,7 +273,8 @@ def _checked(recording: Recording, iterator: Any, what: str, compares: bool) -> 
         yield concrete(value)
 
 
-def _structural(recording: Recording, function: Any, arg: Any, what: str) -> Any:
+def _structural(recording: Recording, function: Any, arg: Any, what: str, call: Call | None) -> Any:
+    """What is moved about; `call`: it is walked through, so that methods of the user's say what its elements are."""
     if is_container(arg) and function is not reversed and containers.holds_arrays(arg):
         return walking.walk(recording, arg)
     if is_container(arg):
@@ -271,8 +282,11 @@ def _structural(recording: Recording, function: Any, arg: Any, what: str) -> Any
         containers.in_order(recording, arg)
     elif _is_walked_as_it_is(arg) or function in (isinstance, issubclass):
         pass
-    elif recording.iterate is not None and function not in (next,):
-        return recording.iterate(arg)
+    elif call is not None and function not in (next, itertools.repeat):
+        elements = iteration.iterate(recording, arg, call)
+        if function in (list, tuple):
+            iteration.ask_length(recording, arg, call)
+        return elements
     else:
         recording.deny(f"{what} of a {type(arg).__name__}")
     return arg
@@ -304,6 +318,9 @@ def call_method(recording: Recording, method: Any, owner: Any, name: str, call: 
             return walking.walk_pairs(recording, owner, name)
         if "key" in kwargs and kwargs["key"] is not None:
             kwargs["key"] = call(kwargs["key"])
+        if name in WALKING and type(owner) is not dict:
+            by_list = type(owner) is list
+            args = tuple(iteration.walked(recording, arg, call, by_list=by_list) for arg in args)
         given = [_given(recording, type(owner), name, *each) for each in enumerate(args)]
         if name in READING or not containers.CHANGEABLE & {type(owner)}:
             containers.expand(recording, owner, deep=name in COMPARING or name == "sort")
