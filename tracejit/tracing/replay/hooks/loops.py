@@ -16,7 +16,7 @@ from weakref import WeakSet
 from tracejit._records import dataclass, field
 from tracejit.autograd.tape import is_grad_enabled
 from tracejit.storage import Storage
-from tracejit.symbols import SYMBOLS, concrete
+from tracejit.symbols import SYMBOLS
 from tracejit.tracing.instrument.names import PREFIX
 from tracejit.tracing.replay.apart import guard_memory, guard_objects
 from tracejit.tracing.replay.current import recorder_of
@@ -227,7 +227,7 @@ def _after_trial(
         return tuple(map(recording.unless_fixed, values)) if recording.fixed else values
     if recording.visits != loop.visited + 1:  # it was another loop's
         trial.end()
-        return tuple(map(concrete, values))
+        return tuple(map(recording.unless_fixed, values))
     done = trial.end(names, values, tuple(_others(recording, frame, names)))
     luck = recording.luck[frame.f_code, loop.number]
     if done > 1:

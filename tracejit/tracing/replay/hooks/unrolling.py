@@ -71,6 +71,7 @@ class Trial:
         self._instructions = len(self._segment.instructions)
         self._had_symbols = recording.symbols
         self._nodes = next_sequence()
+        self._was_alike = False
         self._open()
         self.values = tuple(map(self._opened, names, values))
         self._variables = dict(zip(names, self.values))
@@ -105,6 +106,7 @@ class Trial:
         recording.trial = None
         if renewed is None:
             is_alike, renewed = False, {}
+        self._was_alike = is_alike
         rounds = _rounds(self._sizes) if is_alike else [self._sizes.values]
         done = recorder.end_round(self._mark, renewed, sizes_of, rounds)
         if is_alike:  # nobody has a symbol any more
@@ -125,11 +127,10 @@ class Trial:
                     fixed.add(each.slot)
 
     def number(self, name: str, value: Any, done: int) -> Any:
-        """A number at the head after so many rounds; anything else as it is."""
-        if type(value) not in SYMBOLS:
-            return value
-        move = self._moves.get(name)
-        return concrete(value) + (done - 1) * move if move is not None else concrete(value)
+        """A variable at the head after so many rounds. Numbers that do not follow from those of the round stay what they are."""
+        if not self._was_alike:
+            return self._recording.unless_fixed(value)
+        return concrete(value) + (done - 1) * self._moves[name] if type(value) in SYMBOLS else value
 
     # Whether the next head is like this one
 
