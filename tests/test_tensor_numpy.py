@@ -114,9 +114,9 @@ def test_numpy_functions_are_on_the_tape_or_refuse() -> None:
     x = tj.tensor(random_array(3), requires_grad=True)
     np.sum(np.exp(x) * random_array(3)).backward()
     np.testing.assert_allclose(x.grad.numpy(), np.exp(random_array(3)) * random_array(3), rtol=1e-6)
-    with pytest.raises(TypeError, match=r"np\.median is not differentiable"):
-        np.median(x)
-    with pytest.raises(TypeError, match=r"add\.at"):
+    with pytest.raises(TypeError, match=r"np\.unique is not differentiable"):
+        np.unique(x)
+    with pytest.raises(tj.AutogradError, match=r"a leaf .* in-place"):
         np.add.at(x, [0], 1)
 
 

@@ -66,6 +66,7 @@ class Machine:
             (self.words[TABLES + number],) = program.tables or [0]
         for area in frame.areas:
             self.words[area.word] = self.words.ctypes.data + area.offset
+        self.memory: list[np.ndarray] = []  # the first of state that calls change
         for each in frame.held:
             self.begin(each, tensors)
 
@@ -85,8 +86,12 @@ class Machine:
             self.put(cell, state.value)
         elif state.slot not in self.frame.changed:
             self.words[cell] = self.constants.ctypes.data + self.places[state.name]
-        elif state.is_read:
-            self.state(state.name)[...] = tensors[state.name]
+        else:
+            memory = aligned(self.frame.sizes[state.slot])
+            self.memory.append(memory)
+            self.words[cell] = memory.ctypes.data
+            if state.is_read:
+                self.state(state.name)[...] = tensors[state.name]
 
     def put(self, word: int, value: Any) -> None:
         kind = np.float64 if type(value) is float else np.int64

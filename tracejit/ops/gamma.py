@@ -173,7 +173,7 @@ def polygamma(n: int, x: Any) -> Any:
     >>> tj.polygamma(1, tj.tensor([1.0, 2.0]))
     tensor([1.644934  , 0.64493406])
     >>> tj.polygamma(2, tj.tensor([1.0, 2.0]))
-    tensor([-2.4041138 , -0.40411383])
+    tensor([-2.4041138, -0.4041138])
     """
     try:
         order = as_index(n)

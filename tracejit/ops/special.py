@@ -124,7 +124,7 @@ def logit(x: Any, eps: float | None = None) -> Any:
 
     >>> import tracejit as tj
     >>> tj.logit(tj.tensor([0.5, 0.75, 1.0]))
-    tensor([0.       , 1.0986123, inf      ])
+    tensor([0.       , 1.0986123,       inf])
     """
     return _logit_op(x if eps is None else clip(x, eps, 1 - eps))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -387,3 +388,23 @@ def test_the_comparison_sees_a_difference(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(unrolling, "_rounds", careless)
     with pytest.raises(AssertionError):
         test_rounds_that_are_others_are_recorded(prefix_sums, 9)
+
+
+@pytest.mark.parametrize("between", ["", "n = n + 1", "m = n", "m = i", "m = i + n", "n = i"])
+def test_numbers_of_the_call_stay_inputs_where_no_rounds_are_alike(
+    between: str, tmp_path: Path
+) -> None:
+    """A round that was tried on open sizes leaves what comes from outside it as it was."""
+    path = tmp_path / "program.py"
+    path.write_text(
+        f"def f(x, n):\n    m = 1\n    for i in range(20):\n        x = x + n * m\n        {between}\n"
+        "    for i in range(20):\n        x = x * 0.5 + n\n    return x, n, m\n"
+    )
+    names: dict[str, Any] = {}
+    exec(compile(path.read_text(), str(path), "exec"), names)
+    compiled = tj.compile(names["f"])
+    for n in (0, 1, 2, 3, 4, 5, 4, 3):
+        x = tj.tensor([1.0, -2.0, 3.0])
+        expected, found = names["f"](x, n), compiled(x, n)
+        assert found[0].numpy().tobytes() == expected[0].numpy().tobytes()
+        assert found[1:] == expected[1:]
