@@ -29,7 +29,7 @@ class Box:
 def make():
     H, kept = Box(), 0
 
-    def f(A, b, n):
+    def f(A, b, n, d, w):
         nonlocal kept
 """
 BEGIN = {
@@ -49,6 +49,8 @@ STATEMENTS = (
     "for i in range(k):\n    A[k, i] -= A[i, :i] @ A[k, :i] * 0.0625", "for i in range(k, n):\n    b[i] += A[k, i] * 0.0625",
     "r = r * 0.5 + 1", "b[k] *= r", "b[k // 2] += 0.5", "A[:, k] = A[:, k] * 0.5 + A[:, k - 1] * 0.25", "b[:] = b * 0.875",
     "b[k] += A[k, k:].max() * 0.125", "z = A[:k, :k] @ b[:k]\nb[:k] = z * 0.0625", "b[1:] = b[:-1] * 1",
+    "b[k] += d * 0.0625", "b[k] *= w", "c = d", "c = c + d", "m = k + d\nb[m % n] += w", "r = r * w + d * 0.125", "d = k",
+    "b[:d] += w", "L[1] = d\nb[k] += L[1] * 0.125",
 )  # fmt: skip
 LOOPS = (
     "for k in range(n):", "for k in range(1, n):", "for k in range(2, n):", "for k in range(1, n, 2):",
@@ -95,9 +97,10 @@ def _bits(value: Any) -> Any:
     return type(value), repr(value)
 
 
-def _arguments(seed: int) -> tuple[Any, ...]:
+def _arguments(seed: int, call: int = 0) -> tuple[Any, ...]:
+    """Arrays, their size, and an int and a float that change from call to call."""
     rng, n = np.random.default_rng(seed), 11 + seed % 9
-    return rng.uniform(-1, 1, (n, n)), rng.uniform(-1, 1, n), n
+    return rng.uniform(-1, 1, (n, n)), rng.uniform(-1, 1, n), n, 1 + call % 4, 0.5 + call / 16
 
 
 def check(seed: int, folder: Path, tally: Tally) -> str:
@@ -119,7 +122,7 @@ def check(seed: int, folder: Path, tally: Tally) -> str:
 
 
 def _calls(f: Callable[..., Any], seed: int) -> tuple[list[Any], int]:
-    """The outcomes of three calls, and how many ops Python has recorded."""
+    """The outcomes of calls, and how many ops Python has recorded."""
     count, bind = [0], recorder.Recorder.bind
 
     def counting(self: Any, *args: Any) -> Any:
@@ -130,9 +133,9 @@ def _calls(f: Callable[..., Any], seed: int) -> tuple[list[Any], int]:
     try:
         compiled = tj.compile(f)
         with np.errstate(all="ignore"):
-            return [outcome(compiled, *_arguments(each)) for each in (seed, seed, seed + 9)], count[
-                0
-            ]
+            seeds = (seed, seed, seed + 9, seed, seed)
+            found = [outcome(compiled, *_arguments(each, n)) for n, each in enumerate(seeds)]
+            return found, count[0]
     finally:
         recorder.Recorder.bind = bind  # type: ignore[method-assign]
 

@@ -128,9 +128,10 @@ class Trial:
 
     def number(self, name: str, value: Any, done: int) -> Any:
         """A variable at the head after so many rounds. Numbers that do not follow from those of the round stay what they are."""
-        if not self._was_alike:
+        move = self._moves.get(name)
+        if not self._was_alike or move is None:
             return self._recording.unless_fixed(value)
-        return concrete(value) + (done - 1) * self._moves[name] if type(value) in SYMBOLS else value
+        return concrete(value) + (done - 1) * move
 
     # Whether the next head is like this one
 
@@ -164,11 +165,11 @@ class Trial:
         """What is no tensor is the very same; of tensors another may stand there that the round has made."""
         if _is_tensor(value):
             return value is before or (_is_tensor(before) and _may_follow(before, value))
+        if type(value) in SYMBOLS:  # one of the call's own, which stays an input
+            return value is before and value.slot < self._slot
         if type(value) in ATOMS:
-            return (
-                type(value) not in SYMBOLS and type(value) is not slice and same_atom(before, value)
-            )
-        return value is before and type(value) not in SYMBOLS
+            return type(value) is not slice and same_atom(before, value)
+        return value is before
 
     def _renewed(self, variables: Iterable[tuple[str, Any]]) -> dict[Storage, Storage] | None:
         """The storages of tensors for which the round has put others into variables, and those of the others; None if unclear."""
