@@ -51,3 +51,11 @@ def options(about: str | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=50)
     return parser.parse_args()
+
+
+def look(sample: Callable[..., tuple[list[str], Any]], about: str | None, *more: Any) -> None:
+    """A sample by the command line, which prints what is wrong, the tally and `more`, and ends the process."""
+    given = options(about)
+    wrong, tally = sample(given.seed, given.count, print)
+    print(f"{len(wrong)} wrong", tally, *more, sep="; ")
+    sys.exit(bool(wrong))

@@ -15,25 +15,22 @@ from dataclasses import replace
 from math import prod
 
 from tracejit.codegen.kernel.access import Accesses, Axis, Place, Relabel
-from tracejit.codegen.kernel.builder import Element, ScalarBuilder, constant
+from tracejit.codegen.kernel.builder import Element, constant
 from tracejit.codegen.kernel.cost import widened
 from tracejit.codegen.kernel.fn import Fn
 from tracejit.codegen.kernel.folds import JOINS, SEARCHES
 from tracejit.codegen.kernel.grain import CORES, Grain
 from tracejit.codegen.kernel.ir import (
-    Address,
     Buffer,
     Combine,
-    Kernel,
     Kind,
     Operand,
-    Size,
     Tree,
     Var,
 )
 from tracejit.codegen.kernel.kept import Key, near_places
-from tracejit.codegen.kernel.nest import Lowered, Nest, only_loop, variable
-from tracejit.codegen.kernel.parts import join_parts
+from tracejit.codegen.kernel.nest import Lowered, Nest, variable
+from tracejit.codegen.kernel.parts import BLOCKS, join_blocks, join_parts
 from tracejit.codegen.kernel.stages import Stages
 from tracejit.dtypes import DType, bool_, int64
 from tracejit.ir.cluster import Fused, Store, Temporary
@@ -52,8 +49,6 @@ ENOUGH_BLOCKS = 4
 """Of rows, for as many threads."""
 ACCUMULATORS = 64
 """Of the LANES tree."""
-BLOCKS = 64
-"""Of a superblock."""
 
 
 def lower(step: Fused, place: Place, relabel: Relabel, grain: Grain = CORES) -> list[Lowered]:
@@ -72,7 +67,7 @@ def lower(step: Fused, place: Place, relabel: Relabel, grain: Grain = CORES) -> 
         return [nest.short_rows()]
     if nest.reads_whole_rows:
         lowered, partial = nest.row_by_row()
-        return [lowered, StepNest(Accesses(step, place, relabel), grain).joined_columns(partial)]
+        return [lowered, StepNest(nest.accesses, grain).joined_columns(partial)]
     return [nest.rows() if nest.tree is Tree.LANES else nest.columns()]
 
 
@@ -85,22 +80,22 @@ def lower_parts(
 
 def joined_parts(step: Fused, partial: Mapping[Apply, Temporary], grain: Grain) -> list[Lowered]:
     """The launches that join the results of the parts."""
-    parts, folds = parts_of(step, grain)
+    parts, folds = parts_of(step, share_of(step, grain))
     lowered = []
     for node, source in partial.items():
-        superblocks, count = source, parts
+        combine, superblocks, count = combine_of(node), source, parts
         if grain.by_blocks and parts > BLOCKS:  # else they are of one superblock
             count = -(-parts // BLOCKS)
             superblocks = Temporary(source.dtype, folds * count)
-            lowered.append(join_blocks(node, source, superblocks, folds, parts))
-        lowered.append(join_parts(combine_of(node), superblocks, node, folds, count, grain))
+            lowered.append(join_blocks(combine, source, superblocks, folds, parts))
+        lowered.append(join_parts(combine, superblocks, node, folds, count, grain))
     return lowered
 
 
-def parts_of(step: Fused, grain: Grain) -> tuple[int, int]:
-    """How many parts long folds have, and how many folds there are."""
+def parts_of(step: Fused, share: int) -> tuple[int, int]:
+    """How many parts of so many values long folds have, and how many folds there are."""
     folded = prod(step.space[axis] for axis in step.axes)
-    return -(-folded // share_of(step, grain)), prod(step.space) // folded
+    return -(-folded // share), prod(step.space) // folded
 
 
 def share_of(step: Fused, grain: Grain) -> int:
@@ -246,9 +241,9 @@ class StepNest(Nest):
     def parts(self) -> tuple[Lowered, dict[Apply, Temporary]]:
         """Folds of one superblock, or block, each, and where their results lie."""
         outer, inner = (self.kept, None) if self.tree is Tree.LANES else self.column_axes()
-        parts, folds = parts_of(self.step, self.grain)
+        parts, folds = parts_of(self.step, self.share)
         chunk = self.grain.columns if inner else 0
-        partial = {node: Temporary(accumulator(node), folds * parts) for node in self.reductions}
+        partial = self.results_of(folds * parts)
         with self.tasks(outer, inner, chunk, parts) as part, self.vector(inner, part):
             results = self.fold(0, *self.shared_range(self.share))
             for node, result in results.items():
@@ -259,6 +254,10 @@ class StepNest(Nest):
             # Along folded axes of one element there is nothing but that.
             self.store([store for store in self.kept_stores if store.value not in partial])
         return self.finish(self.share * (self.grain.columns if inner else 1)), partial
+
+    def results_of(self, count: int) -> dict[Apply, Temporary]:
+        """Memory for so many results of each fold."""
+        return {node: Temporary(accumulator(node), count) for node in self.reductions}
 
     @property
     def share(self) -> int:
@@ -295,10 +294,9 @@ class StepNest(Nest):
     def row_by_row(self) -> tuple[Lowered, dict[Apply, Temporary]]:
         """Each block's rows one after another, each joined to those before it, and where the results of the blocks lie."""
         outer, inner = self.column_axes()
-        block, folds = Tree.ROWS.block, prod(self.step.space) // self.folded_extent
-        parts = -(-self.folded_extent // block)
-        partial = {node: Temporary(accumulator(node), folds * parts) for node in self.reductions}
-        s = self.builder
+        s, block = self.builder, Tree.ROWS.block
+        parts, folds = parts_of(self.step, block)
+        partial = self.results_of(folds * parts)
         with self.tasks(outer, inner, CHUNK, parts) as part:
             start, stop = self.shared_range(block)
             count = s.let(Fn.SUB, int64, stop, start)
@@ -318,8 +316,7 @@ class StepNest(Nest):
     def joined_columns(self, partial: Mapping[Apply, Temporary]) -> Lowered:
         """The results of the blocks folded down columns, as blocks into superblocks, and what follows."""
         outer, inner = self.column_axes()
-        parts = -(-self.folded_extent // Tree.ROWS.block)
-        folds = prod(self.step.space) // self.folded_extent
+        parts, folds = parts_of(self.step, Tree.ROWS.block)
         with self.tasks(outer, inner, self.grain.columns) as part, self.vector(inner, part):
             extent = self.size("parts", parts)
             with self.builder.fold(constant(0, int64), extent, Tree.ROWS, "k") as fold:
@@ -459,26 +456,3 @@ class StepNest(Nest):
         """The stored value runs along the folded axes."""
         labels = self.accesses.value_labels(store.value, store.layout)
         return any(dim in labels for axis in self.folded for dim in axis.dims)
-
-
-def join_blocks(
-    node: Apply, source: Temporary, target: Temporary, folds: int, parts: int
-) -> Lowered:
-    """The results of a fold's blocks joined into those of its superblocks, for each fold."""
-    builder = ScalarBuilder()
-    blocks, superblocks = Buffer(source.dtype, "a"), Buffer(target.dtype, "a", written=True)
-    tasks, each, extent = Size("tasks"), Size("folds"), Size("parts")
-    with builder.block() as body, builder.loop(tasks, Kind.PARALLEL, "p") as task:
-        superblock = builder.let(Fn.FLOORDIV, int64, task, each)
-        fold_number = variable(builder.let(Fn.FLOORMOD, int64, task, each))
-        first = variable(builder.let(Fn.MUL, int64, superblock.operand, constant(BLOCKS, int64)))
-        left = builder.let(Fn.SUB, int64, extent, first)
-        count = builder.let(Fn.MIN, int64, left.operand, constant(BLOCKS, int64)).operand
-        with builder.fold(constant(0, int64), count, Tree.SERIAL, "k") as fold:
-            place = Address(((first, each), (fold.index, each), (fold_number, 1)))
-            result = fold.join(combine_of(node), builder.load(blocks, place))
-        builder.store(superblocks, Address(((task, 1),)), result)
-    kernel = Kernel((blocks, superblocks), (tasks, each, extent), (), only_loop(body))
-    count_of_tasks = target.elements
-    dims = (count_of_tasks, folds, parts)
-    return Lowered(kernel, ((source, 0), (target, 0)), dims, count_of_tasks, grain=64)

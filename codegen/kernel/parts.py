@@ -12,6 +12,9 @@ from tracejit.dtypes import int64
 from tracejit.ir.cluster import Temporary
 from tracejit.ir.graph import Node
 
+BLOCKS = 64
+"""Of a superblock."""
+
 
 def join_parts(
     combine: Combine,
@@ -49,3 +52,26 @@ def join_parts(
     kernel = Kernel((source, whole), (tasks, extent, count), (), only_loop(body))
     needed = -(-results // grain.columns)
     return Lowered(kernel, ((partial, 0), (target, 0)), (needed, results, parts), needed, grain=4)
+
+
+def join_blocks(
+    combine: Combine, source: Temporary, target: Temporary, folds: int, parts: int
+) -> Lowered:
+    """The results of a fold's blocks joined into those of its superblocks, for each fold."""
+    builder = ScalarBuilder()
+    blocks, superblocks = Buffer(source.dtype, "a"), Buffer(target.dtype, "a", written=True)
+    tasks, each, extent = Size("tasks"), Size("folds"), Size("parts")
+    with builder.block() as body, builder.loop(tasks, Kind.PARALLEL, "p") as task:
+        superblock = builder.let(Fn.FLOORDIV, int64, task, each)
+        fold_number = variable(builder.let(Fn.FLOORMOD, int64, task, each))
+        first = variable(builder.let(Fn.MUL, int64, superblock.operand, constant(BLOCKS, int64)))
+        left = builder.let(Fn.SUB, int64, extent, first)
+        count = builder.let(Fn.MIN, int64, left.operand, constant(BLOCKS, int64)).operand
+        with builder.fold(constant(0, int64), count, Tree.SERIAL, "k") as fold:
+            place = Address(((first, each), (fold.index, each), (fold_number, 1)))
+            result = fold.join(combine, builder.load(blocks, place))
+        builder.store(superblocks, Address(((task, 1),)), result)
+    kernel = Kernel((blocks, superblocks), (tasks, each, extent), (), only_loop(body))
+    count_of_tasks = target.elements
+    dims = (count_of_tasks, folds, parts)
+    return Lowered(kernel, ((source, 0), (target, 0)), dims, count_of_tasks, grain=64)

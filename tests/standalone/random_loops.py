@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import tracejit as tj
-from tests.sampling import module_of, options, sampled
+from tests.sampling import look, module_of, sampled
 from tests.standalone.test_control_flow import outcome
 from tests.standalone.test_roundtrip import bits
 from tracejit.standalone.loops import counts
@@ -156,12 +155,5 @@ def sample(
     return sampled(check, Tally(), seed, count, say)
 
 
-def main() -> None:
-    given = options(__doc__)
-    wrong, tally = sample(given.seed, given.count, print)
-    print(f"{len(wrong)} wrong; {tally}; {counts}")
-    sys.exit(bool(wrong))
-
-
 if __name__ == "__main__":
-    main()
+    look(sample, __doc__, counts)

@@ -8,7 +8,7 @@ from math import prod
 
 from tracejit._records import dataclass, field
 from tracejit.codegen.kernel.grain import Grain
-from tracejit.codegen.kernel.lower import lower, lower_parts, parts_of
+from tracejit.codegen.kernel.lower import lower, lower_parts, parts_of, share_of
 from tracejit.compiler.inner import Inner, Moves, moves_of
 from tracejit.compiler.slab_products import SlabProduct
 from tracejit.compiler.slabs import Slabs
@@ -80,7 +80,8 @@ class SlabParts:
             lowered, own = lower_parts(loops, self.place, relabel, self.grain)
             every = [lowered]
             sums = {own[node]: self.sums[node] for node in own}
-            part = prod(parts_of(cut(walk, step), self.grain))
+            slab = cut(walk, step)
+            part = prod(parts_of(slab, share_of(slab, self.grain)))
         else:
             every = lower(loops, self.place, relabel, replace(self.target.grain, whole_rows=0))
 

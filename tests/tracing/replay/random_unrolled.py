@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import tracejit as tj
-from tests.sampling import module_of, options, sampled
+from tests.sampling import look, module_of, sampled
 from tracejit.tracing import recorder
 from tracejit.tracing.replay.hooks import loops
 
@@ -160,12 +159,5 @@ def sample(
     return sampled(check, Tally(), seed, count, say)
 
 
-def main() -> None:
-    given = options(__doc__)
-    wrong, tally = sample(given.seed, given.count, print)
-    print(f"{len(wrong)} wrong; {tally}")
-    sys.exit(bool(wrong))
-
-
 if __name__ == "__main__":
-    main()
+    look(sample, __doc__)
